@@ -1,0 +1,52 @@
+# Targets a person types; each says what it does. Everything they need is installed into .venv on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check torture soak bench format lock install install-dev
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: install  ## start everything in one process, with demo accounts, on http://127.0.0.1:8000
+	$(BIN)/python manage.py serve --demo --port $(PORT)
+
+test: install-dev  ## the whole suite
+	$(BIN)/python -m pytest
+
+check: install-dev  ## format, lint, types, import rules, migrations, dead code, then the suite
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+	FONPROXY_DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(MAKE) test
+
+torture: install-dev  ## crash points and kill matrices (long)
+	$(BIN)/python -m pytest -m torture
+
+bench: install-dev  ## every benchmark; each prints ratios measured in one run
+	$(BIN)/python -m bench.ingest
+	$(BIN)/python -m bench.reads
+
+format: install-dev  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: install-dev  ## pin again what requirements*.in ask for
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt
+
+install: .venv/runtime
+install-dev: .venv/development
+
+.venv/runtime: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/development: .venv/runtime requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	@touch $@

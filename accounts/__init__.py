@@ -1,0 +1,1 @@
+"""Who is asking, with which credential, and what they bought."""

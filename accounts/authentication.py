@@ -1,0 +1,112 @@
+"""Who is calling: a program by its API key, a person by a JSON web token or a session.
+
+Every refusal of a key is one and the same sentence, so that an answer never tells whether a key exists. Each
+authenticator leaves ``account_id`` on Django's request for the access log.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.authentication import SessionAuthentication as DrfSessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken, Token
+
+from accounts.models import ApiKey, User
+from accounts.services import KEY_SHAPE, KEY_START, hash_key, record_access
+
+CHALLENGE: Final = 'Bearer realm="api"'
+BAD_KEY: Final = "The API key is not valid."
+BAD_TOKEN: Final = "The token is not valid."  # noqa: S105  # a sentence
+
+AnyToken = TypeVar("AnyToken", bound=Token)
+
+
+def _remember(request: Request, user: User) -> None:
+    request._request.account_id = user.pk  # type: ignore[attr-defined]  # the access log reads it
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """``x-api-key: fnp_…`` or ``Authorization: Bearer fnp_…``; ``request.auth`` is the ApiKey.
+
+    An ``x-api-key`` header decides alone: a wrong one is refused whatever else the request carries.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
+        secret = request.headers.get("x-api-key")
+        if secret is None:
+            secret = _bearer(request)
+            if secret is None or not secret.startswith(KEY_START):
+                return None
+        key = find_active_key(secret)
+        _remember(request, key.user)
+        return key.user, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+def find_active_key(secret: str) -> ApiKey:
+    """The key of this secret with its user, its use recorded; raises AuthenticationFailed."""
+    if not KEY_SHAPE.fullmatch(secret):
+        raise AuthenticationFailed(BAD_KEY)
+    now = timezone.now()
+    key = ApiKey.objects.select_related("user").filter(key_hash=hash_key(secret)).first()
+    if key is None or not key.is_active(now) or not key.user.is_active:
+        raise AuthenticationFailed(BAD_KEY)
+    record_access(key, now)
+    return key
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, credential = get_authorization_header(request).decode("latin-1").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else None
+
+
+def read_token(kind: type[AnyToken], text: str) -> AnyToken:
+    """The token, its signature and life checked; raises AuthenticationFailed."""
+    try:
+        return kind(text)  # type: ignore[arg-type]  # annotated as the library's own Token, reads text
+    except (TokenError, RecursionError):  # a header of a thousand brackets is what the parser fails to refuse
+        raise AuthenticationFailed(BAD_TOKEN) from None
+
+
+def user_of_token(token: Token) -> User:
+    """The token's user if still there, active and with the password of then; raises AuthenticationFailed."""
+    try:
+        user = JWTAuthentication().get_user(token)
+    except AuthenticationFailed:  # the library's own has a nested detail, and tells which check failed
+        raise AuthenticationFailed(BAD_TOKEN) from None
+    assert isinstance(user, User)  # AUTH_USER_MODEL
+    return user
+
+
+class JwtAuthentication(BaseAuthentication):
+    """``Authorization: Bearer <jwt>``; leaves API keys to their own authenticator."""
+
+    def authenticate(self, request: Request) -> tuple[User, Token] | None:
+        credential = _bearer(request)
+        if credential is None or credential.startswith(KEY_START):
+            return None
+        token = read_token(AccessToken, credential)
+        user = user_of_token(token)
+        _remember(request, user)
+        return user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+class SessionAuthentication(DrfSessionAuthentication):
+    """The dashboard's cookie, with CSRF protection."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        found = super().authenticate(request)
+        if found is not None:
+            _remember(request, found[0])
+        return found

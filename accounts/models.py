@@ -1,0 +1,150 @@
+"""Customers, what they bought, the logins they use it with, and the keys their programs call us with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from fonproxy import ids
+
+
+class User(AbstractUser):
+    """A customer, a proxy worker or a member of staff."""
+
+    @property
+    def published_id(self) -> str:
+        return ids.encode("user", self.pk)
+
+
+class ProxyType(models.TextChoices):
+    RESIDENTIAL_GIGA = "residential-giga"
+    MOBILE_GIGA = "mobile-giga"
+    DATACENTER_GIGA = "datacenter-giga"
+    SERVER_STATIC = "server-static"
+    PRIVATE_PROXY = "private-proxy"
+    SHARED_PROXY = "shared-proxy"
+
+
+class Network(models.TextChoices):
+    DATACENTER = "datacenter"
+    ISP = "isp", "ISP"
+    RESIDENTIAL = "residential"
+    MOBILE = "mobile"
+
+
+class Product(models.Model):
+    """Something that can be bought: the proxy type sold and the network its traffic is counted under."""
+
+    name = models.CharField(max_length=100)
+    proxy_type = models.CharField(max_length=32, choices=ProxyType.choices)
+    network = models.CharField(max_length=16, choices=Network.choices)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OrderStatus(models.TextChoices):
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    EXPIRED = "expired"
+
+
+class Order(models.Model):
+    """A product as one customer holds it.
+
+    The customer is protected, not cascaded: traffic in the engine points at orders for ever, so deleting a user must
+    not take orders along. The status is no column: it follows from the facts, so it can never disagree with them.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="orders")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="orders")
+    name = models.CharField(max_length=100)
+    traffic_limit_bytes = models.BigIntegerField(null=True, blank=True, help_text="Bytes; empty means unmetered.")
+    started_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(traffic_limit_bytes__isnull=True) | Q(traffic_limit_bytes__gte=0),
+                name="order_traffic_limit_not_negative",
+                violation_error_message="The traffic limit must not be negative.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.published_id})"
+
+    @property
+    def published_id(self) -> str:
+        return ids.encode("order", self.pk)
+
+    def status(self, now: datetime) -> OrderStatus:
+        """What the order is at that instant; one that has expired is expired even if it was suspended."""
+        if self.expires_at is not None and self.expires_at <= now:
+            return OrderStatus.EXPIRED
+        if self.suspended_at is not None and self.suspended_at <= now:
+            return OrderStatus.SUSPENDED
+        return OrderStatus.ACTIVE
+
+
+class ProxyUser(models.Model):
+    """A login at the proxies; what it carries counts for its order."""
+
+    login = models.CharField(max_length=255, unique=True)
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="proxy_users")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.login
+
+
+class Scope(models.TextChoices):
+    READ = "read"
+    INGEST = "ingest"
+
+
+class ApiKey(models.Model):
+    """A program's credential. Only its hash is kept: 256 random bits need neither salt nor a slow hash."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=8, editable=False)
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    can_read = models.BooleanField("read", default=True)
+    can_ingest = models.BooleanField("ingest", default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    last_access_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(can_read=True) | Q(can_ingest=True),
+                name="api_key_has_a_scope",
+                violation_error_message="A key needs at least one scope.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def published_id(self) -> str:
+        return ids.encode("key", self.pk)
+
+    @property
+    def scopes(self) -> list[str]:
+        granted = {Scope.READ: self.can_read, Scope.INGEST: self.can_ingest}
+        return [scope.value for scope, has in granted.items() if has]
+
+    def is_active(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)

@@ -1,0 +1,123 @@
+"""What goes in and out of the account routes. Names are camel case, as published."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from accounts.models import ApiKey, Network, Order, OrderStatus, ProxyType, Scope
+from fonproxy.api.params import ExpiryField, Params
+
+
+class TextField(serializers.CharField):
+    """A JSON string and nothing that could be made into one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class ScopeField(serializers.ChoiceField):
+    """One scope. The message does not repeat what was sent: that may be text no answer can carry."""
+
+    default_error_messages = {"invalid_choice": "Must be read or ingest."}
+
+    def __init__(self) -> None:
+        super().__init__(choices=Scope.choices)
+
+
+class TokenRequestSerializer(serializers.Serializer[Any]):
+    username = TextField(max_length=150, trim_whitespace=False)
+    password = TextField(trim_whitespace=False, style={"input_type": "password"})
+
+
+class TokenPairSerializer(serializers.Serializer[Any]):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+
+
+class RefreshRequestSerializer(serializers.Serializer[Any]):
+    refresh = TextField()
+
+
+class AccessTokenSerializer(serializers.Serializer[Any]):
+    access = serializers.CharField()
+
+
+class NewKeySerializer(serializers.Serializer[Any]):
+    """The body of a key's creation; the context holds ``now``."""
+
+    name = TextField(max_length=100)
+    scopes = serializers.ListField(child=ScopeField(), allow_empty=False, default=[Scope.READ.value])
+    expiresAt = ExpiryField(
+        required=False, allow_null=True, default=None, help_text="ISO 8601; a date means the whole of that day."
+    )
+
+    def validate_expiresAt(self, value: datetime | None) -> datetime | None:
+        if value is not None and value <= self.context["now"]:
+            raise serializers.ValidationError("Must lie in the future.")
+        return value
+
+
+class ApiKeySerializer(serializers.Serializer[ApiKey]):
+    """A key as its owner sees it; the context holds ``now``."""
+
+    id = serializers.CharField(source="published_id")
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
+    isActive = serializers.SerializerMethodField()
+    lastAccessAt = serializers.DateTimeField(source="last_access_at", allow_null=True)
+    expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
+    createdAt = serializers.DateTimeField(source="created_at")
+
+    def get_isActive(self, key: ApiKey) -> bool:
+        return key.is_active(self.context["now"])
+
+
+class IssuedKeySerializer(ApiKeySerializer):
+    """A key as it is told once, with its secret from the context."""
+
+    key = serializers.SerializerMethodField(help_text="The secret, shown this once.")
+
+    def get_key(self, key: ApiKey) -> str:
+        secret: str = self.context["secret"]
+        return secret
+
+
+class KeyListSerializer(serializers.Serializer[Any]):
+    apiKeys = ApiKeySerializer(many=True)
+
+
+class KeyCreatedSerializer(serializers.Serializer[Any]):
+    apiKey = IssuedKeySerializer()
+    message = serializers.ChoiceField(choices=["api_key.created"])
+
+
+class OrderParams(Params):
+    userId = serializers.CharField(required=False, default=None, help_text="Staff only: whose orders.")
+
+
+class OrderSerializer(serializers.Serializer[Order]):
+    """An order as its owner sees it; the context holds ``now``."""
+
+    id = serializers.CharField(source="published_id")
+    name = serializers.CharField()
+    proxyType = serializers.ChoiceField(choices=ProxyType.choices, source="product.proxy_type")
+    network = serializers.ChoiceField(choices=Network.choices, source="product.network")
+    status = serializers.SerializerMethodField()
+    trafficLimitBytes = serializers.IntegerField(source="traffic_limit_bytes", allow_null=True)
+    startedAt = serializers.DateTimeField(source="started_at")
+    expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
+
+    @extend_schema_field(serializers.ChoiceField(choices=OrderStatus.choices))
+    def get_status(self, order: Order) -> str:
+        return order.status(self.context["now"]).value
+
+
+class OrderListSerializer(serializers.Serializer[Any]):
+    orders = OrderSerializer(many=True)

@@ -1,0 +1,26 @@
+"""How often a password may be tried."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+
+if TYPE_CHECKING:  # the views are imported later than the throttles their settings name
+    from rest_framework.views import APIView
+
+
+class TokenThrottle(SimpleRateThrottle):
+    """Per address and lower-cased user name, so that guessing one password does not lock out its neighbours."""
+
+    scope = "token"
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        body = request.data
+        name = body.get("username") if isinstance(body, dict) else None
+        # Hashed because the name is whatever was sent: of any length, with characters that no cache takes in a key.
+        lowered = name.lower() if isinstance(name, str) else ""
+        digest = hashlib.sha256(lowered.encode("utf-8", "surrogatepass")).hexdigest()
+        return self.cache_format % {"scope": self.scope, "ident": f"{self.get_ident(request)}:{digest}"}

@@ -1,0 +1,152 @@
+"""Tokens, API keys and orders: who you are and what you hold."""
+
+from __future__ import annotations
+
+from django.contrib.auth import authenticate
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import AllowAny
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from accounts import selectors, serializers, services
+from accounts.authentication import CHALLENGE, read_token, user_of_token
+from accounts.models import Scope, User
+from accounts.parsers import SmallJsonParser
+from accounts.permissions import CanRead, IsPerson
+from accounts.throttles import TokenThrottle
+from fonproxy.api.docs import problems
+from fonproxy.api.renderers import JsonRenderer
+from fonproxy.api.throttles import PublicThrottle
+
+
+class PublicView(APIView):
+    """A route that makes credentials instead of asking for one."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+    parser_classes = [SmallJsonParser]
+    renderer_classes = [JsonRenderer]
+    throttle_classes = [PublicThrottle]
+
+    def get_authenticate_header(self, request: Request) -> str:
+        return CHALLENGE  # without one, Django REST framework turns the 401 of a wrong password into a 403
+
+
+class TokenView(PublicView):
+    throttle_classes = [PublicThrottle, TokenThrottle]
+
+    @extend_schema(
+        operation_id="token_create",
+        tags=["Credentials"],
+        summary="Sign in",
+        auth=[],
+        request=serializers.TokenRequestSerializer,
+        responses={200: serializers.TokenPairSerializer, **problems(400, 401, 413, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        body = serializers.TokenRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        user = authenticate(request._request, **body.validated_data)
+        if user is None:
+            raise AuthenticationFailed("The user name or the password is wrong.")
+        refresh = RefreshToken.for_user(user)
+        return Response({"access": str(refresh.access_token), "refresh": str(refresh)})
+
+
+class TokenRefreshView(PublicView):
+    @extend_schema(
+        operation_id="token_refresh",
+        tags=["Credentials"],
+        summary="Get a new access token",
+        auth=[],
+        request=serializers.RefreshRequestSerializer,
+        responses={200: serializers.AccessTokenSerializer, **problems(400, 401, 413, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        body = serializers.RefreshRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        refresh = read_token(RefreshToken, body.validated_data["refresh"])
+        user_of_token(refresh)
+        return Response({"access": str(refresh.access_token)})
+
+
+class ApiKeyViewSet(ViewSet):
+    permission_classes = [IsPerson]
+    parser_classes = [SmallJsonParser]
+    lookup_field = "id"
+    lookup_value_converter = "str"
+    csv_columns = ("id", "name", "prefix", "scopes", "isActive", "lastAccessAt", "expiresAt", "createdAt")
+    csv_name = "api-keys"
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        """Only the list is a table; the other answers are JSON whatever the caller would accept."""
+        return super().get_renderers() if self.action == "list" else [JsonRenderer()]
+
+    @extend_schema(
+        operation_id="api_keys_list",
+        tags=["Credentials"],
+        summary="List your API keys",
+        responses={200: serializers.KeyListSerializer, **problems(401, 403, 429)},
+    )
+    def list(self, request: Request) -> Response:
+        keys = selectors.keys_of(_user(request).pk)
+        return Response(serializers.KeyListSerializer({"apiKeys": keys}, context={"now": timezone.now()}).data)
+
+    @extend_schema(
+        operation_id="api_keys_create",
+        tags=["Credentials"],
+        summary="Issue an API key",
+        request=serializers.NewKeySerializer,
+        responses={201: serializers.KeyCreatedSerializer, **problems(400, 401, 403, 409, 413, 429)},
+    )
+    def create(self, request: Request) -> Response:
+        now = timezone.now()
+        user = _user(request)
+        body = serializers.NewKeySerializer(data=request.data, context={"now": now})
+        body.is_valid(raise_exception=True)
+        name, scopes, expires_at = (body.validated_data[field] for field in ("name", "scopes", "expiresAt"))
+        if Scope.INGEST in scopes and not user.is_staff:
+            raise PermissionDenied
+        key, secret = services.issue_key(user=user, name=name, scopes=scopes, expires_at=expires_at, now=now)
+        answer = {"apiKey": key, "message": "api_key.created"}
+        issued = serializers.KeyCreatedSerializer(answer, context={"now": now, "secret": secret})
+        return Response(issued.data, status=201)
+
+    @extend_schema(
+        operation_id="api_keys_revoke",
+        tags=["Credentials"],
+        summary="Revoke an API key",
+        responses={204: None, **problems(401, 403, 404, 429)},
+    )
+    def destroy(self, request: Request, id: str) -> Response:
+        services.revoke_key(selectors.find_key(_user(request).pk, id), timezone.now())
+        return Response(status=204)
+
+
+class OrderViewSet(ViewSet):
+    permission_classes = [CanRead]
+    csv_columns = ("id", "name", "proxyType", "network", "status", "trafficLimitBytes", "startedAt", "expiresAt")
+    csv_name = "orders"
+
+    @extend_schema(
+        operation_id="orders_list",
+        tags=["Credentials"],
+        summary="List your orders",
+        parameters=[serializers.OrderParams],
+        responses={200: serializers.OrderListSerializer, **problems(400, 401, 403, 404, 429)},
+    )
+    def list(self, request: Request) -> Response:
+        params = serializers.OrderParams.read(request.query_params)
+        orders = selectors.orders_of(selectors.account_for(_user(request), params["userId"]))
+        return Response(serializers.OrderListSerializer({"orders": orders}, context={"now": timezone.now()}).data)
+
+
+def _user(request: Request) -> User:
+    assert isinstance(request.user, User)  # the permissions let nobody else in
+    return request.user

@@ -1,0 +1,1 @@
+"""What proxies carried: its intake, and the analytics read back from ClickHouse."""

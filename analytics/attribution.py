@@ -1,0 +1,72 @@
+"""Whose traffic a pushed row is: its user, order, network and proxy user."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from accounts import selectors
+
+
+class Who(NamedTuple):
+    """What a row says: numbers, or a proxy login in their place. A number that was not sent is negative."""
+
+    user_id: int
+    order_id: int
+    proxy_user: str
+
+
+class Attribution(NamedTuple):
+    """``network`` is empty and ``proxy_user_id`` 0 where they are not known."""
+
+    user_id: int
+    order_id: int
+    network: str
+    proxy_user_id: int
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The answers for all callers of one batch, looked up together.
+
+    ``faults`` holds those that cannot be answered, as (field, sentence). A user or order that does not exist, or do not
+    belong together, is no fault: such traffic is stored as sent, without network, and listed for staff.
+    """
+
+    known: dict[tuple[int, int, str], Attribution]
+    faults: dict[tuple[int, int, str], tuple[str, str]]
+
+    @classmethod
+    def of(cls, callers: Collection[tuple[int, int, str]]) -> Self:
+        logins = selectors.proxy_users_by_login({login for _, _, login in callers if login})
+        orders = selectors.orders_by_id({order_id for _, order_id, login in callers if not login and order_id >= 0})
+        known: dict[tuple[int, int, str], Attribution] = {}
+        faults: dict[tuple[int, int, str], tuple[str, str]] = {}
+        for caller in callers:
+            user_id, order_id, login = caller
+            if login:
+                answer = _by_login(Who(*caller), logins.get(login))
+            elif user_id < 0 or order_id < 0:
+                answer = ("user_id" if user_id < 0 else "order_id", "Is required, unless proxy_user is given.")
+            else:
+                answer = _by_order(user_id, order_id, orders.get(order_id))
+            if isinstance(answer, Attribution):
+                known[caller] = answer
+            else:
+                faults[caller] = answer
+        return cls(known, faults)
+
+
+def _by_login(who: Who, facts: selectors.ProxyUserFacts | None) -> Attribution | tuple[str, str]:
+    if facts is None:
+        return "proxy_user", "No such proxy user is known."
+    if who.user_id not in (facts.user_id, -1) or who.order_id not in (facts.order_id, -1):
+        return "proxy_user", "Belongs to another user or order than the row names."
+    return Attribution(facts.user_id, facts.order_id, facts.network, facts.id)
+
+
+def _by_order(user_id: int, order_id: int, facts: selectors.OrderFacts | None) -> Attribution:
+    if facts is None or facts.user_id != user_id:
+        return Attribution(user_id, order_id, "", 0)
+    return Attribution(user_id, order_id, facts.network, facts.proxy_user_id)

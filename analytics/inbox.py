@@ -1,0 +1,70 @@
+"""The columns of ClickHouse's ``inbox``, through which every row of traffic passes once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analytics.attribution import Attribution, Directory
+
+_text: Final = pa.string()
+_number: Final = pa.uint64()
+
+SCHEMA: Final = pa.schema(
+    {
+        "ts": pa.timestamp("s", tz="UTC"),
+        "user_id": _number,
+        "order_id": _number,
+        "network": _text,
+        "proxy_user_id": _number,
+        "country": _text,
+        "port": pa.uint32(),
+        "protocol": _text,
+        "ip_out": _text,
+        "ip_from": _text,
+        "peer_id": _text,
+        "worker": _text,
+        "domain": _text,
+        "error": _text,
+        "count": _number,
+        "bytes_sent": _number,
+        "bytes_received": _number,
+        "error_count": _number,
+        "duration_ms": _number,
+        "max_concurrency": _number,
+        "recent": pa.uint8(),
+    }
+)
+
+UNKNOWN_COUNTRY: Final = "XX"
+
+
+def to_table(columns: Mapping[str, Sequence[Any]], directory: Directory, *, recent_since: datetime) -> pa.Table:
+    """Checked columns, enriched and in the inbox's types.
+
+    ``recent_since`` is where the minute table's retention begins: rows before it are marked so as not to enter it.
+    """
+    whose = [
+        directory.known[who] for who in zip(columns["user_id"], columns["order_id"], columns["proxy_user"], strict=True)
+    ]
+    ts = pa.array(columns["ts"], SCHEMA.field("ts").type)
+    enriched = {
+        **columns,
+        **dict(zip(Attribution._fields, zip(*whose, strict=True) if whose else ((),) * 4, strict=True)),
+        "ts": ts,
+        "country": [country.upper() or UNKNOWN_COUNTRY for country in columns["country"]],
+        "domain": [domain.lower() for domain in columns["domain"]],
+        "recent": pc.greater_equal(ts, pa.scalar(recent_since, ts.type)).cast(pa.uint8()),
+    }
+    return pa.table({name: enriched[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def touched_days(table: pa.Table) -> list[list[int | str]]:
+    """The distinct ``[order id, "YYYY-MM-DD"]`` pairs, sorted: what an accounting by day has to look at again."""
+    days = pa.table({"order": table["order_id"], "day": pc.strftime(table["ts"], "%Y-%m-%d")})
+    pairs = days.group_by(["order", "day"]).aggregate([])
+    return sorted([order, day] for order, day in zip(pairs["order"].to_pylist(), pairs["day"].to_pylist(), strict=True))

@@ -1,0 +1,76 @@
+"""How a request body becomes rows that are counted exactly once; shared by every intake route."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from threading import BoundedSemaphore
+from typing import Final
+
+import pyarrow as pa
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.request import Request
+
+from analytics import journal
+from analytics.models import Batch
+from analytics.writer import writer
+from fonproxy.api.body import read_body
+from fonproxy.api.errors import FieldError, InvalidInput, TooBusy, Unavailable
+
+KEY: Final = re.compile(r"[\x20-\x7e]{1,128}")
+SLOT_WAIT_SECONDS: Final = 2.0
+FIRST_WAIT_SECONDS: Final = 10.0
+
+_slots: Final = BoundedSemaphore(settings.INGEST_CONCURRENCY)
+
+
+def take(request: Request, route: Batch.Route, parse: Callable[[bytes, datetime], pa.Table]) -> None:
+    """Returns when the rows are durable and will be counted exactly once, readable while the engine is up.
+
+    ``parse`` turns the body into inbox columns, given the current time; what it raises refuses the body as a whole.
+    Raises Conflict for a key used with another body, TooBusy when every intake slot stays taken, and Unavailable when
+    the journal is full or a repeat overtook a first request that is not done yet.
+    """
+    now = timezone.now()
+    key = _idempotency_key(request)
+    with _slot():
+        body = read_body(request._request, settings.INGEST_MAX_BYTES)
+        body_hash = hashlib.sha256(body).digest() if key else None
+        origin = journal.Origin(request.user.pk, route, key, body_hash)
+        earlier = journal.find(origin, now) or _take_new(origin, parse(body, now), now)
+    if earlier and not writer.wait_until_settled(earlier, FIRST_WAIT_SECONDS):
+        raise Unavailable("The first request with this Idempotency-Key is not done yet.", wait=1)
+
+
+def _take_new(origin: journal.Origin, table: pa.Table, now: datetime) -> Batch | None:
+    """Takes the batch; returns the earlier one if the same key came in at the same time."""
+    is_away = writer.engine_is_away
+    batch, is_new = journal.record(origin, table, now=now, claimed=not is_away)
+    if not is_new:
+        return batch
+    if table.num_rows and not is_away:
+        writer.write(batch, table)
+    return None
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key: str | None = request.headers.get("Idempotency-Key")
+    if key is not None and not KEY.fullmatch(key):
+        message = "Must be 1 to 128 printable ASCII characters."
+        raise InvalidInput("The Idempotency-Key is malformed.", errors=[FieldError("Idempotency-Key", message)])
+    return key
+
+
+@contextmanager
+def _slot() -> Iterator[None]:
+    """One of the few bodies that may be worked on at once, so that intake cannot starve reads of threads."""
+    if not _slots.acquire(timeout=SLOT_WAIT_SECONDS):
+        raise TooBusy("Too many batches are being taken in at once.", wait=1)
+    try:
+        yield
+    finally:
+        _slots.release()

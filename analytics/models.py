@@ -1,0 +1,75 @@
+"""The intake journal: what was accepted, and how it reaches the engine exactly once.
+
+A batch is durable once its row is committed. Which batches form a group is decided once, in one transaction, and never
+changed; the group's id is the token under which the engine refuses to take the same rows twice. So whoever finds an
+unsettled group may send it again, any number of times, at any time.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class Group(models.Model):
+    """Batches that go to the engine in one INSERT."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField()
+    claimed_until = models.DateTimeField(help_text="Until then somebody is sending it; afterwards anybody may.")
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True, help_text="When its rows were known to be in the engine.")
+
+    class Meta:
+        # Replay looks for the oldest group that is not settled; the index holds only those.
+        indexes = [models.Index(fields=["created_at"], condition=Q(settled_at=None), name="group_unsettled")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Batch(models.Model):
+    """One accepted request body, validated and turned into columns."""
+
+    class Route(models.TextChoices):
+        TRAFFIC = "traffic", "/analytics/ingest"
+
+    account = models.ForeignKey(
+        # A batch outlives the account that sent it: its rows belong to customers.
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    route = models.CharField(max_length=16, choices=Route.choices)
+    key = models.CharField(
+        max_length=128, null=True, blank=True, help_text="The caller's Idempotency-Key, if it sent one."
+    )
+    body_hash = models.BinaryField(
+        null=True, help_text="SHA-256 of the body, kept beside a key to recognise another body."
+    )
+    rows = models.PositiveIntegerField()
+    size = models.PositiveIntegerField(help_text="Bytes of the columns as stored here.")
+    columns = models.BinaryField(null=True, help_text="The rows as a compressed Arrow stream, dropped once settled.")
+    touched = models.JSONField(help_text="The distinct [order id, day] pairs of its rows.")
+    created_at = models.DateTimeField()
+    claimed_until = models.DateTimeField(help_text="Until then the process that took it will send it.")
+    group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.PROTECT, related_name="batches")
+    settled_at = models.DateTimeField(null=True, blank=True, help_text="When it was in the engine, or voided.")
+    is_void = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name_plural = "batches"
+        constraints = [models.UniqueConstraint(fields=["account", "route", "key"], name="batch_idempotency_key")]
+        indexes = [
+            # The journal's depth, and what replay still has to group; the index holds only unsettled batches.
+            models.Index(fields=["group", "id"], condition=Q(settled_at=None), name="batch_unsettled"),
+            models.Index(fields=["settled_at"], name="batch_settled_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_route_display()} {self.pk}"

@@ -1,0 +1,1 @@
+"""Buckets of traffic: the FonProxy Analytics API."""

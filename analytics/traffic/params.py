@@ -1,0 +1,82 @@
+"""The parameters of the six reads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from rest_framework import serializers
+
+from analytics.traffic.queries import DomainOrder
+from fonproxy.api.errors import FieldError, InvalidInput
+from fonproxy.api.params import InstantField, Params, WholeNumberField, ZoneField
+from fonproxy.timerange import Instant, Interval, InvalidTime, Range
+
+# Two calendar months are never longer than this, so the contract's "two months, or 62 days if longer" is always 62 days.
+LONGEST: Final = timedelta(days=62)
+UTC_ZONE: Final = ZoneInfo("UTC")
+
+
+class RangeParams(Params):
+    orderId = serializers.CharField(required=False, max_length=64, help_text="Only this order.")  # noqa: N815
+    domain = serializers.CharField(
+        required=False, max_length=255, trim_whitespace=False, help_text="Exactly this domain, in any case."
+    )
+    tz = ZoneField(required=False, default=UTC_ZONE, help_text="IANA zone of bucket edges and labels. Default UTC.")
+    userId = serializers.CharField(required=False, max_length=64, help_text="Staff only: whose rows.")  # noqa: N815
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {
+            "from": InstantField(help_text="Start, an ISO 8601 date or date-time; UTC without a zone."),
+            "to": InstantField(help_text="End, exclusive; a date means the whole of that day. At most two months on."),
+            **super().get_fields(),
+        }
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        start: Instant = attrs.pop("from")
+        end: Instant = attrs.pop("to")
+        try:
+            attrs["range"] = Range.between(start, end)
+        except InvalidTime as fault:
+            raise serializers.ValidationError({"to": [str(fault)]}) from None
+        attrs["length"] = end.end - start.at
+        if end.at - start.at > LONGEST:
+            message = "Must lie at most two months after from."
+            raise InvalidInput(
+                "The range is longer than two months.",
+                code="analytics.range_too_long",
+                errors=[FieldError("to", message)],
+            )
+        return attrs
+
+
+class ChartParams(RangeParams):
+    interval = serializers.ChoiceField(
+        [interval.value for interval in Interval],
+        required=False,
+        help_text="Default: 15m up to 2 days, 1h up to 14 days, else 1d.",
+    )
+    fill = serializers.BooleanField(required=False, default=False, help_text="Add empty buckets as zeros.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        given = attrs.get("interval")
+        attrs["interval"] = Interval(given) if given else Interval.for_range(attrs["length"])
+        return attrs
+
+
+class DomainsParams(RangeParams):
+    sortBy = serializers.ChoiceField(  # noqa: N815
+        [order.value for order in DomainOrder], required=False, default=DomainOrder.BYTES.value
+    )
+    limit = WholeNumberField(required=False, default=30, min_value=1, max_value=100)
+
+
+class ErrorsParams(RangeParams):
+    limit = WholeNumberField(required=False, default=50, min_value=1, max_value=100)
+
+
+class WebsitesParams(RangeParams):
+    page = WholeNumberField(required=False, default=1, min_value=1, max_value=10**12)
+    limit = WholeNumberField(required=False, default=25, min_value=1, max_value=100)

@@ -1,0 +1,133 @@
+"""The routes under ``/analytics/``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Final
+
+import pyarrow as pa
+from django.conf import settings
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from accounts import selectors
+from accounts.permissions import CanIngest
+from analytics import inbox, intake
+from analytics.models import Batch
+from analytics.traffic import params, rows, schema
+from analytics.traffic.queries import DomainOrder, Measure, Scope
+from analytics.traffic.reads import Reader
+from fonproxy.api.docs import problems
+from fonproxy.api.params import Params
+from fonproxy.clickhouse import retention
+
+CHARTS: Final = {
+    "traffic": {
+        "total_bytes_sent": Measure.BYTES_SENT,
+        "total_bytes_received": Measure.BYTES_RECEIVED,
+        "bytes_total": Measure.BYTES_TOTAL,
+        "total_count": Measure.COUNT,
+    },
+    "requests": {"total_count": Measure.COUNT, "total_errors": Measure.ERRORS},
+    "concurrency": {"max_concurrency": Measure.MAX_CONCURRENCY, "total_count": Measure.COUNT},
+}
+
+
+class IngestViewSet(ViewSet):
+    """Intake from proxy workers. It is limited by how many bodies are worked on at once, not by a rate."""
+
+    permission_classes = [CanIngest]
+    throttle_classes = []
+
+    @extend_schema(
+        request=schema.IngestSerializer,
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key", str, "header", description="Repeats within 24 hours store nothing again."
+            ),
+            OpenApiParameter("Content-Encoding", str, "header", enum=["gzip"]),
+        ],
+        responses={204: None, **problems(400, 401, 403, 409, 413, 415, 429, 503)},
+    )
+    def ingest(self, request: Request) -> Response:
+        """Takes a batch of aggregated lines: 204 means they are durable and will be counted exactly once."""
+        intake.take(request, Batch.Route.TRAFFIC, _to_inbox)
+        return Response(status=204)
+
+
+def _to_inbox(body: bytes, now: datetime) -> pa.Table:
+    oldest, recent_since = retention.floor("traffic", now), retention.floor("minute_traffic", now)
+    columns, directory = rows.parse(body, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
+    return inbox.to_table(columns, directory, recent_since=recent_since)
+
+
+def _described(report: str, parameters: type[Params]) -> Any:
+    return extend_schema(
+        parameters=[parameters], responses={200: schema.ENVELOPES[report], **problems(400, 401, 403, 404, 429, 503)}
+    )
+
+
+@extend_schema_view(
+    traffic=_described("traffic", params.ChartParams),
+    requests=_described("requests", params.ChartParams),
+    concurrency=_described("concurrency", params.ChartParams),
+    domains=_described("domains", params.DomainsParams),
+    errors=_described("errors", params.ErrorsParams),
+    websites=_described("websites", params.WebsitesParams),
+)
+class TrafficViewSet(ViewSet):
+    """The six reads: what an account's proxies carried within a range of at most two months."""
+
+    action: str
+    csv_name: ClassVar[str] = "analytics"
+
+    @property
+    def csv_columns(self) -> list[str]:
+        return schema.COLUMNS[self.action]
+
+    def traffic(self, request: Request) -> Response:
+        """Bytes sent and received over time."""
+        return self._chart(request)
+
+    def requests(self, request: Request) -> Response:
+        """Requests and errors over time."""
+        return self._chart(request)
+
+    def concurrency(self, request: Request) -> Response:
+        """The largest reported concurrency over time."""
+        return self._chart(request)
+
+    def domains(self, request: Request) -> Response:
+        """The domains with most bytes or requests."""
+        given, reader = self._read(request, params.DomainsParams)
+        return self._answer(reader, reader.domains(DomainOrder(given["sortBy"]), given["limit"]))
+
+    def errors(self, request: Request) -> Response:
+        """The most frequent errors, when they were seen and where."""
+        given, reader = self._read(request, params.ErrorsParams)
+        return self._answer(reader, reader.errors(given["limit"]))
+
+    def websites(self, request: Request) -> Response:
+        """Every domain visited, page by page, most requested first."""
+        given, reader = self._read(request, params.WebsitesParams)
+        page, limit = given["page"], given["limit"]
+        found, total = reader.websites(page, limit)
+        return self._answer(reader, found, page=page, limit=limit, total=total, totalPages=-(-total // limit))
+
+    def _chart(self, request: Request) -> Response:
+        given, reader = self._read(request, params.ChartParams)
+        return self._answer(reader, reader.chart(given["interval"], CHARTS[self.action], fill=given["fill"]))
+
+    def _read(self, request: Request, parameters: type[Params]) -> tuple[dict[str, Any], Reader]:
+        given = parameters.read(request.query_params)
+        user_id = selectors.account_for(request.user, given.get("userId"))
+        order_id = selectors.find_order(user_id, given["orderId"]).pk if "orderId" in given else None
+        domain = given["domain"].lower() if "domain" in given else None
+        scope = Scope(user_id, given["range"], order_id, domain)
+        return given, Reader(scope, given["tz"], timezone.now())
+
+    def _answer(self, reader: Reader, data: list[dict[str, Any]], **paging: int) -> Response:
+        return Response({"data": data, **paging, "last_data_at": reader.last_data_at()})

@@ -1,0 +1,15 @@
+"""Routes of the published analytics APIs."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from analytics.traffic.views import IngestViewSet, TrafficViewSet
+
+urlpatterns = [
+    path("analytics/ingest", IngestViewSet.as_view({"post": "ingest"}), name="analytics-ingest"),
+    *(
+        path(f"analytics/{report}", TrafficViewSet.as_view({"get": report}), name=f"analytics-{report}")
+        for report in ("traffic", "requests", "concurrency", "domains", "errors", "websites")
+    ),
+]

@@ -1,0 +1,142 @@
+"""Sends the journal's groups to the engine.
+
+There is no writer thread: of those that wait for their rows to become readable, one takes everything queued and sends it
+as one group, while the next ones queue up behind it. Groups so form without anyone waiting for company.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from threading import Condition
+from time import monotonic, sleep
+from typing import Final
+
+import pyarrow as pa
+from django.conf import settings
+from django.utils import timezone
+
+from analytics import journal
+from analytics.models import Batch, Group
+from fonproxy.clickhouse.client import get_client
+from fonproxy.clickhouse.errors import EngineError, EngineUnavailable
+
+PROBE_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.02
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Queued:
+    batch: Batch
+    table: pa.Table
+    is_finished: bool = False
+
+
+class Writer:
+    """One per process."""
+
+    def __init__(self) -> None:
+        self._condition = Condition()
+        self._queue: deque[_Queued] = deque()
+        self._is_sending = False
+        self._away_until = 0.0
+
+    @property
+    def engine_is_away(self) -> bool:
+        """Whether an attempt failed moments ago: then rows are left in the journal at once, without another attempt."""
+        return monotonic() < self._away_until
+
+    def write(self, batch: Batch, table: pa.Table) -> None:
+        """Returns when the batch's rows are readable, or are left to replay; never raises, since they are durable."""
+        mine = _Queued(batch, table)
+        with self._condition:
+            self._queue.append(mine)
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: mine.is_finished or not self._is_sending)
+                if mine.is_finished:
+                    return
+                self._is_sending = True
+                taken = self._take()
+            try:
+                self._send_together(taken)
+            except Exception:
+                log.exception("a group could not be sent; replay will send it")
+            finally:
+                with self._condition:
+                    for queued in taken:
+                        queued.is_finished = True
+                    self._is_sending = False
+                    self._condition.notify_all()
+
+    def _take(self) -> list[_Queued]:
+        """The next group's worth of the queue; at least one batch, whatever its size."""
+        taken = [self._queue.popleft()]
+        rows, size = taken[0].batch.rows, taken[0].batch.size
+        while self._queue:
+            batch = self._queue[0].batch
+            rows, size = rows + batch.rows, size + batch.size
+            if rows > journal.GROUP_ROWS or size > journal.GROUP_BYTES:
+                break
+            taken.append(self._queue.popleft())
+        return taken
+
+    def _send_together(self, taken: list[_Queued]) -> None:
+        taken.sort(key=lambda queued: queued.batch.pk)
+        group, joined = journal.group([queued.batch.pk for queued in taken], timezone.now())
+        tables = [queued.table for queued in taken if queued.batch.pk in joined]
+        self._send(group, pa.concat_tables(tables) if tables else None)
+
+    def _send(self, group: Group, table: pa.Table | None) -> bool:
+        try:
+            if table is not None:
+                get_client().insert("inbox", table, token=str(group.id))
+        except EngineError as error:
+            if isinstance(error, EngineUnavailable):
+                self._away_until = monotonic() + PROBE_SECONDS
+            log.warning("the engine did not take group %s: %s", group.id, error)
+            journal.put_back(group, str(error), timezone.now())
+            return False
+        self._away_until = 0.0
+        journal.settle(group, timezone.now())
+        return True
+
+    def replay(self, *, everything: bool = False) -> int:
+        """Sends what was left behind, oldest first, until nothing is left or the engine is away; returns how many groups.
+
+        ``everything`` disregards claims: for a process that starts and knows that no other is alive.
+        """
+        sent = 0
+        while group := journal.claim_next(timezone.now(), everything=everything):
+            if not self._send(group, journal.load(group)):
+                if self.engine_is_away or everything:
+                    break
+                continue
+            sent += 1
+        return sent
+
+    def wait_until_settled(self, batch: Batch, seconds: float) -> bool:
+        """Waits for another's batch to become readable; True at once while the engine is away, since it is durable."""
+        deadline = monotonic() + seconds
+        while batch.settled_at is None and not self.engine_is_away:
+            if monotonic() >= deadline:
+                return False
+            sleep(POLL_SECONDS)
+            batch.refresh_from_db(fields=["settled_at"])
+        return True
+
+
+writer: Final = Writer()
+
+
+def recover() -> None:
+    """What a starting process does before it serves: it settles all that an earlier one left behind.
+
+    With the embedded engine no other process can be alive, so claims are disregarded; otherwise they are respected, and
+    a peer's groups come free when it stops renewing them.
+    """
+    if sent := writer.replay(everything=settings.CLICKHOUSE_URL is None):
+        log.info("settled what an earlier process had left in the journal", extra={"groups": sent})

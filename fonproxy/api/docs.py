@@ -1,0 +1,53 @@
+"""The OpenAPI description: its route, and what every FonProxy route shares in it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.views import SpectacularJSONAPIView
+from rest_framework import serializers
+
+from fonproxy.api.throttles import PublicThrottle
+
+
+class SchemaView(SpectacularJSONAPIView):
+    """``GET /openapi.json``, for anyone."""
+
+    authentication_classes = []
+    permission_classes = []
+    throttle_classes = [PublicThrottle]
+
+
+class FieldErrorSerializer(serializers.Serializer[Any]):
+    field = serializers.CharField()
+    index = serializers.IntegerField(required=False, help_text="The row's position, where the body is a list of rows.")
+    message = serializers.CharField()
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """How FonProxy routes say that something is wrong."""
+
+    message = serializers.CharField(help_text="A stable key.")
+    detail = serializers.CharField(help_text="One sentence.")
+    path = serializers.CharField()
+    timestamp = serializers.DateTimeField()
+    errors = FieldErrorSerializer(many=True)
+
+
+_MEANINGS: Final = {
+    400: "A parameter or the body is not as documented.",
+    401: "The credential is missing, unknown, expired or revoked.",
+    403: "The credential may not do that.",
+    404: "There is no such thing, or it belongs to somebody else.",
+    409: "It contradicts what is already there.",
+    413: "The body is too large.",
+    415: "The body's encoding or type is not supported.",
+    429: "Too often; see Retry-After.",
+    503: "A store is away; see Retry-After.",
+}
+
+
+def problems(*statuses: int) -> dict[int, OpenApiResponse]:
+    """The error responses of a FonProxy route."""
+    return {status: OpenApiResponse(ErrorSerializer, description=_MEANINGS[status]) for status in statuses}

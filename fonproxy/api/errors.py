@@ -1,0 +1,84 @@
+"""The errors of the API.
+
+::
+
+    APIException (Django REST framework)
+    ├── NotAuthenticated, AuthenticationFailed, PermissionDenied, NotFound, MethodNotAllowed, Throttled …
+    ├── ValidationError         400  a serializer's findings
+    └── ApiError
+        ├── InvalidInput        400  a parameter or a body that is not as documented
+        ├── Conflict            409
+        ├── TooLarge            413
+        ├── UnsupportedEncoding 415
+        ├── TooBusy             429  with Retry-After
+        └── Unavailable         503  with Retry-After
+
+``code`` is a stable key for programs, ``detail`` one sentence for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rest_framework.exceptions import APIException
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field; ``index`` is the row's position where the body is a list of rows."""
+
+    field: str
+    message: str
+    index: int | None = None
+
+
+class ApiError(APIException):
+    """An error of ours: a stable code, a sentence, and the fields at fault."""
+
+    status_code: ClassVar[int]  # type: ignore[misc]  # APIException declares it per instance
+    code: ClassVar[str]
+
+    def __init__(self, detail: str, *, code: str | None = None, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail, code or self.code)
+        self.stable_code = code or self.code
+        self.errors = tuple(errors)
+
+
+class InvalidInput(ApiError):
+    status_code = 400
+    code = "request.invalid"
+
+
+class Conflict(ApiError):
+    status_code = 409
+    code = "request.conflict"
+
+
+class TooLarge(ApiError):
+    status_code = 413
+    code = "request.too_large"
+
+
+class UnsupportedEncoding(ApiError):
+    status_code = 415
+    code = "request.unsupported_encoding"
+
+
+class RetryLater(ApiError):
+    """An error that passes; ``wait`` is the number of seconds for ``Retry-After``."""
+
+    def __init__(self, detail: str, *, wait: int, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.wait = wait
+
+
+class TooBusy(RetryLater):
+    status_code = 429
+    code = "request.throttled"
+
+
+class Unavailable(RetryLater):
+    status_code = 503
+    code = "service.unavailable"

@@ -1,0 +1,148 @@
+"""Every exception becomes a response in the shape of its path's family; nothing internal is told."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views import defaults
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from fonproxy.api.errors import ApiError, FieldError, RetryLater
+from fonproxy.api.families import Problem, shape_for
+from fonproxy.api.renderers import JsonRenderer
+from fonproxy.clickhouse.errors import EngineUnavailable, QueryTooHeavy
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS: Final = 5
+CODES: Final = {
+    400: "request.invalid",
+    401: "auth.not_authenticated",
+    403: "auth.forbidden",
+    404: "request.not_found",
+    405: "request.method_not_allowed",
+    413: "request.too_large",
+    415: "request.unsupported_media_type",
+    429: "request.throttled",
+    500: "service.internal_error",
+    503: "service.unavailable",
+}
+SENTENCES: Final = {
+    400: "The request is malformed.",
+    403: "This credential may not do that.",
+    404: "There is nothing here.",
+    500: "Something went wrong on our side; the request id names it in our logs.",
+    503: "A store behind this service is away; try again shortly.",
+}
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Django REST framework's hook: a response for the errors that are foreseen, None (a logged 500) for the rest."""
+    headers = _headers(exc)
+    problem = _problem(exc, context["request"].path)
+    if problem is None:
+        return None
+    set_rollback()
+    return Response(shape_for(problem.path)(problem), status=problem.status, headers=headers)
+
+
+def _problem(exc: Exception, path: str) -> Problem | None:
+    now = timezone.now()
+    if isinstance(exc, ApiError):
+        return Problem(exc.status_code, exc.stable_code, str(exc.detail), exc.errors, path, now)
+    if isinstance(exc, exceptions.ValidationError):
+        errors = tuple(_field_errors(exc.detail))
+        return Problem(400, CODES[400], "The request has fields that are not as documented.", errors, path, now)
+    status = _status(exc)
+    if status is None:
+        return None
+    detail = str(exc.detail) if _speaks_for_itself(exc) else SENTENCES[status]
+    return Problem(status, CODES.get(status, "request.refused"), detail, (), path, now)
+
+
+def _speaks_for_itself(exc: Exception) -> bool:
+    return isinstance(exc, exceptions.APIException) and not isinstance(
+        exc, exceptions.NotFound | exceptions.PermissionDenied
+    )
+
+
+def _status(exc: Exception) -> int | None:
+    match exc:
+        case exceptions.APIException():
+            return exc.status_code
+        case Http404():
+            return 404
+        case PermissionDenied():
+            return 403
+        case EngineUnavailable() | QueryTooHeavy() | OperationalError() | InterfaceError():
+            log.warning("a store is away: %s", exc)
+            return 503
+        case _:
+            return None
+
+
+def _headers(exc: Exception) -> dict[str, str]:
+    if isinstance(exc, RetryLater):
+        return {"Retry-After": str(exc.wait)}
+    if isinstance(exc, exceptions.Throttled):
+        return {"Retry-After": str(math.ceil(exc.wait or RETRY_AFTER_SECONDS))}
+    if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        header: str | None = getattr(exc, "auth_header", None)
+        return {"WWW-Authenticate": header} if header else {}
+    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if _status(exc) == 503 else {}
+
+
+def _field_errors(detail: Any, field: str = "", index: int | None = None) -> list[FieldError]:
+    """A serializer's nested findings as a flat list; positions of rows become ``index``."""
+    match detail:
+        case dict():
+            pairs = detail.items()
+        case list() if detail and isinstance(detail[0], dict | list):
+            return [e for i, part in enumerate(detail) for e in _field_errors(part, field, i)]
+        case list():
+            return [FieldError(field or "body", str(message), index) for message in detail]
+        case _:
+            return [FieldError(field or "body", str(detail), index)]
+    found: list[FieldError] = []
+    for name, part in pairs:
+        own = "" if name == "non_field_errors" else str(name)
+        found += _field_errors(part, ".".join(filter(None, (field, own))), index)
+    return found
+
+
+def plain_response(request: HttpRequest, status: int) -> HttpResponse:
+    """An error outside Django REST framework, in the shape of the path's family."""
+    problem = Problem(status, CODES[status], SENTENCES[status], (), request.path, timezone.now())
+    body = JsonRenderer().render(shape_for(request.path)(problem))
+    return HttpResponse(body, status=status, content_type="application/json")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return plain_response(request, 400)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith("/admin/"):
+        return defaults.permission_denied(request, exception)
+    return plain_response(request, 403)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith("/admin/"):
+        return defaults.page_not_found(request, exception)
+    return plain_response(request, 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if request.path.startswith("/admin/"):
+        return defaults.server_error(request)
+    return plain_response(request, 500)

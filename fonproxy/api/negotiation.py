@@ -1,0 +1,32 @@
+"""Which renderer answers: ``format=`` first, then ``Accept``; a client that accepts nothing we have gets JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+from fonproxy.api.errors import FieldError, InvalidInput
+
+
+class FormatNegotiation(DefaultContentNegotiation):
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        asked = request.query_params.getlist("format")
+        if asked and asked != [""]:
+            for renderer in renderers:
+                if asked == [renderer.format]:
+                    return renderer, renderer.media_type
+            names = " or ".join(str(renderer.format) for renderer in renderers)
+            raise InvalidInput("The format is unknown.", errors=[FieldError("format", f"Must be {names}, once.")])
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            return renderers[0], renderers[0].media_type
+
+    def filter_renderers(self, renderers: Sequence[BaseRenderer], format: str) -> Sequence[BaseRenderer]:
+        return renderers  # `format=` was dealt with above

@@ -1,0 +1,212 @@
+"""ClickHouse inside this process: chDB over a directory of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from fonproxy.clickhouse import repair, text
+from fonproxy.clickhouse.errors import EngineUnavailable, from_text
+from fonproxy.clickhouse.profiles import INGEST, MIGRATE, READ, Profile, log_comment, settings_clause
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from chdb.state.sqlitelike import Connection
+
+    from fonproxy.clickhouse.client import Value
+
+DATABASE: Final = "fonproxy"
+MARK_CACHE_BYTES: Final = 256 * 2**20
+# Long enough for a killed query to notice; after it the process ends anyway.
+CLOSE_SECONDS: Final = 10.0
+
+# How answers are written, so that text.rows can read them exactly.
+ANSWER: Final[tuple[tuple[str, int | str], ...]] = (
+    ("output_format_json_quote_64bit_integers", 0),
+    ("output_format_json_quote_denormals", 1),
+    ("date_time_output_format", "unix_timestamp"),
+)
+_IDENTIFIER: Final = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+class EmbeddedClient:
+    """One engine over ``path``, shared by all threads of this process. Opening it repairs the directory first."""
+
+    def __init__(self, path: Path, memory_bytes: int) -> None:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock_file = _lock(path)
+        self._url = f"{path}?max_server_memory_usage={memory_bytes}&mark_cache_size={MARK_CACHE_BYTES}"
+        self._state = threading.Condition()
+        self._connections: dict[threading.Thread, Connection] = {}
+        self._running = 0
+        self._closed = False
+        try:
+            repair.repair(path)
+            # Held until the end: the engine stops with its last connection, and starting it costs time.
+            self._keeper = self._connect("")
+            # The engine's own `default` database is a read-through overlay: not a place for tables.
+            self._keeper.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+        except RuntimeError as error:
+            self._lock_file.close()
+            raise from_text(str(error)) from None
+        except BaseException:
+            self._lock_file.close()
+            raise
+
+    def fetch(
+        self, sql: str, params: Mapping[str, Value] | None = None, *, profile: Profile = READ, tag: str
+    ) -> list[tuple[Any, ...]]:
+        """See ``Client.fetch``."""
+        bound = {name: text.parameter(value) for name, value in (params or {}).items()}
+        settings = settings_clause((*ANSWER, ("log_comment", log_comment(tag)), *profile.settings))
+        with self._connection() as connection:
+            answer: bytes = connection.query(f"{sql}\nSETTINGS {settings}", "JSONCompact", params=bound).bytes()
+        return text.rows(answer)
+
+    def insert(self, table: str, columns: pa.Table, *, token: str) -> None:
+        """See ``Client.insert``."""
+        if not token:
+            raise ValueError("An insert needs a token: without one, equal batches of two callers count once.")
+        settings = settings_clause(
+            (("log_comment", log_comment(f"insert {table}")), ("insert_deduplication_token", token), *INGEST.settings)
+        )
+        names = ", ".join(_identifier(name) for name in columns.column_names)
+        statement = f"INSERT INTO {_identifier(table)} ({names}) SETTINGS {settings}"
+        stream = _arrow_stream(columns)
+        with self._connection() as connection, connection.send_insert(statement, "ArrowStream") as inserter:
+            inserter.append(stream)
+            inserter.finish()
+
+    def command(self, sql: str, *, tag: str) -> None:
+        """See ``Client.command``."""
+        # DDL has no room for settings of the session, so they are set first, on a connection that ends with the command.
+        settings = settings_clause((("log_comment", log_comment(tag)), *MIGRATE.settings))
+        with self._busy():
+            connection = self._connect(DATABASE)
+            try:
+                connection.query(f"SET {settings}")
+                connection.query(sql)
+            except RuntimeError as error:
+                raise from_text(str(error)) from None
+            finally:
+                connection.close()
+
+    def cancel_all(self) -> None:
+        """See ``Client.cancel_all``."""
+        with self._busy():
+            self._kill()
+
+    def close(self) -> None:
+        """See ``Client.close``. The interpreter must not end while a query runs: the engine would crash."""
+        with self._state:
+            if self._closed:
+                return
+            self._closed = True
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while self._still_running() and time.monotonic() < deadline:
+            self._kill()
+            with self._state:
+                self._state.wait_for(lambda: not self._running, timeout=0.1)
+        with self._state:
+            for connection in (*self._connections.values(), self._keeper):
+                connection.close()
+            self._connections.clear()
+        self._lock_file.close()
+
+    def _still_running(self) -> bool:
+        with self._state:
+            return self._running > 0
+
+    def _kill(self) -> None:
+        connection = self._connect("")
+        try:
+            connection.query("KILL QUERY WHERE NOT is_internal SYNC")
+        except RuntimeError as error:
+            raise from_text(str(error)) from None
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Counts what runs, so that ``close`` can wait for it."""
+        with self._state:
+            if self._closed:
+                raise EngineUnavailable("The engine of this process is closed.")
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._running -= 1
+                self._state.notify_all()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """This thread's own connection: one that is shared mixes up the parameters of its threads.
+
+        After an error it is thrown away: the engine puts what a failed query had already written
+        in front of the connection's next answer, which may be for another account.
+        """
+        with self._busy():
+            thread = threading.current_thread()
+            connection = self._connections.get(thread) or self._adopt(thread)
+            try:
+                yield connection
+            except BaseException as error:
+                self._connections.pop(thread, connection).close()
+                if isinstance(error, RuntimeError):
+                    raise from_text(str(error)) from None
+                raise
+
+    def _adopt(self, thread: threading.Thread) -> Connection:
+        """A new connection for this thread; those of threads that have ended are closed."""
+        connection = self._connect(DATABASE)
+        with self._state:
+            for other in [one for one in self._connections if not one.is_alive()]:
+                self._connections.pop(other).close()
+            self._connections[thread] = connection
+        return connection
+
+    def _connect(self, database: str) -> Connection:
+        # Imported here: the engine takes a second and 250 MB, and a process that imported it must not fork.
+        from chdb.state.sqlitelike import Connection
+
+        try:
+            return Connection(f"{self._url}&database={database}" if database else self._url)
+        except RuntimeError as error:
+            raise from_text(str(error)) from None
+
+
+def _lock(path: Path) -> TextIO:
+    """The lock that says who has the directory, held as long as the file is open, given back by the kernel at death."""
+    lock_file = path.with_name(f"{path.name}.lock").open("w")
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock_file.close()
+        raise EngineUnavailable(
+            f"Another FonProxy process is using the data in {path}: stop it, or set FONPROXY_DATA_DIR to another directory."
+        ) from None
+    return lock_file
+
+
+def _arrow_stream(columns: pa.Table) -> bytes:
+    """The table as one Arrow record batch, which the engine reads as one block."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, columns.schema) as writer:
+        writer.write_table(columns.combine_chunks())
+    return sink.getvalue().to_pybytes()
+
+
+def _identifier(name: str) -> str:
+    if not _IDENTIFIER.fullmatch(name):
+        raise ValueError(f"Not the name of a table or column: {name!r}.")
+    return name

@@ -1,0 +1,165 @@
+"""ClickHouse's schema: numbered files, applied once and in order, with a record of what ran.
+
+A file is recorded as running before its first statement and as done after its last. A run that died in between
+stays visible and is repeated: every statement says IF NOT EXISTS. What is declared outside the files, how long rows
+are kept and how safely they are written, is set after them on every run where the live tables differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fonproxy.clickhouse import retention
+from fonproxy.clickhouse.client import Client
+from fonproxy.clickhouse.embedded import DATABASE
+from fonproxy.clickhouse.profiles import literal
+
+DDL: Final = Path(__file__).with_name("ddl")
+SCRATCH: Final = f"{DATABASE}_declared"
+
+STATE_TABLE: Final = f"""
+CREATE TABLE IF NOT EXISTS {DATABASE}.schema_migrations
+(
+    name String,
+    state Enum8('running' = 1, 'done' = 2),
+    checksum String,
+    at DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = MergeTree
+ORDER BY (name, at)
+"""
+
+
+class SchemaError(Exception):
+    """The files and the record of what ran do not fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file."""
+
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    def statements(self, database: str) -> list[str]:
+        """Its statements, without comments, for this database."""
+        lines = (line for line in self.sql.splitlines() if not line.lstrip().startswith("--"))
+        parts = "\n".join(lines).replace("{database}", database).split(";")
+        return [part.strip() for part in parts if part.strip()]
+
+
+def migrations(directory: Path = DDL) -> list[Migration]:
+    """All files in the order of their numbers."""
+    return [Migration(path.stem, path.read_text()) for path in sorted(directory.glob("[0-9]*.sql"))]
+
+
+def pending(client: Client, directory: Path = DDL) -> list[Migration]:
+    """The files that never ran to their end. Raises SchemaError when one that did was changed afterwards."""
+    applied = _applied(client)
+    files = migrations(directory)
+    for migration in files:
+        if applied.get(migration.name, migration.checksum) != migration.checksum:
+            raise SchemaError(
+                f"{migration.name}.sql was changed after it had been applied: restore it, and put the change in a new file."
+            )
+    if unknown := sorted(applied.keys() - {migration.name for migration in files}):
+        raise SchemaError(f"The database is newer than this program, which has no file for {', '.join(unknown)}.")
+    return [migration for migration in files if migration.name not in applied]
+
+
+def plan(client: Client) -> list[str]:
+    """The statements that ``migrate`` would run now."""
+    waiting = pending(client)
+    statements = [statement for migration in waiting for statement in migration.statements(DATABASE)]
+    # Before the tables exist there is nothing to compare: the run itself sets them right.
+    return statements if waiting else statements + retention.alterations(client, DATABASE)
+
+
+def migrate(client: Client, directory: Path = DDL) -> list[str]:
+    """Apply what is pending, then set retention and safety of writes. Returns the names of the files applied."""
+    client.command(STATE_TABLE, tag="migrate")
+    waiting = pending(client, directory)
+    for migration in waiting:
+        _record(client, migration, "running")
+        for statement in migration.statements(DATABASE):
+            client.command(statement, tag=f"migrate {migration.name}")
+        _record(client, migration, "done")
+    for statement in retention.alterations(client, DATABASE):
+        client.command(statement, tag="migrate retention")
+    return [migration.name for migration in waiting]
+
+
+def differences(client: Client) -> list[str]:
+    """How the live schema differs from the declared one, which is built beside it for the comparison; empty when equal."""
+    client.command(f"DROP DATABASE IF EXISTS {SCRATCH} SYNC", tag="differences")
+    client.command(f"CREATE DATABASE {SCRATCH} ENGINE = Atomic", tag="differences")
+    try:
+        for migration in migrations():
+            for statement in migration.statements(SCRATCH):
+                client.command(statement, tag="differences")
+        for statement in retention.alterations(client, SCRATCH):
+            client.command(statement, tag="differences")
+        live, declared = _described(client, DATABASE), _described(client, SCRATCH)
+    finally:
+        client.command(f"DROP DATABASE IF EXISTS {SCRATCH} SYNC", tag="differences")
+    live.pop("schema_migrations", None)
+    return list(_compare(live, declared))
+
+
+def _applied(client: Client) -> dict[str, str]:
+    """The checksum of every file that ran to its end, by name."""
+    known = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'"
+    if client.fetch(known, {"database": DATABASE}, tag="migrate") == [(0,)]:
+        return {}
+    done = f"SELECT name, argMax(checksum, at) FROM {DATABASE}.schema_migrations WHERE state = 'done' GROUP BY name"
+    return dict(client.fetch(done, tag="migrate"))
+
+
+def _record(client: Client, migration: Migration, state: str) -> None:
+    values = ", ".join(literal(value) for value in (migration.name, state, migration.checksum))
+    client.command(f"INSERT INTO {DATABASE}.schema_migrations (name, state, checksum) VALUES ({values})", tag="migrate")
+
+
+def _described(client: Client, database: str) -> dict[str, dict[str, Any]]:
+    """Per table what makes it what it is: engine, keys, settings, columns, and the SELECT of a view."""
+    tables = client.fetch(
+        "SELECT name, engine_full, partition_key, sorting_key, primary_key, as_select FROM system.tables"
+        " WHERE database = {database:String}",
+        {"database": database},
+        tag="differences",
+    )
+    columns = client.fetch(
+        "SELECT table, groupArray(concat(name, ' ', type, ' ', default_kind, ' ', default_expression))"
+        " FROM (SELECT * FROM system.columns WHERE database = {database:String} ORDER BY table, position) GROUP BY table",
+        {"database": database},
+        tag="differences",
+    )
+    by_table = dict(columns)
+    facts = ("engine", "partition key", "sorting key", "primary key", "select")
+    return {
+        name: {
+            "columns": by_table.get(name),
+            **dict(zip(facts, (str(value).replace(f"{database}.", "") for value in values), strict=True)),
+        }
+        for name, *values in tables
+    }
+
+
+def _compare(live: dict[str, dict[str, Any]], declared: dict[str, dict[str, Any]]) -> Iterator[str]:
+    for table in sorted(live.keys() | declared.keys()):
+        if table not in declared:
+            yield f"{table}: exists, but is not declared"
+        elif table not in live:
+            yield f"{table}: is declared, but does not exist"
+        else:
+            for fact, wanted in declared[table].items():
+                if live[table][fact] != wanted:
+                    yield f"{table}: its {fact} is {live[table][fact]!r}, declared {wanted!r}"

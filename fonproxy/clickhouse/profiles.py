@@ -1,0 +1,106 @@
+"""Limits per kind of work, and the settings that must not depend on the engine's version."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from fonproxy.logs import request_id
+
+GIB: Final = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A name and the settings sent with every call made under it."""
+
+    name: str
+    settings: tuple[tuple[str, int | str], ...]
+
+
+# Their defaults changed between versions of the engine, or may be changed by an operator.
+ALWAYS: Final[tuple[tuple[str, int | str], ...]] = (
+    ("timeout_overflow_mode", "throw"),
+    ("session_timezone", "UTC"),
+    ("join_use_nulls", 0),
+    ("use_query_cache", 0),
+)
+
+# A page waits for the answer: better a refusal after 30 seconds than a thread lost to one query.
+READ: Final = Profile(
+    "read",
+    (
+        *ALWAYS,
+        ("max_execution_time", 30),
+        ("max_memory_usage", GIB),
+        # Requests run beside one another already; more threads per query made the sum of them slower.
+        ("max_threads", 1),
+        ("max_result_rows", 1_000_000),
+        ("result_overflow_mode", "throw"),
+        ("readonly", 1),
+    ),
+)
+
+# Long accountings and comparisons over all accounts, which nobody waits for.
+BACKGROUND: Final = Profile(
+    "background",
+    (*ALWAYS, ("max_execution_time", 600), ("max_memory_usage", 2 * GIB), ("max_threads", 2), ("readonly", 1)),
+)
+
+# A schema change takes as long as it takes; stopped halfway it would only have to be repeated.
+MIGRATE: Final = Profile("migrate", (*ALWAYS, ("max_execution_time", 0), ("max_memory_usage", 2 * GIB)))
+
+# One INSERT must be one block in every target, the same one on every retry, because the engine
+# recognises a repeated batch by its token and the number of the block.
+INGEST: Final = Profile(
+    "ingest",
+    (
+        *ALWAYS,
+        # A stuck insert must not hold up the intake for ever. Stopped halfway it is repeated under the same token.
+        ("max_execution_time", 300),
+        ("max_memory_usage", 2 * GIB),
+        # Collecting rows of several clients would mix their tokens.
+        ("async_insert", 0),
+        # Older engines know only the second switch, newer ones put the first before it.
+        ("insert_deduplicate", 1),
+        ("deduplicate_blocks_in_dependent_materialized_views", 1),
+        # A batch is never cut: at most 100,000 rows and about 100 MB come in one Arrow record batch.
+        ("max_insert_block_size", 1_048_576),
+        ("min_insert_block_size_rows", 1_048_576),
+        ("min_insert_block_size_bytes", GIB),
+        ("max_block_size", 1_048_576),
+        ("preferred_block_size_bytes", 0),
+        # One thread writes one block after another, so that a retry meets the same order.
+        ("max_threads", 1),
+        ("max_insert_threads", 1),
+        ("parallel_view_processing", 0),
+        ("input_format_parallel_parsing", 0),
+        # Rows of one key collapse within the block; the views need no GROUP BY, which could cut it.
+        ("optimize_on_insert", 1),
+        # A view that fails must fail the batch: it is repeated as a whole.
+        ("materialized_views_ignore_errors", 0),
+        ("throw_on_max_partitions_per_insert_block", 1),
+        ("max_partitions_per_insert_block", 100),
+    ),
+)
+
+
+def log_comment(tag: str) -> str:
+    """What the engine writes beside the query: which code asked, and on behalf of which request."""
+    if not tag:
+        raise ValueError("A query needs a tag that says which code asks.")
+    return json.dumps({"tag": tag, "request_id": request_id.get()})
+
+
+def settings_clause(settings: tuple[tuple[str, int | str], ...]) -> str:
+    """``a = 1, b = 'x'`` for a SETTINGS clause."""
+    return ", ".join(f"{name} = {literal(value)}" for name, value in settings)
+
+
+def literal(value: int | str) -> str:
+    """A number or a string as SQL text."""
+    if isinstance(value, int):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,92 @@
+"""Makes the data directory honest after the process was killed in the middle of an insert.
+
+Every target of a batch writes the batch's token to its deduplication log first, and then renames the finished part
+into place. A process killed in between leaves a token without its rows: the repeated batch would be refused and its
+rows lost for good. So before the engine opens the directory, log records whose part does not exist are dropped.
+A part exists when its directory does, or when a merged part covers its block. This must happen before every opening:
+the engine gives the number of the missing block to the next insert, and then the record looks right.
+
+The log is text, one record a line: operation (1 add, 2 drop), part name, deduplication id; separated by tabs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_PART: Final = re.compile(r"([0-9a-zA-Z-]+)_(\d+)_(\d+)_(\d+)(?:_\d+)?")
+_RECORD: Final = re.compile(rb"([12])\t([^\t\n]+)\t[^\t\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The blocks of one partition that a part holds, both ends included."""
+
+    partition: str
+    first: int
+    last: int
+
+    def covers(self, other: Part) -> bool:
+        return self.partition == other.partition and self.first <= other.first and other.last <= self.last
+
+
+def parse_part(name: str) -> Part | None:
+    """``202611_2_70_3`` as a part; None for any other name, such as that of an unfinished part."""
+    found = _PART.fullmatch(name)
+    return Part(found[1], int(found[2]), int(found[3])) if found else None
+
+
+def honest(log: bytes, names: Iterable[str]) -> bytes:
+    """The log without records of parts that do not exist, torn or unreadable lines.
+
+    ``names`` are the directories of the table. Records of dropped parts stay: they only take tokens back.
+    """
+    by_partition: dict[str, set[Part]] = {}
+    for part in filter(None, map(parse_part, names)):
+        by_partition.setdefault(part.partition, set()).add(part)
+    lines = log.split(b"\n")[:-1]  # what follows the last newline is torn
+    return b"".join(line + b"\n" for line in lines if _is_honest(line, by_partition))
+
+
+def _is_honest(line: bytes, by_partition: dict[str, set[Part]]) -> bool:
+    record = _RECORD.fullmatch(line)
+    if record is None:
+        return False
+    part = parse_part(record[2].decode(errors="replace"))
+    if record[1] == b"2" or part is None:
+        return True
+    parts = by_partition.get(part.partition, set())
+    return part in parts or any(other.covers(part) for other in parts)
+
+
+def repair(path: Path) -> int:
+    """Repair the engine's directory, which nobody may have open. Returns how many logs were changed.
+
+    May itself be killed anywhere: a log is replaced whole or not at all, and doing it again changes nothing.
+    """
+    changed = 0
+    for log in sorted(path.glob("store/*/*/deduplication_logs/deduplication_log_*.txt")):
+        before = log.read_bytes()
+        after = honest(before, (entry.name for entry in os.scandir(log.parent.parent) if entry.is_dir()))
+        if after != before:
+            _replace(log, after, path.with_name(f"{path.name}.repair"))
+            changed += 1
+    return changed
+
+
+def _replace(log: Path, content: bytes, draft: Path) -> None:
+    # The draft lies outside: the engine takes every file in its directory for a log.
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(log)
+    directory = os.open(log.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,108 @@
+"""How long each table keeps its rows: declared once, applied by clickhouse_migrate, obeyed by every reader.
+
+The engine frees disk when it pleases, early or late by hours. So a reader never asks for anything older than
+``floor``, and the intake accepts nothing older either.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.conf import settings
+
+if TYPE_CHECKING:
+    from fonproxy.clickhouse.client import Client
+
+DAY: Final = timedelta(days=1)
+BUCKET: Final = timedelta(minutes=15)
+MINUTE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A table's time column, the grain its times are rounded down to, and for how long: months, days or for ever."""
+
+    column: str
+    grain: timedelta
+    months: int = 0
+    days: int = 0
+
+    @property
+    def ttl(self) -> str | None:
+        """The engine's TTL expression exactly as the engine writes it back, None when rows stay for ever."""
+        if not (self.months or self.days):
+            return None
+        # A Date would otherwise begin at midnight of the machine's time zone.
+        moment = f"toDateTime({self.column}, 'UTC')" if self.grain == DAY else self.column
+        return f"{moment} + " + (f"toIntervalMonth({self.months})" if self.months else f"toIntervalDay({self.days})")
+
+
+def declared() -> dict[str, Kept]:
+    """Every table that holds rows, and how long it keeps them."""
+    return {
+        "traffic": Kept("bucket", BUCKET, months=settings.TRAFFIC_RETENTION_MONTHS),
+        "order_traffic": Kept("bucket", BUCKET),
+        "minute_traffic": Kept("minute", MINUTE, days=1),
+        "daily_host": Kept("day", DAY, days=90),
+        "daily_network": Kept("day", DAY),
+        "traffic_detail": Kept("bucket", BUCKET, days=90),
+    }
+
+
+def floor(table: str, now: datetime) -> datetime | None:
+    """The oldest instant still returned from ``table``, in UTC; None when it keeps everything.
+
+    Rounded up to the table's grain: whatever is at or after it lies in a row that has not expired.
+    """
+    kept = declared()[table]
+    if not (kept.months or kept.days):
+        return None
+    oldest = _months_before(now, kept.months) - timedelta(days=kept.days)
+    epoch = datetime.fromtimestamp(0, now.tzinfo)
+    return epoch + -((epoch - oldest) // kept.grain) * kept.grain
+
+
+def _months_before(now: datetime, months: int) -> datetime:
+    """The first instant whose date, that many months later, has not passed ``now``.
+
+    Where the month is too short for the day, that is the start of the next month: a row of 28 February kept
+    one month expires on 28 March, so on the 31st the first one left is of 1 March.
+    """
+    if not months:
+        return now
+    index = now.year * 12 + now.month - 1 - months
+    try:
+        return now.replace(year=index // 12, month=index % 12 + 1)
+    except ValueError:
+        index += 1
+        return now.replace(year=index // 12, month=index % 12 + 1, day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+_TTL: Final = re.compile(r" TTL (.+?)(?= SETTINGS |$)")
+# Safe against loss of power, not only of the process; each costs a wait for the disk per part.
+_FSYNC: Final = ("fsync_after_insert", "fsync_part_directory")
+
+
+def alterations(client: Client, database: str) -> list[str]:
+    """The statements that make the live tables keep rows as declared, and write them as safely; none when they do."""
+    sql = "SELECT name, engine_full FROM system.tables WHERE database = {database:String}"
+    engines = {name: engine for name, engine in client.fetch(sql, {"database": database}, tag="retention.alterations")}
+    return [
+        f"ALTER TABLE {database}.{table} {change}"
+        for table, kept in declared().items()
+        for change in _changes(kept, engines[table])
+    ]
+
+
+def _changes(kept: Kept, engine: str) -> list[str]:
+    live = _TTL.search(engine)
+    wanted = [f"{name} = {int(settings.FSYNC)}" for name in _FSYNC]
+    changes = []
+    if kept.ttl != (live[1] if live else None):
+        changes.append(f"MODIFY TTL {kept.ttl}" if kept.ttl else "REMOVE TTL")
+    if not all(setting in engine for setting in wanted):
+        changes.append(f"MODIFY SETTING {', '.join(wanted)}")
+    return changes

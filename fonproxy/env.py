@@ -1,0 +1,83 @@
+"""Settings from the environment, parsed strictly: a value that is not understood stops the program with a sentence."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from django.core.exceptions import ImproperlyConfigured
+
+PREFIX: Final = "FONPROXY_"
+FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
+
+
+class Environment:
+    """Reads variables and remembers their names, so that a misspelt one is noticed instead of ignored."""
+
+    def __init__(self, variables: dict[str, str] | None = None) -> None:
+        self._variables = dict(os.environ) if variables is None else variables
+        self._known: set[str] = set()
+
+    def text(self, name: str, default: str | None = None) -> str | None:
+        """The value, or ``default`` when the variable is missing or empty."""
+        self._known.add(name)
+        return self._variables.get(name, "").strip() or default
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.text(name)
+        if value is None:
+            return default
+        if value.lower() not in FLAGS:
+            raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+        return FLAGS[value.lower()]
+
+    def whole(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number between ``least`` and ``most``."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if not (value.isascii() and value.isdigit()) or not least <= int(value) <= most:
+            raise ImproperlyConfigured(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
+        return int(value)
+
+    def rate(self, name: str, default: str) -> str:
+        """A rate as Django REST framework writes it: ``600/min``."""
+        value = self.text(name, default) or default
+        number, _, period = value.partition("/")
+        if not (number.isascii() and number.isdigit() and int(number) > 0) or period not in ("sec", "min", "hour"):
+            raise ImproperlyConfigured(f"{name} must be like 600/min (sec, min or hour), not {value!r}.")
+        return value
+
+    def names(self, name: str, default: str) -> list[str]:
+        """A list separated by commas."""
+        value = self.text(name, default) or default
+        return [part.strip() for part in value.split(",") if part.strip()]
+
+    def refuse_unknown(self) -> None:
+        """Stop when a ``FONPROXY_…`` variable is set that no setting reads: it is a typing mistake."""
+        unknown = sorted(name for name in self._variables if name.startswith(PREFIX) and name not in self._known)
+        if unknown:
+            known = ", ".join(sorted(name for name in self._known if name.startswith(PREFIX)))
+            raise ImproperlyConfigured(f"Unknown setting {', '.join(unknown)}. Known settings: {known}.")
+
+
+def secret_kept_in(path: Path) -> str:
+    """The secret in this file, made on first use.
+
+    The file appears complete or not at all (it is linked into place), so two programs that start at once agree.
+    """
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another program was first; its secret is the one to use
+        finally:
+            draft.unlink()
+        return path.read_text().strip()

@@ -1,0 +1,48 @@
+"""Whether the process lives, and whether it can do its work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+
+from fonproxy.clickhouse.client import get_client
+from fonproxy.clickhouse.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+
+def live(request: HttpRequest) -> JsonResponse:
+    """``GET /healthz``: 200 while the process answers at all."""
+    return JsonResponse({"status": "ok"})
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """``GET /readyz``: 200 when both stores answer, else 503; says which of them does."""
+    checks = {name: "ok" if _answers(name, check) else "down" for name, check in CHECKS.items()}
+    is_ready = all(state == "ok" for state in checks.values())
+    return JsonResponse({"status": "ok" if is_ready else "down", "checks": checks}, status=200 if is_ready else 503)
+
+
+def _answers(name: str, check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except (DatabaseError, EngineError) as error:
+        log.warning("%s is not ready: %s", name, error)
+        return False
+    return True
+
+
+def _database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _engine() -> None:
+    get_client().fetch("SELECT count() FROM schema_migrations", tag="readyz")
+
+
+CHECKS: Final = {"database": _database, "clickhouse": _engine}

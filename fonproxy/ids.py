@@ -1,0 +1,41 @@
+"""Published ids: hashids of ten characters, salted per kind, so that no kind's id is valid for another.
+
+They hide how many rows there are; they are no secret. Whoever decodes one still checks who owns the row.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from django.conf import settings
+from hashid_field import Hashid
+from hashids import Hashids
+
+MIN_LENGTH: Final = 10
+LARGEST: Final = 2**63 - 1  # the relational stores' largest key
+
+
+def _salt(kind: str) -> str:
+    return f"{settings.ID_SALT}:{kind}"
+
+
+@cache
+def _hashids(kind: str) -> Hashids:
+    return Hashids(salt=_salt(kind), min_length=MIN_LENGTH)
+
+
+def encode(kind: str, number: int) -> str:
+    """The published id of row ``number`` of this kind (``order``, ``key``, …)."""
+    # The coder is passed for speed; the library insists on hearing its salt and length again.
+    return str(Hashid(number, salt=_salt(kind), min_length=MIN_LENGTH, hashids=_hashids(kind)))
+
+
+def decode(kind: str, text: str) -> int | None:
+    """The row's number, or None for anything that :func:`encode` never returned for this kind."""
+    if not text.isascii():
+        return None
+    numbers = _hashids(kind).decode(text)
+    if len(numbers) != 1 or numbers[0] > LARGEST or encode(kind, numbers[0]) != text:
+        return None
+    return int(numbers[0])

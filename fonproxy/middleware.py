@@ -1,0 +1,50 @@
+"""The first middleware: a request id in and out, and one access log line per request."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable
+from time import perf_counter
+from typing import Final
+
+from django.http import HttpRequest, HttpResponse
+
+from fonproxy.logs import request_id
+
+SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+QUIET: Final = ("/healthz", "/readyz", "/static/")
+
+access_log = logging.getLogger("fonproxy.access")
+
+
+class RequestLog:
+    """Takes the caller's ``X-Request-Id`` when it is a sane one, makes one otherwise, and returns it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-Id", "")
+        token = request_id.set(given if SANE_ID.fullmatch(given) else str(uuid.uuid4()))
+        started = perf_counter()
+        try:
+            response = self.get_response(request)
+            response["X-Request-Id"] = request_id.get()
+            self._log(request, response, perf_counter() - started)
+            return response
+        finally:
+            request_id.reset(token)
+
+    def _log(self, request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+        if request.path.startswith(QUIET):
+            return
+        # The query string stays out of the log: it may carry what the caller considers private.
+        access_log.info(
+            "%s %s %s",
+            request.method,
+            request.path,
+            response.status_code,
+            extra={"ms": round(seconds * 1000, 1), "account": getattr(request, "account_id", None)},
+        )

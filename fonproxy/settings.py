@@ -1,0 +1,201 @@
+"""All settings. They come from the environment only; with nothing set, everything runs embedded in one process."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import timedelta
+from pathlib import Path
+
+import django_stubs_ext
+from environ import Env
+
+from fonproxy.env import Environment, secret_kept_in
+
+# Lets `ModelAdmin[Order]` and its like be written: Django's own classes are generic for type checkers only.
+django_stubs_ext.monkeypatch()
+
+env = Environment()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("FONPROXY_DATA_DIR") or BASE_DIR / "var").resolve()
+DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+# --- who may call, and as whom -------------------------------------------------------------------------------------
+DEBUG = env.flag("FONPROXY_DEBUG", False)
+SECRET_KEY = env.text("FONPROXY_SECRET_KEY") or secret_kept_in(DATA_DIR / "secret_key")
+# Published ids depend on this salt. It is derived, never the secret itself: hashids can be analysed for their salt.
+ID_SALT = env.text("FONPROXY_ID_SALT") or hmac.new(SECRET_KEY.encode(), b"published ids", hashlib.sha256).hexdigest()
+ALLOWED_HOSTS = env.names("FONPROXY_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.names("FONPROXY_TRUSTED_ORIGINS", "") if env.text("FONPROXY_TRUSTED_ORIGINS") else []
+TRUSTED_PROXIES = env.whole("FONPROXY_TRUSTED_PROXIES", 0, least=0, most=10)
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+# --- the two stores and what stands between ------------------------------------------------------------------------
+DATABASE_URL = env.text("DATABASE_URL")
+if DATABASE_URL:
+    DATABASES = {"default": Env.db_url_config(DATABASE_URL)}
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "fonproxy.sqlite3",
+            "OPTIONS": {
+                # IMMEDIATE takes the write lock at the start of a transaction, so that none fails halfway for lack of it.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL;"
+                f"PRAGMA synchronous={'FULL' if env.flag('FONPROXY_FSYNC', False) else 'NORMAL'};",
+            },
+        }
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CLICKHOUSE_URL = env.text("CLICKHOUSE_URL")
+ENGINE_MEMORY_BYTES = env.whole("FONPROXY_ENGINE_MEMORY_MB", 4096, least=512, most=1_000_000) * 2**20
+FSYNC = env.flag("FONPROXY_FSYNC", False)
+TRAFFIC_RETENTION_MONTHS = env.whole("FONPROXY_TRAFFIC_RETENTION_MONTHS", 13, least=3, most=120)
+
+JOURNAL_MAX_ROWS = env.whole("FONPROXY_JOURNAL_MAX_ROWS", 5_000_000, least=1, most=10**9)
+JOURNAL_MAX_BYTES = env.whole("FONPROXY_JOURNAL_MAX_MB", 2048, least=1, most=10**6) * 2**20
+
+REDIS_URL = env.text("REDIS_URL")
+CACHES = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
+    )
+}
+
+# --- jobs ----------------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {} if REDIS_URL else {"polling_interval": 0.2}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    # Rows taken while the engine was away, or by a process that died, reach the engine within seconds of its return.
+    "replay-journal": {"task": "analytics.tasks.replay_journal", "schedule": timedelta(seconds=2)},
+    # Idempotency keys are remembered for 24 hours.
+    "forget-settled-batches": {"task": "analytics.tasks.forget_settled_batches", "schedule": timedelta(minutes=10)},
+}
+
+# --- HTTP ----------------------------------------------------------------------------------------------------------
+SERVER_THREADS = env.whole("FONPROXY_THREADS", 24, least=2, most=256)
+INGEST_CONCURRENCY = env.whole("FONPROXY_INGEST_CONCURRENCY", 16, least=1, most=256)
+INGEST_MAX_BYTES = 64 * 2**20
+INGEST_MAX_ROWS = 100_000
+ROOT_URLCONF = "fonproxy.urls"
+WSGI_APPLICATION = "fonproxy.wsgi.application"
+APPEND_SLASH = False
+INSTALLED_APPS = [
+    "fonproxy",
+    "accounts",
+    "analytics",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "fonproxy.middleware.RequestLog",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "/static/"
+# Files are served from where the apps keep them: the one-command install has no collectstatic step.
+WHITENOISE_USE_FINDERS = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.ApiKeyAuthentication",
+        "accounts.authentication.JwtAuthentication",
+        "accounts.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.CanRead"],
+    "DEFAULT_RENDERER_CLASSES": ["fonproxy.api.renderers.JsonRenderer", "fonproxy.api.renderers.CsvRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "fonproxy.api.negotiation.FormatNegotiation",
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["fonproxy.api.throttles.ReadThrottle"],
+    "DEFAULT_THROTTLE_RATES": {
+        "read": env.rate("FONPROXY_THROTTLE_READ", "600/min"),
+        "public": env.rate("FONPROXY_THROTTLE_PUBLIC", "600/min"),
+        "token": env.rate("FONPROXY_THROTTLE_TOKEN", "10/min"),
+    },
+    "EXCEPTION_HANDLER": "fonproxy.api.handler.exception_handler",
+    "NUM_PROXIES": TRUSTED_PROXIES,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(hours=1),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    # A changed password ends the tokens that were issued before it.
+    "CHECK_REVOKE_TOKEN": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "FonProxy API",
+    "DESCRIPTION": "Usage and analytics of a proxy provider.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "displayRequestDuration": True},
+}
+
+# --- logs ----------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"fonproxy": {"()": "fonproxy.logs.formatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "fonproxy"}},
+    "root": {"handlers": ["stderr"], "level": env.text("FONPROXY_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        # The access log says the same with more: status, time, account.
+        "django.request": {"level": "ERROR"},
+        "waitress.queue": {"level": "ERROR"},
+        "celery": {"level": "WARNING"},
+    },
+}
+
+env.refuse_unknown()

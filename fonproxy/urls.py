@@ -1,0 +1,25 @@
+"""Where each app's routes hang. Paths are those of the published APIs, without a trailing slash."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularSwaggerSplitView
+
+from fonproxy import health
+from fonproxy.api.docs import SchemaView
+
+urlpatterns = [
+    path("healthz", health.live, name="live"),
+    path("readyz", health.ready, name="ready"),
+    path("openapi.json", SchemaView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("admin/", admin.site.urls),
+    path("", include("accounts.urls")),
+    path("", include("analytics.urls")),
+]
+
+handler400 = "fonproxy.api.handler.bad_request"
+handler403 = "fonproxy.api.handler.forbidden"
+handler404 = "fonproxy.api.handler.not_found"
+handler500 = "fonproxy.api.handler.server_error"

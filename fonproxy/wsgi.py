@@ -1,0 +1,11 @@
+"""The WSGI entry point for servers other than ``manage.py serve``."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fonproxy.settings")
+
+application = get_wsgi_application()

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+
+from accounts.models import ApiKey, User
+from accounts.services import revoke_key
+from tests.accounts.helpers import client_with
+
+MakeKey = Callable[..., str]
+UNKNOWN = "fnp_" + "0" * 64
+BRACKETS = base64.urlsafe_b64encode(b"[" * 20_000).decode().rstrip("=") + ".e30.e30"
+
+
+def call(**headers: str) -> Any:
+    return APIClient().get("/orders", headers=headers)
+
+
+def test_a_key_is_taken_from_its_own_header(alice: User, make_key: MakeKey) -> None:
+    assert call(**{"x-api-key": make_key(alice)}).status_code == 200
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_a_key_is_taken_as_a_bearer(alice: User, make_key: MakeKey, scheme: str) -> None:
+    assert call(authorization=f"{scheme} {make_key(alice)}").status_code == 200
+
+
+def test_a_known_key_is_one_query_once_its_use_is_recorded(
+    alice: User, make_key: MakeKey, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    key = make_key(alice)
+    call(**{"x-api-key": key})
+    with django_assert_num_queries(2):  # the key with its user, then the orders
+        call(**{"x-api-key": key})
+
+
+def test_the_use_of_a_key_is_recorded(alice: User, make_key: MakeKey) -> None:
+    call(**{"x-api-key": make_key(alice)})
+    assert ApiKey.objects.get().last_access_at is not None
+
+
+def test_the_access_log_learns_the_account(alice: User, make_key: MakeKey) -> None:
+    assert call(**{"x-api-key": make_key(alice)}).wsgi_request.account_id == alice.pk
+    assert call(authorization=f"Bearer {AccessToken.for_user(alice)}").wsgi_request.account_id == alice.pk
+
+
+def refusal(response: Any) -> str:
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == 'Bearer realm="api"'
+    detail: str = response.json()["detail"]
+    return detail
+
+
+def test_every_bad_key_is_refused_with_one_sentence(alice: User, bob: User, make_key: MakeKey) -> None:
+    revoked, expired, inactive = make_key(alice), make_key(alice), make_key(bob)
+    revoke_key(ApiKey.objects.earliest("pk"), timezone.now())
+    ApiKey.objects.filter(prefix=expired[:8]).update(expires_at=timezone.now() - timedelta(seconds=1))
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    bad = [revoked, expired, inactive, UNKNOWN, "fnp_", UNKNOWN.upper(), UNKNOWN + "\n0", "ÿ", "", "a password"]
+    assert {refusal(call(**{"x-api-key": key})) for key in bad} == {"The API key is not valid."}
+
+
+def test_a_bad_bearer_key_is_refused(db: None) -> None:
+    assert refusal(call(authorization=f"Bearer {UNKNOWN}")) == "The API key is not valid."
+
+
+def test_a_wrong_key_is_refused_even_beside_a_valid_token(alice: User) -> None:
+    response = call(**{"x-api-key": UNKNOWN, "authorization": f"Bearer {AccessToken.for_user(alice)}"})
+    assert refusal(response) == "The API key is not valid."
+
+
+def test_a_wrong_key_is_refused_even_beside_a_session(alice: User) -> None:
+    client = client_with(UNKNOWN)
+    client.force_login(alice)
+    assert client.get("/orders").status_code == 401
+
+
+def test_a_token_signs_in(alice: User, client_for: Callable[..., APIClient]) -> None:
+    assert client_for(alice).get("/orders").status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "a b", "ÿ", BRACKETS, "e30.e30.e30"])
+def test_a_malformed_token_is_refused(db: None, token: str) -> None:
+    assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
+
+
+def test_an_expired_token_is_refused(alice: User) -> None:
+    token = AccessToken.for_user(alice)
+    token.set_exp(lifetime=-timedelta(seconds=1))
+    assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
+
+
+def test_a_refresh_token_is_no_access_token(alice: User) -> None:
+    assert refusal(call(authorization=f"Bearer {RefreshToken.for_user(alice)}")) == "The token is not valid."
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"password": "another"}])
+def test_a_token_ends_with_the_account_or_its_password(alice: User, change: dict[str, Any]) -> None:
+    token = AccessToken.for_user(alice)
+    User.objects.update(**change)
+    assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
+
+
+def test_a_token_of_a_deleted_user_is_refused(alice: User) -> None:
+    token = AccessToken.for_user(alice)
+    alice.delete()
+    assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
+
+
+def test_a_call_without_a_credential_is_told_to_bring_one(db: None) -> None:
+    assert refusal(call())
+    assert refusal(call(authorization="Basic YWxpY2U6c2VjcmV0"))
+
+
+def test_a_session_reads(alice: User) -> None:
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(alice)
+    response = client.get("/orders")
+    assert response.status_code == 200
+    assert response.wsgi_request.account_id == alice.pk
+
+
+def test_a_session_changes_nothing_without_a_csrf_token(alice: User) -> None:
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(alice)
+    assert client.post("/api-keys", {"name": "k"}, format="json").status_code == 403
+
+
+def test_a_session_with_a_csrf_token_changes_things(alice: User) -> None:
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(alice)
+    client.cookies["csrftoken"] = "a" * 32
+    response = client.post("/api-keys", {"name": "k"}, format="json", headers={"X-CSRFToken": "a" * 32})
+    assert response.status_code == 201

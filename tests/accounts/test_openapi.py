@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+
+from accounts.urls import urlpatterns
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    document: dict[str, Any] = SchemaGenerator(patterns=urlpatterns).get_schema(request=None, public=True)
+    return document
+
+
+def test_the_description_is_valid(schema: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    validate_schema(schema)
+    assert capsys.readouterr().err == ""
+
+
+def test_every_route_is_described(schema: dict[str, Any]) -> None:
+    assert set(schema["paths"]) == {"/auth/token", "/auth/token/refresh", "/api-keys", "/api-keys/{id}", "/orders"}
+
+
+def test_the_three_credentials_are_described(schema: dict[str, Any]) -> None:
+    schemes = schema["components"]["securitySchemes"]
+    assert schemes["apiKey"]["name"] == "x-api-key"
+    assert schemes["jwt"]["scheme"] == "bearer"
+    assert schemes["session"]["in"] == "cookie"
+
+
+def test_reads_take_any_of_them_and_signing_in_none(schema: dict[str, Any]) -> None:
+    assert schema["paths"]["/orders"]["get"]["security"] == [{"apiKey": []}, {"jwt": []}, {"session": []}]
+    assert "security" not in schema["paths"]["/auth/token"]["post"]
+
+
+def test_errors_are_described(schema: dict[str, Any]) -> None:
+    assert {"400", "401", "403", "409", "413", "429"} < set(schema["paths"]["/api-keys"]["post"]["responses"])

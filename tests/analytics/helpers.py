@@ -1,0 +1,57 @@
+"""Pushing and counting, as the tests of the intake do it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rest_framework.test import APIClient
+
+from fonproxy.clickhouse.client import Client
+
+TABLES = ("traffic", "order_traffic", "minute_traffic", "daily_host", "daily_network", "traffic_detail")
+
+
+def recently() -> datetime:
+    """A quarter of an hour that is over, and not older than the minute table keeps."""
+    now = datetime.now(UTC) - timedelta(hours=1)
+    return now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+
+
+def documented_row(**changes: Any) -> dict[str, Any]:
+    """The row of the published example, moved to a recent time."""
+    return {
+        "ts": recently().strftime("%Y-%m-%d %H:%M:%S"),
+        "user_id": 1,
+        "order_id": 3,
+        "port": 443,
+        "protocol": "HTTPS",
+        "ip_out": "185.199.100.10",
+        "ip_from": "78.100.50.12",
+        "peer_id": "peer-001",
+        "worker": "worker-01",
+        "domain": "google.com",
+        "error": "",
+        "count": 12,
+        "bytes_sent": 10240,
+        "bytes_received": 524800,
+        "error_count": 0,
+        "duration_ms": 15000,
+        "max_concurrency": 5,
+        **changes,
+    }
+
+
+def push(client: APIClient, rows: list[dict[str, Any]], **headers: str) -> Any:
+    return post(client, json.dumps({"logs": rows}).encode(), **headers)
+
+
+def post(client: APIClient, body: bytes, **headers: str) -> Any:
+    return client.post("/analytics/ingest", body, content_type="application/json", headers=headers)
+
+
+def counted(engine: Client, table: str) -> tuple[int, int]:
+    """How many rows were pushed into the table, and how many requests they stand for."""
+    [(rows, requests)] = engine.fetch(f"SELECT sum(rows), sum(count) FROM {table}", tag="tests")
+    return rows, requests

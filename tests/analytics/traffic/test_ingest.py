@@ -1,0 +1,20 @@
+"""``POST /analytics/ingest`` as a proxy worker uses it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.analytics.helpers import counted, documented_row, push
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_documented_body_is_taken(clean_engine: Any, client_for: Any, worker: Any) -> None:
+    response = push(client_for(worker, "ingest"), [documented_row()])
+    assert (response.status_code, response.content) == (204, b"")
+    assert counted(clean_engine, "traffic") == (1, 12)

@@ -1,0 +1,118 @@
+"""What most tests need: a real engine, people, orders, keys and clients that act for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.utils import timezone
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken
+
+from accounts.models import Network, Order, Product, ProxyType, User
+from accounts.services import issue_key
+from fonproxy.clickhouse import migrator
+from fonproxy.clickhouse.client import Client, close_client, get_client
+from tests.isolation import data_dir
+
+
+@pytest.fixture(autouse=True)
+def _quick_and_forgetful(settings: Any) -> Iterator[None]:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    cache.clear()
+    yield
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Client]:
+    """The process's real engine, with its schema."""
+    assert Path(settings.DATA_DIR) == Path(data_dir.name).resolve()
+    client = get_client()
+    migrator.migrate(client)
+    yield client
+    close_client()
+
+
+@pytest.fixture
+def clean_engine(engine: Client) -> Client:
+    """The engine with empty tables."""
+    for (table,) in engine.fetch(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+        " AND name != 'schema_migrations'",
+        tag="tests",
+    ):
+        engine.command(f"TRUNCATE TABLE {table}", tag="tests")
+    return engine
+
+
+def _user(name: str, **flags: bool) -> User:
+    return User.objects.create_user(name, f"{name}@example.com", "correct horse", **flags)
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return _user("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return _user("bob")
+
+
+@pytest.fixture
+def worker(db: None) -> User:
+    return _user("worker")
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    return _user("staff", is_staff=True)
+
+
+@pytest.fixture
+def make_order(db: None) -> Callable[..., Order]:
+    def make(
+        user: User,
+        network: str = Network.RESIDENTIAL,
+        limit: int | None = None,
+        logins: tuple[str, ...] = (),
+        **fields: Any,
+    ) -> Order:
+        product, _ = Product.objects.get_or_create(
+            name=f"{network} product", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=network
+        )
+        order = Order.objects.create(
+            **{"user": user, "product": product, "name": "Order", "traffic_limit_bytes": limit, **fields}
+        )
+        for login in logins:
+            order.proxy_users.create(login=login)
+        return order
+
+    return make
+
+
+@pytest.fixture
+def make_key(db: None) -> Callable[..., str]:
+    def make(user: User, scopes: tuple[str, ...] = ("read",), **fields: Any) -> str:
+        return issue_key(user=user, name="a key", scopes=scopes, now=timezone.now(), **fields)[1]
+
+    return make
+
+
+@pytest.fixture
+def client_for(make_key: Callable[..., str]) -> Callable[..., APIClient]:
+    """A client that acts for a user by token, or with a key when scopes are given; anonymous without a user."""
+
+    def client(user: User | None = None, *scopes: str) -> APIClient:
+        api = APIClient(raise_request_exception=False)
+        if user and scopes:
+            api.credentials(HTTP_X_API_KEY=make_key(user, scopes))
+        elif user:
+            api.credentials(HTTP_AUTHORIZATION=f"Bearer {AccessToken.for_user(user)}")
+        return api
+
+    return client
