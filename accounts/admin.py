@@ -21,7 +21,7 @@ from fonproxy import ids
 
 
 class PublishedIdSearch(admin.ModelAdmin[Any]):
-    """Search that finds a row by its published id, or its number, before it looks at names."""
+    """Search that finds a row by its published id and by its number as well."""
 
     kind: str
 
@@ -31,10 +31,7 @@ class PublishedIdSearch(admin.ModelAdmin[Any]):
         term = search_term.strip()
         number = int(term) if term.isascii() and term.isdigit() and len(term) <= 18 else ids.decode(self.kind, term)
         named, duplicates = super().get_search_results(request, queryset, search_term)
-        if number is None:
-            return named, duplicates
-        by_id = queryset.filter(pk=number)
-        return (by_id if by_id.exists() else named), duplicates
+        return (named if number is None else named | queryset.filter(pk=number)), duplicates
 
 
 @admin.register(User)
@@ -54,6 +51,7 @@ class ProductAdmin(admin.ModelAdmin[Product]):
     list_display = ("name", "proxy_type", "network")
     list_filter = ("proxy_type", "network")
     search_fields = ("name",)
+    ordering = ("name",)
     show_full_result_count = False
 
 

@@ -14,31 +14,30 @@ from analytics.attribution import Attribution, Directory
 _text: Final = pa.string()
 _number: Final = pa.uint64()
 
-SCHEMA: Final = pa.schema(
-    {
-        "ts": pa.timestamp("s", tz="UTC"),
-        "user_id": _number,
-        "order_id": _number,
-        "network": _text,
-        "proxy_user_id": _number,
-        "country": _text,
-        "port": pa.uint32(),
-        "protocol": _text,
-        "ip_out": _text,
-        "ip_from": _text,
-        "peer_id": _text,
-        "worker": _text,
-        "domain": _text,
-        "error": _text,
-        "count": _number,
-        "bytes_sent": _number,
-        "bytes_received": _number,
-        "error_count": _number,
-        "duration_ms": _number,
-        "max_concurrency": _number,
-        "recent": pa.uint8(),
-    }
-)
+_TYPES: Final[dict[str, pa.DataType]] = {
+    "ts": pa.timestamp("s", tz="UTC"),
+    "user_id": _number,
+    "order_id": _number,
+    "network": _text,
+    "proxy_user_id": _number,
+    "country": _text,
+    "port": pa.uint32(),
+    "protocol": _text,
+    "ip_out": _text,
+    "ip_from": _text,
+    "peer_id": _text,
+    "worker": _text,
+    "domain": _text,
+    "error": _text,
+    "count": _number,
+    "bytes_sent": _number,
+    "bytes_received": _number,
+    "error_count": _number,
+    "duration_ms": _number,
+    "max_concurrency": _number,
+    "recent": pa.uint8(),
+}
+SCHEMA: Final = pa.schema(_TYPES)
 
 UNKNOWN_COUNTRY: Final = "XX"
 
@@ -63,8 +62,7 @@ def to_table(columns: Mapping[str, Sequence[Any]], directory: Directory, *, rece
     return pa.table({name: enriched[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 
-def touched_days(table: pa.Table) -> list[list[int | str]]:
-    """The distinct ``[order id, "YYYY-MM-DD"]`` pairs, sorted: what an accounting by day has to look at again."""
-    days = pa.table({"order": table["order_id"], "day": pc.strftime(table["ts"], "%Y-%m-%d")})
-    pairs = days.group_by(["order", "day"]).aggregate([])
-    return sorted([order, day] for order, day in zip(pairs["order"].to_pylist(), pairs["day"].to_pylist(), strict=True))
+def touched_days(table: pa.Table) -> list[tuple[int, str]]:
+    """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted: what an accounting by day has to look at again."""
+    pairs: Any = zip(table["order_id"].to_pylist(), pc.strftime(table["ts"], "%Y-%m-%d").to_pylist(), strict=True)
+    return sorted(set(pairs))

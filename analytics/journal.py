@@ -11,7 +11,7 @@ What happens if the process dies …
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -143,7 +143,7 @@ def claim_next(now: datetime, *, everything: bool = False) -> Group | None:
         if Group.objects.filter(unclaimed, id=group_id, settled_at=None).update(claimed_until=now + CLAIM):
             return Group.objects.get(id=group_id)
     free = Batch.objects.filter(unclaimed, group=None, settled_at=None).order_by("id")
-    ids = _first_that_fit(free.values_list("id", "rows", "size")[:10_000])
+    ids = _first_that_fit(list(free.values_list("id", "rows", "size")[:10_000]))
     return group(ids, now)[0] if ids else None
 
 
@@ -165,11 +165,15 @@ def load(group: Group) -> pa.Table | None:
     return pa.concat_tables(tables) if tables else None
 
 
-def void(batches: Sequence[Batch], now: datetime) -> int:
-    """Takes back those batches that no group holds yet; returns how many it was."""
-    ids = [batch.pk for batch in batches]
-    free = Batch.objects.filter(id__in=ids, group=None, settled_at=None)
-    return free.update(is_void=True, settled_at=now, columns=None)
+def void(batches: Iterable[Batch], now: datetime) -> list[Batch]:
+    """Takes back those batches that no group holds yet, and returns them."""
+    return [
+        batch
+        for batch in batches
+        if Batch.objects.filter(id=batch.pk, group=None, settled_at=None).update(
+            is_void=True, settled_at=now, columns=None
+        )
+    ]
 
 
 def forget(now: datetime) -> int:

@@ -1,7 +1,7 @@
 """Sends the journal's groups to the engine.
 
-There is no writer thread: of those that wait for their rows to become readable, one takes everything queued and sends it
-as one group, while the next ones queue up behind it. Groups so form without anyone waiting for company.
+There is no writer thread: of those that wait for their rows to become readable, one takes everything queued and sends
+it as one group, while the next ones queue up behind it. Groups so form without anyone waiting for company.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Writer:
         return True
 
     def replay(self, *, everything: bool = False) -> int:
-        """Sends what was left behind, oldest first, until nothing is left or the engine is away; returns how many groups.
+        """Sends what was left behind, oldest first, until nothing is left or the engine is away.
+
+        Returns the number of groups sent.
 
         ``everything`` disregards claims: for a process that starts and knows that no other is alive.
         """

@@ -5,6 +5,7 @@ They hide how many rows there are; they are no secret. Whoever decodes one still
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from typing import Final
 
@@ -16,8 +17,10 @@ MIN_LENGTH: Final = 10
 LARGEST: Final = 2**63 - 1  # the relational stores' largest key
 
 
+@cache
 def _salt(kind: str) -> str:
-    return f"{settings.ID_SALT}:{kind}"
+    """Hashed, because hashids reads only the first forty-odd characters of a salt: the kind must show in those."""
+    return hashlib.sha256(f"{settings.ID_SALT}:{kind}".encode()).hexdigest()
 
 
 @cache

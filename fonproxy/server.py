@@ -1,8 +1,8 @@
 """The embedded web server: waitress, with its own refusals in our JSON.
 
 Waitress reads a body before the application sees it, so bodies over the limit are refused here. Three of its habits are
-changed: it closes connections after a 204; it would invite a client that asked first (``Expect: 100-continue``) to send a body it has already refused, and
-it would reset the connection of one that is still sending, which then never sees the answer.
+changed: it closes connections after a 204; it invites a client that asked first (``Expect: 100-continue``) to send a
+body it has already refused; and it resets the connection of one that is still sending, which then misses the answer.
 """
 
 from __future__ import annotations

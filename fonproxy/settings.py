@@ -46,7 +46,7 @@ else:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "fonproxy.sqlite3",
             "OPTIONS": {
-                # IMMEDIATE takes the write lock at the start of a transaction, so that none fails halfway for lack of it.
+                # IMMEDIATE takes the write lock when a transaction begins, so that none fails halfway for lack of it.
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
                 "init_command": "PRAGMA journal_mode=WAL;"

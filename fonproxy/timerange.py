@@ -182,7 +182,7 @@ class Axis:
 
 
 def _segments(range_: Range, zone: ZoneInfo) -> Iterator[Segment]:
-    """Clock changes are found to the stored grain: a bucket that a change cuts in two belongs to the offset after it."""
+    """Clock changes are found to the stored grain: a bucket that one cuts in two belongs to the offset after it."""
     start = at = range_.start
     while at < range_.end:
         offset = _utc_offset(at, zone)

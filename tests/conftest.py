@@ -98,7 +98,7 @@ def make_order(db: None) -> Callable[..., Order]:
 @pytest.fixture
 def make_key(db: None) -> Callable[..., str]:
     def make(user: User, scopes: tuple[str, ...] = ("read",), **fields: Any) -> str:
-        return issue_key(user=user, name="a key", scopes=scopes, now=timezone.now(), **fields)[1]
+        return issue_key(user=user, scopes=scopes, now=timezone.now(), **{"name": "a key", **fields})[1]
 
     return make
 

@@ -13,18 +13,18 @@ from fonproxy.api.errors import FieldError, InvalidInput
 from fonproxy.api.params import InstantField, Params, WholeNumberField, ZoneField
 from fonproxy.timerange import Instant, Interval, InvalidTime, Range
 
-# Two calendar months are never longer than this, so the contract's "two months, or 62 days if longer" is always 62 days.
+# Two calendar months are never longer than this, so "two months, or 62 days if longer" is always 62 days.
 LONGEST: Final = timedelta(days=62)
 UTC_ZONE: Final = ZoneInfo("UTC")
 
 
 class RangeParams(Params):
-    orderId = serializers.CharField(required=False, max_length=64, help_text="Only this order.")  # noqa: N815
+    orderId = serializers.CharField(required=False, max_length=64, help_text="Only this order.")
     domain = serializers.CharField(
         required=False, max_length=255, trim_whitespace=False, help_text="Exactly this domain, in any case."
     )
     tz = ZoneField(required=False, default=UTC_ZONE, help_text="IANA zone of bucket edges and labels. Default UTC.")
-    userId = serializers.CharField(required=False, max_length=64, help_text="Staff only: whose rows.")  # noqa: N815
+    userId = serializers.CharField(required=False, max_length=64, help_text="Staff only: whose rows.")
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
@@ -67,7 +67,7 @@ class ChartParams(RangeParams):
 
 
 class DomainsParams(RangeParams):
-    sortBy = serializers.ChoiceField(  # noqa: N815
+    sortBy = serializers.ChoiceField(
         [order.value for order in DomainOrder], required=False, default=DomainOrder.BYTES.value
     )
     limit = WholeNumberField(required=False, default=30, min_value=1, max_value=100)

@@ -80,7 +80,7 @@ Columns = dict[str, tuple[Any, ...]]
 
 
 def parse(body: bytes, *, oldest: datetime, now: datetime, max_rows: int) -> tuple[Columns, Directory]:
-    """The rows as columns, and who they belong to; InvalidInput names the bad rows, TooLarge when there are too many."""
+    """The rows as columns, and who they belong to; InvalidInput names bad rows, TooLarge says there are too many."""
     if body.count(b"{") > max_rows + 1:  # perhaps too many; find out before making an object of each
         _refuse_too_many(len(_sketch(body).logs), max_rows)
     try:

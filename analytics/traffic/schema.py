@@ -75,7 +75,7 @@ ROWS: Final = {
     ),
 }
 COLUMNS: Final = {report: list(row().fields) for report, row in ROWS.items()}
-_PAGING: Final = {name: serializers.IntegerField for name in ("page", "limit", "total", "totalPages")}
+_PAGING: Final = dict.fromkeys(("page", "limit", "total", "totalPages"), serializers.IntegerField)
 ENVELOPES: Final = {
     report: _envelope(row, **({name: field() for name, field in _PAGING.items()} if report == "websites" else {}))
     for report, row in ROWS.items()

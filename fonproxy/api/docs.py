@@ -32,7 +32,7 @@ class ErrorSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="One sentence.")
     path = serializers.CharField()
     timestamp = serializers.DateTimeField()
-    errors = FieldErrorSerializer(many=True)
+    errors = FieldErrorSerializer(many=True)  # type: ignore[assignment]  # the base class has a property of that name
 
 
 _MEANINGS: Final = {

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from rest_framework.exceptions import APIException
 
@@ -37,8 +36,7 @@ class FieldError:
 class ApiError(APIException):
     """An error of ours: a stable code, a sentence, and the fields at fault."""
 
-    status_code: ClassVar[int]  # type: ignore[misc]  # APIException declares it per instance
-    code: ClassVar[str]
+    code: str
 
     def __init__(self, detail: str, *, code: str | None = None, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(detail, code or self.code)

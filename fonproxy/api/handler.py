@@ -37,7 +37,6 @@ CODES: Final = {
     503: "service.unavailable",
 }
 SENTENCES: Final = {
-    400: "The request is malformed.",
     403: "This credential may not do that.",
     404: "There is nothing here.",
     500: "Something went wrong on our side; the request id names it in our logs.",
@@ -65,14 +64,13 @@ def _problem(exc: Exception, path: str) -> Problem | None:
     status = _status(exc)
     if status is None:
         return None
-    detail = str(exc.detail) if _speaks_for_itself(exc) else SENTENCES[status]
-    return Problem(status, CODES.get(status, "request.refused"), detail, (), path, now)
+    return Problem(status, CODES.get(status, "request.refused"), _sentence(exc, status), (), path, now)
 
 
-def _speaks_for_itself(exc: Exception) -> bool:
-    return isinstance(exc, exceptions.APIException) and not isinstance(
-        exc, exceptions.NotFound | exceptions.PermissionDenied
-    )
+def _sentence(exc: Exception, status: int) -> str:
+    if isinstance(exc, exceptions.APIException) and status not in SENTENCES:
+        return str(exc.detail)
+    return SENTENCES[status]
 
 
 def _status(exc: Exception) -> int | None:
@@ -94,7 +92,7 @@ def _headers(exc: Exception) -> dict[str, str]:
     if isinstance(exc, RetryLater):
         return {"Retry-After": str(exc.wait)}
     if isinstance(exc, exceptions.Throttled):
-        return {"Retry-After": str(math.ceil(exc.wait or RETRY_AFTER_SECONDS))}
+        return {"Retry-After": str(math.ceil(getattr(exc, "wait", None) or RETRY_AFTER_SECONDS))}
     if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         header: str | None = getattr(exc, "auth_header", None)
         return {"WWW-Authenticate": header} if header else {}
@@ -121,7 +119,8 @@ def _field_errors(detail: Any, field: str = "", index: int | None = None) -> lis
 
 def plain_response(request: HttpRequest, status: int) -> HttpResponse:
     """An error outside Django REST framework, in the shape of the path's family."""
-    problem = Problem(status, CODES[status], SENTENCES[status], (), request.path, timezone.now())
+    sentence = SENTENCES.get(status, "The request is malformed.")
+    problem = Problem(status, CODES[status], sentence, (), request.path, timezone.now())
     body = JsonRenderer().render(shape_for(request.path)(problem))
     return HttpResponse(body, status=status, content_type="application/json")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -14,8 +14,9 @@ from fonproxy.api.errors import FieldError, InvalidInput
 
 class FormatNegotiation(DefaultContentNegotiation):
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
+        renderers = list(renderers)
         asked = request.query_params.getlist("format")
         if asked and asked != [""]:
             for renderer in renderers:
@@ -24,9 +25,7 @@ class FormatNegotiation(DefaultContentNegotiation):
             names = " or ".join(str(renderer.format) for renderer in renderers)
             raise InvalidInput("The format is unknown.", errors=[FieldError("format", f"Must be {names}, once.")])
         try:
-            return super().select_renderer(request, renderers, format_suffix)
+            selected: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+            return selected
         except NotAcceptable:
             return renderers[0], renderers[0].media_type
-
-    def filter_renderers(self, renderers: Sequence[BaseRenderer], format: str) -> Sequence[BaseRenderer]:
-        return renderers  # `format=` was dealt with above

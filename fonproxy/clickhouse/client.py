@@ -20,7 +20,7 @@ Value = str | int | float | bool | datetime | date | Sequence[str] | Sequence[in
 
 
 class Client(Protocol):
-    """An engine. Safe to use from any number of threads. Every method raises only ``EngineError`` and ``ValueError``."""
+    """An engine, safe to use from any number of threads. Methods raise ``EngineError``; ``ValueError`` for misuse."""
 
     def fetch(
         self, sql: str, params: Mapping[str, Value] | None = None, *, profile: Profile = READ, tag: str

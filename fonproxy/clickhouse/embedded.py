@@ -85,7 +85,7 @@ class EmbeddedClient:
 
     def command(self, sql: str, *, tag: str) -> None:
         """See ``Client.command``."""
-        # DDL has no room for settings of the session, so they are set first, on a connection that ends with the command.
+        # DDL has no room for settings of the session: they are set first, on a connection that ends with the command.
         settings = settings_clause((("log_comment", log_comment(tag)), *MIGRATE.settings))
         with self._busy():
             connection = self._connect(DATABASE)
@@ -191,7 +191,7 @@ def _lock(path: Path) -> TextIO:
     except BlockingIOError:
         lock_file.close()
         raise EngineUnavailable(
-            f"Another FonProxy process is using the data in {path}: stop it, or set FONPROXY_DATA_DIR to another directory."
+            f"Another FonProxy process is using the data in {path}: stop it, or choose another FONPROXY_DATA_DIR."
         ) from None
     return lock_file
 

@@ -68,7 +68,7 @@ def pending(client: Client, directory: Path = DDL) -> list[Migration]:
     for migration in files:
         if applied.get(migration.name, migration.checksum) != migration.checksum:
             raise SchemaError(
-                f"{migration.name}.sql was changed after it had been applied: restore it, and put the change in a new file."
+                f"{migration.name}.sql was changed after it had been applied: restore it and put the change in a new file."
             )
     if unknown := sorted(applied.keys() - {migration.name for migration in files}):
         raise SchemaError(f"The database is newer than this program, which has no file for {', '.join(unknown)}.")
@@ -98,7 +98,7 @@ def migrate(client: Client, directory: Path = DDL) -> list[str]:
 
 
 def differences(client: Client) -> list[str]:
-    """How the live schema differs from the declared one, which is built beside it for the comparison; empty when equal."""
+    """How the live schema differs from the declared one, which is built beside it to compare; empty when equal."""
     client.command(f"DROP DATABASE IF EXISTS {SCRATCH} SYNC", tag="differences")
     client.command(f"CREATE DATABASE {SCRATCH} ENGINE = Atomic", tag="differences")
     try:
@@ -138,7 +138,8 @@ def _described(client: Client, database: str) -> dict[str, dict[str, Any]]:
     )
     columns = client.fetch(
         "SELECT table, groupArray(concat(name, ' ', type, ' ', default_kind, ' ', default_expression))"
-        " FROM (SELECT * FROM system.columns WHERE database = {database:String} ORDER BY table, position) GROUP BY table",
+        " FROM (SELECT * FROM system.columns WHERE database = {database:String} ORDER BY table, position)"
+        " GROUP BY table",
         {"database": database},
         tag="differences",
     )

@@ -89,7 +89,7 @@ _FSYNC: Final = ("fsync_after_insert", "fsync_part_directory")
 def alterations(client: Client, database: str) -> list[str]:
     """The statements that make the live tables keep rows as declared, and write them as safely; none when they do."""
     sql = "SELECT name, engine_full FROM system.tables WHERE database = {database:String}"
-    engines = {name: engine for name, engine in client.fetch(sql, {"database": database}, tag="retention.alterations")}
+    engines = dict(client.fetch(sql, {"database": database}, tag="retention.alterations"))
     return [
         f"ALTER TABLE {database}.{table} {change}"
         for table, kept in declared().items()

@@ -116,7 +116,7 @@ def _unless_null(inner: Convert) -> Convert:
 
 
 def _moment_in(zone: str) -> Convert:
-    """Seconds since 1970 as text, with or without a fraction, to an aware datetime: exact where local time is ambiguous."""
+    """Seconds since 1970, as text with or without a fraction: unlike local time, never ambiguous."""
     tz = UTC if zone == "UTC" else ZoneInfo(zone)
 
     def convert(text: str) -> datetime:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,7 @@ ClientFor = Callable[..., APIClient]
 
 
 def create(client: APIClient, body: Any, **headers: str) -> Any:
-    return client.post("/api-keys", body, format="json", headers=headers)
+    return client.post("/api-keys", json.dumps(body), content_type="application/json", headers=headers)
 
 
 def fields_at_fault(response: Any) -> set[str]:

@@ -123,7 +123,7 @@ def test_a_call_without_a_credential_is_told_to_bring_one(db: None) -> None:
 def test_a_session_reads(alice: User) -> None:
     client = APIClient(enforce_csrf_checks=True)
     client.force_login(alice)
-    response = client.get("/orders")
+    response: Any = client.get("/orders")
     assert response.status_code == 200
     assert response.wsgi_request.account_id == alice.pk
 

@@ -16,7 +16,7 @@ ClientFor = Callable[..., APIClient]
 
 
 def test_an_order_is_listed_as_published(alice: User, make_order: MakeOrder, client_for: ClientFor) -> None:
-    order = make_order(alice, name="Spring", limit=2**62, started_at=NOW, expires_at=NOW + timedelta(days=30_000))
+    order = make_order(alice, name="Spring", limit=2**62, started_at=NOW, expires_at=NOW.replace(year=2090))
     assert client_for(alice).get("/orders").json() == {
         "orders": [
             {
@@ -27,7 +27,7 @@ def test_an_order_is_listed_as_published(alice: User, make_order: MakeOrder, cli
                 "status": "active",
                 "trafficLimitBytes": 2**62,
                 "startedAt": "2026-03-01T12:00:00Z",
-                "expiresAt": "2108-04-19T12:00:00Z",
+                "expiresAt": "2090-03-01T12:00:00Z",
             }
         ]
     }

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.http.response import HttpResponseBase
 from django.urls import path
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -21,7 +22,7 @@ class Guarded(APIView):
         return Response()
 
 
-def guarded(permission: type[BasePermission]) -> object:
+def guarded(permission: type[BasePermission]) -> Callable[..., HttpResponseBase]:
     return Guarded.as_view(permission_classes=[permission])
 
 

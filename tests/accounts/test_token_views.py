@@ -53,7 +53,7 @@ def test_a_credential_of_another_kind_does_not_disturb_signing_in(alice: User) -
     assert post("/auth/token", GOOD, **{"x-api-key": "wrong"}).status_code == 200
 
 
-JUNK = [
+JUNK: list[Any] = [
     *(
         b"",
         b"null",

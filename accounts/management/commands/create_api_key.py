@@ -23,7 +23,7 @@ class Command(BaseCommand):
             "--scope", action="append", required=True, choices=Scope.values, help="may be given more than once"
         )
 
-    def handle(self, *, username: str, name: str, scope: list[str], **options: Any) -> None:
+    def handle(self, *, username: str, name: str, scope: list[str], **__: Any) -> None:
         longest = ApiKey._meta.get_field("name").max_length or 0
         if not name.strip() or len(name) > longest:
             raise CommandError(f"The name must have 1 to {longest} characters.")

@@ -1,0 +1,103 @@
+"""The journal and what it could not attribute, for staff. Nothing here edits what was pushed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
+from django.utils import timezone
+
+from analytics import journal, unattributed
+from analytics.models import Batch, Group
+
+
+class JournalAdmin(admin.ModelAdmin[Any]):
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class SettledFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("waiting", "waiting for the engine"), ("settled", "settled")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(settled_at__isnull=self.value() == "waiting")
+
+
+@admin.register(Batch)
+class BatchAdmin(JournalAdmin):
+    change_list_template = "admin/analytics/batch/change_list.html"
+    list_display = ("id", "created_at", "account", "route", "rows", "size", "key", "state")
+    list_filter = (SettledFilter, "route", "is_void")
+    list_select_related = ("account",)
+    search_fields = ("key", "account__username")
+    search_help_text = "An idempotency key, or the name of the account that pushed."
+    ordering = ("-id",)
+    exclude = ("columns", "body_hash")
+    actions = ("void",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
+        return super().get_queryset(request).defer("columns", "touched")
+
+    @admin.display(description="state")
+    def state(self, batch: Batch) -> str:
+        if batch.is_void:
+            return "void"
+        if batch.settled_at:
+            return "in the engine"
+        return "being sent" if batch.group_id else "waiting"
+
+    # Voiding takes back somebody's data, so it asks for the permission that deleting would.
+    @admin.action(description="Void selected batches that were not sent yet", permissions=["void"])
+    def void(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+        voided = journal.void(queryset, timezone.now())
+        for batch in voided:
+            self.log_change(request, batch, "Voided before it was sent.")
+        self.message_user(request, f"{len(voided)} of {len(queryset)} batches were voided; the others had been sent.")
+
+    def has_void_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("analytics.delete_batch")
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        page = self.admin_site.admin_view(self.unattributed)
+        return [path("unattributed/", page, name="analytics_unattributed"), *super().get_urls()]
+
+    def unattributed(self, request: HttpRequest) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Unattributed traffic",
+            "opts": self.opts,
+            "rows": unattributed.latest(timezone.now()),
+        }
+        return TemplateResponse(request, "admin/analytics/unattributed.html", context)
+
+
+@admin.register(Group)
+class GroupAdmin(JournalAdmin):
+    list_display = ("id", "created_at", "batch_count", "attempts", "settled_at", "last_error")
+    list_filter = (SettledFilter,)
+    ordering = ("-created_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).annotate(batch_count=Count("batches"))
+
+    @admin.display(description="batches")
+    def batch_count(self, group: Any) -> int:
+        return int(group.batch_count)

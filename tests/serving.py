@@ -1,0 +1,196 @@
+"""A real ``manage.py serve`` in a process of its own, called over HTTP as any client calls it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @cached_property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @classmethod
+    def read_from(cls, connection: socket.socket, method: str = "GET") -> Self:
+        """The next response on this connection; interim ones such as 100 are the caller's business."""
+        response = http.client.HTTPResponse(connection, method=method)
+        response.begin()
+        with response:
+            return cls(response.status, response.headers, response.read())
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    logs: str
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(data_dir: Path, **variables: str) -> dict[str, str]:
+    """This process's environment without any FonProxy setting but these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FONPROXY_")}
+    return kept | {"FONPROXY_DATA_DIR": str(data_dir), "DJANGO_SETTINGS_MODULE": "fonproxy.settings"} | variables
+
+
+def manage(data_dir: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A management command, to its end."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=environment(data_dir, **variables),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
+class Server:
+    """Listens on a free port of the loopback address, with the demo accounts, over a data directory of its own."""
+
+    def __init__(self, data_dir: Path, **variables: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.log_file = data_dir / "stderr.log"
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve", "--demo", "--port", str(self.port)],
+                cwd=ROOT,
+                env=environment(data_dir, **variables),
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """``READ_KEY`` reads as alice, ``INGEST_KEY`` pushes as a proxy worker."""
+        lines = (self.data_dir / "demo.env").read_text().splitlines()
+        return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+
+    def logs(self) -> str:
+        return self.log_file.read_text()
+
+    def stop(self, number: int = signal.SIGTERM) -> Ended:
+        self.process.send_signal(number)
+        try:
+            return Ended(self.process.wait(STOP_SECONDS), self.logs())
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), ANSWER_SECONDS)
+
+    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): text for name, text in headers.items()})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """A read as alice."""
+        return self.call("GET", path, **{"x_api_key": self.keys["READ_KEY"], **headers})
+
+    def post(self, body: bytes, **headers: str) -> Answer:
+        """A push as a proxy worker."""
+        given = {"x_api_key": self.keys["INGEST_KEY"], "Content_Type": "application/json", **headers}
+        return self.call("POST", "/analytics/ingest", body, **given)
+
+    def push(self, *rows: dict[str, Any], **headers: str) -> Answer:
+        return self.post(body_of(*rows), **headers)
+
+    def requests_of_alice(self, domain: str = "") -> int:
+        """How many requests have been counted, to this domain if one is given."""
+        now = datetime.now(UTC)
+        day = timedelta(days=1)
+        path = f"/analytics/requests?from={(now - 2 * day).date()}&to={(now + day).date()}&domain={domain}"
+        answer = self.get(path)
+        assert answer.status == 200, answer.body
+        return sum(int(point["total_count"]) for point in answer.json["data"])
+
+    def raw(self, sent: bytes) -> bytes:
+        """What comes back to these bytes until the server hangs up; nothing more is sent after them."""
+        with self.connect() as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(2**16), b""))
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"The server ended while starting:\n{self.logs()}"
+            try:
+                if self.call("GET", "/readyz").status == 200:
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(f"The server did not become ready:\n{self.logs()}")
+
+
+@contextmanager
+def serving(**variables: str) -> Iterator[Server]:
+    """A server for the length of a block, whatever the block does with it."""
+    with tempfile.TemporaryDirectory(prefix="fonproxy-serve-") as name:
+        server = Server(Path(name), **variables)
+        try:
+            yield server
+        finally:
+            if server.process.poll() is None:
+                server.stop()
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A row of alice's from an hour ago: one request."""
+    ts = datetime.now(UTC) - timedelta(hours=1)
+    return {"ts": ts.strftime("%Y-%m-%d %H:%M:%S"), "proxy_user": "alice", "count": 1, **changes}
+
+
+def body_of(*rows: dict[str, Any]) -> bytes:
+    return json.dumps({"logs": rows}).encode()
