@@ -27,6 +27,12 @@ BAD_TOKEN: Final = "The token is not valid."  # noqa: S105  # a sentence
 AnyToken = TypeVar("AnyToken", bound=Token)
 
 
+def caller(request: Request) -> User:
+    """Who a permission has let in."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
 def _remember(request: Request, user: User) -> None:
     request._request.account_id = user.pk  # type: ignore[attr-defined]  # the access log reads it
 

@@ -7,7 +7,6 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import AllowAny
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,9 +14,8 @@ from rest_framework.viewsets import ViewSet
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import selectors, serializers, services
-from accounts.authentication import CHALLENGE, read_token, user_of_token
-from accounts.models import Scope, User
-from accounts.parsers import SmallJsonParser
+from accounts.authentication import CHALLENGE, caller, read_token, user_of_token
+from accounts.models import Scope
 from accounts.permissions import CanRead, IsPerson
 from accounts.throttles import TokenThrottle
 from fonproxy.api.docs import problems
@@ -30,7 +28,6 @@ class PublicView(APIView):
 
     authentication_classes = []
     permission_classes = [AllowAny]
-    parser_classes = [SmallJsonParser]
     renderer_classes = [JsonRenderer]
     throttle_classes = [PublicThrottle]
 
@@ -78,15 +75,10 @@ class TokenRefreshView(PublicView):
 
 class ApiKeyViewSet(ViewSet):
     permission_classes = [IsPerson]
-    parser_classes = [SmallJsonParser]
     lookup_field = "id"
     lookup_value_converter = "str"
     csv_columns = ("id", "name", "prefix", "scopes", "isActive", "lastAccessAt", "expiresAt", "createdAt")
     csv_name = "api-keys"
-
-    def get_renderers(self) -> list[BaseRenderer]:
-        """Only the list is a table; the other answers are JSON whatever the caller would accept."""
-        return super().get_renderers() if self.action == "list" else [JsonRenderer()]
 
     @extend_schema(
         operation_id="api_keys_list",
@@ -95,7 +87,7 @@ class ApiKeyViewSet(ViewSet):
         responses={200: serializers.KeyListSerializer, **problems(401, 403, 429)},
     )
     def list(self, request: Request) -> Response:
-        keys = selectors.keys_of(_user(request).pk)
+        keys = selectors.keys_of(caller(request).pk)
         return Response(serializers.KeyListSerializer({"apiKeys": keys}, context={"now": timezone.now()}).data)
 
     @extend_schema(
@@ -107,7 +99,7 @@ class ApiKeyViewSet(ViewSet):
     )
     def create(self, request: Request) -> Response:
         now = timezone.now()
-        user = _user(request)
+        user = caller(request)
         body = serializers.NewKeySerializer(data=request.data, context={"now": now})
         body.is_valid(raise_exception=True)
         name, scopes, expires_at = (body.validated_data[field] for field in ("name", "scopes", "expiresAt"))
@@ -125,7 +117,7 @@ class ApiKeyViewSet(ViewSet):
         responses={204: None, **problems(401, 403, 404, 429)},
     )
     def destroy(self, request: Request, id: str) -> Response:
-        services.revoke_key(selectors.find_key(_user(request).pk, id), timezone.now())
+        services.revoke_key(selectors.find_key(caller(request).pk, id), timezone.now())
         return Response(status=204)
 
 
@@ -143,10 +135,5 @@ class OrderViewSet(ViewSet):
     )
     def list(self, request: Request) -> Response:
         params = serializers.OrderParams.read(request.query_params)
-        orders = selectors.orders_of(selectors.account_for(_user(request), params["userId"]))
+        orders = selectors.orders_of(selectors.account_for(caller(request), params["userId"]))
         return Response(serializers.OrderListSerializer({"orders": orders}, context={"now": timezone.now()}).data)
-
-
-def _user(request: Request) -> User:
-    assert isinstance(request.user, User)  # the permissions let nobody else in
-    return request.user

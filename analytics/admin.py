@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, path
 from django.utils import timezone
 
 from analytics import journal, unattributed
@@ -75,7 +75,7 @@ class BatchAdmin(JournalAdmin):
     def has_void_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("analytics.delete_batch")
 
-    def get_urls(self) -> list[URLPattern | URLResolver]:
+    def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.unattributed)
         return [path("unattributed/", page, name="analytics_unattributed"), *super().get_urls()]
 
@@ -96,7 +96,8 @@ class GroupAdmin(JournalAdmin):
     ordering = ("-created_at",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        return super().get_queryset(request).annotate(batch_count=Count("batches"))
+        groups: QuerySet[Group] = super().get_queryset(request)
+        return groups.annotate(batch_count=Count("batches"))
 
     @admin.display(description="batches")
     def batch_count(self, group: Any) -> int:

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.request import Request
 
+from accounts.authentication import caller
 from analytics import journal
 from analytics.models import Batch
 from analytics.writer import writer
@@ -40,7 +41,7 @@ def take(request: Request, route: Batch.Route, parse: Callable[[bytes, datetime]
     with _slot():
         body = read_body(request._request, settings.INGEST_MAX_BYTES)
         body_hash = hashlib.sha256(body).digest() if key else None
-        origin = journal.Origin(request.user.pk, route, key, body_hash)
+        origin = journal.Origin(caller(request).pk, route, key, body_hash)
         earlier = journal.find(origin, now) or _take_new(origin, parse(body, now), now)
     if earlier and not writer.wait_until_settled(earlier, FIRST_WAIT_SECONDS):
         raise Unavailable("The first request with this Idempotency-Key is not done yet.", wait=1)

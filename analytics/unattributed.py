@@ -41,7 +41,10 @@ def latest(now: datetime) -> list[Unattributed]:
     rows = get_client().fetch(_SQL, {"since": since, "most": MOST}, profile=BACKGROUND, tag="unattributed")
     users = set(User.objects.filter(pk__in={row[0] for row in rows}).values_list("pk", flat=True))
     orders = selectors.orders_by_id({row[1] for row in rows})
-    return [Unattributed(*row, _reason(row[0], users, orders.get(row[1]))) for row in rows]
+    return [
+        Unattributed(user_id, order_id, *figures, _reason(user_id, users, orders.get(order_id)))
+        for user_id, order_id, *figures in rows
+    ]
 
 
 def _reason(user_id: int, users: set[int], order: selectors.OrderFacts | None) -> str:

@@ -1,12 +1,19 @@
 """The embedded web server: waitress, with its own refusals in our JSON.
 
-Waitress reads a body before the application sees it, so bodies over the limit are refused here. Three of its habits are
-changed: it closes connections after a 204; it invites a client that asked first (``Expect: 100-continue``) to send a
-body it has already refused; and it resets the connection of one that is still sending, which then misses the answer.
+Waitress reads a body before the application sees it, so bodies over the limit are refused here. Some of its habits are
+changed:
+
+* it closes connections after a 204;
+* it sends the body that the application made for a HEAD, which the client takes for the next response;
+* it invites a client that asked first (``Expect: 100-continue``) to send a body it has already refused;
+* it resets the connection of a client that is still sending, which then misses the answer;
+* it hangs up without an answer where Python cannot read a number or an address;
+* it collects the line before a chunk, and the trailer after the last one, at any length and in quadratic time.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -16,27 +23,52 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils import timezone
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, unquote_bytes_to_wsgi
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import BadRequest, RequestHeaderFieldsTooLarge
 
+from fonproxy.api.body import too_large
 from fonproxy.api.families import Problem, shape_for
 from fonproxy.api.renderers import JsonRenderer
 from fonproxy.logs import request_id
+from fonproxy.middleware import access_log
 
 # Slightly more than a body may hold, so that a body just over the limit is refused by the application itself.
 MAX_BODY_BYTES: Final = settings.INGEST_MAX_BYTES + 2**20
+CHUNK_LINE_BYTES: Final = 2**14  # before a chunk: its length and extensions; after the last one: the trailer
 LINGER_SECONDS: Final = 2.0
 DRAIN_SECONDS: Final = 8.0
 CODES: Final = {413: "request.too_large", 431: "request.headers_too_large", 501: "request.not_implemented"}
+FIRST_LINE: Final = re.compile(rb"([A-Z]+) (/[^ ?#]*)")
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress is untyped
+    command = "-"
+    path = "/"
+
     def received(self, data: bytes) -> int:
-        consumed: int = super().received(data)
+        try:
+            consumed: int = super().received(data)
+        except ValueError:
+            self._refuse("A number or address in it is malformed")
+            return len(data)
+        if self.chunked and max(len(self.body_rcv.control_line), len(self.body_rcv.trailer)) > CHUNK_LINE_BYTES:
+            self._refuse("A line between its chunks is too long")
+        if isinstance(self.error, RequestHeaderFieldsTooLarge):
+            self._name_request(self.header_plus + data)
         if self.error:
             self.expect_continue = False
         return consumed
+
+    def _refuse(self, sentence: str) -> None:
+        self.error = BadRequest(sentence)
+        self.completed = True
+
+    def _name_request(self, head: bytes) -> None:
+        """Which request it was: waitress gives up before it has read the first line."""
+        if match := FIRST_LINE.match(head):
+            self.command, self.path = match[1].decode(), unquote_bytes_to_wsgi(match[2])
 
 
 class _Task(WSGITask):  # type: ignore[misc]
@@ -46,23 +78,38 @@ class _Task(WSGITask):  # type: ignore[misc]
         if self.has_body or self.version == "1.0" or is_asked_to:
             super().set_close_on_finish()
 
+    def write(self, data: bytes) -> None:
+        super().write(b"" if self.request.command == "HEAD" else data)
+
+    def finish(self) -> None:
+        self.chunked_response = self.chunked_response and self.request.command != "HEAD"
+        super().finish()
+
 
 class _JsonErrorTask(ErrorTask):  # type: ignore[misc]
     def execute(self) -> None:
         error = self.request.error
-        path = getattr(self.request, "path", "/") or "/"
-        token = request_id.set(str(uuid.uuid4()))
-        detail = f"{error.reason}: {error.body}." if error.code < 500 else error.reason
+        path = self.request.path.encode("latin-1").decode(errors="replace")
         code = CODES.get(error.code, "request.invalid" if error.code < 500 else "service.internal_error")
-        problem = Problem(error.code, code, detail, (), path, timezone.now())
-        body = JsonRenderer().render(shape_for(path)(problem))
+        problem = Problem(error.code, code, _sentence(error), (), path, timezone.now())
+        token = request_id.set(str(uuid.uuid4()))
+        try:
+            body = JsonRenderer().render(shape_for(path)(problem))
+            self.response_headers += [("Content-Type", "application/json"), ("X-Request-Id", request_id.get())]
+            access_log.info("%s %s %s", self.request.command, path, error.code, extra={"ms": None, "account": None})
+        finally:
+            request_id.reset(token)
         self.status = f"{error.code} {error.reason}"
-        self.response_headers += [("Content-Type", "application/json"), ("X-Request-Id", request_id.get())]
-        request_id.reset(token)
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
         self.channel.is_refused = True
+
+
+def _sentence(error: Any) -> str:
+    if error.code == 413:
+        return str(too_large(settings.INGEST_MAX_BYTES).detail)
+    return f"{error.reason}: {error.body}." if error.code < 500 else f"{error.reason}."
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]

@@ -28,13 +28,17 @@ def _quick_and_forgetful(settings: Any) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Client]:
-    """The process's real engine, with its schema."""
+def _migrated_engine() -> Iterator[None]:
     assert Path(settings.DATA_DIR) == Path(data_dir.name).resolve()
-    client = get_client()
-    migrator.migrate(client)
-    yield client
+    migrator.migrate(get_client())
+    yield
     close_client()
+
+
+@pytest.fixture
+def engine(_migrated_engine: None) -> Client:
+    """The process's real engine, with its schema."""
+    return get_client()
 
 
 @pytest.fixture

@@ -178,7 +178,6 @@ class LastBucket:
 
     def to_sql(self) -> Sql:
         text = (
-            f"SELECT bucket FROM {ROLLUP}"
-            " WHERE user_id = {user_id:UInt64} ORDER BY user_id DESC, bucket DESC LIMIT 1"
+            f"SELECT bucket FROM {ROLLUP} WHERE user_id = {{user_id:UInt64}} ORDER BY user_id DESC, bucket DESC LIMIT 1"
         )
         return Sql(text, {"user_id": self.user_id})

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts import selectors
+from accounts.authentication import caller
 from accounts.permissions import CanIngest
 from analytics import inbox, intake
 from analytics.models import Batch
@@ -123,7 +124,7 @@ class TrafficViewSet(ViewSet):
 
     def _read(self, request: Request, parameters: type[Params]) -> tuple[dict[str, Any], Reader]:
         given = parameters.read(request.query_params)
-        user_id = selectors.account_for(request.user, given.get("userId"))
+        user_id = selectors.account_for(caller(request), given.get("userId"))
         order_id = selectors.find_order(user_id, given["orderId"]).pk if "orderId" in given else None
         domain = given["domain"].lower() if "domain" in given else None
         scope = Scope(user_id, given["range"], order_id, domain)

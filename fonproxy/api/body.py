@@ -10,6 +10,7 @@ from django.http import HttpRequest, UnreadablePostError
 from fonproxy.api.errors import InvalidInput, TooLarge, UnsupportedEncoding
 
 CHUNK: Final = 2**20
+SLICE: Final = 2**12
 GZIP: Final = 31  # zlib's window size that means gzip with its header and checksum
 
 
@@ -29,7 +30,7 @@ def _read(request: HttpRequest, limit: int) -> bytes:
         while part := request.read(CHUNK):
             size += len(part)
             if size > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             parts.append(part)
     except UnreadablePostError:
         raise InvalidInput("The body ended before it was complete.", code="request.incomplete_body") from None
@@ -37,27 +38,30 @@ def _read(request: HttpRequest, limit: int) -> bytes:
 
 
 def _gunzip(packed: bytes, limit: int) -> bytes:
-    """Unpacks member after member, never holding more than ``limit`` bytes of output."""
+    """Unpacks member after member, never holding more than ``limit`` bytes of output.
+
+    Input is handed over in small slices: what a member leaves over is copied, and there may be millions of members.
+    """
     parts: list[bytes] = []
-    size = 0
-    rest = packed
-    while rest or not parts:
-        member = zlib.decompressobj(GZIP)
+    size = position = 0
+    member = zlib.decompressobj(GZIP)
+    while position < len(packed) or not member.eof:
+        if member.eof:
+            member = zlib.decompressobj(GZIP)
+        given = packed[position : position + SLICE]
         try:
-            while not member.eof:
-                part = member.decompress(rest, CHUNK)
-                rest = member.unconsumed_tail
-                size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
-                parts.append(part)
-                if not part and not rest and not member.eof:
-                    raise InvalidInput("The gzipped body is truncated.", code="request.invalid_gzip")
+            part = member.decompress(given, CHUNK)
         except zlib.error:
             raise InvalidInput("The body is not valid gzip.", code="request.invalid_gzip") from None
-        rest = member.unused_data
+        position += len(given) - len(member.unconsumed_tail) - len(member.unused_data)
+        size += len(part)
+        if size > limit:
+            raise too_large(limit)
+        parts.append(part)
+        if not given and not part and not member.eof:
+            raise InvalidInput("The gzipped body is truncated.", code="request.invalid_gzip")
     return b"".join(parts)
 
 
-def _too_large(limit: int) -> TooLarge:
+def too_large(limit: int) -> TooLarge:
     return TooLarge(f"A body may hold at most {limit // 2**20} MiB, as sent and unpacked.")

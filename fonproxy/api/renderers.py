@@ -27,7 +27,8 @@ class JsonRenderer(BaseRenderer):
 class CsvRenderer(BaseRenderer):
     """The list inside a family's envelope as CSV with a header line.
 
-    The view names its columns in ``csv_columns``, so that an empty answer has a header too. Errors stay JSON.
+    The view names its ``csv_columns``, so that an empty answer has a header too, and its file in ``csv_name``. What is
+    no list stays JSON.
     """
 
     media_type = "text/csv"
@@ -38,13 +39,19 @@ class CsvRenderer(BaseRenderer):
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
         context = renderer_context or {}
-        response, columns = context["response"], getattr(context["view"], "csv_columns", None)
-        if response.status_code >= 400 or columns is None:
+        response, view = context["response"], context["view"]
+        rows = _list_in(data) if response.status_code < 400 else None
+        if rows is None:
             response.headers["Content-Type"] = JsonRenderer.media_type
             return JsonRenderer().render(data)
-        response.headers["Content-Disposition"] = f'attachment; filename="{context["view"].csv_name}.csv"'
-        rows = next(value for value in data.values() if isinstance(value, list))
-        return write_csv(columns, rows).encode()
+        response.headers["Content-Disposition"] = f'attachment; filename="{view.csv_name}.csv"'
+        return write_csv(view.csv_columns, rows).encode()
+
+
+def _list_in(data: Any) -> list[Mapping[str, Any]] | None:
+    """The list that an envelope carries, None for what is no list: an error, a single object, nothing."""
+    values = data.values() if isinstance(data, Mapping) else ()
+    return next((value for value in values if isinstance(value, list)), None)
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

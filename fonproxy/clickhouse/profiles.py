@@ -49,7 +49,18 @@ BACKGROUND: Final = Profile(
 )
 
 # A schema change takes as long as it takes; stopped halfway it would only have to be repeated.
-MIGRATE: Final = Profile("migrate", (*ALWAYS, ("max_execution_time", 0), ("max_memory_usage", 2 * GIB)))
+MIGRATE: Final = Profile(
+    "migrate",
+    (
+        *ALWAYS,
+        ("max_execution_time", 0),
+        ("max_memory_usage", 2 * GIB),
+        # A part remembers when its rows expire. Left as it was, it would lose them at the old time, although they
+        # are now to be kept for longer.
+        ("materialize_ttl_after_modify", 1),
+        ("mutations_sync", 1),
+    ),
+)
 
 # One INSERT must be one block in every target, the same one on every retry, because the engine
 # recognises a repeated batch by its token and the number of the block.

@@ -1,4 +1,4 @@
-"""Request bodies of the routes where people, not programs, send a few fields."""
+"""Request bodies of a few fields. Intake routes read theirs by themselves."""
 
 from __future__ import annotations
 

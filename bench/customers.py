@@ -1,0 +1,41 @@
+"""Customers, orders and keys of a benchmark, in the relational store of this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from accounts.models import Network, Order, Product, ProxyType, ProxyUser, Scope, User
+from accounts.services import issue_key
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An order and whose it is."""
+
+    order_id: int
+    user_id: int
+
+
+def make_orders(customers: int, orders: int) -> list[Owner]:
+    """So many customers who share so many orders, each order with one proxy user."""
+    product = Product.objects.create(
+        name="Residential", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=Network.RESIDENTIAL
+    )
+    users = [User.objects.create(username=f"customer-{number}") for number in range(customers)]
+    made = [Order.objects.create(user=users[i % customers], product=product, name=f"Order {i}") for i in range(orders)]
+    ProxyUser.objects.bulk_create(ProxyUser(login=f"login-{order.pk}", order=order) for order in made)
+    return [Owner(order.pk, order.user_id) for order in made]
+
+
+def make_ingest_key() -> str:
+    """A key of a proxy worker."""
+    worker = User.objects.create(username="worker")
+    return issue_key(user=worker, name="bench", scopes=[Scope.INGEST], now=timezone.now())[1]
+
+
+def make_read_keys(user_id: int, count: int) -> list[str]:
+    """Several keys of one customer: each of them may be used only so often a minute."""
+    user = User.objects.get(pk=user_id)
+    return [issue_key(user=user, name="bench", scopes=[Scope.READ], now=timezone.now())[1] for _ in range(count)]

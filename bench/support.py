@@ -1,0 +1,131 @@
+"""What the benchmarks share: a served product, a process with an engine, percentiles and tables. Knows no Django."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+TIMEOUT_SECONDS: Final = 60
+STOP_SECONDS: Final = 30
+_LISTENS: Final = re.compile(r"listens on http://127\.0\.0\.1:(\d+)")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A value a ratio or a difference must not pass: the least of one that should be large, the most of the other."""
+
+    least: float | None = None
+    most: float | None = None
+
+    def verdict(self, value: float) -> str:
+        if self.least is not None:
+            return f"target >= {self.least:g}: {'met' if value >= self.least else 'MISSED'}"
+        if self.most is not None:
+            return f"target <= {self.most:g}: {'met' if value <= self.most else 'MISSED'}"
+        return ""
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    """This process's environment without any setting of the product's but a data directory: everything embedded."""
+    ours = ("FONPROXY_", "DATABASE_URL", "CLICKHOUSE_URL", "REDIS_URL", "EMAIL_URL")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {
+        **kept,
+        "DJANGO_SETTINGS_MODULE": "fonproxy.settings",
+        "FONPROXY_DATA_DIR": str(data_dir),
+        "FONPROXY_LOG_LEVEL": "WARNING",
+    }
+
+
+@contextmanager
+def served(data_dir: Path) -> Iterator[int]:
+    """``manage.py serve`` over this data directory, on a free port of the loopback, which is what is yielded."""
+    command = [sys.executable, "manage.py", "serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(data_dir), stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            listens = next(filter(None, map(_LISTENS.search, server.stdout)), None)
+            if listens is None:
+                raise RuntimeError("The server ended before it listened.")
+            yield int(listens[1])
+        finally:
+            server.terminate()
+            server.wait(STOP_SECONDS)
+
+
+@contextmanager
+def connected(port: int) -> Iterator[HTTPConnection]:
+    """One keep-alive connection to a served product."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+class Embedded:
+    """A process of its own with Django and an open engine over a data directory; runs functions that can be pickled."""
+
+    def __init__(self, data_dir: Path) -> None:
+        # Spawned: a process that has loaded the engine must not fork.
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_set_up, initargs=(environment(data_dir),))
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._pool.submit(function, *args, **kwargs).result()
+
+    def __enter__(self) -> Embedded:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._pool.submit(_close).result()
+        self._pool.shutdown()
+
+
+def _set_up(variables: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+    call_command("clickhouse_migrate", stdout=open(os.devnull, "w"))
+
+
+def _close() -> None:
+    from fonproxy.clickhouse.client import close_client
+
+    close_client()
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The value that so many percent of all do not exceed; it is always one of them."""
+    return sorted(values)[-(-len(values) * percent // 100) - 1]
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns under their names, the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, ["-" * width for width in widths], *rows):
+        cells = [f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells))
+    print()

@@ -1,0 +1,201 @@
+"""Arbitrary traffic and arbitrary questions about it, drawn from so few values that everything collides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import count
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
+
+from accounts.models import Order, User
+from tests.analytics.traffic.model import QUARTER, Question, Row, quarter
+
+ZONES = ("UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham")
+DOMAINS = ("a.example", "A.Example", "b.example", "", "🦊.EXAMPLE", "ÄÖ.example", "tab\t'quote\\", "nul\0", "x" * 255)
+ASKED_DOMAINS = ("a.example", "A.EXAMPLE", "b.example", "🦊.example", "äö.Example", "TAB\t'quote\\", "none.example")
+ERRORS = ("", "timeout", "DENIED", "💥", "it's\n")
+COUNTS = (0, 1, 7, 2**32)
+AMOUNTS = (0, 1, 1500, 2**44)
+LENGTHS = (
+    timedelta(0),
+    timedelta(seconds=1),
+    timedelta(hours=1),
+    timedelta(days=2),
+    timedelta(days=2, seconds=1),
+    timedelta(days=14),
+    timedelta(days=14, seconds=1),
+    timedelta(days=62),
+)
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class World:
+    """Two customers: one with two orders, the first of which has one proxy login; one with an order of two logins."""
+
+    rich: User
+    poor: User
+    orders: tuple[Order, Order, Order]
+    logins: dict[str, Order]
+
+    @classmethod
+    def fresh(cls, make_order: Callable[..., Order]) -> World:
+        """New accounts, so that nothing has to be emptied between examples."""
+        number = next(_numbers)
+        rich, poor = (User.objects.create_user(f"{name}-{number}") for name in ("rich", "poor"))
+        names = [f"login-{number}-{i}" for i in range(3)]
+        first = make_order(rich, logins=(names[0],))
+        third = make_order(poor, network="mobile", logins=(names[1], names[2]))
+        logins = {names[0]: first, names[1]: third, names[2]: third}
+        return cls(rich, poor, (first, make_order(rich), third), logins)
+
+    def owner_of(self, order: Order) -> User:
+        return self.poor if order == self.orders[2] else self.rich
+
+
+def clock_changes(zone: str, since: datetime, until: datetime) -> list[datetime]:
+    """The first quarter of an hour after each change of the zone's clocks."""
+    tz, found, at = ZoneInfo(zone), [], quarter(since)
+    while at < until:
+        day_on = at + timedelta(days=1)
+        if day_on.astimezone(tz).utcoffset() == at.astimezone(tz).utcoffset():
+            at = day_on
+            continue
+        before = at.astimezone(tz).utcoffset()
+        while at.astimezone(tz).utcoffset() == before:
+            at += QUARTER
+        found.append(at)
+    return found
+
+
+def moments(now: datetime) -> list[datetime]:
+    """Buckets within the retention: around today, weeks and months ago, around the clock changes, and a bit ahead."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    plain = [today - timedelta(days=days, hours=hours) for days in (0, 1, 14, 62, 93, 390) for hours in (-23, 0, 1)]
+    changes = [at for zone in ZONES for at in clock_changes(zone, now - timedelta(days=380), now)]
+    around = [at + k * QUARTER for at in changes for k in (-5, -1, 0, 3)]
+    return [at for at in plain if at < now + timedelta(hours=23)] + around
+
+
+def as_text(at: datetime, style: int) -> str:
+    """An instant in one of the forms that the intake takes."""
+    plain = at.replace(tzinfo=None)
+    return (
+        plain.isoformat(" ", "seconds"),
+        plain.isoformat("T", "microseconds"),
+        plain.isoformat("T", "seconds") + "Z",
+        at.astimezone(timezone(timedelta(hours=5, minutes=45))).isoformat(),
+        at.astimezone(timezone(-timedelta(hours=3))).isoformat(),
+    )[style]
+
+
+@st.composite
+def whose(draw: st.DrawFn, world: World) -> tuple[dict[str, Any], int, int]:
+    """What a row says about whose it is, and the user and order it counts for."""
+    order = draw(st.sampled_from(world.orders))
+    owner = world.owner_of(order)
+    login = draw(st.sampled_from(sorted(world.logins)))
+    by_login = (world.owner_of(world.logins[login]).pk, world.logins[login].pk)
+    numbers = {
+        "own": (owner.pk, order.pk),
+        "of another": ((world.poor if owner == world.rich else world.rich).pk, order.pk),
+        "no such order": (owner.pk, 2**32),
+        "no such user": (2**32 - 1, order.pk),
+        "nobody's": (0, 0),
+    }
+    kind = draw(st.sampled_from(["own", "own", *numbers, "login", "login and numbers"]))
+    if kind == "login":
+        return {"proxy_user": login}, *by_login
+    if kind == "login and numbers":
+        return {"proxy_user": login, "user_id": by_login[0], "order_id": by_login[1]}, *by_login
+    user_id, order_id = numbers[kind]
+    return {"user_id": user_id, "order_id": order_id}, user_id, order_id
+
+
+@st.composite
+def rows(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> tuple[dict[str, Any], Row]:
+    """A row as it is sent, and as it counts."""
+    said, user, order = draw(whose(world))
+    ts = draw(at) + draw(st.sampled_from([timedelta(0), timedelta(seconds=61), QUARTER - timedelta(microseconds=1)]))
+    amounts, counts = st.sampled_from(AMOUNTS), st.sampled_from(COUNTS)
+    row = Row(
+        user=user,
+        order=order,
+        ts=ts,
+        domain=draw(st.sampled_from(DOMAINS)),
+        error=draw(st.sampled_from(ERRORS)),
+        count=draw(counts),
+        sent=draw(amounts),
+        received=draw(amounts),
+        errors=draw(counts),
+        concurrency=draw(counts),
+    )
+    form = draw(st.integers(0, 4)) if ts.microsecond == 0 else draw(st.sampled_from([1, 3]))
+    sent = {
+        **said,
+        "ts": as_text(ts, form),
+        "domain": row.domain,
+        "error": row.error,
+        "count": row.count,
+        "bytes_sent": row.sent,
+        "bytes_received": row.received,
+        "error_count": row.errors,
+        "max_concurrency": row.concurrency,
+        "country": draw(st.sampled_from(["", "de", "DE"])),
+        "worker": draw(st.sampled_from(["", "w1"])),
+        "ip_out": draw(st.sampled_from(["", "203.0.113.9", "2001:db8::9"])),
+    }
+    return sent, row
+
+
+@st.composite
+def questions(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> Question:
+    asker = draw(st.sampled_from([world.rich, world.rich, world.poor]))
+    own = [order.pk for order in world.orders if world.owner_of(order) == asker]
+    length = draw(st.sampled_from(LENGTHS))
+    first = draw(at) - draw(st.sampled_from([timedelta(0), timedelta(minutes=7), length / 2, length]))
+    first = first.replace(microsecond=0)
+    start: date = first
+    end: date = first + length
+    if draw(st.booleans()):
+        start, end = first.date(), (first + length).date()
+    elif draw(st.booleans()) and (first + length).date() > first.date():
+        end = (first + length).date()
+    return Question(
+        report=draw(st.sampled_from(["traffic", "requests", "concurrency", "domains", "errors", "websites"])),
+        user=asker.pk,
+        start=start,
+        end=end,
+        zone=draw(st.sampled_from(ZONES)),
+        order=draw(st.sampled_from([None, *own])),
+        domain=draw(st.sampled_from([None, None, *ASKED_DOMAINS])),
+        interval=draw(st.sampled_from([None, "15m", "1h", "1d"])),
+        fill=draw(st.booleans()),
+        sort_by=draw(st.sampled_from(["bytes", "count"])),
+        limit=draw(st.sampled_from([None, 1, 2, 3, 100])),
+        page=draw(st.integers(1, 4)),
+    )
+
+
+def parameters(question: Question) -> dict[str, Any]:
+    """The question as a query string's parameters; those of other reads are ignored there."""
+    given = {
+        "from": question.start.isoformat().replace("+00:00", "Z"),
+        "to": question.end.isoformat().replace("+00:00", "Z"),
+        "tz": question.zone,
+        "domain": question.domain,
+        "interval": question.interval,
+        "fill": "true" if question.fill else None,
+        "sortBy": question.sort_by,
+        "limit": question.limit,
+        "page": question.page,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def today() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from django.conf import settings
+
+
+def _run(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, because one process opens one engine."""
+    return subprocess.run(
+        [sys.executable, "manage.py", "clickhouse_migrate", *arguments],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "FONPROXY_DATA_DIR": str(data)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_dry_run_prints_the_sql_and_changes_nothing(tmp_path: Path) -> None:
+    first, second = _run(tmp_path, "--dry-run"), _run(tmp_path, "--dry-run")
+
+    assert first.returncode == 0, first.stderr
+    assert "CREATE TABLE IF NOT EXISTS fonproxy.traffic" in first.stdout
+    assert first.stdout == second.stdout
+
+
+def test_the_schema_is_applied_once(tmp_path: Path) -> None:
+    first, second = _run(tmp_path), _run(tmp_path)
+
+    assert first.stdout.startswith("Applied 0001_traffic"), first.stderr
+    assert second.stdout == "The schema is up to date.\n"
+    assert _run(tmp_path, "--dry-run").stdout == ""

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fonproxy.clickhouse import retention
+from fonproxy.clickhouse.client import Client
+
+
+@pytest.mark.parametrize(
+    ("table", "now", "oldest"),
+    [
+        ("traffic", datetime(2026, 11, 21, 2, 7, tzinfo=UTC), datetime(2025, 10, 21, 2, 15, tzinfo=UTC)),
+        ("traffic", datetime(2026, 11, 21, 2, 15, tzinfo=UTC), datetime(2025, 10, 21, 2, 15, tzinfo=UTC)),
+        ("traffic", datetime(2027, 3, 31, 12, 0, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)),
+        ("minute_traffic", datetime(2026, 11, 21, 2, 7, 1, tzinfo=UTC), datetime(2026, 11, 20, 2, 8, tzinfo=UTC)),
+        ("daily_host", datetime(2026, 11, 21, 2, 7, tzinfo=UTC), datetime(2026, 8, 24, tzinfo=UTC)),
+        ("traffic_detail", datetime(2026, 11, 21, 2, 0, tzinfo=UTC), datetime(2026, 8, 23, 2, 0, tzinfo=UTC)),
+        ("order_traffic", datetime(2026, 11, 21, tzinfo=UTC), None),
+        ("daily_network", datetime(2026, 11, 21, tzinfo=UTC), None),
+    ],
+)
+def test_the_floor_is_the_oldest_instant_kept(table: str, now: datetime, oldest: datetime | None) -> None:
+    assert retention.floor(table, now) == oldest
+
+
+@given(st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1)))
+def test_what_is_above_the_floor_has_not_expired(engine: Client, naive: datetime) -> None:
+    now = naive.replace(microsecond=0, tzinfo=UTC)
+    for table, kept in retention.declared().items():
+        oldest = retention.floor(table, now)
+        if oldest is not None:
+            assert oldest.timestamp() % kept.grain.total_seconds() == 0
+            sql = (
+                f"SELECT {kept.ttl} > {{now:DateTime('UTC')}} FROM (SELECT {{oldest:DateTime('UTC')}} AS {kept.column})"
+            )
+            assert engine.fetch(sql, {"now": now, "oldest": oldest}, tag="tests") == [(1,)]
+            before = {"now": now, "oldest": oldest - kept.grain}
+            assert engine.fetch(sql, before, tag="tests") == [(0,)]
+
+
+def _keeping(client: Client, table: str) -> str:
+    sql = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+    return str(client.fetch(sql, {"table": table}, tag="tests")[0][0])
+
+
+def test_a_changed_setting_changes_the_live_tables_once(engine: Client, settings: Any) -> None:
+    settings.TRAFFIC_RETENTION_MONTHS = 24
+    settings.FSYNC = True
+    changes = retention.alterations(engine, "fonproxy")
+    try:
+        for statement in changes:
+            engine.command(statement, tag="tests")
+        assert retention.alterations(engine, "fonproxy") == []
+        assert "toIntervalMonth(24)" in _keeping(engine, "traffic")
+        assert "fsync_after_insert = 1, fsync_part_directory = 1" in _keeping(engine, "order_traffic")
+    finally:
+        settings.TRAFFIC_RETENTION_MONTHS = 13
+        settings.FSYNC = False
+        for statement in retention.alterations(engine, "fonproxy"):
+            engine.command(statement, tag="tests")
+
+
+def test_rows_live_on_when_they_are_to_be_kept_for_longer(clean_engine: Client) -> None:
+    clean_engine.command(
+        "CREATE TABLE longer (t DateTime('UTC'), n UInt64) ENGINE = SummingMergeTree(n) ORDER BY t"
+        " TTL t + toIntervalSecond(2)"
+        " SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, merge_with_ttl_timeout = 0",
+        tag="tests",
+    )
+    try:
+        clean_engine.command("SYSTEM STOP TTL MERGES longer", tag="tests")
+        clean_engine.command("INSERT INTO longer VALUES (now() - 60, 1)", tag="tests")
+        clean_engine.command("ALTER TABLE longer MODIFY TTL t + toIntervalDay(2)", tag="tests")
+        clean_engine.command("SYSTEM START TTL MERGES longer", tag="tests")
+        clean_engine.command("OPTIMIZE TABLE longer FINAL", tag="tests")
+        assert clean_engine.fetch("SELECT sum(n) FROM longer", tag="tests") == [(1,)]
+    finally:
+        clean_engine.command("DROP TABLE longer SYNC", tag="tests")
+
+
+def test_a_table_keeps_a_known_time() -> None:
+    with pytest.raises(KeyError):
+        retention.floor("inbox", datetime.now(UTC) + timedelta(0))
