@@ -131,18 +131,19 @@ def put_back(group: Group, error: str, now: datetime) -> None:
     Group.objects.filter(id=group.id).update(attempts=F("attempts") + 1, last_error=error, claimed_until=now + pause)
 
 
-def claim_next(now: datetime, *, everything: bool = False) -> Group | None:
-    """The oldest group that nobody is sending, or a new one of the oldest free batches; None when there is neither.
+def release_claims(now: datetime) -> None:
+    """Ends every claim: for a process that starts and knows that no other is alive."""
+    Group.objects.filter(settled_at=None).update(claimed_until=now)
+    Batch.objects.filter(settled_at=None).update(claimed_until=now)
 
-    ``everything`` also takes what is claimed: for a process that starts and knows that no other is alive.
-    """
-    unclaimed = Q() if everything else Q(claimed_until__lte=now)
-    for group_id in (
-        Group.objects.filter(unclaimed, settled_at=None).order_by("created_at").values_list("id", flat=True)
-    ):
-        if Group.objects.filter(unclaimed, id=group_id, settled_at=None).update(claimed_until=now + CLAIM):
+
+def claim_next(now: datetime) -> Group | None:
+    """The oldest group that nobody is sending, or a new one of the oldest free batches; None when there is neither."""
+    unclaimed = Q(claimed_until__lte=now, settled_at=None)
+    for group_id in Group.objects.filter(unclaimed).order_by("created_at").values_list("id", flat=True):
+        if Group.objects.filter(unclaimed, id=group_id).update(claimed_until=now + CLAIM):
             return Group.objects.get(id=group_id)
-    free = Batch.objects.filter(unclaimed, group=None, settled_at=None).order_by("id")
+    free = Batch.objects.filter(unclaimed, group=None).order_by("id")
     ids = _first_that_fit(list(free.values_list("id", "rows", "size")[:10_000]))
     return group(ids, now)[0] if ids else None
 

@@ -42,8 +42,8 @@ def latest(now: datetime) -> list[Unattributed]:
     users = set(User.objects.filter(pk__in={row[0] for row in rows}).values_list("pk", flat=True))
     orders = selectors.orders_by_id({row[1] for row in rows})
     return [
-        Unattributed(user_id, order_id, *figures, _reason(user_id, users, orders.get(order_id)))
-        for user_id, order_id, *figures in rows
+        Unattributed(user_id, order_id, first, last, requests, volume, _reason(user_id, users, orders.get(order_id)))
+        for user_id, order_id, first, last, requests, volume in rows
     ]
 
 

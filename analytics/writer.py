@@ -95,8 +95,7 @@ class Writer:
             if table is not None:
                 get_client().insert("inbox", table, token=str(group.id))
         except EngineError as error:
-            if isinstance(error, EngineUnavailable):
-                self._away_until = monotonic() + PROBE_SECONDS
+            self._away_until = monotonic() + PROBE_SECONDS if isinstance(error, EngineUnavailable) else 0.0
             log.warning("the engine did not take group %s: %s", group.id, error)
             journal.put_back(group, str(error), timezone.now())
             return False
@@ -104,20 +103,17 @@ class Writer:
         journal.settle(group, timezone.now())
         return True
 
-    def replay(self, *, everything: bool = False) -> int:
+    def replay(self) -> int:
         """Sends what was left behind, oldest first, until nothing is left or the engine is away.
 
-        Returns the number of groups sent.
-
-        ``everything`` disregards claims: for a process that starts and knows that no other is alive.
+        Returns the number of groups sent. A group that the engine will not take is passed over for a while.
         """
         sent = 0
-        while group := journal.claim_next(timezone.now(), everything=everything):
-            if not self._send(group, journal.load(group)):
-                if self.engine_is_away or everything:
-                    break
-                continue
-            sent += 1
+        while group := journal.claim_next(timezone.now()):
+            if self._send(group, journal.load(group)):
+                sent += 1
+            elif self.engine_is_away:
+                break
         return sent
 
     def wait_until_settled(self, batch: Batch, seconds: float) -> bool:
@@ -137,8 +133,9 @@ writer: Final = Writer()
 def recover() -> None:
     """What a starting process does before it serves: it settles all that an earlier one left behind.
 
-    With the embedded engine no other process can be alive, so claims are disregarded; otherwise they are respected, and
-    a peer's groups come free when it stops renewing them.
+    With the embedded engine no other process can be alive, so no claim holds; otherwise each holds until it runs out.
     """
-    if sent := writer.replay(everything=settings.CLICKHOUSE_URL is None):
+    if settings.CLICKHOUSE_URL is None:
+        journal.release_claims(timezone.now())
+    if sent := writer.replay():
         log.info("settled what an earlier process had left in the journal", extra={"groups": sent})

@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from bench.customers import Owner
-
 DOMAINS: Final = 5_000
 HOURS: Final = 4
 ERROR_SHARE: Final = 0.03
 ERRORS: Final = ("connect_timeout", "dns_failure", "tls_handshake", "refused", "reset")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An order and whose it is."""
+
+    order_id: int
+    user_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from django.utils import timezone
 
 from accounts.models import Network, Order, Product, ProxyType, ProxyUser, Scope, User
 from accounts.services import issue_key
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """An order and whose it is."""
-
-    order_id: int
-    user_id: int
+from bench.bodies import Owner
 
 
 def make_orders(customers: int, orders: int) -> list[Owner]:
@@ -27,6 +18,11 @@ def make_orders(customers: int, orders: int) -> list[Owner]:
     made = [Order.objects.create(user=users[i % customers], product=product, name=f"Order {i}") for i in range(orders)]
     ProxyUser.objects.bulk_create(ProxyUser(login=f"login-{order.pk}", order=order) for order in made)
     return [Owner(order.pk, order.user_id) for order in made]
+
+
+def make_customers(count: int) -> None:
+    """So many customers, numbered from 1 on in an empty store, without orders."""
+    User.objects.bulk_create(User(pk=number, username=f"customer-{number}") for number in range(1, count + 1))
 
 
 def make_ingest_key() -> str:

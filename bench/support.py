@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TIMEOUT_SECONDS: Final = 60
 STOP_SECONDS: Final = 30
 _LISTENS: Final = re.compile(r"listens on http://127\.0\.0\.1:(\d+)")
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +77,15 @@ def connected(port: int) -> Iterator[HTTPConnection]:
 
 
 class Embedded:
-    """A process of its own with Django and an open engine over a data directory; runs functions that can be pickled."""
+    """A process of its own with Django and an open engine over a data directory."""
 
     def __init__(self, data_dir: Path) -> None:
         # Spawned: a process that has loaded the engine must not fork.
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_set_up, initargs=(environment(data_dir),))
 
-    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._pool.submit(function, *args, **kwargs).result()
+    def run(self, function: str, *args: Any) -> Any:
+        """What ``module.function`` of this package returns there; by name, since its module needs Django to be imported."""
+        return self._pool.submit(_call, function, args).result()
 
     def __enter__(self) -> Embedded:
         return self
@@ -105,6 +104,11 @@ def _set_up(variables: dict[str, str]) -> None:
     django.setup()
     call_command("migrate", verbosity=0)
     call_command("clickhouse_migrate", stdout=open(os.devnull, "w"))
+
+
+def _call(name: str, arguments: tuple[Any, ...]) -> Any:
+    module, _, function = name.partition(".")
+    return getattr(importlib.import_module(f"bench.{module}"), function)(*arguments)
 
 
 def _close() -> None:

@@ -18,11 +18,11 @@ class Environment:
 
     def __init__(self, variables: dict[str, str] | None = None) -> None:
         self._variables = dict(os.environ) if variables is None else variables
-        self._known: set[str] = set()
+        self.known: set[str] = set()
 
     def text(self, name: str, default: str | None = None) -> str | None:
         """The value, or ``default`` when the variable is missing or empty."""
-        self._known.add(name)
+        self.known.add(name)
         return self._variables.get(name, "").strip() or default
 
     def flag(self, name: str, default: bool) -> bool:
@@ -57,9 +57,9 @@ class Environment:
 
     def refuse_unknown(self) -> None:
         """Stop when a ``FONPROXY_…`` variable is set that no setting reads: it is a typing mistake."""
-        unknown = sorted(name for name in self._variables if name.startswith(PREFIX) and name not in self._known)
+        unknown = sorted(name for name in self._variables if name.startswith(PREFIX) and name not in self.known)
         if unknown:
-            known = ", ".join(sorted(name for name in self._known if name.startswith(PREFIX)))
+            known = ", ".join(sorted(name for name in self.known if name.startswith(PREFIX)))
             raise ImproperlyConfigured(f"Unknown setting {', '.join(unknown)}. Known settings: {known}.")
 
 

@@ -14,7 +14,8 @@ from hashid_field import Hashid
 from hashids import Hashids
 
 MIN_LENGTH: Final = 10
-LARGEST: Final = 2**63 - 1  # the relational stores' largest key
+# No table gets near this many rows, while another kind's id that happens to decode stands for a number far above.
+LARGEST: Final = 2**40
 
 
 @cache

@@ -72,6 +72,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress is untyped
 
 
 class _Task(WSGITask):  # type: ignore[misc]
+    chunked_response: bool
+
     def set_close_on_finish(self) -> None:
         # Waitress closes the connection after a 204, for want of a length that a response without body does not have.
         is_asked_to = self.request.headers.get("CONNECTION", "").lower() == "close"

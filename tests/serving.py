@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ ANSWER_SECONDS = 30.0
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
     body: bytes
 
     @cached_property
@@ -136,11 +136,11 @@ class Server:
 
     def get(self, path: str, **headers: str) -> Answer:
         """A read as alice."""
-        return self.call("GET", path, **{"x_api_key": self.keys["READ_KEY"], **headers})
+        return self.call("GET", path, None, **{"x_api_key": self.keys["READ_KEY"]} | headers)
 
     def post(self, body: bytes, **headers: str) -> Answer:
         """A push as a proxy worker."""
-        given = {"x_api_key": self.keys["INGEST_KEY"], "Content_Type": "application/json", **headers}
+        given = {"x_api_key": self.keys["INGEST_KEY"], "Content_Type": "application/json"} | headers
         return self.call("POST", "/analytics/ingest", body, **given)
 
     def push(self, *rows: dict[str, Any], **headers: str) -> Answer:

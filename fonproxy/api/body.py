@@ -53,7 +53,7 @@ def _gunzip(packed: bytes, limit: int) -> bytes:
             part = member.decompress(given, CHUNK)
         except zlib.error:
             raise InvalidInput("The body is not valid gzip.", code="request.invalid_gzip") from None
-        position += len(given) - len(member.unconsumed_tail) - len(member.unused_data)
+        position += len(given) - len(member.unused_data if member.eof else member.unconsumed_tail)
         size += len(part)
         if size > limit:
             raise too_large(limit)

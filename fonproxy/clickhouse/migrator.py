@@ -68,7 +68,7 @@ def pending(client: Client, directory: Path = DDL) -> list[Migration]:
     for migration in files:
         if applied.get(migration.name, migration.checksum) != migration.checksum:
             raise SchemaError(
-                f"{migration.name}.sql was changed after it had been applied: restore it and put the change in a new file."
+                f"{migration.name}.sql was changed after it had been applied: restore it, and make a new file."
             )
     if unknown := sorted(applied.keys() - {migration.name for migration in files}):
         raise SchemaError(f"The database is newer than this program, which has no file for {', '.join(unknown)}.")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from rest_framework.test import APIClient
 
-from fonproxy.clickhouse.client import Client
+from fonproxy.clickhouse.client import Client, close_client
 
 TABLES = ("traffic", "order_traffic", "minute_traffic", "daily_host", "daily_network", "traffic_detail")
 
@@ -44,7 +48,11 @@ def documented_row(**changes: Any) -> dict[str, Any]:
 
 
 def push(client: APIClient, rows: list[dict[str, Any]], **headers: str) -> Any:
-    return post(client, json.dumps({"logs": rows}).encode(), **headers)
+    return post(client, body_of(rows), **headers)
+
+
+def body_of(rows: list[dict[str, Any]]) -> bytes:
+    return json.dumps({"logs": rows}).encode()
 
 
 def post(client: APIClient, body: bytes, **headers: str) -> Any:
@@ -55,3 +63,12 @@ def counted(engine: Client, table: str) -> tuple[int, int]:
     """How many rows were pushed into the table, and how many requests they stand for."""
     [(rows, requests)] = engine.fetch(f"SELECT sum(rows), sum(count) FROM {table}", tag="tests")
     return rows, requests
+
+
+@contextmanager
+def engine_away() -> Iterator[None]:
+    """The engine really refuses: another holder has the lock on its directory."""
+    close_client()
+    with (settings.DATA_DIR / "clickhouse.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

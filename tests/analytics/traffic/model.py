@@ -128,7 +128,12 @@ def highest(rows: Sequence[Row]) -> int:
 
 
 CHARTS: dict[str, dict[str, Callable[[Sequence[Row]], int]]] = {
-    "traffic": {"total_bytes_sent": sent, "total_bytes_received": received, "bytes_total": moved, "total_count": requests},
+    "traffic": {
+        "total_bytes_sent": sent,
+        "total_bytes_received": received,
+        "bytes_total": moved,
+        "total_count": requests,
+    },
     "requests": {"total_count": requests, "total_errors": failures},
     "concurrency": {"max_concurrency": highest, "total_count": requests},
 }
@@ -147,7 +152,7 @@ def chart(rows: Sequence[Row], question: Question) -> dict[str, Any]:
 
 
 def cut(question: Question) -> dict[tuple[int, str], set[datetime]]:
-    """The buckets of each point, points in order. A day is whole however long; an hour that comes twice is two points."""
+    """The buckets of each point, in order. A day is whole however long; an hour that comes twice is two points."""
     interval = question.interval or default_interval(question)
     points: dict[tuple[int, str], set[datetime]] = {}
     changes, offset = 0, None

@@ -1,7 +1,8 @@
-"""Arbitrary traffic and arbitrary questions about it, drawn from so few values that everything collides."""
+"""Arbitrary traffic and questions about it, drawn from so few values that everything collides, and how to ask them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -10,8 +11,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Order, User
+from fonproxy import ids
 from tests.analytics.traffic.model import QUARTER, Question, Row, quarter
 
 ZONES = ("UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham")
@@ -30,6 +34,10 @@ LENGTHS = (
     timedelta(days=14, seconds=1),
     timedelta(days=62),
 )
+BAD_ROW = {"ts": "2026-02-30 00:00:00", "user_id": 1, "order_id": 1, "count": 1}
+Sent = tuple[dict[str, Any], Row]
+"""A row as it is sent, and as it counts."""
+
 _numbers = count(1)
 
 
@@ -117,8 +125,7 @@ def whose(draw: st.DrawFn, world: World) -> tuple[dict[str, Any], int, int]:
 
 
 @st.composite
-def rows(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> tuple[dict[str, Any], Row]:
-    """A row as it is sent, and as it counts."""
+def rows(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> Sent:
     said, user, order = draw(whose(world))
     ts = draw(at) + draw(st.sampled_from([timedelta(0), timedelta(seconds=61), QUARTER - timedelta(microseconds=1)]))
     amounts, counts = st.sampled_from(AMOUNTS), st.sampled_from(COUNTS)
@@ -197,5 +204,24 @@ def parameters(question: Question) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def today() -> datetime:
-    return datetime.now(UTC)
+def body_of(batch: list[Sent], status: int = 204) -> bytes:
+    sent: list[dict[str, Any]] = [row for row, _ in batch]
+    if status == 400:
+        sent = [*sent, BAD_ROW]
+    elif status == 409:
+        sent = [*sent, {**BAD_ROW, "ts": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"}]
+    return json.dumps({"logs": sent}).encode()
+
+
+def reader(user_id: int) -> APIClient:
+    client = APIClient(raise_request_exception=False)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {AccessToken.for_user(User.objects.get(pk=user_id))}")
+    return client
+
+
+def read(question: Question) -> Any:
+    order = {} if question.order is None else {"orderId": ids.encode("order", question.order)}
+    given = {**parameters(question), **order}
+    response = reader(question.user).get(f"/analytics/{question.report}", given)
+    assert response.status_code == 200, response.content
+    return response.json()

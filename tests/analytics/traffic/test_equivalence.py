@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,17 +13,12 @@ import time_machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Order, User
-from fonproxy import ids
 from tests.analytics.helpers import post
 from tests.analytics.traffic import model, strategies
-from tests.analytics.traffic.model import Question, Row
-from tests.analytics.traffic.strategies import World
-
-Sent = tuple[dict[str, Any], Row]
-BAD_ROW = {"ts": "2026-02-30 00:00:00", "user_id": 1, "order_id": 1, "count": 1}
+from tests.analytics.traffic.model import Row
+from tests.analytics.traffic.strategies import Sent, World, body_of, read
 
 thorough = settings(
     max_examples=40,
@@ -68,15 +62,6 @@ def _with_trouble(draw: st.DrawFn, push: Push) -> list[Push]:
     return [push, trouble] if trouble is conflict else [trouble, push]
 
 
-def body_of(batch: list[Sent], status: int = 204) -> bytes:
-    sent: list[dict[str, Any]] = [row for row, _ in batch]
-    if status == 400:
-        sent = [*sent, BAD_ROW]
-    elif status == 409:
-        sent = [*sent, {**BAD_ROW, "ts": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"}]
-    return json.dumps({"logs": sent}).encode()
-
-
 def carry_out(plan: list[Push], batches: list[list[Sent]], senders: list[APIClient], name: str) -> list[Row]:
     """Sends everything; returns the rows that must count now."""
     counted: list[Row] = []
@@ -94,20 +79,6 @@ def carry_out(plan: list[Push], batches: list[list[Sent]], senders: list[APIClie
         if push.status == 204 and push.is_keyed:
             taken.add((push.sender, push.batch))
     return counted
-
-
-def reader(user_id: int) -> APIClient:
-    client = APIClient(raise_request_exception=False)
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {AccessToken.for_user(User.objects.get(pk=user_id))}")
-    return client
-
-
-def read(question: Question) -> Any:
-    order = {} if question.order is None else {"orderId": ids.encode("order", question.order)}
-    given = {**strategies.parameters(question), **order}
-    response = reader(question.user).get(f"/analytics/{question.report}", given)
-    assert response.status_code == 200, response.content
-    return response.json()
 
 
 @pytest.fixture

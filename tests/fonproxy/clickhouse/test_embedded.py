@@ -9,10 +9,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from fonproxy.clickhouse import client as client_module
 from fonproxy.clickhouse.client import Client
@@ -189,8 +191,8 @@ close_client()
     assert result.returncode == 0
 
 
-def test_a_server_is_not_spoken_to_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module.settings, "CLICKHOUSE_URL", "clickhouse://db")
+def test_a_server_is_not_spoken_to_yet(settings: Any) -> None:
+    settings.CLICKHOUSE_URL = "clickhouse://db"
 
-    with pytest.raises(Exception, match="CLICKHOUSE_URL"):
+    with pytest.raises(ImproperlyConfigured, match="CLICKHOUSE_URL"):
         client_module._open()

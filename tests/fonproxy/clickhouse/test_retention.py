@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import Client
+from tests.fonproxy.clickhouse.batches import ONE_ENGINE
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,7 @@ def test_the_floor_is_the_oldest_instant_kept(table: str, now: datetime, oldest:
 
 
 @given(st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1)))
+@ONE_ENGINE
 def test_what_is_above_the_floor_has_not_expired(engine: Client, naive: datetime) -> None:
     now = naive.replace(microsecond=0, tzinfo=UTC)
     for table, kept in retention.declared().items():
@@ -81,8 +83,3 @@ def test_rows_live_on_when_they_are_to_be_kept_for_longer(clean_engine: Client) 
         assert clean_engine.fetch("SELECT sum(n) FROM longer", tag="tests") == [(1,)]
     finally:
         clean_engine.command("DROP TABLE longer SYNC", tag="tests")
-
-
-def test_a_table_keeps_a_known_time() -> None:
-    with pytest.raises(KeyError):
-        retention.floor("inbox", datetime.now(UTC) + timedelta(0))

@@ -1,0 +1,53 @@
+"""The engine alone: rows that are columns already go straight into ``inbox``. Runs in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+from time import perf_counter
+from typing import Final
+from uuid import uuid4
+
+import pyarrow as pa
+from django.conf import settings
+from django.utils import timezone
+
+from analytics import inbox
+from analytics.traffic import rows
+from bench.bodies import Body
+from fonproxy.clickhouse import retention
+from fonproxy.clickhouse.client import get_client
+
+TARGETS: Final = ("traffic", "order_traffic", "minute_traffic", "daily_host", "daily_network", "traffic_detail")
+
+_batches: list[pa.Table] = []
+
+
+def prepare(bodies: Sequence[Body]) -> None:
+    """Makes the columns of these bodies, exactly those that the intake would make."""
+    now = timezone.now()
+    oldest, recent_since = retention.floor("traffic", now), retention.floor("minute_traffic", now)
+    assert oldest is not None
+    assert recent_since is not None
+    for body in bodies:
+        columns, directory = rows.parse(body.content, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
+        _batches.append(inbox.to_table(columns, directory, recent_since=recent_since))
+
+
+def insert(inserts: int, batches: int) -> float:
+    """Rows per second of so many inserts, each of so many batches in one block under a token of its own."""
+    source = cycle(_batches)
+    blocks = [pa.concat_tables(islice(source, batches)) for _ in range(inserts)]
+    started = perf_counter()
+    for block in blocks:
+        get_client().insert("inbox", block, token=str(uuid4()))
+    return float(sum(block.num_rows for block in blocks) / (perf_counter() - started))
+
+
+def count() -> dict[str, tuple[int, int]]:
+    """How many rows were pushed into each target of ``inbox``, and how many requests they stand for."""
+    counts = {}
+    for table in TARGETS:
+        [(pushed, requests)] = get_client().fetch(f"SELECT sum(rows), sum(count) FROM {table}", tag="bench.count")
+        counts[table] = (pushed, requests)
+    return counts

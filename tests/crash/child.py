@@ -1,0 +1,66 @@
+"""One process that opens the engine in a directory, does one thing and ends: the one that is killed.
+
+    python -m tests.crash.child DIRECTORY setup
+    python -m tests.crash.child DIRECTORY insert SPREAD
+    python -m tests.crash.child DIRECTORY retry SPREAD [--no-repair]
+
+``retry`` inserts the same batch under the same token, twice, and prints what every table holds as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from fonproxy.clickhouse import migrator, repair, retention
+from fonproxy.clickhouse.embedded import EmbeddedClient
+from tests.fonproxy.clickhouse.batches import batch, found
+
+MEMORY: Final = 2**31
+SPREADS: Final = {
+    "retention": timedelta(days=395),
+    "bucket": timedelta(0),
+    "two_months": timedelta(days=20),
+}
+
+
+def earlier() -> pa.Table:
+    """What was there before, in the same partitions."""
+    return batch(30, over=timedelta(days=30), count=1)
+
+
+def disputed(spread: str) -> pa.Table:
+    """The batch in whose insert the process dies."""
+    return batch(45, over=SPREADS[spread])
+
+
+def main(directory: Path, action: str, spread: str = "", *flags: str) -> None:
+    if "--no-repair" in flags:
+        repair.repair = lambda path: 0
+    client = EmbeddedClient(directory, MEMORY)
+    if action == "setup":
+        _setup(client)
+    else:
+        client.insert("inbox", disputed(spread), token="disputed")
+    if action == "retry":
+        client.insert("inbox", disputed(spread), token="disputed")
+        print(json.dumps(found(client)))  # noqa: T201
+    client.close()
+
+
+def _setup(client: EmbeddedClient) -> None:
+    migrator.migrate(client)
+    # The batches have fixed times, so that every process makes the same ones; they must not expire.
+    for table, kept in retention.declared().items():
+        if kept.ttl:
+            client.command(f"ALTER TABLE {table} REMOVE TTL", tag="crash")
+    client.insert("inbox", earlier(), token="earlier")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])

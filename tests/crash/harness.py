@@ -1,0 +1,94 @@
+"""Kills a process at a numbered rename of an insert, and asks the next process what is left.
+
+A rename makes a finished part visible, so between two of them lies every state a killed insert can leave behind.
+strace does the killing: the process dies on entering the system call, before it takes place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+from django.conf import settings
+
+from tests.crash.child import disputed, earlier
+from tests.fonproxy.clickhouse.batches import Totals, expected
+
+RENAMES: Final = "rename,renameat,renameat2"
+_RENAME_OF_THREAD: Final = re.compile(r"^(\d+) +rename", re.MULTILINE)
+
+
+def need_strace() -> None:
+    """Skip where strace is missing; in continuous integration that is a failure, or nobody would notice."""
+    if shutil.which("strace") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("strace is not installed")
+
+
+def _child(directory: Path, *arguments: str, under: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*under, sys.executable, "-m", "tests.crash.child", str(directory), *arguments],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "fonproxy.settings"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+def prepare(directory: Path) -> None:
+    """An engine directory with the schema and one earlier batch."""
+    child = _child(directory, "setup")
+    assert child.returncode == 0, child.stderr
+
+
+def crash_points(base: Path, spread: str) -> int:
+    """How many renames the insert makes; each is a point to die at."""
+    directory, trace = _copy(base, f"rehearsal-{spread}"), base.with_name("trace")
+    child = _child(
+        directory, "insert", spread, under=("strace", "-f", "-qq", "-e", f"trace={RENAMES}", "-o", str(trace))
+    )
+    assert child.returncode == 0, child.stderr
+    # Counted per thread, as strace does for `when=`: the inserting thread has most of them.
+    return max(Counter(_RENAME_OF_THREAD.findall(trace.read_text())).values())
+
+
+def killed_at(base: Path, spread: str, point: int) -> Path:
+    """The directory as a process left it that was killed at this rename of its insert."""
+    directory = _copy(base, f"{spread}-{point}")
+    inject = f"inject={RENAMES}:signal=KILL:when={point}"
+    child = _child(
+        directory,
+        "insert",
+        spread,
+        under=("strace", "-f", "-qq", "-e", f"trace={RENAMES}", "-e", inject, "-o", "/dev/null"),
+    )
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    return directory
+
+
+def retried(directory: Path, spread: str, *flags: str) -> Totals:
+    """What every table holds once a new process has sent the same batch again."""
+    child = _child(directory, "retry", spread, *flags)
+    assert child.returncode == 0, child.stderr
+    shutil.rmtree(directory)
+    return {table: tuple(totals) for table, totals in json.loads(child.stdout).items()}
+
+
+def right(spread: str) -> Totals:
+    """What every table must hold then."""
+    return expected(earlier(), disputed(spread))
+
+
+def _copy(base: Path, name: str) -> Path:
+    directory = base.with_name(name)
+    shutil.copytree(base, directory)
+    return directory

@@ -1,0 +1,56 @@
+"""A process killed at any point of an insert, and a retry under the same token: every table is exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash import harness
+from tests.crash.child import SPREADS
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    harness.need_strace()
+    directory = tmp_path_factory.mktemp("crash") / "clickhouse"
+    harness.prepare(directory)
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("spread", "point"),
+    [
+        ("two_months", 1),  # the first target's first partition: nothing is there yet
+        ("two_months", 6),  # in the middle: some targets have their rows, others do not
+        ("bucket", 3),
+        ("retention", 40),  # so many partitions that parts are written in several rounds
+    ],
+)
+def test_a_batch_killed_halfway_is_exact_after_its_retry(base: Path, spread: str, point: int) -> None:
+    assert harness.retried(harness.killed_at(base, spread, point), spread) == harness.right(spread)
+
+
+def test_without_the_repair_the_same_crash_loses_rows(base: Path) -> None:
+    """Shows that the tests here would notice: the engine's own token is not enough."""
+    found = harness.retried(harness.killed_at(base, "two_months", 6), "two_months", "--no-repair")
+
+    right = harness.right("two_months")
+    damaged = [table for table in right if found[table] != right[table]]
+    assert len(damaged) == 1
+    assert found[damaged[0]][0] < right[damaged[0]][0]
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("spread", SPREADS)
+def test_a_batch_killed_at_any_rename_is_exact_after_its_retry(base: Path, spread: str) -> None:
+    points = harness.crash_points(base, spread)
+    assert points >= 6  # one part in each of the six targets, at the least
+
+    wrong = {
+        point: found
+        for point in range(1, points + 1)
+        if (found := harness.retried(harness.killed_at(base, spread, point), spread)) != harness.right(spread)
+    }
+
+    assert wrong == {}

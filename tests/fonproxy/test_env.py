@@ -1,0 +1,74 @@
+"""Settings from the environment: understood, or refused with a sentence."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from fonproxy.env import Environment, secret_kept_in
+from fonproxy.settings import env
+
+
+@pytest.mark.parametrize(("text", "meaning"), [("true", True), ("FALSE", False), ("1", True), ("0", False), ("", True)])
+def test_a_flag_is_true_or_false_and_an_empty_one_absent(text: str, meaning: bool) -> None:
+    assert Environment({"FONPROXY_X": text}).flag("FONPROXY_X", True) is meaning
+
+
+@pytest.mark.parametrize("text", ["yes", "2", "truee"])
+def test_a_flag_that_is_neither_stops_the_program(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="FONPROXY_X must be true or false"):
+        Environment({"FONPROXY_X": text}).flag("FONPROXY_X", True)
+
+
+@pytest.mark.parametrize("text", ["-1", "11", "1.0", "1e1", "٣", "ten"])
+def test_a_number_outside_its_bounds_or_not_one_stops_the_program(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="from 1 to 10"):
+        Environment({"FONPROXY_X": text}).whole("FONPROXY_X", 5, least=1, most=10)
+
+
+@pytest.mark.parametrize("text", ["600", "600/day", "0/min", "-1/min", "a/min", "/min"])
+def test_a_rate_that_is_not_one_stops_the_program(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="must be like 600/min"):
+        Environment({"FONPROXY_X": text}).rate("FONPROXY_X", "1/min")
+
+
+def test_a_misspelt_name_stops_the_program_and_the_known_ones_are_told() -> None:
+    environment = Environment({"FONPROXY_DATADIR": "x", "HOME": "/"})
+    environment.text("FONPROXY_DATA_DIR")
+    with pytest.raises(ImproperlyConfigured, match="Unknown setting FONPROXY_DATADIR. Known settings: FONPROXY_DATA_DIR"):
+        environment.refuse_unknown()
+
+
+def test_a_kept_secret_is_made_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "secret_key"
+    first = secret_kept_in(file)
+    assert (secret_kept_in(file), len(first) >= 50, file.stat().st_mode & 0o777) == (first, True, 0o600)
+    assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+
+
+def test_the_document_of_settings_names_exactly_those_that_exist() -> None:
+    document = (settings.BASE_DIR / "docs" / "settings.md").read_text()
+    assert set(re.findall(r"^\| `([A-Z_]+)`", document, re.MULTILINE)) == env.known
+
+
+def test_documented_defaults_of_numbers_and_rates_are_the_real_ones() -> None:
+    document = (settings.BASE_DIR / "docs" / "settings.md").read_text()
+    documented: dict[str, Any] = dict(re.findall(r"^\| `([A-Z_]+)` \| `([0-9]+(?:/min)?)` \|", document, re.MULTILINE))
+    rates = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+    assert documented == {
+        "FONPROXY_TRUSTED_PROXIES": str(settings.TRUSTED_PROXIES),
+        "FONPROXY_ENGINE_MEMORY_MB": str(settings.ENGINE_MEMORY_BYTES // 2**20),
+        "FONPROXY_TRAFFIC_RETENTION_MONTHS": str(settings.TRAFFIC_RETENTION_MONTHS),
+        "FONPROXY_JOURNAL_MAX_ROWS": str(settings.JOURNAL_MAX_ROWS),
+        "FONPROXY_JOURNAL_MAX_MB": str(settings.JOURNAL_MAX_BYTES // 2**20),
+        "FONPROXY_THREADS": str(settings.SERVER_THREADS),
+        "FONPROXY_INGEST_CONCURRENCY": str(settings.INGEST_CONCURRENCY),
+        "FONPROXY_THROTTLE_READ": rates["read"],
+        "FONPROXY_THROTTLE_PUBLIC": rates["public"],
+        "FONPROXY_THROTTLE_TOKEN": rates["token"],
+    }

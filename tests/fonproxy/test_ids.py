@@ -1,0 +1,40 @@
+"""Published ids."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fonproxy import ids
+
+numbers = st.integers(0, 10**9)
+
+
+@given(numbers)
+def test_an_id_stands_for_its_number_in_its_kind_only(number: int) -> None:
+    text = ids.encode("order", number)
+    assert (ids.decode("order", text), ids.decode("user", text), ids.decode("key", text)) == (number, None, None)
+
+
+@given(st.integers(0, 10**6))
+def test_ids_of_ordinary_rows_have_ten_characters(number: int) -> None:
+    assert len(ids.encode("order", number)) == 10
+
+
+@given(numbers, st.text(max_size=3))
+def test_nothing_but_the_exact_text_is_an_id(number: int, extra: str) -> None:
+    text = ids.encode("order", number)
+    assert not extra or ids.decode("order", text + extra) != number
+    assert ids.decode("order", text.swapcase()) != number
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_decoded_without_an_error(text: str) -> None:
+    number = ids.decode("order", text)
+    assert number is None or ids.encode("order", number) == text
+
+
+@pytest.mark.parametrize("number", [2**40 + 1, 2**63, 2**70])
+def test_a_number_that_no_row_can_have_is_no_id(number: int) -> None:
+    assert ids.decode("order", ids.encode("order", number)) is None
