@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -83,7 +84,7 @@ def run(directory: Path, rounds: int, batches: int) -> None:
     with ExitStack() as stack:
         http = Http(stack.enter_context(served(directory / "served")), key, bodies)
         ways = {
-            **{name: lambda n=connections: http.send(n, batches) for connections, name in HTTP.items()},
+            **{name: partial(http.send, connections, batches) for connections, name in HTTP.items()},
             **stack.enter_context(_engine(directory / "direct", bodies, batches)),
             **stack.enter_context(_orm(bodies, batches)),
         }

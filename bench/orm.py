@@ -56,5 +56,5 @@ def count() -> tuple[int, int]:
 
     from bench.orm_table import PushedRow
 
-    found = PushedRow.objects.aggregate(rows=Count("pk"), requests=Sum("count", default=0))
+    found = PushedRow._default_manager.aggregate(rows=Count("pk"), requests=Sum("count", default=0))
     return found["rows"], found["requests"]

@@ -35,7 +35,7 @@ class PushedRow(models.Model):
 
 class _BulkSerializer(serializers.ListSerializer[Any]):
     def create(self, validated_data: list[dict[str, Any]]) -> list[PushedRow]:
-        return PushedRow.objects.bulk_create([PushedRow(**row) for row in validated_data])
+        return PushedRow._default_manager.bulk_create([PushedRow(**row) for row in validated_data])
 
 
 class PushedRowSerializer(serializers.ModelSerializer[PushedRow]):

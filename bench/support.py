@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import re
 import statistics
@@ -81,10 +82,12 @@ class Embedded:
 
     def __init__(self, data_dir: Path) -> None:
         # Spawned: a process that has loaded the engine must not fork.
-        self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_set_up, initargs=(environment(data_dir),))
+        self._pool = ProcessPoolExecutor(
+            1, get_context("spawn"), initializer=_set_up, initargs=(environment(data_dir),)
+        )
 
     def run(self, function: str, *args: Any) -> Any:
-        """What ``module.function`` of this package returns there; by name, since its module needs Django to be imported."""
+        """What ``module.function`` of this package returns there; by name, for its module cannot be imported here."""
         return self._pool.submit(_call, function, args).result()
 
     def __enter__(self) -> Embedded:
@@ -103,7 +106,7 @@ def _set_up(variables: dict[str, str]) -> None:
 
     django.setup()
     call_command("migrate", verbosity=0)
-    call_command("clickhouse_migrate", stdout=open(os.devnull, "w"))
+    call_command("clickhouse_migrate", stdout=io.StringIO())
 
 
 def _call(name: str, arguments: tuple[Any, ...]) -> Any:
@@ -130,6 +133,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns under their names, the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, ["-" * width for width in widths], *rows):
-        cells = [f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
         print("  ".join(cells))
     print()

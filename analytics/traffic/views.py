@@ -55,11 +55,11 @@ class IngestViewSet(ViewSet):
     )
     def ingest(self, request: Request) -> Response:
         """Takes a batch of aggregated lines: 204 means they are durable and will be counted exactly once."""
-        intake.take(request, Batch.Route.TRAFFIC, _to_inbox)
+        intake.take(request, Batch.Route.TRAFFIC, to_inbox)
         return Response(status=204)
 
 
-def _to_inbox(body: bytes, now: datetime) -> pa.Table:
+def to_inbox(body: bytes, now: datetime) -> pa.Table:
     oldest, recent_since = retention.floor("traffic", now), retention.floor("minute_traffic", now)
     columns, directory = rows.parse(body, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
     return inbox.to_table(columns, directory, recent_since=recent_since)

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from analytics import journal, tasks
 from analytics.models import Batch, Group
+from analytics.traffic.views import to_inbox
 from analytics.writer import recover, writer
 from fonproxy.clickhouse.client import Client, get_client
-from tests.analytics.helpers import TABLES, counted, documented_row, engine_away, push
+from tests.analytics.helpers import TABLES, body_of, counted, documented_row, engine_away, push
 
 pytestmark = pytest.mark.django_db
 
@@ -165,8 +166,5 @@ def test_the_days_that_a_batch_touches_are_kept_with_it(clean_engine: Client, cl
 
 def _recorded(user: Any, now: Any) -> Batch:
     """A batch as its taker leaves it when it dies before grouping it."""
-    from analytics.traffic.views import _to_inbox
-    from tests.analytics.helpers import body_of
-
-    table = _to_inbox(body_of([documented_row()]), timezone.now())
+    table = to_inbox(body_of([documented_row()]), timezone.now())
     return journal.record(journal.Origin(user.pk, Batch.Route.TRAFFIC), table, now=now, claimed=True)[0]

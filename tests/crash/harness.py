@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -79,7 +80,7 @@ def retried(directory: Path, spread: str, *flags: str) -> Totals:
     """What every table holds once a new process has sent the same batch again."""
     child = _child(directory, "retry", spread, *flags)
     assert child.returncode == 0, child.stderr
-    shutil.rmtree(directory)
+    shutil.rmtree(directory.parent)
     return {table: tuple(totals) for table, totals in json.loads(child.stdout).items()}
 
 
@@ -89,6 +90,7 @@ def right(spread: str) -> Totals:
 
 
 def _copy(base: Path, name: str) -> Path:
-    directory = base.with_name(name)
-    shutil.copytree(base, directory)
+    directory = Path(tempfile.mkdtemp(prefix=name, dir=base.parent)) / "clickhouse"
+    # The engine reaches its databases through symbolic links; a copy that follows them does not open.
+    shutil.copytree(base, directory, symlinks=True)
     return directory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +21,8 @@ from tests.analytics.traffic.strategies import clock_changes, parameters
 
 ZONES = ("Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham", "America/New_York")
 WIDTHS = {"15m": "INTERVAL 15 MINUTE", "1h": "INTERVAL 1 HOUR", "1d": "INTERVAL 1 DAY"}
+# On the day of a change to or at a part of an hour, the engine cuts hours by the time since midnight.
+CUT_OTHERWISE = ("Australia/Lord_Howe", "Pacific/Chatham")
 
 
 def labels(zone: str, first: str, last: str, interval: Interval) -> list[str]:
@@ -52,7 +54,7 @@ def test_the_half_hour_that_lord_howe_repeats_has_its_quarters_twice() -> None:
 
 def test_chatham_changes_at_a_quarter_to() -> None:
     back = labels("Pacific/Chatham", "2026-04-05T03:15", "2026-04-05T03:30", Interval.QUARTER)
-    assert back == ["03:15", "03:30", "02:45", "03:00", "03:15"] or back[:2] == ["03:15", "03:30"]
+    assert back == ["03:15", "03:30", "02:45", "03:00", "03:15"]
     forward = labels("Pacific/Chatham", "2026-09-27T02:15", "2026-09-27T04:15", Interval.QUARTER)
     assert forward == ["02:15", "02:30", "03:45", "04:00"]
 
@@ -81,6 +83,10 @@ def stretches(zone: str) -> list[tuple[datetime, datetime]]:
     week_ago = datetime.combine(now.date() - timedelta(days=7), time(12), UTC)
     changes = clock_changes(zone, now - timedelta(days=380), now - timedelta(days=2)) or [week_ago]
     return [(at - timedelta(hours=18), at + timedelta(hours=18)) for at in changes]
+
+
+def around_changes() -> Iterator[tuple[str, tuple[datetime, datetime], str]]:
+    return ((zone, stretch, interval) for zone in ZONES for stretch in stretches(zone) for interval in WIDTHS)
 
 
 Pushed = tuple[list[Row], Callable[[Question], Any]]
@@ -112,36 +118,25 @@ def pushed(clean_engine: Client, alice: User, client_for: Callable[..., APIClien
 
 
 @pytest.mark.parametrize("domain", [None, "a.example"])
-@pytest.mark.parametrize("zone", ZONES)
-def test_charts_around_the_last_changes_are_those_of_zoneinfo(
-    zone: str, domain: str | None, pushed: Pushed, alice: User
-) -> None:
+def test_charts_around_the_last_changes_are_those_of_zoneinfo(domain: str | None, pushed: Pushed, alice: User) -> None:
     rows, ask = pushed
-    for start, end in stretches(zone):
-        for interval in WIDTHS:
-            question = Question("traffic", alice.pk, start, end, zone, domain=domain, interval=interval, fill=True)
-            answer = ask(question)
-            assert answer == model.answer(rows, question, now=datetime.now(UTC))
-            assert sum(int(point["total_count"]) for point in answer["data"]) == sum(
-                row.count for row in rows if start <= row.ts < end
-            )
+    for zone, (start, end), interval in around_changes():
+        question = Question("traffic", alice.pk, start, end, zone, domain=domain, interval=interval, fill=True)
+        answer = ask(question)
+        assert answer == model.answer(rows, question, now=datetime.now(UTC)), question
+        assert sum(int(point["total_count"]) for point in answer["data"]) == sum(
+            row.count for row in rows if start <= row.ts < end
+        )
 
 
-@pytest.mark.parametrize(
-    ("zone", "interval"),
-    # The engine cuts hours that do not start on an hour of UTC by rules of its own around a change.
-    [(zone, interval) for zone in ZONES for interval in WIDTHS if interval != "1h" or zone == "America/New_York"],
-)
-def test_charts_around_the_last_changes_are_those_of_the_engine(
-    zone: str, interval: str, pushed: Pushed, alice: User, engine: Client
-) -> None:
+def test_charts_around_the_last_changes_are_those_of_the_engine(pushed: Pushed, alice: User, engine: Client) -> None:
     _, ask = pushed
-    for start, end in stretches(zone):
-        question = Question("traffic", alice.pk, start, end, zone, interval=interval)
+    for zone, (start, end), interval in around_changes():
         points: Counter[str] = Counter()  # an hour that comes twice has one label
-        for point in ask(question)["data"]:
+        for point in ask(Question("traffic", alice.pk, start, end, zone, interval=interval))["data"]:
             points[point["bucket"]] += int(point["total_count"])
-        assert points == engines_own(engine, start, end, zone, interval)
+        if interval != "1h" or zone not in CUT_OTHERWISE:
+            assert points == engines_own(engine, start, end, zone, interval), (zone, start, interval)
 
 
 def engines_own(engine: Client, start: datetime, end: datetime, zone: str, interval: str) -> dict[str, int]:

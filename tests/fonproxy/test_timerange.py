@@ -1,0 +1,295 @@
+"""Times as they are given, the ranges they make and the points those are cut into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from fonproxy.timerange import GRAIN, Axis, Edge, Interval, InvalidTime, Range, parse_instant, parse_zone
+
+READS = ("traffic", "requests", "concurrency", "domains", "errors", "websites")
+QUARTERS_PER_DAY = 96
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-03-15", "2026-03-15T00:00:00Z"),
+        ("2024-02-29", "2024-02-29T00:00:00Z"),
+        ("2026-03-15T10:15", "2026-03-15T10:15:00Z"),
+        ("2026-03-15 10:15:30", "2026-03-15T10:15:30Z"),
+        ("2026-03-15t10:15:30z", "2026-03-15T10:15:30Z"),
+        ("2026-03-15T10:15:30.5", "2026-03-15T10:15:30.500000Z"),
+        ("2026-03-15T10:15:30,25Z", "2026-03-15T10:15:30.250000Z"),
+        ("2026-03-15T10:15:30.123456789", "2026-03-15T10:15:30.123456Z"),
+        ("2026-03-15T10:15:30+05:45", "2026-03-15T04:30:30Z"),
+        ("2026-03-15T10:15:30-0330", "2026-03-15T13:45:30Z"),
+        ("2026-03-15T10:15:30+02", "2026-03-15T08:15:30Z"),
+        ("2026-03-15T10:15:30-00:00", "2026-03-15T10:15:30Z"),
+        ("2000-01-01T00:00:00Z", "2000-01-01T00:00:00Z"),
+        ("2100-12-31T23:59:59.999999", "2100-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_iso_8601_is_read(text: str, instant: str) -> None:
+    assert parse_instant(text).at == at(instant)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " 2026-03-15",
+        "2026-03-15 ",
+        "2026-03-15\n",
+        "yesterday",
+        "2026",
+        "2026-03",
+        "20260315",
+        "2026-3-15",
+        "2026-W11-7",
+        "2026-074",
+        "26-03-15",
+        "10000-01-01",
+        "+2026-03-15",
+        "-2026-03-15",
+        "1773569700",
+        "15/03/2026",
+        "٢٠٢٦-٠٣-١٥",
+        "2026‐03‐15",
+        "2026-03-15T",
+        "2026-03-15T10",
+        "2026-03-15T1015",
+        "2026-03-15T10:15:30.",
+        "2026-03-15T10:15:30.1234567890",
+        "2026-03-15T10:15:30 05:45",
+        "2026-03-15T10:15:30+5",
+        "2026-03-15T10:15:30Europe/Berlin",
+        "2026-03-15T10:15:30ZZ",
+        "2026-03-15Z",
+        "2026-03-15T10:15:30\0",
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTime, match="Must be an ISO 8601"):
+        parse_instant(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-02-30",
+        "2026-02-29",
+        "2026-00-10",
+        "2026-13-01",
+        "2026-01-00",
+        "0000-01-01",
+        "2026-01-01T24:01",
+        "2026-01-01T25:00",
+        "2026-01-01T23:60",
+        "2026-01-01T23:59:60",
+        "2026-01-01T00:00+24:00",
+        "2026-01-01T00:00+05:60",
+        "2026-01-01T00:00-00:99",
+        "0001-01-01T00:00+14:00",
+        "9999-12-31T23:59-14:00",
+    ],
+)
+def test_a_day_or_time_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTime, match="There is no such date or time"):
+        parse_instant(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["1999-12-31T23:59:59", "2101-01-01", "9999-12-31", "2000-01-01T00:00+00:01", "2100-12-31T23:59:59-00:01"]
+)
+def test_a_time_before_2000_or_after_2100_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTime, match="2000 to 2100"):
+        parse_instant(text)
+
+
+@given(
+    st.datetimes(datetime(2000, 1, 2), datetime(2100, 12, 30)),
+    st.integers(-23 * 60 - 59, 23 * 60 + 59),
+    st.sampled_from(["auto", "seconds", "milliseconds", "microseconds"]),
+)
+def test_what_python_writes_is_read_back(moment: datetime, minutes: int, precision: str) -> None:
+    written = moment.replace(tzinfo=timezone(timedelta(minutes=minutes))).isoformat(timespec=precision)
+    assert parse_instant(written).at == at(written)
+
+
+@given(st.text(max_size=40) | st.from_regex(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"))
+@example("2026-03-15T10:15:30" + "+" * 10_000)
+def test_no_text_breaks_the_parser(text: str) -> None:
+    try:
+        found = parse_instant(text)
+    except InvalidTime:
+        return
+    assert found.at.tzinfo is UTC
+    assert 2000 <= found.at.year <= 2100
+
+
+@pytest.mark.parametrize("name", ["Mars/Base", "europe/berlin", "UTC+1", "", "../etc/passwd", "/etc/localtime", "\0"])
+def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
+    with pytest.raises(InvalidTime, match="IANA"):
+        parse_zone(name)
+
+
+def between(start: str, end: str) -> Range:
+    return Range.between(parse_instant(start), parse_instant(end))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last"),
+    [
+        ("2026-03-15", "2026-03-15", "2026-03-15T00:00Z", "2026-03-16T00:00Z"),
+        ("2026-03-15", "2026-03-16", "2026-03-15T00:00Z", "2026-03-17T00:00Z"),
+        ("2026-03-15T23:50", "2026-03-15", "2026-03-15T23:45Z", "2026-03-16T00:00Z"),
+        ("2026-03-15", "2026-03-15T00:00:01", "2026-03-15T00:00Z", "2026-03-15T00:15Z"),
+        ("2026-03-15T10:14:59.9", "2026-03-15T10:15:00", "2026-03-15T10:00Z", "2026-03-15T10:15Z"),
+        ("2026-03-15T10:15", "2026-03-15T10:15:00.000001", "2026-03-15T10:15Z", "2026-03-15T10:30Z"),
+        ("2026-03-15T10:15+05:45", "2026-03-15T10:16+05:45", "2026-03-15T04:30Z", "2026-03-15T04:45Z"),
+        ("2100-12-31", "2100-12-31", "2100-12-31T00:00Z", "2101-01-01T00:00Z"),
+    ],
+)
+def test_a_range_is_the_whole_buckets_it_touches(start: str, end: str, first: str, last: str) -> None:
+    assert between(start, end) == Range(at(first), at(last))
+
+
+@pytest.mark.parametrize("moment", ["2026-03-15T10:15", "2026-03-15T10:16:07", "2026-03-15T10:15:00.5"])
+def test_equal_times_are_an_empty_range(moment: str) -> None:
+    assert between(moment, moment).is_empty
+    assert between(moment, moment).length == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-03-16", "2026-03-15"),
+        ("2026-03-16T00:00", "2026-03-15"),
+        ("2026-03-15T10:00:00.000001", "2026-03-15T10:00:00"),
+        ("2026-03-15T10:00", "2026-03-15T10:00+00:01"),
+    ],
+)
+def test_an_end_before_the_start_is_refused(start: str, end: str) -> None:
+    with pytest.raises(InvalidTime, match="before the start"):
+        between(start, end)
+
+
+@pytest.fixture
+def ask(client_for: Callable[..., APIClient], alice: User, engine: Any) -> Callable[..., Any]:
+    client = client_for(alice)
+    return lambda report, start, end, **more: client.get(f"/analytics/{report}", {"from": start, "to": end, **more})
+
+
+@pytest.mark.parametrize("end", ["2026-07-02", "2026-07-02T00:00:00", "2026-07-01T19:00:00-05:00"])
+def test_sixty_two_days_are_answered(ask: Callable[..., Any], end: str) -> None:
+    assert ask("traffic", "2026-05-01", end).status_code == 200
+
+
+@pytest.mark.parametrize("end", ["2026-07-03", "2026-07-02T00:00:01", "2026-07-02T00:00:00.000001"])
+def test_more_than_sixty_two_days_are_refused(ask: Callable[..., Any], end: str) -> None:
+    response = ask("traffic", "2026-05-01", end)
+    assert response.status_code == 400
+    assert response.json()["message"] == "analytics.range_too_long"
+    assert [error["field"] for error in response.json()["errors"]] == ["to"]
+
+
+@pytest.mark.parametrize("report", READS)
+@pytest.mark.parametrize("moment", ["2026-03-15T10:15:00", "2026-03-15T10:16:07", "2026-03-15T10:15:00.5"])
+def test_equal_times_are_answered_with_nothing(ask: Callable[..., Any], report: str, moment: str) -> None:
+    response = ask(report, moment, moment, fill="true")
+    assert response.status_code == 200
+    assert response.json()["data"] == []
+
+
+@pytest.mark.parametrize("report", READS)
+@pytest.mark.parametrize(
+    ("name", "value"), [("from", "2026-02-30"), ("to", "10000-01-01"), ("to", "2026-01-01"), ("tz", "Mars/Base")]
+)
+def test_a_bad_time_is_named(ask: Callable[..., Any], report: str, name: str, value: str) -> None:
+    times = {"from": "2026-03-15", "to": "2026-03-16", "tz": "UTC", name: value}
+    response = ask(report, times.pop("from"), times.pop("to"), **times)
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [name]
+
+
+zones = st.sampled_from(sorted(available_timezones())).map(ZoneInfo)
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> Range:
+    first = datetime(2020, 1, 1, tzinfo=UTC) + GRAIN * draw(st.integers(0, 11 * 365 * QUARTERS_PER_DAY))
+    return Range(first, first + GRAIN * draw(st.integers(1, 62 * QUARTERS_PER_DAY)))
+
+
+def edge_of(bucket: datetime, axis: Axis, zone: ZoneInfo) -> Edge:
+    """Where a bucket belongs, by the zone's own reading of its start."""
+    local = bucket.astimezone(zone)
+    epoch = int(local.replace(tzinfo=UTC).timestamp())
+    segment = 0
+    if not axis.is_by_day:
+        segment = next(n for n, s in enumerate(axis.segments) if s.start <= bucket.timestamp() < s.end)
+    return Edge(segment, epoch // axis.interval.seconds * axis.interval.seconds)
+
+
+@settings(deadline=None, max_examples=150, database=None)
+@given(ranges(), st.sampled_from(Interval), zones)
+def test_every_bucket_has_its_point_and_every_point_its_buckets(
+    range_: Range, interval: Interval, zone: ZoneInfo
+) -> None:
+    axis = Axis.over(range_, interval, zone)
+    edges = axis.edges()
+    buckets = [range_.start + n * GRAIN for n in range(range_.length // GRAIN)]
+    assert edges == sorted(set(edges))
+    assert set(edges) == {edge_of(bucket, axis, zone) for bucket in buckets}
+
+
+@settings(deadline=None, max_examples=150, database=None)
+@given(ranges(), zones)
+def test_segments_tile_the_range_at_the_changes_of_the_clock(range_: Range, zone: ZoneInfo) -> None:
+    segments = Axis.over(range_, Interval.HOUR, zone).segments
+    assert [segments[0].start, segments[-1].end] == [range_.start.timestamp(), range_.end.timestamp()]
+    assert all(one.end == next_.start for one, next_ in zip(segments, segments[1:], strict=False))
+    assert all(one.offset != next_.offset for one, next_ in zip(segments, segments[1:], strict=False))
+    for n in range(range_.length // GRAIN):
+        bucket = range_.start + n * GRAIN
+        [segment] = [s for s in segments if s.start <= bucket.timestamp() < s.end]
+        assert bucket.astimezone(zone).utcoffset() == timedelta(seconds=segment.offset)
+
+
+@settings(deadline=None, max_examples=3, database=None)
+@given(ranges())
+def test_no_zone_breaks_a_chart(range_: Range) -> None:
+    for name in available_timezones():
+        axis = Axis.over(range_, Interval.DAY, ZoneInfo(name))
+        assert {segment.offset % GRAIN.seconds for segment in axis.segments} == {0}, name
+        first, *_, last = [edge.label[:10] for edge in axis.edges()] * 2
+        assert first == f"{range_.start.astimezone(ZoneInfo(name)):%Y-%m-%d}", name
+        assert last == f"{(range_.end - GRAIN).astimezone(ZoneInfo(name)):%Y-%m-%d}", name
+
+
+@pytest.mark.parametrize(
+    ("length", "interval"),
+    [
+        (timedelta(0), Interval.QUARTER),
+        (timedelta(days=2), Interval.QUARTER),
+        (timedelta(days=2, seconds=1), Interval.HOUR),
+        (timedelta(days=14), Interval.HOUR),
+        (timedelta(days=14, seconds=1), Interval.DAY),
+        (timedelta(days=62), Interval.DAY),
+    ],
+)
+def test_the_default_interval_grows_with_the_range(length: timedelta, interval: Interval) -> None:
+    assert Interval.for_range(length) is interval

@@ -1,0 +1,23 @@
+"""What the relational store has to do, done again on PostgreSQL: the suites that exercise it run in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests import postgres
+
+SUITES = ("tests/accounts", "tests/analytics/test_journal.py", "tests/analytics/test_admin.py")
+
+
+def test_accounts_and_journal_behave_the_same_on_postgresql() -> None:
+    postgres.require()
+    with postgres.running() as url:
+        outcome = subprocess.run(
+            [sys.executable, "-m", "pytest", "--no-header", *SUITES],
+            env={**os.environ, "DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+        )
+    assert outcome.returncode == 0, outcome.stdout[-5000:]
