@@ -25,6 +25,8 @@ class Group(models.Model):
     settled_at = models.DateTimeField(null=True, blank=True, help_text="When its rows were known to be in the engine.")
 
     class Meta:
+        verbose_name = "group of batches"
+        verbose_name_plural = "groups of batches"
         # Replay looks for the oldest group that is not settled; the index holds only those.
         indexes = [models.Index(fields=["created_at"], condition=Q(settled_at=None), name="group_unsettled")]
 

@@ -83,7 +83,7 @@ def run(directory: Path, rounds: int, batches: int) -> None:
     print(f"{BODIES} bodies of {ROWS:,} rows, {len(bodies[0].content) / 1e6:.1f} MB each; {rounds} rounds, medians\n")
     with ExitStack() as stack:
         http = Http(stack.enter_context(served(directory / "served")), key, bodies)
-        ways = {
+        ways: dict[str, Callable[[], float]] = {
             **{name: partial(http.send, connections, batches) for connections, name in HTTP.items()},
             **stack.enter_context(_engine(directory / "direct", bodies, batches)),
             **stack.enter_context(_orm(bodies, batches)),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from fonproxy import health
 from fonproxy.api.docs import SchemaView
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("healthz", health.live, name="live"),
     path("readyz", health.ready, name="ready"),
     path("openapi.json", SchemaView.as_view(), name="schema"),

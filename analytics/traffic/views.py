@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 import pyarrow as pa
 from django.conf import settings
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -44,6 +44,8 @@ class IngestViewSet(ViewSet):
     throttle_classes = []
 
     @extend_schema(
+        tags=["Analytics"],
+        operation_id="analytics_ingest",
         request=schema.IngestSerializer,
         parameters=[
             OpenApiParameter(
@@ -67,18 +69,13 @@ def to_inbox(body: bytes, now: datetime) -> pa.Table:
 
 def _described(report: str, parameters: type[Params]) -> Any:
     return extend_schema(
-        parameters=[parameters], responses={200: schema.ENVELOPES[report], **problems(400, 401, 403, 404, 429, 503)}
+        tags=["Analytics"],
+        operation_id=f"analytics_{report}",
+        parameters=[parameters],
+        responses={200: schema.ENVELOPES[report], **problems(400, 401, 403, 404, 429, 503)},
     )
 
 
-@extend_schema_view(
-    traffic=_described("traffic", params.ChartParams),
-    requests=_described("requests", params.ChartParams),
-    concurrency=_described("concurrency", params.ChartParams),
-    domains=_described("domains", params.DomainsParams),
-    errors=_described("errors", params.ErrorsParams),
-    websites=_described("websites", params.WebsitesParams),
-)
 class TrafficViewSet(ViewSet):
     """The six reads: what an account's proxies carried within a range of at most two months."""
 
@@ -89,28 +86,34 @@ class TrafficViewSet(ViewSet):
     def csv_columns(self) -> list[str]:
         return schema.COLUMNS[self.action]
 
+    @_described("traffic", params.ChartParams)
     def traffic(self, request: Request) -> Response:
         """Bytes sent and received over time."""
         return self._chart(request)
 
+    @_described("requests", params.ChartParams)
     def requests(self, request: Request) -> Response:
         """Requests and errors over time."""
         return self._chart(request)
 
+    @_described("concurrency", params.ChartParams)
     def concurrency(self, request: Request) -> Response:
         """The largest reported concurrency over time."""
         return self._chart(request)
 
+    @_described("domains", params.DomainsParams)
     def domains(self, request: Request) -> Response:
         """The domains with most bytes or requests."""
         given, reader = self._read(request, params.DomainsParams)
         return self._answer(reader, reader.domains(DomainOrder(given["sortBy"]), given["limit"]))
 
+    @_described("errors", params.ErrorsParams)
     def errors(self, request: Request) -> Response:
         """The most frequent errors, when they were seen and where."""
         given, reader = self._read(request, params.ErrorsParams)
         return self._answer(reader, reader.errors(given["limit"]))
 
+    @_described("websites", params.WebsitesParams)
     def websites(self, request: Request) -> Response:
         """Every domain visited, page by page, most requested first."""
         given, reader = self._read(request, params.WebsitesParams)

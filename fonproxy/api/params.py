@@ -12,6 +12,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fonproxy.timerange import Instant, InvalidTime, parse_instant, parse_zone
@@ -43,6 +44,7 @@ class WholeNumberField(serializers.IntegerField):
         return int(data)
 
 
+@extend_schema_field(str)
 class InstantField(serializers.Field[Instant, str, str, Any]):
     """An ISO 8601 date or date-time; UTC without a zone."""
 
@@ -66,6 +68,7 @@ class ExpiryField(serializers.DateTimeField):
             raise serializers.ValidationError(str(fault)) from None
 
 
+@extend_schema_field(str)
 class ZoneField(serializers.Field[ZoneInfo, str, str, Any]):
     """An IANA time zone."""
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.serving import Answer, Server, serving
+from tests.server.wire import RANGE, answers, family_of, request
+from tests.serving import Server
 
-RANGE = "from=2026-01-01&to=2026-01-02"
 FAMILIES = {
     "/x": "fonproxy",
     "/": "fonproxy",
@@ -31,37 +28,6 @@ FAMILIES = {
     "/analytics/graph": "byteful",
     "/analytics/breakdown": "byteful",
 }
-
-
-def family_of(error: dict[str, Any]) -> str:
-    match error:
-        case {"success": False, "error": {"code": str(), "message": str(), "details": dict()}} if len(error) == 2:
-            return "weproxies"
-        case {"error": str(), "message": str(), "api_request_id": str(identity)} if len(error) == 3:
-            return f"byteful{'' if uuid.UUID(identity) else '?'}"
-        case {"error": str()} if len(error) == 1:
-            return "apinalytics"
-        case {"message": str(), "detail": str(), "path": str(), "timestamp": str(), "errors": list()}:
-            return "fonproxy"
-    return "none"
-
-
-def answers(server: Server, sent: bytes) -> list[Answer]:
-    """The responses to these bytes; all but those to a HEAD announce their length."""
-    found = []
-    rest = server.raw(sent)
-    while rest:
-        head, _, rest = rest.partition(b"\r\n\r\n")
-        start, *lines = head.decode().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines)
-        length = int(headers["Content-Length"])
-        found.append(Answer(int(start.split()[1]), headers, rest[:length]))  # type: ignore[arg-type]  # read alike
-        rest = rest[length:]
-    return found
-
-
-def request(line: str, *headers: str) -> bytes:
-    return "\r\n".join([line, *(headers or ["Host: localhost"]), "", ""]).encode("latin-1")
 
 
 # --- families ---
@@ -218,95 +184,3 @@ def test_a_huge_query_string_is_no_fault_of_the_server(server: Server, query: st
     assert server.get(f"/analytics/traffic?{RANGE}&{query}").status in (200, 400)
     assert server.get("/analytics/traffic?" + "&".join(f"p{n}=1" for n in range(5000))).status == 400
     assert server.get(f"/orders?{query * 2}").status in (200, 431)
-
-
-# --- request ids and logs ---
-
-
-@pytest.mark.parametrize("given", ["a", "A-b_c.d:9", "x" * 128])
-def test_a_sane_request_id_is_kept(server: Server, given: str) -> None:
-    assert server.call("GET", "/orders", X_Request_Id=given).headers["X-Request-Id"] == given
-
-
-@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a,b", "\u00e9", '"', "a;b", "<x>", "\x7f"])
-def test_any_other_is_replaced(server: Server, given: str) -> None:
-    text = request("GET /x HTTP/1.1", "Host: localhost", f"X-Request-Id: {given}")
-    assert str(uuid.UUID(answers(server, text)[0].headers["X-Request-Id"])) != given
-
-
-def test_bytefuls_error_carries_the_request_id(server: Server) -> None:
-    given = str(uuid.uuid4())
-    assert server.call("GET", "/log/x", X_Request_Id=given).json["api_request_id"] == given
-
-
-def logged(server: Server) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in server.logs().splitlines()]
-
-
-def test_a_request_leaves_one_line_of_json_even_if_the_server_refused_it(server: Server) -> None:
-    given = uuid.uuid4().hex
-    server.get(f"/analytics/traffic?{RANGE}", X_Request_Id=given)
-    [refused] = answers(server, request("POST /1/x HTTP/1.1", "Host: localhost", f"Content-Length: {2**30}"))
-    lines = {entry["request_id"]: entry for entry in logged(server) if entry["logger"] == "fonproxy.access"}
-    assert [entry["request_id"] for entry in logged(server)].count(given) == 1
-    assert lines[given]["message"] == "GET /analytics/traffic 200"
-    assert lines[given]["account"]
-    assert lines[refused.headers["X-Request-Id"]]["message"] == "POST /1/x 413"
-
-
-def test_logs_tell_no_secrets(server: Server) -> None:
-    mark = f"secret{uuid.uuid4().hex}"
-    body = json.dumps({"username": mark, "password": mark}).encode()
-    assert server.call("POST", "/auth/token", body, Content_Type="application/json").status == 401
-    for name in ("Authorization", "x_api_key", "Cookie", "X_API_Private_Key", "X_Auth_Key", "Idempotency_Key", "Host"):
-        server.call("GET", f"/orders?key={mark}", **{name: f"Bearer {mark}" if name == "Authorization" else mark})
-    server.post(mark.encode())
-    server.raw(request(f"GET /x?{mark} HTTP/1.1", f"X-Key {mark}", "Host: localhost"))
-    server.raw(request(f"GET http://[{mark} HTTP/1.1"))
-    said = [entry for entry in logged(server) if mark in str(entry) and "HTTP_HOST" not in entry["message"]]
-    assert said == []
-    assert not any(key in server.logs() for key in (server.keys["INGEST_KEY"], server.keys["READ_KEY"]))
-
-
-# --- throttles ---
-
-
-@pytest.fixture(scope="module")
-def strict_server() -> Iterator[Server]:
-    limits = {
-        f"FONPROXY_THROTTLE_{kind}": rate
-        for kind, rate in (("READ", "5/min"), ("PUBLIC", "40/min"), ("TOKEN", "3/min"))
-    }
-    with serving(**limits) as running:
-        yield running
-
-
-def assert_throttled(answer: Answer) -> None:
-    assert (answer.status, family_of(answer.json)) == (429, "fonproxy")
-    assert 1 <= int(answer.headers["Retry-After"]) <= 60
-
-
-def test_reads_are_limited_by_credential(strict_server: Server) -> None:
-    read = [strict_server.get("/orders", X_Forwarded_For=f"192.0.2.{n}").status for n in range(5)]
-    assert read == [200] * 5
-    assert_throttled(strict_server.get("/orders"))
-    assert_throttled(strict_server.get(f"/analytics/traffic?{RANGE}"))
-    assert strict_server.call("GET", "/orders", x_api_key=strict_server.keys["INGEST_KEY"]).status == 403
-    assert strict_server.post(b'{"logs":[]}').status == 204
-
-
-def test_passwords_are_tried_by_address_and_name_a_few_times(strict_server: Server) -> None:
-    def attempt(name: str, **headers: str) -> Answer:
-        body = json.dumps({"username": name, "password": "guess"}).encode()
-        return strict_server.call("POST", "/auth/token", body, Content_Type="application/json", **headers)
-
-    tried = [attempt(name, X_Forwarded_For=f"192.0.2.{n}").status for n, name in enumerate(("alice", "Alice", "ALICE"))]
-    assert tried == [401] * 3
-    assert_throttled(attempt("alice", X_Forwarded_For="192.0.2.9"))
-    assert attempt("bob").status == 401
-    assert [attempt(f"user{n}").status for n in range(40)][-1] == 429
-
-
-def test_public_routes_are_limited_by_address(strict_server: Server) -> None:
-    assert_throttled([strict_server.call("GET", "/openapi.json") for _ in range(41)][-1])
-    assert strict_server.call("GET", "/healthz").status == 200

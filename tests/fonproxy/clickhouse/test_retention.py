@@ -37,7 +37,8 @@ def test_what_is_above_the_floor_has_not_expired(engine: Client, naive: datetime
         oldest = retention.floor(table, now)
         if oldest is not None:
             assert oldest.timestamp() % kept.grain.total_seconds() == 0
-            sql = f"SELECT {kept.ttl} >= {{now:DateTime('UTC')}} FROM (SELECT {{oldest:DateTime('UTC')}} AS {kept.column})"
+            source = f"(SELECT {{oldest:DateTime('UTC')}} AS {kept.column})"
+            sql = f"SELECT {kept.ttl} >= {{now:DateTime('UTC')}} FROM {source}"
             assert engine.fetch(sql, {"now": now, "oldest": oldest}, tag="tests") == [(1,)]
             before = {"now": now, "oldest": oldest - kept.grain}
             assert engine.fetch(sql, before, tag="tests") == [(0,)]

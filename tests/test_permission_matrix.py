@@ -1,0 +1,186 @@
+"""Every route and method against every caller. What is not in the table fails, so that no route goes unguarded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from accounts.models import ApiKey, Order, User
+from accounts.services import issue_key, revoke_key
+from tests.accounts.helpers import PASSWORD, client_with
+from tests.analytics.helpers import documented_row
+
+CALLERS = (
+    "owner",
+    "another customer",
+    "owner's read key",
+    "owner's ingest key",
+    "staff",
+    "nobody",
+    "expired key",
+    "revoked key",
+    "unknown key",
+    "inactive user",
+    "owner's session",
+    "owner's session without CSRF token",
+    "staff's session",
+    "staff's session without CSRF token",
+)
+# In the order of CALLERS.
+EVERYBODY = (200,) * 14
+OWN_ORDER = (200, 404, 200, 403, 404, 401, 401, 401, 401, 401, 200, 200, 404, 404)
+OWN_LIST = (200, 200, 200, 403, 200, 401, 401, 401, 401, 401, 200, 200, 200, 200)
+KEYS_READ = (200, 200, 403, 403, 200, 401, 401, 401, 401, 401, 200, 200, 200, 200)
+KEYS_MADE = (201, 201, 403, 403, 201, 401, 401, 401, 401, 401, 201, 403, 201, 403)
+KEY_ENDED = (204, 404, 403, 403, 404, 401, 401, 401, 401, 401, 204, 403, 404, 403)
+INTAKE = (403, 403, 403, 204, 204, 401, 401, 401, 401, 401, 403, 403, 204, 403)
+# A page of the API's own description reads the caller's credential only to count calls, yet refuses a wrong one.
+DOCUMENT = (200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200, 200, 200)
+
+TABLE = {
+    ("GET", "healthz"): EVERYBODY,
+    ("GET", "readyz"): EVERYBODY,
+    ("GET", "openapi.json"): EVERYBODY,
+    ("GET", "docs"): DOCUMENT,
+    ("POST", "auth/token"): EVERYBODY,
+    ("POST", "auth/token/refresh"): EVERYBODY,
+    ("GET", "api-keys"): KEYS_READ,
+    ("POST", "api-keys"): KEYS_MADE,
+    ("DELETE", "api-keys/<str:id>"): KEY_ENDED,
+    ("GET", "orders"): OWN_LIST,
+    ("POST", "analytics/ingest"): INTAKE,
+    ("GET", "analytics/traffic"): OWN_ORDER,
+    ("GET", "analytics/requests"): OWN_ORDER,
+    ("GET", "analytics/concurrency"): OWN_ORDER,
+    ("GET", "analytics/domains"): OWN_ORDER,
+    ("GET", "analytics/errors"): OWN_ORDER,
+    ("GET", "analytics/websites"): OWN_ORDER,
+}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+CSRF = "a" * 32
+
+
+def routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every path of the project with its view; the admin looks after itself."""
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            if pattern.namespace != "admin":
+                yield from routes(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern):
+            yield path, pattern.callback
+
+
+def methods(view: Any) -> set[str]:
+    """What a view answers to. A plain function cannot be asked: it stands for GET."""
+    actions = getattr(view, "actions", None)
+    if actions is not None:
+        return {method.upper() for method in actions}
+    view_class = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    return {method for method in METHODS if hasattr(view_class, method.lower())} if view_class else {"GET"}
+
+
+ROUTES = {path: methods(view) for path, view in routes(get_resolver().url_patterns)}
+PLAIN_FUNCTIONS = {"healthz", "readyz"}
+
+
+def test_the_table_names_every_route_and_method() -> None:
+    assert set(TABLE) == {(method, path) for path, found in ROUTES.items() for method in found}
+
+
+@dataclass(frozen=True)
+class People:
+    owner: User
+    other: User
+    staff: User
+    order: Order
+
+    def caller(self, name: str) -> APIClient:
+        """A client with that credential."""
+        now = timezone.now()
+        if "session" in name:
+            client = APIClient(enforce_csrf_checks=True, raise_request_exception=False)
+            client.force_login(self.staff if name.startswith("staff") else self.owner)
+            if "without" not in name:
+                client.cookies["csrftoken"] = CSRF
+                client.credentials(HTTP_X_CSRFTOKEN=CSRF)
+            return client
+        if name.endswith("key"):
+            scopes = ("ingest",) if "ingest" in name else ("read",)
+            key, secret = issue_key(user=self.owner, name="k", scopes=scopes, now=now)
+            if name == "revoked key":
+                revoke_key(key, now)
+            elif name == "expired key":
+                ApiKey.objects.filter(pk=key.pk).update(expires_at=now - timedelta(seconds=1))
+            return client_with("fnp_" + "0" * 64 if name == "unknown key" else secret)
+        return self._with_token(name)
+
+    def _with_token(self, name: str) -> APIClient:
+        client = APIClient(raise_request_exception=False)
+        users = {"owner": self.owner, "another customer": self.other, "staff": self.staff}
+        user = users.get(name) or User.objects.get_or_create(username="gone")[0]
+        if name != "nobody":
+            client.credentials(HTTP_AUTHORIZATION=f"Bearer {RefreshToken.for_user(user).access_token}")
+        if name == "inactive user":
+            User.objects.filter(pk=user.pk).update(is_active=False)
+        return client
+
+    def call(self, client: APIClient, method: str, path: str) -> Any:
+        """A correct request, about what the owner owns, and not one too many."""
+        cache.clear()
+        if path.startswith("analytics/") and method == "GET":
+            day = f"{timezone.now():%Y-%m-%d}"
+            return client.get(f"/{path}", {"from": day, "to": day, "orderId": self.order.published_id})
+        bodies: dict[str, Callable[[], Any]] = {
+            "auth/token": lambda: {"username": self.owner.username, "password": PASSWORD},
+            "auth/token/refresh": lambda: {"refresh": str(RefreshToken.for_user(self.owner))},
+            "api-keys": lambda: {"name": "a new one"},
+            "analytics/ingest": lambda: {"logs": [documented_row()]},
+        }
+        body = json.dumps(bodies[path]()) if method != "GET" and path in bodies else ""
+        return client.generic(method, self.address(path), body, content_type="application/json")
+
+    def address(self, path: str) -> str:
+        if "<str:id>" in path:
+            key = issue_key(user=self.owner, name="its own", scopes=("read",), now=timezone.now())[0]
+            path = path.replace("<str:id>", key.published_id)
+        assert "<" not in path, f"say what to put into {path}"
+        return f"/{path}"
+
+
+@pytest.fixture
+def people(
+    engine: Any, alice: User, bob: User, staff: User, make_order: Callable[..., Order], clean_engine: Any
+) -> People:
+    return People(alice, bob, staff, make_order(alice))
+
+
+@pytest.mark.parametrize(("method", "path"), TABLE)
+def test_every_caller_gets_what_the_table_says(method: str, path: str, people: People) -> None:
+    got = {name: people.call(people.caller(name), method, path).status_code for name in CALLERS}
+    assert got == dict(zip(CALLERS, TABLE[method, path], strict=True))
+
+
+@pytest.mark.parametrize("path", sorted(ROUTES.keys() - PLAIN_FUNCTIONS))
+def test_any_other_method_is_refused_even_to_staff(path: str, people: People) -> None:
+    client = people.caller("staff")
+    for method in {*METHODS, "OPTIONS", "TRACE", "PROPFIND"} - ROUTES[path]:
+        assert people.call(client, method, path).status_code in (403, 405), method
+
+
+@pytest.mark.parametrize("path", [path for method, path in TABLE if method == "GET"])
+def test_head_is_answered_as_get_is(path: str, people: People) -> None:
+    for name in ("owner", "another customer", "owner's ingest key", "nobody"):
+        got = people.call(people.caller(name), "GET", path)
+        address = f"{got.wsgi_request.path}?{got.wsgi_request.META['QUERY_STRING']}"
+        assert people.caller(name).head(address).status_code == got.status_code
