@@ -21,6 +21,8 @@ ROWS_PER_INSERT: Final = 1_000_000
 FLATNESS: Final = 0.5
 ACTIVITY: Final = 0.65
 READ_TABLES: Final = ("traffic", "order_traffic")
+# The views whose tables no read asks: without them the data are made in a third of the time.
+IDLE_VIEWS: Final = ("minute_traffic_view", "daily_host_view", "daily_network_view", "traffic_detail_view")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,12 @@ def fill(customers: int, rows: int, start: datetime, thinned_but: int | None = N
         steps = range(0, kept, ROWS_PER_INSERT)
         shares += [Share(user_id, size, first, min(first + ROWS_PER_INSERT, kept)) for first in steps]
     client = get_client()
+    for view in IDLE_VIEWS:
+        client.command(f"DETACH TABLE {view}", tag="bench.fill")
     for batch in _batches(shares):
         client.command(_insert(batch, start), tag="bench.fill")
+    for view in IDLE_VIEWS:
+        client.command(f"ATTACH TABLE {view}", tag="bench.fill")
     for table in READ_TABLES:
         client.command(f"OPTIMIZE TABLE {table} FINAL", tag="bench.fill")
     return {table: _count(table) for table in READ_TABLES}

@@ -39,6 +39,7 @@ MAX_BODY_BYTES: Final = settings.INGEST_MAX_BYTES + 2**20
 CHUNK_LINE_BYTES: Final = 2**14  # before a chunk: its length and extensions; after the last one: the trailer
 LINGER_SECONDS: Final = 2.0
 DRAIN_SECONDS: Final = 8.0
+ARRIVAL_SECONDS: Final = 1.0
 CODES: Final = {413: "request.too_large", 431: "request.headers_too_large", 501: "request.not_implemented"}
 FIRST_LINE: Final = re.compile(rb"([A-Z]+) (/[^ ?#]*)")
 
@@ -157,12 +158,16 @@ def make_server(application: Any, host: str, port: int) -> BaseWSGIServer:
 
 
 def run_until(stop: threading.Event, server: BaseWSGIServer) -> None:
-    """Serves until ``stop`` is set, then takes no more connections and lets the requests under way finish."""
+    """Serves until ``stop`` is set, then takes no more connections and lets the requests under way finish.
+
+    A request that is still arriving is under way as long as more of it comes in.
+    """
     while not stop.is_set():
         _loop_once(server, seconds=30)  # whoever sets the event also wakes the loop
     server.del_channel()
     server.socket.close()
     deadline = time.monotonic() + DRAIN_SECONDS
+    _loop_once(server, seconds=0)  # notices what has arrived by now
     while _is_busy(server) and time.monotonic() < deadline:
         _loop_once(server, seconds=0.1)
     server.task_dispatcher.shutdown(timeout=1)
@@ -173,4 +178,9 @@ def _loop_once(server: BaseWSGIServer, seconds: float) -> None:
 
 
 def _is_busy(server: BaseWSGIServer) -> bool:
-    return any(channel.requests or channel.total_outbufs_len for channel in list(server.active_channels.values()))
+    channels = list(server.active_channels.values())
+    return any(channel.requests or channel.total_outbufs_len or _is_arriving(channel) for channel in channels)
+
+
+def _is_arriving(channel: HTTPChannel) -> bool:
+    return channel.request is not None and time.time() - channel.last_activity < ARRIVAL_SECONDS

@@ -21,10 +21,9 @@ from tests.isolation import data_dir
 
 
 @pytest.fixture(autouse=True)
-def _quick_and_forgetful(settings: Any) -> Iterator[None]:
+def _quick_and_forgetful(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     cache.clear()
-    yield
 
 
 @pytest.fixture(scope="session")

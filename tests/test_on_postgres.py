@@ -1,4 +1,4 @@
-"""What the relational store has to do, done again on PostgreSQL: the suites that exercise it run in a process of their own."""
+"""What the relational store has to do, done again on PostgreSQL: its suites run in a process of their own."""
 
 from __future__ import annotations
 

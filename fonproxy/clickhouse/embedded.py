@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import threading
 import time
@@ -25,6 +26,8 @@ DATABASE: Final = "fonproxy"
 MARK_CACHE_BYTES: Final = 256 * 2**20
 # Long enough for a killed query to notice; after it the process ends anyway.
 CLOSE_SECONDS: Final = 10.0
+# No read takes longer.
+DRAIN_SECONDS: Final = 35.0
 
 # How answers are written, so that text.rows can read them exactly.
 ANSWER: Final[tuple[tuple[str, int | str], ...]] = (
@@ -40,24 +43,36 @@ class EmbeddedClient:
 
     def __init__(self, path: Path, memory_bytes: int) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = path
         self._lock_file = _lock(path)
         self._url = f"{path}?max_server_memory_usage={memory_bytes}&mark_cache_size={MARK_CACHE_BYTES}"
         self._state = threading.Condition()
         self._connections: dict[threading.Thread, Connection] = {}
+        self._keeper: Connection | None = None
         self._running = 0
+        self._paused = False
         self._closed = False
+        self._inserting = threading.Lock()
+        self._in_doubt = False
         try:
-            repair.repair(path)
-            # Held until the end: the engine stops with its last connection, and starting it costs time.
-            self._keeper = self._connect("")
-            # The engine's own `default` database is a read-through overlay: not a place for tables.
-            self._keeper.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
-        except RuntimeError as error:
-            self._lock_file.close()
-            raise from_text(str(error)) from None
+            self._start()
         except BaseException:
             self._lock_file.close()
             raise
+
+    def _start(self) -> None:
+        """Repair the directory and start the engine on it."""
+        try:
+            repair.repair(self._path)
+        except OSError as error:
+            raise EngineUnavailable(f"The data directory could not be repaired: {error.strerror}.") from error
+        # Held until the end: the engine stops with its last connection, and starting it costs time.
+        self._keeper = keeper = self._connect("")
+        try:
+            # The engine's own `default` database is a read-through overlay: not a place for tables.
+            keeper.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+        except RuntimeError as error:
+            raise from_text(str(error)) from None
 
     def fetch(
         self, sql: str, params: Mapping[str, Value] | None = None, *, profile: Profile = READ, tag: str
@@ -70,18 +85,29 @@ class EmbeddedClient:
         return text.rows(answer)
 
     def insert(self, table: str, columns: pa.Table, *, token: str) -> None:
-        """See ``Client.insert``."""
+        """See ``Client.insert``. One at a time; after one that failed the engine is started afresh first.
+
+        A target whose part could not be put in place, on a full disk for instance, has already noted the token
+        and would refuse the repeated batch. Nobody else may insert in between: a later part in the same partition
+        could be merged across the gap, and then the missing part would look as if it were there.
+        """
         if not token:
             raise ValueError("An insert needs a token: without one, equal batches of two callers count once.")
         settings = settings_clause(
             (("log_comment", log_comment(f"insert {table}")), ("insert_deduplication_token", token), *INGEST.settings)
         )
         names = ", ".join(_identifier(name) for name in columns.column_names)
-        statement = f"INSERT INTO {_identifier(table)} ({names}) SETTINGS {settings}"
-        stream = _arrow_stream(columns)
-        with self._connection() as connection, connection.send_insert(statement, "ArrowStream") as inserter:
-            inserter.append(stream)
-            inserter.finish()
+        with _arrow_file(columns) as name, self._inserting:
+            if self._in_doubt:
+                self._restart()
+            self._in_doubt = True
+            with self._connection() as connection:
+                # Not by the engine's streaming insert: that one keeps silent when it fails to put a part in place.
+                connection.query(
+                    f"INSERT INTO {_identifier(table)} ({names}) FROM INFILE '{name}'"
+                    f" SETTINGS {settings} FORMAT ArrowStream"
+                )
+            self._in_doubt = False
 
     def command(self, sql: str, *, tag: str) -> None:
         """See ``Client.command``."""
@@ -113,11 +139,34 @@ class EmbeddedClient:
             self._kill()
             with self._state:
                 self._state.wait_for(lambda: not self._running, timeout=0.1)
+        self._stop()
+        self._lock_file.close()
+
+    def _stop(self) -> None:
+        """Close every connection, and with the last one the engine."""
         with self._state:
-            for connection in (*self._connections.values(), self._keeper):
+            for connection in self._connections.values():
                 connection.close()
             self._connections.clear()
-        self._lock_file.close()
+            if self._keeper is not None:
+                self._keeper.close()
+                self._keeper = None
+
+    def _restart(self) -> None:
+        """Stop the engine between calls, repair its directory, start it again. Calls that come meanwhile wait."""
+        with self._state:
+            self._paused = True
+            drained = self._state.wait_for(lambda: not self._running, timeout=DRAIN_SECONDS)
+        try:
+            if not drained:
+                raise EngineUnavailable("The engine waits for its queries to end before it can repair itself.")
+            self._stop()
+            self._start()
+            self._in_doubt = False
+        finally:
+            with self._state:
+                self._paused = False
+                self._state.notify_all()
 
     def _still_running(self) -> bool:
         with self._state:
@@ -134,8 +183,9 @@ class EmbeddedClient:
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        """Counts what runs, so that ``close`` can wait for it."""
+        """Counts what runs, so that stopping the engine can wait for it."""
         with self._state:
+            self._state.wait_for(lambda: not self._paused)
             if self._closed:
                 raise EngineUnavailable("The engine of this process is closed.")
             self._running += 1
@@ -196,14 +246,16 @@ def _lock(path: Path) -> TextIO:
     return lock_file
 
 
-def _arrow_stream(columns: pa.Table) -> bytes:
-    """The table as one Arrow record batch, which the engine reads as one block."""
+@contextmanager
+def _arrow_file(columns: pa.Table) -> Iterator[str]:
+    """The name of a file in memory with the table as one Arrow record batch, which the engine reads as one block."""
     import pyarrow as pa
 
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, columns.schema) as writer:
-        writer.write_table(columns.combine_chunks())
-    return sink.getvalue().to_pybytes()
+    with os.fdopen(os.memfd_create("batch"), "wb") as file:
+        with pa.ipc.new_stream(file, columns.schema) as writer:
+            writer.write_table(columns.combine_chunks())
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def _identifier(name: str) -> str:

@@ -113,7 +113,7 @@ def test_a_group_that_the_engine_can_never_take_does_not_hold_up_the_others(
     table = journal.load(group)
     assert table is not None
     Batch.objects.filter(pk=poison.pk).update(
-        columns=journal.pack(table.rename_columns(["no_such"] + table.column_names[1:]))
+        columns=journal.pack(table.rename_columns(["no_such", *table.column_names[1:]]))
     )
     with engine_away():
         push(client_for(worker, "ingest"), [documented_row()])

@@ -3,8 +3,10 @@
     python -m tests.crash.child DIRECTORY setup
     python -m tests.crash.child DIRECTORY insert SPREAD
     python -m tests.crash.child DIRECTORY retry SPREAD [--no-repair]
+    python -m tests.crash.child DIRECTORY persist SPREAD
 
 ``retry`` inserts the same batch under the same token, twice, and prints what every table holds as JSON.
+``persist`` does so too, in the process whose first attempt failed.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import pyarrow as pa
 
 from fonproxy.clickhouse import migrator, repair, retention
 from fonproxy.clickhouse.embedded import EmbeddedClient
+from fonproxy.clickhouse.errors import EngineUnavailable
 from tests.fonproxy.clickhouse.batches import batch, found
 
 MEMORY: Final = 2**31
@@ -45,12 +48,24 @@ def main(directory: Path, action: str, spread: str = "", *flags: str) -> None:
     client = EmbeddedClient(directory, MEMORY)
     if action == "setup":
         _setup(client)
+    elif action == "persist":
+        _persist(client, spread)
     else:
         client.insert("inbox", disputed(spread), token="disputed")
-    if action == "retry":
+    if action in ("retry", "persist"):
         client.insert("inbox", disputed(spread), token="disputed")
         print(json.dumps(found(client)))  # noqa: T201
     client.close()
+
+
+def _persist(client: EmbeddedClient, spread: str) -> None:
+    """Insert until it succeeds; it must fail once, and readers must go on."""
+    try:
+        client.insert("inbox", disputed(spread), token="disputed")
+    except EngineUnavailable as error:
+        sys.stderr.write(f"refused: {error}\n")
+        found(client)
+        client.insert("inbox", disputed(spread), token="disputed")
 
 
 def _setup(client: EmbeddedClient) -> None:

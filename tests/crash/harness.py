@@ -25,6 +25,7 @@ from tests.crash.child import disputed, earlier
 from tests.fonproxy.clickhouse.batches import Totals, expected
 
 RENAMES: Final = "rename,renameat,renameat2"
+STRACE: Final = ("strace", "-f", "-qq", "-e", f"trace={RENAMES}")
 _RENAME_OF_THREAD: Final = re.compile(r"^(\d+) +rename", re.MULTILINE)
 
 
@@ -54,9 +55,7 @@ def prepare(directory: Path) -> None:
 def crash_points(base: Path, spread: str) -> int:
     """How many renames the insert makes; each is a point to die at."""
     directory, trace = _copy(base, f"rehearsal-{spread}"), base.with_name("trace")
-    child = _child(
-        directory, "insert", spread, under=("strace", "-f", "-qq", "-e", f"trace={RENAMES}", "-o", str(trace))
-    )
+    child = _child(directory, "insert", spread, under=(*STRACE, "-o", str(trace)))
     assert child.returncode == 0, child.stderr
     # Counted per thread, as strace does for `when=`: the inserting thread has most of them.
     return max(Counter(_RENAME_OF_THREAD.findall(trace.read_text())).values())
@@ -66,14 +65,20 @@ def killed_at(base: Path, spread: str, point: int) -> Path:
     """The directory as a process left it that was killed at this rename of its insert."""
     directory = _copy(base, f"{spread}-{point}")
     inject = f"inject={RENAMES}:signal=KILL:when={point}"
-    child = _child(
-        directory,
-        "insert",
-        spread,
-        under=("strace", "-f", "-qq", "-e", f"trace={RENAMES}", "-e", inject, "-o", "/dev/null"),
-    )
+    child = _child(directory, "insert", spread, under=(*STRACE, "-e", inject, "-o", "/dev/null"))
     assert child.returncode == -signal.SIGKILL, child.stderr
     return directory
+
+
+def refused_at(base: Path, spread: str, point: int) -> Totals:
+    """What every table holds when the disk was full at this rename, and the same process sent the batch again."""
+    directory = _copy(base, f"{spread}-full-{point}")
+    inject = f"inject={RENAMES}:error=ENOSPC:when={point}"
+    child = _child(directory, "persist", spread, under=(*STRACE, "-e", inject, "-o", "/dev/null"))
+    assert child.returncode == 0, child.stderr
+    assert "refused: " in child.stderr
+    shutil.rmtree(directory.parent)
+    return _totals(child.stdout)
 
 
 def retried(directory: Path, spread: str, *flags: str) -> Totals:
@@ -81,7 +86,11 @@ def retried(directory: Path, spread: str, *flags: str) -> Totals:
     child = _child(directory, "retry", spread, *flags)
     assert child.returncode == 0, child.stderr
     shutil.rmtree(directory.parent)
-    return {table: tuple(totals) for table, totals in json.loads(child.stdout).items()}
+    return _totals(child.stdout)
+
+
+def _totals(text: str) -> Totals:
+    return {table: tuple(totals) for table, totals in json.loads(text).items()}
 
 
 def right(spread: str) -> Totals:

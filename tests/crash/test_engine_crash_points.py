@@ -31,6 +31,11 @@ def test_a_batch_killed_halfway_is_exact_after_its_retry(base: Path, spread: str
     assert harness.retried(harness.killed_at(base, spread, point), spread) == harness.right(spread)
 
 
+@pytest.mark.parametrize("point", [1, 6])
+def test_a_batch_refused_by_a_full_disk_is_exact_after_its_retry_in_the_same_process(base: Path, point: int) -> None:
+    assert harness.refused_at(base, "two_months", point) == harness.right("two_months")
+
+
 def test_without_the_repair_the_same_crash_loses_rows(base: Path) -> None:
     """Shows that the tests here would notice: the engine's own token is not enough."""
     found = harness.retried(harness.killed_at(base, "two_months", 6), "two_months", "--no-repair")

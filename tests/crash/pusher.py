@@ -1,0 +1,115 @@
+"""One process that starts as the server does, pushes one batch under a key, and is killed on the way if told so.
+
+    FONPROXY_DATA_DIR=… python -m tests.crash.pusher SPREAD [POINT]
+
+``POINT`` is ``before-commit-N``, ``after-commit-N`` (the Nth transaction of the push), ``before-insert`` or
+``after-insert``. Whoever gets to the end prints the answer's status, and what every table holds, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from unittest import mock
+
+import django
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.db.transaction import Atomic  # noqa: E402
+from django.utils import timezone  # noqa: E402
+from rest_framework.test import APIClient  # noqa: E402
+
+from accounts.demo import make_accounts  # noqa: E402
+from analytics.writer import recover  # noqa: E402
+from fonproxy.clickhouse import migrator, retention  # noqa: E402
+from fonproxy.clickhouse.client import close_client, get_client  # noqa: E402
+from fonproxy.clickhouse.embedded import EmbeddedClient  # noqa: E402
+from tests.analytics.helpers import TABLES, documented_row, push  # noqa: E402
+
+# Fixed within the run of a test, so that the retry sends the same body: the day before yesterday at noon.
+LATEST: Final = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
+SPREADS: Final = {"retention": timedelta(days=395 / 60), "bucket": timedelta(0)}
+ROWS: Final = 60
+
+
+def rows(spread: str) -> list[dict[str, Any]]:
+    return [
+        documented_row(ts=(LATEST - i * SPREADS[spread]).isoformat(), domain=f"d{i % 7}.example", count=i + 1)
+        for i in range(ROWS)
+    ]
+
+
+def kept(table: str) -> tuple[int, int]:
+    """Rows and requests in the table that are not past its retention: the engine deletes the others when it likes."""
+    time = retention.declared()[table].column
+    [answer] = get_client().fetch(
+        f"SELECT sum(rows), sum(count) FROM {table} WHERE {time} >= {{floor:DateTime('UTC')}}",
+        {"floor": retention.floor(table, timezone.now()) or datetime(2000, 1, 1, tzinfo=UTC)},
+        tag="tests",
+    )
+    return answer[0], answer[1]
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def around(call: Callable[..., Any], *, before: bool, when: Callable[[], bool]) -> Callable[..., Any]:
+    """The call, with death before or after it once ``when`` says so."""
+
+    def deadly(*arguments: Any, **named: Any) -> Any:
+        is_time = when()
+        if is_time and before:
+            die()
+        result = call(*arguments, **named)
+        if is_time:
+            die()
+        return result
+
+    return deadly
+
+
+def deadly_at(point: str) -> Any:
+    """A patch that kills the process at this point of the push."""
+    side, what, *number = point.split("-")
+    if what == "insert":
+        target: tuple[Any, str] = (EmbeddedClient, "insert")
+        return mock.patch.object(*target, around(EmbeddedClient.insert, before=side == "before", when=lambda: True))
+    commits = iter(range(1, 1000))
+    return mock.patch.object(
+        Atomic,
+        "__exit__",
+        around(
+            Atomic.__exit__,
+            before=side == "before",
+            # Only the outermost block commits.
+            when=lambda: len(connection.savepoint_ids) == 0 and next(commits) == int(number[0]),
+        ),
+    )
+
+
+def main(spread: str, point: str = "") -> None:
+    call_command("migrate", verbosity=0)
+    migrator.migrate(get_client())
+    recover()
+    client = APIClient()
+    client.credentials(HTTP_X_API_KEY=make_accounts(timezone.now()).ingest_key, HTTP_HOST="localhost")
+    if point:
+        with deadly_at(point):
+            push(client, rows(spread), **{"Idempotency-Key": "disputed"})
+    answer = push(client, rows(spread), **{"Idempotency-Key": "disputed"})
+    found = {table: kept(table) for table in TABLES}
+    close_client()
+    print(json.dumps({"status": answer.status_code, "found": found}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

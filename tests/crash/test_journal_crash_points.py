@@ -1,0 +1,85 @@
+"""The process is killed at each step of the journal, started again, and the client repeats its push: all is exact."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from fonproxy.clickhouse import retention
+from tests.analytics.helpers import TABLES
+from tests.crash.pusher import ROWS, SPREADS, rows
+
+# Recording, grouping and settling are one transaction each.
+POINTS = [
+    "before-commit-1",
+    "after-commit-1",
+    "before-commit-2",
+    "after-commit-2",
+    "before-insert",
+    "after-insert",
+    "before-commit-3",
+    "after-commit-3",
+]
+
+
+def pusher(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.crash.pusher", *arguments],
+        cwd=settings.BASE_DIR,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "fonproxy.settings",
+            "FONPROXY_DATA_DIR": str(directory),
+            "DATABASE_URL": "",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def assert_exact_after_dying_at(point: str, spread: str, directory: Path) -> None:
+    killed = pusher(directory, spread, point)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    restarted = pusher(directory, spread)
+    assert restarted.returncode == 0, restarted.stderr
+    assert json.loads(restarted.stdout) == {"status": 204, "found": {table: right(table, spread) for table in TABLES}}
+
+
+def right(table: str, spread: str) -> list[int]:
+    """How many of the pushed rows the table keeps, and their requests."""
+    floor = retention.floor(table, datetime.now(UTC)) or datetime(2000, 1, 1, tzinfo=UTC)
+    counts = [row["count"] for row in rows(spread) if datetime.fromisoformat(row["ts"]) >= floor]
+    return [len(counts), sum(counts)]
+
+
+def test_the_widest_batch_touches_what_each_table_keeps() -> None:
+    kept = {table: right(table, "retention")[0] for table in TABLES}
+    assert kept["order_traffic"] == kept["traffic"] == ROWS > kept["daily_host"] > kept["minute_traffic"] == 0
+
+
+@pytest.mark.parametrize("point", ["after-commit-2", "before-commit-3"])
+def test_a_push_that_dies_with_the_process_is_exact_after_restart_and_retry(point: str, tmp_path: Path) -> None:
+    assert_exact_after_dying_at(point, "bucket", tmp_path)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize("point", POINTS)
+def test_a_push_that_dies_at_any_step_is_exact_after_restart_and_retry(point: str, spread: str, tmp_path: Path) -> None:
+    assert_exact_after_dying_at(point, spread, tmp_path)
+
+
+@pytest.mark.torture
+def test_the_steps_are_all_there_are(tmp_path: Path) -> None:
+    """A fourth transaction in the push would be a step that nothing here kills at."""
+    alive = pusher(tmp_path, "bucket", "after-commit-4")
+    assert alive.returncode == 0, alive.stderr
