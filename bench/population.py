@@ -21,7 +21,7 @@ ROWS_PER_INSERT: Final = 1_000_000
 FLATNESS: Final = 0.5
 ACTIVITY: Final = 0.65
 READ_TABLES: Final = ("traffic", "order_traffic")
-# The views whose tables no read asks: without them the data are made in a third of the time.
+# The views whose tables no read asks: without them the data are made in a fraction of the time.
 IDLE_VIEWS: Final = ("minute_traffic_view", "daily_host_view", "daily_network_view", "traffic_detail_view")
 
 

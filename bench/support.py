@@ -64,7 +64,10 @@ def served(data_dir: Path) -> Iterator[int]:
             yield int(listens[1])
         finally:
             server.terminate()
-            server.wait(STOP_SECONDS)
+            try:
+                server.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
 @contextmanager

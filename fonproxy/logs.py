@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -35,13 +36,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, default=str, ensure_ascii=False)
 
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
 class TerminalFormatter(logging.Formatter):
-    """Time, level, message and extras on one line."""
+    """Time, level, message and extras on one line, without the control characters that a caller's path may hold."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
         extra = "".join(f" {name}={value}" for name, value in _extra(record).items())
         line = f"{time} {record.levelname.lower():<7} {record.name}: {record.getMessage()}{extra}"
+        line = _CONTROL.sub("?", line)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

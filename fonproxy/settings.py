@@ -193,6 +193,8 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         # The access log says the same with more: status, time, account.
         "django.request": {"level": "ERROR"},
+        # Scanners send any Host; they get their 400 and need no stack trace.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "waitress.queue": {"level": "ERROR"},
         "celery": {"level": "WARNING"},
     },

@@ -106,7 +106,7 @@ class Reader:
         """The scope without what is past the table's retention, whether or not the engine has deleted it yet."""
         floor = retention.floor(table, self.now)
         range_ = self.scope.range
-        if floor is None or floor <= range_.start:
+        if floor <= range_.start:
             return self.scope
         return replace(self.scope, range=replace(range_, start=floor))
 

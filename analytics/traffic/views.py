@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import pyarrow as pa
 from django.conf import settings
@@ -24,6 +25,8 @@ from analytics.traffic.reads import Reader
 from fonproxy.api.docs import problems
 from fonproxy.api.params import Params
 from fonproxy.clickhouse import retention
+
+Action = TypeVar("Action", bound=Callable[..., Response])
 
 CHARTS: Final = {
     "traffic": {
@@ -67,7 +70,7 @@ def to_inbox(body: bytes, now: datetime) -> pa.Table:
     return inbox.to_table(columns, directory, recent_since=recent_since)
 
 
-def _described(report: str, parameters: type[Params]) -> Any:
+def _described(report: str, parameters: type[Params]) -> Callable[[Action], Action]:
     return extend_schema(
         tags=["Analytics"],
         operation_id=f"analytics_{report}",

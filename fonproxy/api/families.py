@@ -50,6 +50,7 @@ WEPROXIES_CODES: Final = {
     405: "method_not_allowed",
     409: "conflict",
     413: "payload_too_large",
+    415: "unsupported_media_type",
     429: "rate_limited",
     503: "service_unavailable",
 }
@@ -89,8 +90,10 @@ BYTEFUL_PATHS: Final = (
     "/1.0/public/user/",
     "/log/",
     "/log_summary/",
-    "/residential",
-    "/mobile",
+    "/residential/",
+    "/residential_ledger/",
+    "/mobile/",
+    "/mobile_ledger/",
     "/analytics/graph",
     "/analytics/breakdown",
 )

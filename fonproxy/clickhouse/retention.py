@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
@@ -52,14 +52,14 @@ def declared() -> dict[str, Kept]:
     }
 
 
-def floor(table: str, now: datetime) -> datetime | None:
-    """The oldest instant still returned from ``table``, in UTC; None when it keeps everything.
+def floor(table: str, now: datetime) -> datetime:
+    """The oldest instant still returned from ``table``, in UTC; 1970 when it keeps everything.
 
     Rounded up to the table's grain: whatever is at or after it lies in a row that has not expired.
     """
     kept = declared()[table]
     if not (kept.months or kept.days):
-        return None
+        return datetime.fromtimestamp(0, UTC)
     oldest = _months_before(now, kept.months) - timedelta(days=kept.days)
     epoch = datetime.fromtimestamp(0, now.tzinfo)
     return epoch + -((epoch - oldest) // kept.grain) * kept.grain

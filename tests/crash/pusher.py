@@ -52,7 +52,7 @@ def kept(table: str) -> tuple[int, int]:
     time = retention.declared()[table].column
     [answer] = get_client().fetch(
         f"SELECT sum(rows), sum(count) FROM {table} WHERE {time} >= {{floor:DateTime('UTC')}}",
-        {"floor": retention.floor(table, timezone.now()) or datetime(2000, 1, 1, tzinfo=UTC)},
+        {"floor": retention.floor(table, timezone.now())},
         tag="tests",
     )
     return answer[0], answer[1]

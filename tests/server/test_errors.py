@@ -12,7 +12,6 @@ from tests.serving import Server
 
 FAMILIES = {
     "/x": "fonproxy",
-    "/": "fonproxy",
     "/analytics/x": "fonproxy",
     "/orders/x": "fonproxy",
     "/auth/token/": "fonproxy",

@@ -36,9 +36,10 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
 
     def handle(self, *, demo: bool, host: str, port: int, **options: Any) -> None:
-        call_command("migrate", verbosity=0)
         try:
-            migrator.migrate(get_client())
+            engine = get_client()  # first: whoever holds its directory may also change the relational store
+            call_command("migrate", verbosity=0)
+            migrator.migrate(engine)
         except EngineError as error:
             raise CommandError(str(error)) from error
         # What a process that died had taken in is settled before anyone can ask for it.

@@ -89,6 +89,12 @@ def moments(now: datetime) -> list[datetime]:
     return [at for at in plain if at < now + timedelta(hours=23)] + around
 
 
+@st.composite
+def few_moments(draw: st.DrawFn, now: datetime) -> st.SearchStrategy[datetime]:
+    """A choice between the few moments of one example, for its rows and its questions alike."""
+    return st.sampled_from(draw(st.lists(st.sampled_from(moments(now)), min_size=1, max_size=5)))
+
+
 def as_text(at: datetime, style: int) -> str:
     """An instant in one of the forms that the intake takes."""
     plain = at.replace(tzinfo=None)

@@ -95,7 +95,7 @@ def secret(file_database: None) -> str:
 @given(data=st.data())
 def test_every_read_equals_the_model_after_pushes_at_once(data: st.DataObject, clean_engine: Any, secret: str) -> None:
     now, world = datetime.now(UTC), World.fresh(make_order)
-    at = st.sampled_from(strategies.moments(now))
+    at = data.draw(strategies.few_moments(now))
     batches: list[list[Sent]] = data.draw(
         st.lists(st.lists(strategies.rows(world, at), max_size=8), min_size=2, max_size=8)
     )

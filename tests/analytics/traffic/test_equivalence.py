@@ -94,12 +94,10 @@ def test_every_read_equals_the_model(
     settings.TRAFFIC_RETENTION_MONTHS = 13
     with time_machine.travel(datetime.now(UTC), tick=False):  # the retention must not move on under an example
         now, world = datetime.now(UTC), World.fresh(make_order)
-        at = st.sampled_from(strategies.moments(now))
-        batches = data.draw(st.lists(st.lists(strategies.rows(world, at), max_size=12), min_size=1, max_size=4))
+        at = data.draw(strategies.few_moments(now))
+        batches = data.draw(st.lists(st.lists(strategies.rows(world, at), max_size=20), min_size=1, max_size=4))
         plan = data.draw(plans(len(batches)))
         rows = carry_out(plan, batches, senders, name=world.rich.username)
-        told = {row.ts for row in rows} or {now}
-        asked = st.sampled_from(sorted(told)) | at  # mostly where there is something to see
-        for question in data.draw(st.lists(strategies.questions(world, asked), min_size=6, max_size=12)):
+        for question in data.draw(st.lists(strategies.questions(world, at), min_size=6, max_size=12)):
             kept = settings.TRAFFIC_RETENTION_MONTHS = data.draw(st.sampled_from([3, 6, 13]))
             assert read(question) == model.answer(rows, question, now=now, kept_months=kept), question

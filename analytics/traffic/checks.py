@@ -1,0 +1,64 @@
+"""What must hold of decoded rows beyond their types: asked of whole columns, and of one row to say what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Any, Final
+
+from analytics.attribution import Directory
+from analytics.traffic.row import Row
+from fonproxy.api.errors import FieldError
+
+AHEAD: Final = timedelta(days=1)
+COUNTRY: Final = re.compile(r"[A-Za-z]{2}|")
+
+Columns = Mapping[str, tuple[Any, ...]]
+
+
+def all_sound(columns: Columns, directory: Directory, oldest: datetime, now: datetime) -> bool:
+    return (
+        not directory.faults
+        and all(map(is_address, set(columns["ip_out"]) | set(columns["ip_from"])))
+        and all(map(COUNTRY.fullmatch, set(columns["country"])))
+        and all(map(partial(_is_timely, oldest, now + AHEAD), set(columns["ts"])))
+    )
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IPv4 or IPv6 address, or empty."""
+    if not text:
+        return True
+    try:
+        inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_timely(oldest: datetime, newest: datetime, ts: datetime) -> bool:
+    return oldest <= in_utc(ts) <= newest
+
+
+def in_utc(ts: datetime) -> datetime:
+    """The time as given, in UTC where no zone was."""
+    return ts if ts.tzinfo else ts.replace(tzinfo=UTC)
+
+
+def fault_of(index: int, row: Row, directory: Directory, oldest: datetime, now: datetime) -> FieldError | None:
+    if row.who in directory.faults:
+        field, message = directory.faults[row.who]
+        return FieldError(field, message, index)
+    for field in ("ip_out", "ip_from"):
+        if not is_address(getattr(row, field)):
+            return FieldError(field, "Must be an IPv4 or IPv6 address, or empty.", index)
+    if not COUNTRY.fullmatch(row.country):
+        return FieldError("country", "Must be an ISO 3166 code of two letters.", index)
+    if in_utc(row.ts) < oldest:
+        return FieldError("ts", f"Is older than what is kept ({oldest:%Y-%m-%d %H:%M}).", index)
+    if in_utc(row.ts) > now + AHEAD:
+        return FieldError("ts", "Lies more than a day ahead.", index)
+    return None
