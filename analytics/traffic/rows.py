@@ -27,6 +27,7 @@ INVALID_BODY: Final = "analytics.invalid_body"
 
 FIELDS: Final = Row.__struct_fields__
 _values = attrgetter(*FIELDS)
+SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _MISSING_FIELD: Final = re.compile(r"Object missing required field `(\w+)`")
 
 
@@ -65,7 +66,7 @@ def _sketch(body: bytes, max_rows: int) -> list[msgspec.Raw]:
     except msgspec.ValidationError as fault:
         raise InvalidInput("The body is not as documented.", code=INVALID_BODY, errors=[_named(fault)]) from None
     except FAULTS as fault:
-        raise InvalidInput(f"The body is not JSON: {_in_words(fault)}.", code=INVALID_BODY) from None
+        raise InvalidInput(f"The body is not JSON: {_in_words(fault, body)}.", code=INVALID_BODY) from None
     _refuse_too_many(len(raws), max_rows)
     return raws
 
@@ -115,7 +116,11 @@ def _named(fault: msgspec.ValidationError, index: int | None = None) -> FieldErr
     return FieldError(field, f"{reason.replace('`', '')}.", index)
 
 
-def _in_words(fault: Exception) -> str:
+def _in_words(fault: Exception, body: bytes) -> str:
     if isinstance(fault, RecursionError):
         return "it is nested too deeply"
-    return "it is not valid UTF-8" if isinstance(fault, UnicodeDecodeError) else str(fault)
+    if isinstance(fault, UnicodeDecodeError):
+        return "it is not valid UTF-8"
+    if SURROGATE.search(body):  # the decoder calls a lone one the end of its input
+        return "it is cut off, or half of a surrogate pair is missing"
+    return str(fault)
