@@ -60,7 +60,9 @@ def test_staff_may_name_a_user_by_number_and_a_customer_may_not(staff: User, ali
         selectors.account_for(bob, str(alice.pk))
 
 
-@pytest.mark.parametrize("published_id", ["", "nonsense", "987654", "²", ids.encode("user", 10**9), ids.encode("order", 1)])
+@pytest.mark.parametrize(
+    "published_id", ["", "nonsense", "987654", "²", ids.encode("user", 10**9), ids.encode("order", 1)]
+)
 def test_staff_asking_for_nobody_find_nothing(staff: User, published_id: str) -> None:
     with pytest.raises(NotFound):
         selectors.account_for(staff, published_id)

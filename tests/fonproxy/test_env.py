@@ -42,7 +42,7 @@ def test_a_misspelt_name_stops_the_program_and_the_known_ones_are_told() -> None
     environment = Environment({"FONPROXY_DATADIR": "x", "HOME": "/"})
     environment.text("FONPROXY_DATA_DIR")
     with pytest.raises(
-        ImproperlyConfigured, match="Unknown setting FONPROXY_DATADIR. Known settings: FONPROXY_DATA_DIR"
+        ImproperlyConfigured, match=r"Unknown setting FONPROXY_DATADIR\. Known settings: FONPROXY_DATA_DIR"
     ):
         environment.refuse_unknown()
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
