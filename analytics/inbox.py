@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -42,15 +42,15 @@ SCHEMA: Final = pa.schema(_TYPES)
 UNKNOWN_COUNTRY: Final = "XX"
 
 
-def to_table(columns: Mapping[str, Sequence[Any]], directory: Directory, *, recent_since: datetime) -> pa.Table:
-    """Checked columns, enriched and in the inbox's types.
+def to_table(columns: Mapping[str, Any], directory: Directory, *, recent_since: datetime) -> pa.Table:
+    """Checked columns, enriched and in the inbox's types; ``ts`` is an Arrow array, the others are lists.
 
     ``recent_since`` is where the minute table's retention begins: rows before it are marked so as not to enter it.
     """
     whose = [
         directory.known[who] for who in zip(columns["user_id"], columns["order_id"], columns["proxy_user"], strict=True)
     ]
-    ts = pa.array(columns["ts"], SCHEMA.field("ts").type)
+    ts = columns["ts"].cast(SCHEMA.field("ts").type, safe=False)  # to whole seconds
     enriched = {
         **columns,
         **dict(zip(Attribution._fields, zip(*whose, strict=True) if whose else ((),) * 4, strict=True)),
@@ -64,5 +64,6 @@ def to_table(columns: Mapping[str, Sequence[Any]], directory: Directory, *, rece
 
 def touched_days(table: pa.Table) -> list[tuple[int, str]]:
     """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted: what an accounting by day has to look at again."""
-    pairs: Any = zip(table["order_id"].to_pylist(), pc.strftime(table["ts"], "%Y-%m-%d").to_pylist(), strict=True)
-    return sorted(set(pairs))
+    days = table["ts"].cast(pa.timestamp("s")).cast(pa.date32())  # in UTC, once the zone is taken off
+    pairs = pa.table({"order": table["order_id"], "day": days}).group_by(["order", "day"]).aggregate([])
+    return sorted((pair["order"], pair["day"].isoformat()) for pair in pairs.to_pylist())

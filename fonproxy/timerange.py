@@ -57,6 +57,8 @@ def parse_instant(text: str) -> Instant:
         at = datetime.fromisoformat(f"{day}T{time or '00:00'}{offset}").astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidTime("There is no such date or time.") from None
+    if int(minutes or 0) > 59:
+        raise InvalidTime("There is no such date or time.")
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
         raise InvalidTime(f"Must lie in the years {FIRST_YEAR} to {LAST_YEAR}.")
     return Instant(at.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))), is_date=time is None)
@@ -184,8 +186,8 @@ class Axis:
 def _segments(range_: Range, zone: ZoneInfo) -> Iterator[Segment]:
     """Clock changes are found to the stored grain: a bucket that one cuts in two belongs to the offset after it."""
     start = at = range_.start
+    offset = _utc_offset(at, zone)
     while at < range_.end:
-        offset = _utc_offset(at, zone)
         step = min(at + timedelta(days=1), range_.end)
         if _utc_offset(step, zone) == offset:
             at = step
@@ -193,9 +195,9 @@ def _segments(range_: Range, zone: ZoneInfo) -> Iterator[Segment]:
         while _utc_offset(at, zone) == offset:
             at += GRAIN
         yield Segment(_epoch(start), _epoch(at), offset)
-        start = at
+        start, offset = at, _utc_offset(at, zone)
     if start < range_.end:
-        yield Segment(_epoch(start), _epoch(range_.end), _utc_offset(start, zone))
+        yield Segment(_epoch(start), _epoch(range_.end), offset)
 
 
 def local_stamp(at: datetime, zone: ZoneInfo) -> str:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from analytics.attribution import Directory
 from analytics.traffic.row import Row
 from fonproxy.api.errors import FieldError
+from fonproxy.timerange import EPOCH
 
 AHEAD: Final = timedelta(days=1)
 COUNTRY: Final = re.compile(r"[A-Za-z]{2}|")
 
-Columns = Mapping[str, tuple[Any, ...]]
+TIME: Final = pa.timestamp("us", tz="UTC")
+
+# By field name: lists of values, but for ``ts``, an Arrow array of TIME.
+Columns = Mapping[str, Any]
 
 
 def all_sound(columns: Columns, directory: Directory, oldest: datetime, now: datetime) -> bool:
@@ -24,7 +30,7 @@ def all_sound(columns: Columns, directory: Directory, oldest: datetime, now: dat
         not directory.faults
         and all(map(is_address, set(columns["ip_out"]) | set(columns["ip_from"])))
         and all(map(COUNTRY.fullmatch, set(columns["country"])))
-        and all(map(partial(_is_timely, oldest, now + AHEAD), set(columns["ts"])))
+        and _are_timely(columns["ts"], oldest, now + AHEAD)
     )
 
 
@@ -39,8 +45,15 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _is_timely(oldest: datetime, newest: datetime, ts: datetime) -> bool:
-    return oldest <= in_utc(ts) <= newest
+def _are_timely(ts: pa.TimestampArray[Any, Any], oldest: datetime, newest: datetime) -> bool:
+    """As whole numbers: a time may be one that a datetime cannot hold once it is in UTC."""
+    micros = ts.cast(pa.int64())
+    first, last = pc.min(micros).as_py(), pc.max(micros).as_py()
+    return first is None or last is None or (_micros(oldest) <= first and last <= _micros(newest))
+
+
+def _micros(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def in_utc(ts: datetime) -> datetime:

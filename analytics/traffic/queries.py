@@ -1,7 +1,8 @@
 """The questions of the FonProxy Analytics API, each as SQL text and bound values. Pure: nothing is executed here.
 
 No question can be asked without an account and a range. Charts without a domain read the small rollup per order; what
-needs domains or errors reads the wide table.
+needs domains or errors reads the wide table. The last column of every answer is the account's newest bucket, which
+every response carries: one statement costs less than two.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from fonproxy.timerange import Axis, Range, Segment
 
 ROLLUP: Final = "order_traffic"
 WIDE: Final = "traffic"
+
+
+# Read from the end of the account's key.
+NEWEST: Final = (
+    f"(SELECT bucket FROM {ROLLUP} WHERE user_id = {{user_id:UInt64}} ORDER BY user_id DESC, bucket DESC LIMIT 1)"
+)
 
 
 class Measure(StrEnum):
@@ -79,7 +86,7 @@ class Chart:
         text = (
             f"SELECT {number} AS segment,"
             f" intDiv(toInt64(toUnixTimestamp(bucket)) + {offset}, {width}) * {width} AS local,"
-            f" {', '.join(self.measures)}"
+            f" {', '.join(self.measures)}, {NEWEST}"
             f" FROM {chart_table(self.scope)} WHERE {where.text} GROUP BY segment, local ORDER BY segment, local"
         )
         return Sql(text, where.params)
@@ -112,8 +119,8 @@ class Domains:
         largest = {DomainOrder.BYTES: "sent + received", DomainOrder.COUNT: "requests"}[self.order]
         text = (
             "SELECT domain, sum(count) AS requests, sum(bytes_sent) AS sent,"
-            " sum(bytes_received) AS received, sum(error_count)"
-            f" FROM {WIDE} WHERE {where.text} GROUP BY domain ORDER BY {largest} DESC, domain"
+            " sum(bytes_received) AS received, sum(error_count),"
+            f" {NEWEST} FROM {WIDE} WHERE {where.text} GROUP BY domain ORDER BY {largest} DESC, domain"
             " LIMIT {limit:UInt32}"
         )
         return Sql(text, {**where.params, "limit": self.limit})
@@ -132,7 +139,8 @@ class Errors:
             "SELECT error, sum(errors) AS total, min(first), max(last),"
             # the domains with most of it; names decide between equals, so that repeated answers agree
             " arrayMap(pair -> pair.2, arraySlice(arraySort(pair -> (-toInt128(pair.1), pair.2),"
-            " groupArray((errors, domain))), 1, 5))"
+            " groupArray((errors, domain))), 1, 5)),"
+            f" {NEWEST}"
             " FROM (SELECT error, domain, sum(error_count) AS errors, min(bucket) AS first, max(bucket) AS last"
             f" FROM {WIDE} WHERE {where.text} AND error != '' GROUP BY error, domain)"
             " GROUP BY error ORDER BY total DESC, error LIMIT {limit:UInt32}"
@@ -152,8 +160,8 @@ class Websites:
         where = self.scope.where()
         text = (
             "SELECT domain, sum(count) AS requests, sum(bytes_sent) + sum(bytes_received),"
-            " min(bucket), max(bucket), count() OVER () AS total"
-            f" FROM {WIDE} WHERE {where.text} GROUP BY domain ORDER BY requests DESC, domain"
+            " min(bucket), max(bucket), count() OVER () AS total,"
+            f" {NEWEST} FROM {WIDE} WHERE {where.text} GROUP BY domain ORDER BY requests DESC, domain"
             " LIMIT {limit:UInt32} OFFSET {offset:UInt64}"
         )
         return Sql(text, {**where.params, "limit": self.limit, "offset": (self.page - 1) * self.limit})
@@ -167,17 +175,14 @@ class DomainCount:
 
     def to_sql(self) -> Sql:
         where = self.scope.where()
-        return Sql(f"SELECT uniqExact(domain) FROM {WIDE} WHERE {where.text}", where.params)
+        return Sql(f"SELECT uniqExact(domain), {NEWEST} FROM {WIDE} WHERE {where.text}", where.params)
 
 
 @dataclass(frozen=True, slots=True)
-class LastBucket:
-    """At most one row: the newest bucket of the account, read from the end of its key."""
+class NewestBucket:
+    """One row of the newest bucket alone, null when there is none: for an answer without rows."""
 
-    user_id: int
+    scope: Scope
 
     def to_sql(self) -> Sql:
-        text = (
-            f"SELECT bucket FROM {ROLLUP} WHERE user_id = {{user_id:UInt64}} ORDER BY user_id DESC, bucket DESC LIMIT 1"
-        )
-        return Sql(text, {"user_id": self.user_id})
+        return Sql(f"SELECT {NEWEST}", {"user_id": self.scope.user_id})

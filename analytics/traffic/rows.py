@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import pyarrow as pa
 
 from analytics.attribution import Directory
-from analytics.traffic.checks import Columns, all_sound, fault_of
+from analytics.traffic.checks import TIME, Columns, all_sound, fault_of
 from analytics.traffic.row import FAULTS, UNKNOWN_TIME, Row, decode_row, decode_rows, sketch
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
 
@@ -25,8 +26,7 @@ VALUES_PER_ROW: Final = 50
 MAX_ROWS_NAMED: Final = 100
 INVALID_BODY: Final = "analytics.invalid_body"
 
-FIELDS: Final = Row.__struct_fields__
-_values = attrgetter(*FIELDS)
+_GETTERS: Final = {field: attrgetter(field) for field in Row.__struct_fields__}
 SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _MISSING_FIELD: Final = re.compile(r"Object missing required field `(\w+)`")
 
@@ -48,8 +48,9 @@ def parse(body: bytes, *, oldest: datetime, now: datetime, max_rows: int) -> tup
 
 
 def _columns(rows: Sequence[Row]) -> Columns:
-    values = zip(*map(_values, rows), strict=True) if rows else ((),) * len(FIELDS)
-    return dict(zip(FIELDS, values, strict=True))
+    columns: dict[str, Any] = {field: list(map(value, rows)) for field, value in _GETTERS.items()}
+    columns["ts"] = pa.array(columns["ts"], TIME)  # times without a zone are taken for UTC
+    return columns
 
 
 def _refuse_too_many(rows: int, most: int) -> None:

@@ -21,7 +21,7 @@ from analytics import inbox, intake
 from analytics.models import Batch
 from analytics.traffic import params, rows, schema
 from analytics.traffic.queries import DomainOrder, Measure, Scope
-from analytics.traffic.reads import Reader
+from analytics.traffic.reads import Answer, Reader
 from fonproxy.api.docs import problems
 from fonproxy.api.params import Params
 from fonproxy.clickhouse import retention
@@ -121,8 +121,9 @@ class TrafficViewSet(ViewSet):
         """Every domain visited, page by page, most requested first."""
         given, reader = self._read(request, params.WebsitesParams)
         page, limit = given["page"], given["limit"]
-        found, total = reader.websites(page, limit)
-        return self._answer(reader, found, page=page, limit=limit, total=total, totalPages=-(-total // limit))
+        answer = reader.websites(page, limit)
+        paging = {"page": page, "limit": limit, "total": answer.total, "totalPages": -(-answer.total // limit)}
+        return self._answer(reader, answer, **paging)
 
     def _chart(self, request: Request) -> Response:
         given, reader = self._read(request, params.ChartParams)
@@ -136,5 +137,6 @@ class TrafficViewSet(ViewSet):
         scope = Scope(user_id, given["range"], order_id, domain)
         return given, Reader(scope, given["tz"], timezone.now())
 
-    def _answer(self, reader: Reader, data: list[dict[str, Any]], **paging: int) -> Response:
-        return Response({"data": data, **paging, "last_data_at": reader.last_data_at()})
+    def _answer(self, reader: Reader, answer: Answer, **paging: int) -> Response:
+        newest = reader.stamp(answer.newest) if answer.newest else None
+        return Response({"data": answer.rows, **paging, "last_data_at": newest})

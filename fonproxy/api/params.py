@@ -26,11 +26,10 @@ class Params(serializers.Serializer[Any]):
     @classmethod
     def read(cls, query: QueryDict) -> dict[str, Any]:
         """The validated parameters; raises ValidationError (400) naming the ones at fault."""
-        given = {name: values for name, values in query.lists() if name in cls().fields}
-        repeated = {name: ["Given more than once."] for name, values in given.items() if len(values) > 1}
+        params = cls(data={name: values[0] for name, values in query.lists() if values[0] != ""})
+        repeated = [name for name, values in query.lists() if len(values) > 1 and name in params.fields]
         if repeated:
-            raise serializers.ValidationError(repeated)
-        params = cls(data={name: values[0] for name, values in given.items() if values[0] != ""})
+            raise serializers.ValidationError({name: ["Given more than once."] for name in repeated})
         params.is_valid(raise_exception=True)
         return dict(params.validated_data)
 
@@ -42,6 +41,17 @@ class WholeNumberField(serializers.IntegerField):
         if not isinstance(data, str) or not DIGITS.fullmatch(data):
             self.fail("invalid")
         return int(data)
+
+
+@extend_schema_field(str)
+class IdField(serializers.Field[str, str, str, Any]):
+    """A published id, taken as it is written: whatever is wrong with it, it is one that is not found (404)."""
+
+    def to_internal_value(self, data: str) -> str:
+        return str(data)
+
+    def to_representation(self, value: str) -> str:
+        return value
 
 
 @extend_schema_field(str)

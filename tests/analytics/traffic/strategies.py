@@ -22,6 +22,7 @@ ZONES = ("UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pa
 DOMAINS = ("a.example", "A.Example", "b.example", "", "🦊.EXAMPLE", "ÄÖ.example", "tab\t'quote\\", "nul\0", "x" * 255)
 ASKED_DOMAINS = ("a.example", "A.EXAMPLE", "b.example", "🦊.example", "äö.Example", "TAB\t'quote\\", "none.example")
 ERRORS = ("", "timeout", "DENIED", "💥", "it's\n")
+REPORTS = ("traffic", "requests", "concurrency", "domains", "errors", "websites")
 COUNTS = (0, 1, 7, 2**32)
 AMOUNTS = (0, 1, 1500, 2**44)
 LENGTHS = (
@@ -91,8 +92,10 @@ def moments(now: datetime) -> list[datetime]:
 
 @st.composite
 def few_moments(draw: st.DrawFn, now: datetime) -> st.SearchStrategy[datetime]:
-    """A choice between the few moments of one example, for its rows and its questions alike."""
-    return st.sampled_from(draw(st.lists(st.sampled_from(moments(now)), min_size=1, max_size=5)))
+    """A choice between the few moments of one example and those just before, for its rows and its questions alike."""
+    chosen = draw(st.lists(st.sampled_from(moments(now)), min_size=1, max_size=3))
+    earlier = (timedelta(0), QUARTER, timedelta(hours=1), timedelta(days=1))
+    return st.sampled_from([at - step for at in chosen for step in earlier])
 
 
 def as_text(at: datetime, style: int) -> str:
@@ -169,8 +172,9 @@ def rows(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> Sent
 def questions(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> Question:
     asker = draw(st.sampled_from([world.rich, world.rich, world.poor]))
     own = [order.pk for order in world.orders if world.owner_of(order) == asker]
-    length = draw(st.sampled_from(LENGTHS))
-    first = draw(at) - draw(st.sampled_from([timedelta(0), timedelta(minutes=7), length / 2, length]))
+    unfiltered = [None] * 4
+    length = draw(st.sampled_from([*LENGTHS, *LENGTHS[-1:] * 6]))
+    first = draw(at) - draw(st.sampled_from([timedelta(0), timedelta(minutes=7), length / 2]))
     first = first.replace(microsecond=0)
     start: date = first
     end: date = first + length
@@ -179,19 +183,32 @@ def questions(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) ->
     elif draw(st.booleans()) and (first + length).date() > first.date():
         end = (first + length).date()
     return Question(
-        report=draw(st.sampled_from(["traffic", "requests", "concurrency", "domains", "errors", "websites"])),
+        report=draw(st.sampled_from(REPORTS)),
         user=asker.pk,
         start=start,
         end=end,
         zone=draw(st.sampled_from(ZONES)),
-        order=draw(st.sampled_from([None, *own])),
-        domain=draw(st.sampled_from([None, None, *ASKED_DOMAINS])),
+        order=draw(st.sampled_from([*unfiltered, *own])),
+        domain=draw(st.sampled_from([*unfiltered, *unfiltered, *ASKED_DOMAINS])),
         interval=draw(st.sampled_from([None, "15m", "1h", "1d"])),
         fill=draw(st.booleans()),
         sort_by=draw(st.sampled_from(["bytes", "count"])),
-        limit=draw(st.sampled_from([None, 1, 2, 3, 100])),
-        page=draw(st.integers(1, 4)),
+        limit=draw(st.sampled_from([None, 100, 1, 2, 3])),
+        page=draw(st.sampled_from([1, 1, 1, 2, 3])),
     )
+
+
+@st.composite
+def everything(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> list[Question]:
+    """Every read of an account over the two months around a moment."""
+    first = draw(at) - timedelta(days=draw(st.integers(1, 60)))
+    zone, interval = draw(st.sampled_from(ZONES)), draw(st.sampled_from([None, "15m", "1h", "1d"]))
+    asker = draw(st.sampled_from([world.rich, world.poor]))
+    return [
+        Question(report, asker.pk, first, first + LENGTHS[-1], zone, interval=interval, sort_by=sort_by)
+        for report in REPORTS
+        for sort_by in (("bytes", "count") if report == "domains" else ("bytes",))
+    ]
 
 
 def parameters(question: Question) -> dict[str, Any]:

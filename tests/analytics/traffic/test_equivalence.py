@@ -21,7 +21,7 @@ from tests.analytics.traffic.model import Row
 from tests.analytics.traffic.strategies import Sent, World, body_of, read
 
 thorough = settings(
-    max_examples=40,
+    max_examples=24,
     deadline=None,
     database=None,
     print_blob=True,
@@ -95,9 +95,10 @@ def test_every_read_equals_the_model(
     with time_machine.travel(datetime.now(UTC), tick=False):  # the retention must not move on under an example
         now, world = datetime.now(UTC), World.fresh(make_order)
         at = data.draw(strategies.few_moments(now))
-        batches = data.draw(st.lists(st.lists(strategies.rows(world, at), max_size=20), min_size=1, max_size=4))
+        batches = data.draw(st.lists(st.lists(strategies.rows(world, at), max_size=16), min_size=1, max_size=4))
         plan = data.draw(plans(len(batches)))
         rows = carry_out(plan, batches, senders, name=world.rich.username)
-        for question in data.draw(st.lists(strategies.questions(world, at), min_size=6, max_size=12)):
-            kept = settings.TRAFFIC_RETENTION_MONTHS = data.draw(st.sampled_from([3, 6, 13]))
+        questions = data.draw(st.lists(strategies.questions(world, at), max_size=8))
+        for question in data.draw(strategies.everything(world, at)) + questions:
+            kept = settings.TRAFFIC_RETENTION_MONTHS = data.draw(st.sampled_from([13, 13, 6, 3]))
             assert read(question) == model.answer(rows, question, now=now, kept_months=kept), question
