@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.models import ApiKey, Network, Order, OrderStatus, ProxyType, Scope
-from fonproxy.api.params import ExpiryField, Params
+from fonproxy.api.params import ExpiryField, IdField, Params
 
 
 class TextField(serializers.CharField):
@@ -99,7 +99,7 @@ class KeyCreatedSerializer(serializers.Serializer[Any]):
 
 
 class OrderParams(Params):
-    userId = serializers.CharField(required=False, default=None, help_text="Staff only: whose orders.")
+    userId = IdField(required=False, default=None, help_text="Staff only: whose orders.")
 
 
 class OrderSerializer(serializers.Serializer[Order]):

@@ -8,6 +8,7 @@ from typing import Final
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.http import require_safe
 
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError
@@ -15,11 +16,13 @@ from fonproxy.clickhouse.errors import EngineError
 log = logging.getLogger(__name__)
 
 
+@require_safe
 def live(request: HttpRequest) -> JsonResponse:
     """``GET /healthz``: 200 while the process answers at all."""
     return JsonResponse({"status": "ok"})
 
 
+@require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """``GET /readyz``: 200 when both stores answer, else 503; says which of them does."""
     checks = {name: "ok" if _answers(name, check) else "down" for name, check in CHECKS.items()}

@@ -19,7 +19,6 @@ from zoneinfo import ZoneInfo, available_timezones
 GRAIN: Final = timedelta(minutes=15)
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2100
-MAX_POINTS: Final = 10_000
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 STAMP: Final = "%Y-%m-%d %H:%M:%S"
 
@@ -184,7 +183,7 @@ class Axis:
 
 
 def _segments(range_: Range, zone: ZoneInfo) -> Iterator[Segment]:
-    """Clock changes are found to the stored grain: a bucket that one cuts in two belongs to the offset after it."""
+    """Clock changes are found to the stored grain: a bucket that one cuts in two has the offset of its start."""
     start = at = range_.start
     offset = _utc_offset(at, zone)
     while at < range_.end:

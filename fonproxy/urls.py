@@ -5,17 +5,16 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from fonproxy import health
-from fonproxy.api.docs import SchemaView
+from fonproxy.api.docs import ReferenceView, SchemaView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("healthz", health.live, name="live"),
     path("readyz", health.ready, name="ready"),
     path("openapi.json", SchemaView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("docs", ReferenceView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
     path("", include("accounts.urls")),
     path("", include("analytics.urls")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiResponse
-from drf_spectacular.views import SpectacularJSONAPIView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework import serializers
 
 from fonproxy.api.throttles import PublicThrottle
@@ -17,6 +17,15 @@ class SchemaView(SpectacularJSONAPIView):
     authentication_classes = []
     permission_classes = []
     throttle_classes = [PublicThrottle]
+
+
+class ReferenceView(SpectacularSwaggerSplitView):
+    """``GET /docs``, for anyone: the description as a page, from our own static files."""
+
+    authentication_classes = []
+    permission_classes = []
+    throttle_classes = [PublicThrottle]
+    url_name = "schema"
 
 
 class FieldErrorSerializer(serializers.Serializer[Any]):
