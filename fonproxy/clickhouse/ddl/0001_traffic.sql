@@ -7,7 +7,7 @@
 --   * the deduplication window lets a batch be repeated under its token without changing anything;
 --   * partitions are months, or days where rows live a day: a batch over the whole retention must stay below
 --     the engine's 100 partitions per insert.
--- Views only rename and round: grouping is left to the engine, which collapses the one block it gets before writing it.
+-- Views only rename and round: grouping is left to the engine, which collapses equal keys when it merges parts.
 -- How long rows are kept is declared in fonproxy/clickhouse/retention.py.
 
 CREATE TABLE IF NOT EXISTS {database}.inbox
