@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -43,23 +43,32 @@ UNKNOWN_COUNTRY: Final = "XX"
 
 
 def to_table(columns: Mapping[str, Any], directory: Directory, *, recent_since: datetime) -> pa.Table:
-    """Checked columns, enriched and in the inbox's types; ``ts`` is an Arrow array, the others are lists.
+    """Checked columns, enriched and in the inbox's types.
 
+    ``ts`` is an Arrow array and the others are lists; ``who`` has what the directory was asked for, row by row.
     ``recent_since`` is where the minute table's retention begins: rows before it are marked so as not to enter it.
     """
-    whose = [
-        directory.known[who] for who in zip(columns["user_id"], columns["order_id"], columns["proxy_user"], strict=True)
-    ]
     ts = columns["ts"].cast(SCHEMA.field("ts").type, safe=False)  # to whole seconds
     enriched = {
         **columns,
-        **dict(zip(Attribution._fields, zip(*whose, strict=True) if whose else ((),) * 4, strict=True)),
+        **_attributed(columns["who"], directory),
         "ts": ts,
         "country": [country.upper() or UNKNOWN_COUNTRY for country in columns["country"]],
         "domain": [domain.lower() for domain in columns["domain"]],
         "recent": pc.greater_equal(ts, pa.scalar(recent_since, ts.type)).cast(pa.uint8()),
     }
     return pa.table({name: enriched[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _attributed(callers: Sequence[tuple[int, int, str]], directory: Directory) -> dict[str, pa.Array[Any]]:
+    """The columns of an Attribution: the few distinct ones, each put where it belongs."""
+    position = {who: number for number, who in enumerate(directory.known)}
+    places = pa.array([position[who] for who in callers], pa.int64())
+    distinct = zip(*directory.known.values(), strict=True) if position else ((),) * len(Attribution._fields)
+    return {
+        name: pa.array(values, SCHEMA.field(name).type).take(places)
+        for name, values in zip(Attribution._fields, distinct, strict=True)
+    }
 
 
 def touched_days(table: pa.Table) -> list[tuple[int, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Final
@@ -21,25 +21,25 @@ COUNTRY: Final = re.compile(r"[A-Za-z]{2}|")
 
 TIME: Final = pa.timestamp("us", tz="UTC")
 
-# By field name: lists of values, but for ``ts``, an Arrow array of TIME.
+# Lists by field name, but for ``ts``, an Arrow array of TIME; ``who`` holds the three fields of Who as tuples.
 Columns = Mapping[str, Any]
 
 
 def all_sound(columns: Columns, directory: Directory, oldest: datetime, now: datetime) -> bool:
     return (
         not directory.faults
-        and all(map(is_address, set(columns["ip_out"]) | set(columns["ip_from"])))
+        and _are_addresses({*columns["ip_out"], *columns["ip_from"]})
         and all(map(COUNTRY.fullmatch, set(columns["country"])))
         and _are_timely(columns["ts"], oldest, now + AHEAD)
     )
 
 
-def is_address(text: str) -> bool:
-    """Whether this is an IPv4 or IPv6 address, or empty."""
-    if not text:
-        return True
+def _are_addresses(texts: Iterable[str]) -> bool:
+    """Whether each is an IPv4 or IPv6 address, or empty."""
     try:
-        inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+        for text in texts:
+            if text:
+                inet_pton(AF_INET6 if ":" in text else AF_INET, text)
     except (OSError, ValueError):
         return False
     return True
@@ -66,7 +66,7 @@ def fault_of(index: int, row: Row, directory: Directory, oldest: datetime, now: 
         field, message = directory.faults[row.who]
         return FieldError(field, message, index)
     for field in ("ip_out", "ip_from"):
-        if not is_address(getattr(row, field)):
+        if not _are_addresses([getattr(row, field)]):
             return FieldError(field, "Must be an IPv4 or IPv6 address, or empty.", index)
     if not COUNTRY.fullmatch(row.country):
         return FieldError("country", "Must be an ISO 3166 code of two letters.", index)

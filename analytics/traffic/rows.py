@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from analytics.attribution import Directory
+from analytics.attribution import Directory, Who
 from analytics.traffic.checks import TIME, Columns, all_sound, fault_of
 from analytics.traffic.row import FAULTS, UNKNOWN_TIME, Row, decode_row, decode_rows, sketch
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
@@ -41,7 +41,7 @@ def parse(body: bytes, *, oldest: datetime, now: datetime, max_rows: int) -> tup
         raise _refusal(_sketch(body, max_rows), oldest, now) from None
     _refuse_too_many(len(rows), max_rows)
     columns = _columns(rows)
-    directory = Directory.of(set(zip(columns["user_id"], columns["order_id"], columns["proxy_user"], strict=True)))
+    directory = Directory.of(set(columns["who"]))
     if not all_sound(columns, directory, oldest, now):
         raise _refusal(_sketch(body, max_rows), oldest, now)
     return columns, directory
@@ -50,6 +50,7 @@ def parse(body: bytes, *, oldest: datetime, now: datetime, max_rows: int) -> tup
 def _columns(rows: Sequence[Row]) -> Columns:
     columns: dict[str, Any] = {field: list(map(value, rows)) for field, value in _GETTERS.items()}
     columns["ts"] = pa.array(columns["ts"], TIME)  # times without a zone are taken for UTC
+    columns["who"] = list(zip(*(columns.pop(field) for field in Who._fields), strict=True))
     return columns
 
 
