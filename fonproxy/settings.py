@@ -39,7 +39,6 @@ AUTH_PASSWORD_VALIDATORS = [
 DATABASE_URL = env.text("DATABASE_URL")
 if DATABASE_URL:
     DATABASES = {"default": Env.db_url_config(DATABASE_URL)}
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
 else:
     DATABASES = {
         "default": {
@@ -54,6 +53,7 @@ else:
             },
         }
     }
+DATABASES["default"]["CONN_MAX_AGE"] = 60  # opening one costs more than most requests ask of it
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CLICKHOUSE_URL = env.text("CLICKHOUSE_URL")
