@@ -20,9 +20,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from bench import orm, postgres
+from bench import orm
 from bench.bodies import Body, make_body
 from bench.support import Embedded, Target, connected, median, print_table, served
+from tests import postgres
 
 ROWS: Final = 10_000
 BODIES: Final = 6

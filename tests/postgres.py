@@ -1,8 +1,9 @@
-"""A private PostgreSQL on a free loopback port, from Debian's package, for as long as a test needs it."""
+"""A PostgreSQL server of one's own, from Debian's packages, for the length of a test or a benchmark."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -10,54 +11,62 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-
-def _binaries() -> Path | None:
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return versions[-1].parent if versions else None
+USER: Final = "postgres"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def newest_programs() -> Path | None:
+    """Where the newest installed server's programs are, None when there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    return found[-1] if found else None
 
 
-def require() -> None:
-    """Skips a test where PostgreSQL is not installed; in CI that is a failure."""
-    if _binaries() is None:
-        if os.environ.get("CI"):
-            pytest.fail("PostgreSQL is not installed.")
-        pytest.skip("PostgreSQL is not installed")
+def required_programs() -> Path:
+    """The same for a test, which is skipped where there is none; in CI that is a failure."""
+    programs = newest_programs()
+    if programs is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("PostgreSQL is not installed")
+    return programs
 
 
 @contextmanager
-def running() -> Iterator[str]:
-    """A new, empty server; gives its ``DATABASE_URL``. Nothing is written for longer than the server runs."""
-    binaries = _binaries()
-    assert binaries is not None
+def running(programs: Path) -> Iterator[int]:
+    """Starts an empty server that trusts everyone on the loopback and never waits for the disk; yields its port."""
     directory = Path(tempfile.mkdtemp(prefix="fonproxy-postgres-"))
-    # PostgreSQL refuses to run as root.
-    as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
-    if as_user:
-        shutil.chown(directory, "postgres", "postgres")
-    port, data = _free_port(), directory / "data"
-
-    def run(*command: str | Path) -> None:
-        subprocess.run([*as_user, *map(str, command)], check=True, stdout=subprocess.DEVNULL, cwd=directory)
-
+    data = directory / "data"
+    port = _free_port()
     options = f"-p {port} -k {directory} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = binaries / "pg_ctl"
     try:
-        run(binaries / "initdb", "-D", data, "-U", "fonproxy", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8")
-        run(control, "-D", data, "-w", "-l", directory / "log", "-o", options, "start")
+        if os.geteuid() == 0:
+            shutil.chown(directory, USER)
+        _run(programs / "initdb", "-D", data, "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8")
+        _run(programs / "pg_ctl", "-D", data, "-w", "-l", directory / "log", "-o", options, "start")
         try:
-            run(binaries / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "fonproxy", "fonproxy")
-            yield f"postgres://fonproxy@127.0.0.1:{port}/fonproxy"
+            yield port
         finally:
-            run(control, "-D", data, "-m", "fast", "-w", "stop")
+            _run(programs / "pg_ctl", "-D", data, "-m", "fast", "stop")
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(directory)
+
+
+def _run(*command: str | Path) -> None:
+    """As the server's own user: it refuses to be root."""
+    user = pwd.getpwnam(USER) if os.geteuid() == 0 else None
+    subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd="/",
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
+    )
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
