@@ -89,8 +89,8 @@ def record(origin: Origin, table: pa.Table, *, now: datetime, claimed: bool) -> 
             batch.save(force_insert=True)
     except IntegrityError:
         earlier = find(origin, now)
-        if earlier is None:
-            raise
+        if earlier is None:  # not the key, then: the account was deleted meanwhile
+            raise Unavailable("The batch could not be recorded; nothing was taken.", wait=1) from None
         return earlier, False
     return batch, True
 
