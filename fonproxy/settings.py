@@ -29,6 +29,7 @@ ID_SALT = env.text("FONPROXY_ID_SALT") or hmac.new(SECRET_KEY.encode(), b"publis
 ALLOWED_HOSTS = env.names("FONPROXY_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.names("FONPROXY_TRUSTED_ORIGINS", "") if env.text("FONPROXY_TRUSTED_ORIGINS") else []
 TRUSTED_PROXIES = env.whole("FONPROXY_TRUSTED_PROXIES", 0, least=0, most=10)
+CSRF_FAILURE_VIEW = "fonproxy.api.handler.csrf_failure"
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
