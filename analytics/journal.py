@@ -113,6 +113,8 @@ def group(batch_ids: Sequence[int], now: datetime) -> tuple[Group, set[int]]:
     with transaction.atomic():
         made = Group.objects.create(created_at=now, claimed_until=now + CLAIM)
         free = Batch.objects.filter(id__in=batch_ids, group=None, settled_at=None)
+        # Locked in order, so that two that group the same batches wait for one another instead of deadlocking.
+        len(free.select_for_update().order_by("id").values_list("id"))
         if free.update(group=made) == len(batch_ids):
             return made, set(batch_ids)
         return made, set(made.batches.values_list("id", flat=True))
@@ -128,7 +130,13 @@ def settle(group: Group, now: datetime) -> None:
 def put_back(group: Group, error: str, now: datetime) -> None:
     """Gives up the claim after a failed attempt; the group is tried again after a pause that doubles each time."""
     pause = min(timedelta(seconds=2) * 2 ** min(group.attempts, 10), LONGEST_BACKOFF)
-    Group.objects.filter(id=group.id).update(attempts=F("attempts") + 1, last_error=error, claimed_until=now + pause)
+    failed = Group.objects.filter(id=group.id, settled_at=None)
+    failed.update(attempts=F("attempts") + 1, last_error=error, claimed_until=now + pause)
+
+
+def was_refused(batch: Batch) -> bool:
+    """Whether the engine would not take the batch's group so far: then it is durable, and replay's to send."""
+    return batch.group_id is not None and Group.objects.filter(id=batch.group_id, attempts__gt=0).exists()
 
 
 def release_claims(now: datetime) -> None:

@@ -117,13 +117,13 @@ class Writer:
         return sent
 
     def wait_until_settled(self, batch: Batch, seconds: float) -> bool:
-        """Waits for another's batch to become readable; True at once while the engine is away, since it is durable."""
+        """Waits for another's batch to become readable; True at once when that is up to replay."""
         deadline = monotonic() + seconds
-        while batch.settled_at is None and not self.engine_is_away:
+        while batch.settled_at is None and not self.engine_is_away and not journal.was_refused(batch):
             if monotonic() >= deadline:
                 return False
             sleep(POLL_SECONDS)
-            batch.refresh_from_db(fields=["settled_at"])
+            batch.refresh_from_db(fields=["settled_at", "group"])
         return True
 
 

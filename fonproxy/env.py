@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -50,6 +51,14 @@ class Environment:
             raise ImproperlyConfigured(f"{name} must be like 600/min (sec, min or hour), not {value!r}.")
         return value
 
+    def address(self, name: str, example: str, schemes: tuple[str, ...]) -> str | None:
+        """A URL of one of these schemes with a host or path; what it holds is never repeated: it may be a password."""
+        value = self.text(name)
+        parts = urlsplit(value or "")
+        if value and (parts.scheme not in schemes or not (parts.netloc + parts.path).strip("/")):
+            raise ImproperlyConfigured(f"{name} must be like {example}.")
+        return value
+
     def names(self, name: str, default: str) -> list[str]:
         """A list separated by commas."""
         value = self.text(name, default) or default
@@ -61,6 +70,15 @@ class Environment:
         if unknown:
             known = ", ".join(sorted(name for name in self.known if name.startswith(PREFIX)))
             raise ImproperlyConfigured(f"Unknown setting {', '.join(unknown)}. Known settings: {known}.")
+
+
+def private_directory(path: Path) -> Path:
+    """The directory, made for its owner only when it is missing."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"FONPROXY_DATA_DIR cannot be {path}: {error.strerror}.") from error
+    return path
 
 
 def secret_kept_in(path: Path) -> str:

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
+from redis.exceptions import RedisError
 
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError
@@ -24,7 +26,7 @@ def live(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """``GET /readyz``: 200 when both stores answer, else 503; says which of them does."""
+    """``GET /readyz``: 200 when the stores and the cache answer, else 503; says which of them does."""
     checks = {name: "ok" if _answers(name, check) else "down" for name, check in CHECKS.items()}
     is_ready = all(state == "ok" for state in checks.values())
     return JsonResponse({"status": "ok" if is_ready else "down", "checks": checks}, status=200 if is_ready else 503)
@@ -33,7 +35,7 @@ def ready(request: HttpRequest) -> JsonResponse:
 def _answers(name: str, check: Callable[[], None]) -> bool:
     try:
         check()
-    except (DatabaseError, EngineError) as error:
+    except (DatabaseError, EngineError, RedisError) as error:
         log.warning("%s is not ready: %s", name, error)
         return False
     return True
@@ -48,4 +50,8 @@ def _engine() -> None:
     get_client().fetch("SELECT count() FROM schema_migrations", tag="readyz")
 
 
-CHECKS: Final = {"database": _database, "clickhouse": _engine}
+def _cache() -> None:
+    cache.get("readyz")
+
+
+CHECKS: Final = {"database": _database, "clickhouse": _engine, "cache": _cache}

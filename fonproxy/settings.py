@@ -8,9 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import django_stubs_ext
+from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
-from fonproxy.env import Environment, secret_kept_in
+from fonproxy.env import Environment, private_directory, secret_kept_in
 
 # Lets `ModelAdmin[Order]` and its like be written: Django's own classes are generic for type checkers only.
 django_stubs_ext.monkeypatch()
@@ -18,8 +19,7 @@ django_stubs_ext.monkeypatch()
 env = Environment()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.text("FONPROXY_DATA_DIR") or BASE_DIR / "var").resolve()
-DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+DATA_DIR = private_directory(Path(env.text("FONPROXY_DATA_DIR") or BASE_DIR / "var").resolve())
 
 # --- who may call, and as whom -------------------------------------------------------------------------------------
 DEBUG = env.flag("FONPROXY_DEBUG", False)
@@ -37,7 +37,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # --- the two stores and what stands between ------------------------------------------------------------------------
-DATABASE_URL = env.text("DATABASE_URL")
+DATABASE_URL = env.address("DATABASE_URL", "postgres://user:password@host/name", ("postgres", "postgresql"))
 if DATABASE_URL:
     DATABASES = {"default": Env.db_url_config(DATABASE_URL)}
 else:
@@ -65,7 +65,7 @@ TRAFFIC_RETENTION_MONTHS = env.whole("FONPROXY_TRAFFIC_RETENTION_MONTHS", 13, le
 JOURNAL_MAX_ROWS = env.whole("FONPROXY_JOURNAL_MAX_ROWS", 5_000_000, least=1, most=10**9)
 JOURNAL_MAX_BYTES = env.whole("FONPROXY_JOURNAL_MAX_MB", 2048, least=1, most=10**6) * 2**20
 
-REDIS_URL = env.text("REDIS_URL")
+REDIS_URL = env.address("REDIS_URL", "redis://host:6379/0", ("redis", "rediss", "unix"))
 CACHES = {
     "default": (
         {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
@@ -92,6 +92,12 @@ CELERY_BEAT_SCHEDULE = {
 # --- HTTP ----------------------------------------------------------------------------------------------------------
 SERVER_THREADS = env.whole("FONPROXY_THREADS", 24, least=2, most=256)
 INGEST_CONCURRENCY = env.whole("FONPROXY_INGEST_CONCURRENCY", 16, least=1, most=256)
+# Bodies that wait for their turn hold a thread too; what is left of the threads is for reads.
+INGEST_WAITING = 4
+if INGEST_CONCURRENCY + INGEST_WAITING >= SERVER_THREADS:
+    raise ImproperlyConfigured(
+        f"FONPROXY_INGEST_CONCURRENCY must be at least {INGEST_WAITING + 1} less than FONPROXY_THREADS."
+    )
 INGEST_MAX_BYTES = 64 * 2**20
 INGEST_MAX_ROWS = 100_000
 ROOT_URLCONF = "fonproxy.urls"

@@ -72,7 +72,8 @@ def parse_zone(name: str) -> ZoneInfo:
 
 @cache
 def _zone_names() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # These two are files on some machines, and no zones.
+    return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +179,9 @@ class Axis:
                 Edge(0 if self.is_by_day else number, local)
                 for local in range(first, segment.end + segment.offset, width)
             ]
-            edges += found[1:] if edges and found and found[0] == edges[-1] else found
-        return edges
+            edges += found
+        # Where clocks go back from just after midnight, a day begins in one segment and again in the next.
+        return sorted(set(edges)) if self.is_by_day else edges
 
 
 def _segments(range_: Range, zone: ZoneInfo) -> Iterator[Segment]:

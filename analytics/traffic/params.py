@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from analytics.traffic.queries import DomainOrder
 from fonproxy.api.errors import FieldError, InvalidInput
-from fonproxy.api.params import IdField, InstantField, Params, WholeNumberField, ZoneField
+from fonproxy.api.params import DomainField, IdField, InstantField, Params, WholeNumberField, ZoneField
 from fonproxy.timerange import Instant, Interval, InvalidTime, Range
 
 # Two calendar months are never longer than this, so "two months, or 62 days if longer" is always 62 days.
@@ -20,9 +20,7 @@ UTC_ZONE: Final = ZoneInfo("UTC")
 
 class RangeParams(Params):
     orderId = IdField(required=False, help_text="Only this order.")
-    domain = serializers.CharField(
-        required=False, max_length=255, trim_whitespace=False, help_text="Exactly this domain, in any case."
-    )
+    domain = DomainField(required=False, help_text="Exactly this domain, in any case.")
     tz = ZoneField(required=False, default=UTC_ZONE, help_text="IANA zone of bucket edges and labels. Default UTC.")
     userId = IdField(required=False, help_text="Staff only: whose rows.")
 

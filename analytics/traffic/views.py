@@ -133,8 +133,7 @@ class TrafficViewSet(ViewSet):
         given = parameters.read(request.query_params)
         user_id = selectors.account_for(caller(request), given.get("userId"))
         order_id = selectors.find_order(user_id, given["orderId"]).pk if "orderId" in given else None
-        domain = given["domain"].lower() if "domain" in given else None
-        scope = Scope(user_id, given["range"], order_id, domain)
+        scope = Scope(user_id, given["range"], order_id, given.get("domain"))
         return given, Reader(scope, given["tz"], timezone.now())
 
     def _answer(self, reader: Reader, answer: Answer, **paging: int) -> Response:

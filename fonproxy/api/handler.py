@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views import csrf, defaults
+from redis.exceptions import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -81,7 +82,7 @@ def _status(exc: Exception) -> int | None:
             return 404
         case PermissionDenied():
             return 403
-        case EngineUnavailable() | QueryTooHeavy() | OperationalError() | InterfaceError():
+        case EngineUnavailable() | QueryTooHeavy() | OperationalError() | InterfaceError() | RedisError():
             log.warning("a store is away: %s", exc)
             return 503
         case _:

@@ -22,7 +22,7 @@ class FormatNegotiation(DefaultContentNegotiation):
             for renderer in renderers:
                 if asked == [renderer.format]:
                     return renderer, renderer.media_type
-            names = " or ".join(str(renderer.format) for renderer in renderers)
+            names = " or ".join(dict.fromkeys(str(renderer.format) for renderer in renderers))
             raise InvalidInput("The format is unknown.", errors=[FieldError("format", f"Must be {names}, once.")])
         try:
             selected: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)

@@ -55,6 +55,17 @@ class IdField(serializers.Field[str, str, str, Any]):
 
 
 @extend_schema_field(str)
+class DomainField(serializers.Field[str, str, str, Any]):
+    """A domain in any case, as the intake folds it: whatever it accepted can be asked for."""
+
+    def to_internal_value(self, data: str) -> str:
+        return str(data).lower()
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+@extend_schema_field(str)
 class InstantField(serializers.Field[Instant, str, str, Any]):
     """An ISO 8601 date or date-time; UTC without a zone."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
 from rest_framework.throttling import SimpleRateThrottle
 
-from fonproxy.env import Environment, secret_kept_in
+from fonproxy.env import Environment, private_directory, secret_kept_in
 from fonproxy.settings import env
 
 
@@ -75,3 +77,23 @@ def test_documented_defaults_of_numbers_and_rates_are_the_real_ones() -> None:
         "FONPROXY_THROTTLE_PUBLIC": rates["public"],
         "FONPROXY_THROTTLE_TOKEN": rates["token"],
     }
+
+
+@pytest.mark.parametrize("text", ["nonsense", "postgress://user:hunter2@host/name", "postgres://", "http://host/name"])
+def test_a_url_of_another_kind_stops_the_program_without_repeating_a_password(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="FONPROXY_X must be like postgres://") as refusal:
+        Environment({"FONPROXY_X": text}).address("FONPROXY_X", "postgres://host/name", ("postgres",))
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_a_data_directory_that_cannot_be_made_stops_the_program_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ImproperlyConfigured, match="FONPROXY_DATA_DIR cannot be"):
+        private_directory(tmp_path / "file" / "inside")
+
+
+def test_the_demo_environment_can_be_read_into_the_shell_that_runs_the_next_command(db: None) -> None:
+    call_command("seed_demo", stdout=StringIO())
+    exported = re.findall(r"^export (\w+)=", (settings.DATA_DIR / "demo.env").read_text(), re.MULTILINE)
+    Environment(dict.fromkeys(exported, "x")).refuse_unknown()
+    assert exported == ["BASE_URL", "READ_KEY", "INGEST_KEY"]

@@ -294,3 +294,16 @@ def test_no_zone_breaks_a_chart(range_: Range) -> None:
 )
 def test_the_default_interval_grows_with_the_range(length: timedelta, interval: Interval) -> None:
     assert Interval.for_range(length) is interval
+
+
+def test_a_day_that_begins_twice_is_one_point() -> None:
+    """Clocks in St John's went back at one minute past midnight until 2011."""
+    range_ = Range.between(parse_instant("2010-11-06"), parse_instant("2010-11-08"))
+    edges = Axis.over(range_, Interval.DAY, parse_zone("America/St_Johns")).edges()
+    assert edges == sorted(set(edges))
+
+
+@pytest.mark.parametrize("name", ["localtime", "Factory", "posix/UTC", "", "../UTC"])
+def test_what_is_no_zone_of_the_database_is_refused(name: str) -> None:
+    with pytest.raises(InvalidTime):
+        parse_zone(name)

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         shell = settings.DATA_DIR / "demo.env"
         _write_private(
             shell,
-            f"export FONPROXY_URL={url}\n"
+            f"export BASE_URL={url}\n"
             f"export READ_KEY={credentials.read_key}\n"
             f"export INGEST_KEY={credentials.ingest_key}\n",
         )

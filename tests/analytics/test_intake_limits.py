@@ -1,0 +1,40 @@
+"""Intake leaves threads to reads, and any domain it took can be asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from analytics import intake
+from fonproxy.clickhouse.client import Client
+from tests.analytics.helpers import documented_row, push
+
+pytestmark = pytest.mark.django_db
+
+
+def test_more_bodies_than_may_wait_are_refused_at_once(clean_engine: Client, client_for: Any, worker: User) -> None:
+    client, held = client_for(worker, "ingest"), 0
+    while intake._entrance.acquire(blocking=False):
+        held += 1
+    try:
+        refused = push(client, [documented_row()])
+    finally:
+        intake._entrance.release(held)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "1")
+    assert push(client, [documented_row()]).status_code == 204
+
+
+@pytest.mark.parametrize("domain", ["x\0y", "İ" * 255, "EXAMPLE.com", "пример.рф", "💡.example"])
+def test_a_domain_that_was_taken_can_be_asked_for(
+    clean_engine: Client, client_for: Any, worker: User, alice: User, domain: str
+) -> None:
+    push(client_for(worker, "ingest"), [documented_row(user_id=alice.pk, domain=domain)])
+    today = datetime.now(UTC).date()
+    question = {"from": str(today - timedelta(days=2)), "to": str(today)}
+    reader = client_for(alice)
+    [listed] = reader.get("/analytics/domains", question).json()["data"]
+    [found] = reader.get("/analytics/domains", question | {"domain": listed["domain"]}).json()["data"]
+    assert found == listed
