@@ -156,8 +156,6 @@ def test_who_accepts_nothing_that_we_have_gets_json(server: Server) -> None:
         ("fill=perhaps", "fill"),
         ("tz=Mars/Olympus", "tz"),
         ("tz=../../etc/passwd", "tz"),
-        ("domain=" + "a" * 256, "domain"),
-        ("domain=%00", "domain"),
     ],
 )
 def test_a_bad_or_repeated_parameter_is_named(server: Server, extra: str, name: str) -> None:
