@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from accounts import selectors
 
+MISSING: Final = -1  # no caller can send it: negative numbers are refused
+
 
 class Who(NamedTuple):
-    """What a row says: numbers, or a proxy login in their place. A number that was not sent is negative."""
+    """What a row says: numbers, or a proxy login in their place. A number that was not sent is MISSING."""
 
     user_id: int
     order_id: int
@@ -40,15 +42,17 @@ class Directory:
     @classmethod
     def of(cls, callers: Collection[tuple[int, int, str]]) -> Self:
         logins = selectors.proxy_users_by_login({login for _, _, login in callers if login})
-        orders = selectors.orders_by_id({order_id for _, order_id, login in callers if not login and order_id >= 0})
+        orders = selectors.orders_by_id(
+            {order_id for _, order_id, login in callers if not login}
+        )
         known: dict[tuple[int, int, str], Attribution] = {}
         faults: dict[tuple[int, int, str], tuple[str, str]] = {}
         for caller in callers:
             user_id, order_id, login = caller
             if login:
                 answer = _by_login(Who(*caller), logins.get(login))
-            elif user_id < 0 or order_id < 0:
-                answer = ("user_id" if user_id < 0 else "order_id", "Is required, unless proxy_user is given.")
+            elif MISSING in (user_id, order_id):
+                answer = ("user_id" if user_id == MISSING else "order_id", "Is required, unless proxy_user is given.")
             else:
                 answer = _by_order(user_id, order_id, orders.get(order_id))
             if isinstance(answer, Attribution):
@@ -61,7 +65,7 @@ class Directory:
 def _by_login(who: Who, facts: selectors.ProxyUserFacts | None) -> Attribution | tuple[str, str]:
     if facts is None:
         return "proxy_user", "No such proxy user is known."
-    if who.user_id not in (facts.user_id, -1) or who.order_id not in (facts.order_id, -1):
+    if who.user_id not in (facts.user_id, MISSING) or who.order_id not in (facts.order_id, MISSING):
         return "proxy_user", "Belongs to another user or order than the row names."
     return Attribution(facts.user_id, facts.order_id, facts.network, facts.id)
 

@@ -26,6 +26,7 @@ KEY: Final = re.compile(r"[\x20-\x7e]{1,128}")
 SLOT_WAIT_SECONDS: Final = 2.0
 FIRST_WAIT_SECONDS: Final = 10.0
 
+# The threads that intake may hold at all, working or waiting, so that it cannot starve reads; and those that work.
 _entrance: Final = BoundedSemaphore(settings.INGEST_CONCURRENCY + settings.INGEST_WAITING)
 _slots: Final = BoundedSemaphore(settings.INGEST_CONCURRENCY)
 
@@ -39,7 +40,7 @@ def take(request: Request, route: Batch.Route, parse: Callable[[bytes, datetime]
     """
     now = timezone.now()
     key = _idempotency_key(request)
-    with _admitted():
+    with _place(_entrance, wait=0):
         earlier = _take_body(request, route, key, parse, now)
         if earlier and not writer.wait_until_settled(earlier, FIRST_WAIT_SECONDS):
             raise Unavailable("The first request with this Idempotency-Key is not done yet.", wait=1)
@@ -49,7 +50,7 @@ def _take_body(
     request: Request, route: Batch.Route, key: str | None, parse: Callable[[bytes, datetime], pa.Table], now: datetime
 ) -> Batch | None:
     """Takes the batch, or returns the one that came in under its key before."""
-    with _slot():
+    with _place(_slots, wait=SLOT_WAIT_SECONDS):
         body = read_body(request._request, settings.INGEST_MAX_BYTES)
         body_hash = hashlib.sha256(body).digest() if key else None
         origin = journal.Origin(caller(request).pk, route, key, body_hash)
@@ -76,22 +77,11 @@ def _idempotency_key(request: Request) -> str | None:
 
 
 @contextmanager
-def _admitted() -> Iterator[None]:
-    """One of the threads that intake may hold at all, working or waiting, so that it cannot starve reads of them."""
-    if not _entrance.acquire(blocking=False):
+def _place(places: BoundedSemaphore, *, wait: float) -> Iterator[None]:
+    """One of the places, held for as long as the block runs; TooBusy when none comes free in time."""
+    if not places.acquire(timeout=wait):
         raise TooBusy("Too many batches are being taken in at once.", wait=1)
     try:
         yield
     finally:
-        _entrance.release()
-
-
-@contextmanager
-def _slot() -> Iterator[None]:
-    """One of the bodies that may be worked on at once."""
-    if not _slots.acquire(timeout=SLOT_WAIT_SECONDS):
-        raise TooBusy("Too many batches are being taken in at once.", wait=1)
-    try:
-        yield
-    finally:
-        _slots.release()
+        places.release()

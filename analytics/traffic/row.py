@@ -9,10 +9,9 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from analytics.attribution import Who
+from analytics.attribution import MISSING, Who
 from fonproxy.timerange import InvalidTime, parse_instant
 
-MISSING: Final = -1  # no caller can send it: negative numbers are refused
 UNKNOWN_TIME: Final = "Invalid RFC3339 encoded datetime"  # as the decoder says it
 # What decoding raises. ValidationError, a DecodeError, is about values; the others are about the text.
 FAULTS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -53,7 +52,7 @@ class Row(Struct, gc=False):
 class _LooseRow(Row, gc=False):
     """The same with the time as text, for forms of ISO 8601 that the decoder does not know."""
 
-    ts: str  # type: ignore[assignment]
+    ts: str  # type: ignore[assignment]  # a time only once it is parsed
 
 
 class _Body(Struct):
@@ -97,7 +96,7 @@ def decode_row(raw: msgspec.Raw) -> Row:
 
 def _with_time(row: _LooseRow) -> Row:
     try:
-        row.ts = parse_instant(row.ts).at  # type: ignore[assignment]
+        row.ts = parse_instant(row.ts).at  # type: ignore[assignment]  # from here on a Row
     except InvalidTime:
         raise msgspec.ValidationError(f"{UNKNOWN_TIME} - at `$.ts`") from None
     return row
