@@ -42,9 +42,7 @@ class Directory:
     @classmethod
     def of(cls, callers: Collection[tuple[int, int, str]]) -> Self:
         logins = selectors.proxy_users_by_login({login for _, _, login in callers if login})
-        orders = selectors.orders_by_id(
-            {order_id for _, order_id, login in callers if not login}
-        )
+        orders = selectors.orders_by_id({order_id for _, order_id, login in callers if not login})
         known: dict[tuple[int, int, str], Attribution] = {}
         faults: dict[tuple[int, int, str], tuple[str, str]] = {}
         for caller in callers:
