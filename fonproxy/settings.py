@@ -106,6 +106,7 @@ APPEND_SLASH = False
 INSTALLED_APPS = [
     "fonproxy",
     "accounts",
+    "geo",
     "analytics",
     "rest_framework",
     "drf_spectacular",

@@ -1,0 +1,21 @@
+"""Numbers that tell every process when what it remembers has become old."""
+
+from __future__ import annotations
+
+from django.db.models import F
+
+from geo.models import Revision
+
+
+def current(kind: Revision.Kind) -> int:
+    """The latest committed number; 0 before the first change."""
+    return Revision.objects.filter(kind=kind).values_list("number", flat=True).first() or 0
+
+
+def move(kind: Revision.Kind) -> None:
+    """Moves the number on. Called inside the transaction of the change, so that both are seen at once or not at all."""
+    if not Revision.objects.filter(kind=kind).update(number=F("number") + 1):
+        # Two first changes at once: the later one finds the row and moves it.
+        _, is_new = Revision.objects.get_or_create(kind=kind, defaults={"number": 1})
+        if not is_new:
+            Revision.objects.filter(kind=kind).update(number=F("number") + 1)
