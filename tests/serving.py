@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -76,16 +77,42 @@ def manage(data_dir: Path, *arguments: str, **variables: str) -> subprocess.Comp
     )
 
 
+# The demo's people, orders and keys, without its traffic.
+ACCOUNTS = """
+import json, django
+django.setup()
+from django.core.management import call_command
+from django.utils import timezone
+from accounts.demo import make_accounts
+call_command("migrate", verbosity=0)
+made = make_accounts(timezone.now())
+print(json.dumps({"READ_KEY": made.read_key, "INGEST_KEY": made.ingest_key}))
+"""
+
+
+@cache
+def _with_accounts() -> tempfile.TemporaryDirectory[str]:
+    """A data directory to copy, so that hashing passwords is done once and not for every server."""
+    directory = tempfile.TemporaryDirectory(prefix="fonproxy-accounts-")
+    with Path(directory.name, "keys.json").open("wb") as keys:
+        subprocess.run(
+            [sys.executable, "-c", ACCOUNTS], cwd=ROOT, env=environment(Path(directory.name)), stdout=keys, check=True
+        )
+    return directory
+
+
 class Server:
-    """Listens on a free port of the loopback address, with the demo accounts, over a data directory of its own."""
+    """Listens on a free port of the loopback address, over a data directory that gets the demo accounts if empty."""
 
     def __init__(self, data_dir: Path, **variables: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
+        if not any(data_dir.iterdir()):
+            shutil.copytree(_with_accounts().name, data_dir, dirs_exist_ok=True)
         self.log_file = data_dir / "stderr.log"
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve", "--demo", "--port", str(self.port)],
+                [sys.executable, "manage.py", "serve", "--port", str(self.port)],
                 cwd=ROOT,
                 env=environment(data_dir, **variables),
                 stdout=subprocess.DEVNULL,
@@ -105,8 +132,8 @@ class Server:
     @cached_property
     def keys(self) -> dict[str, str]:
         """``READ_KEY`` reads as alice, ``INGEST_KEY`` pushes as a proxy worker."""
-        lines = (self.data_dir / "demo.env").read_text().splitlines()
-        return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+        keys: dict[str, str] = json.loads((self.data_dir / "keys.json").read_text())
+        return keys
 
     def logs(self) -> str:
         return self.log_file.read_text()
