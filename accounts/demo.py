@@ -85,7 +85,7 @@ def _order(customer: User, wanted: DemoOrder, now: datetime) -> None:
         defaults={
             "name": wanted.name,
             "traffic_limit_bytes": wanted.limit_bytes,
-            "started_at": now - timedelta(days=60),
+            "started_at": now - timedelta(days=61),
             "expires_at": now + timedelta(days=305),
         },
     )

@@ -31,30 +31,32 @@ _entrance: Final = BoundedSemaphore(settings.INGEST_CONCURRENCY + settings.INGES
 _slots: Final = BoundedSemaphore(settings.INGEST_CONCURRENCY)
 
 
-def take(request: Request, route: Batch.Route, parse: Callable[[bytes, datetime], pa.Table]) -> None:
+Parse = Callable[[bytes, datetime], pa.Table]
+"""Turns a body into inbox columns, given the current time; what it raises refuses the body as a whole."""
+
+
+def take(request: Request, route: Batch.Route, parse: Parse) -> None:
     """Returns when the rows are durable and will be counted exactly once, readable while the engine is up.
 
-    ``parse`` turns the body into inbox columns, given the current time; what it raises refuses the body as a whole.
-    Raises Conflict for a key used with another body, TooBusy when every intake slot stays taken, and Unavailable when
-    the journal is full or a repeat overtook a first request that is not done yet.
+    Raises what ``parse`` raises, Conflict for a key used with another body, TooBusy when every intake slot stays taken,
+    and Unavailable when the journal is full or a repeat overtook a first request that is not done yet.
     """
     now = timezone.now()
     key = _idempotency_key(request)
     with _place(_entrance, wait=0):
-        earlier = _take_body(request, route, key, parse, now)
+        with _place(_slots, wait=SLOT_WAIT_SECONDS):
+            body = read_body(request._request, settings.INGEST_MAX_BYTES)
+            earlier = accept(body, parse, account_id=caller(request).pk, route=route, key=key, now=now)
         if earlier and not writer.wait_until_settled(earlier, FIRST_WAIT_SECONDS):
             raise Unavailable("The first request with this Idempotency-Key is not done yet.", wait=1)
 
 
-def _take_body(
-    request: Request, route: Batch.Route, key: str | None, parse: Callable[[bytes, datetime], pa.Table], now: datetime
+def accept(
+    body: bytes, parse: Parse, *, account_id: int, route: Batch.Route, key: str | None, now: datetime
 ) -> Batch | None:
-    """Takes the batch, or returns the one that came in under its key before."""
-    with _place(_slots, wait=SLOT_WAIT_SECONDS):
-        body = read_body(request._request, settings.INGEST_MAX_BYTES)
-        body_hash = hashlib.sha256(body).digest() if key else None
-        origin = journal.Origin(caller(request).pk, route, key, body_hash)
-        return journal.find(origin, now) or _take_new(origin, parse(body, now), now)
+    """Takes a body that has been read; returns the batch that came in under its key before, if one did."""
+    origin = journal.Origin(account_id, route, key, hashlib.sha256(body).digest() if key else None)
+    return journal.find(origin, now) or _take_new(origin, parse(body, now), now)
 
 
 def _take_new(origin: journal.Origin, table: pa.Table, now: datetime) -> Batch | None:

@@ -15,11 +15,14 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+from django.conf import settings
 
+from analytics import inbox
 from analytics.attribution import Directory, Who
 from analytics.traffic.checks import TIME, Columns, all_sound, fault_of
 from analytics.traffic.row import FAULTS, UNKNOWN_TIME, Row, decode_row, decode_rows, sketch
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
+from fonproxy.clickhouse import retention
 
 # More than twice what a row has, so that honest batches with unknown fields pass; bounds what a body makes us hold.
 VALUES_PER_ROW: Final = 50
@@ -29,6 +32,13 @@ INVALID_BODY: Final = "analytics.invalid_body"
 _GETTERS: Final = {field: attrgetter(field) for field in Row.__struct_fields__}
 SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _MISSING_FIELD: Final = re.compile(r"Object missing required field `(\w+)`")
+
+
+def to_inbox(body: bytes, now: datetime) -> pa.Table:
+    """The rows as inbox columns; raises what ``parse`` raises."""
+    oldest, recent_since = retention.floor("traffic", now), retention.floor("minute_traffic", now)
+    columns, directory = parse(body, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
+    return inbox.to_table(columns, directory, recent_since=recent_since)
 
 
 def parse(body: bytes, *, oldest: datetime, now: datetime, max_rows: int) -> tuple[Columns, Directory]:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, ClassVar, Final, TypeVar
 
-import pyarrow as pa
-from django.conf import settings
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -17,14 +14,13 @@ from rest_framework.viewsets import ViewSet
 from accounts import selectors
 from accounts.authentication import caller
 from accounts.permissions import CanIngest
-from analytics import inbox, intake
+from analytics import intake
 from analytics.models import Batch
 from analytics.traffic import params, rows, schema
 from analytics.traffic.queries import DomainOrder, Measure, Scope
 from analytics.traffic.reads import Answer, Reader
 from fonproxy.api.docs import problems
 from fonproxy.api.params import Params
-from fonproxy.clickhouse import retention
 
 Action = TypeVar("Action", bound=Callable[..., Response])
 
@@ -60,14 +56,8 @@ class IngestViewSet(ViewSet):
     )
     def ingest(self, request: Request) -> Response:
         """Takes a batch of aggregated lines: 204 means they are durable and will be counted exactly once."""
-        intake.take(request, Batch.Route.TRAFFIC, to_inbox)
+        intake.take(request, Batch.Route.TRAFFIC, rows.to_inbox)
         return Response(status=204)
-
-
-def to_inbox(body: bytes, now: datetime) -> pa.Table:
-    oldest, recent_since = retention.floor("traffic", now), retention.floor("minute_traffic", now)
-    columns, directory = rows.parse(body, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
-    return inbox.to_table(columns, directory, recent_since=recent_since)
 
 
 def _described(report: str, parameters: type[Params]) -> Callable[[Action], Action]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from analytics import journal
 from analytics.models import Batch
-from analytics.traffic.views import to_inbox
+from analytics.traffic.rows import to_inbox
 from fonproxy.clickhouse.client import Client
 from tests.analytics.helpers import body_of, documented_row, push
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from analytics import journal, tasks
 from analytics.models import Batch, Group
-from analytics.traffic.views import to_inbox
+from analytics.traffic.rows import to_inbox
 from analytics.writer import recover, writer
 from fonproxy.clickhouse.client import Client, get_client
 from tests.analytics.helpers import TABLES, body_of, counted, documented_row, engine_away, push

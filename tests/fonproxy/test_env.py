@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
 from rest_framework.throttling import SimpleRateThrottle
 
 from fonproxy.env import Environment, private_directory, secret_kept_in
@@ -90,10 +88,3 @@ def test_a_data_directory_that_cannot_be_made_stops_the_program_with_a_sentence(
     (tmp_path / "file").write_text("")
     with pytest.raises(ImproperlyConfigured, match="FONPROXY_DATA_DIR cannot be"):
         private_directory(tmp_path / "file" / "inside")
-
-
-def test_the_demo_environment_can_be_read_into_the_shell_that_runs_the_next_command(db: None) -> None:
-    call_command("seed_demo", stdout=StringIO())
-    exported = re.findall(r"^export (\w+)=", (settings.DATA_DIR / "demo.env").read_text(), re.MULTILINE)
-    Environment(dict.fromkeys(exported, "x")).refuse_unknown()
-    assert exported == ["BASE_URL", "READ_KEY", "INGEST_KEY"]

@@ -1,27 +1,49 @@
-"""``manage.py seed_demo``: accounts to try FonProxy with."""
+"""``manage.py seed_demo``: a provider to try FonProxy with, its customers and two months of their traffic."""
 
 from __future__ import annotations
 
 import os
+import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
+from tqdm import tqdm
 
 from accounts import demo
+from accounts.models import User
+from analytics import intake
+from analytics.demo import WORKERS, first_quarter, rows
+from analytics.models import Batch
+from analytics.traffic.rows import to_inbox
+from analytics.writer import recover
+from fonproxy.clickhouse.client import get_client
+from fonproxy.clickhouse.errors import EngineError
+from fonproxy.timerange import GRAIN, floor
+
+# About 10,000 rows: large enough to be quick, small enough that little is done again after a stop.
+SLICE: Final = timedelta(days=4)
 
 
 class Command(BaseCommand):
-    help = "Makes the demo accounts that are missing and prints how to get in."
+    help = "Makes what is missing of the demo's accounts and traffic, and prints how to get in."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the server listens, for the examples")
 
     def handle(self, *, url: str, **options: Any) -> None:
-        credentials = demo.make_accounts(timezone.now())
+        now = timezone.now()
+        credentials = demo.make_accounts(now)
+        try:
+            self._push_traffic(now)
+        except EngineError as error:
+            raise CommandError(str(error)) from error
         shell = settings.DATA_DIR / "demo.env"
         _write_private(
             shell,
@@ -38,6 +60,41 @@ class Command(BaseCommand):
              READ_KEY reads as alice, INGEST_KEY pushes as a proxy worker
 """
         )
+
+    def _push_traffic(self, now: datetime) -> None:
+        """Pushes the quarters that are missing, as a worker would, up to the last whole one.
+
+        May die anywhere: a slice is taken in whole or not at all, and what was taken in is settled before it is
+        asked where to go on.
+        """
+        recover()
+        if Batch.objects.filter(settled_at=None).exists():
+            raise CommandError("Batches are still on their way to ClickHouse: try again in a minute.")
+        worker = User.objects.get(username="worker")
+        start, end = _missing(now), floor(now, GRAIN)
+        with tqdm(total=max(end - start, timedelta(0)).days, unit=" days", disable=None, file=sys.stderr) as progress:
+            for since, until in _slices(start, end):
+                body = msgspec.json.encode({"logs": list(rows(since, until))})
+                key = f"demo {since:%Y-%m-%dT%H:%M} {until:%Y-%m-%dT%H:%M}"
+                intake.accept(body, to_inbox, account_id=worker.pk, route=Batch.Route.TRAFFIC, key=key, now=now)
+                progress.update((until - since).days)
+
+
+def _missing(now: datetime) -> datetime:
+    """The first quarter that the demo's workers have not reported on."""
+    first = first_quarter(now)
+    newest = (
+        "SELECT max(bucket), count() FROM traffic_detail"
+        " WHERE bucket >= {first:DateTime('UTC')} AND worker IN {workers:Array(String)}"
+    )
+    [(bucket, found)] = get_client().fetch(newest, {"first": first, "workers": WORKERS}, tag="seed_demo")
+    return bucket + GRAIN if found else first
+
+
+def _slices(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    while start < end:
+        yield start, min(start + SLICE, end)
+        start += SLICE
 
 
 def _write_private(path: Path, text: str) -> None:

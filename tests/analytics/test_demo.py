@@ -1,0 +1,105 @@
+"""The demo's traffic goes through the same intake as a worker's, and seeding it again adds only what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.models import ProxyUser
+from analytics import demo
+from analytics.models import Batch
+from fonproxy.clickhouse.client import Client
+from fonproxy.env import Environment
+from fonproxy.timerange import GRAIN, floor
+from tests.analytics.helpers import engine_away
+
+NOON = datetime(2026, 11, 12, 12, 7, tzinfo=UTC)
+BY_LOGIN = "SELECT proxy_user_id, sum(count), sum(bytes_received), sum(error_count) FROM traffic_detail GROUP BY 1"
+
+
+@pytest.fixture(autouse=True)
+def _two_days(monkeypatch: pytest.MonkeyPatch, clean_engine: Client, db: None) -> None:
+    monkeypatch.setattr("analytics.demo.DAYS", 2)
+
+
+def seed(at: datetime) -> None:
+    with time_machine.travel(at, tick=False):
+        call_command("seed_demo", stdout=StringIO())
+
+
+def expected(start: datetime, end: datetime) -> dict[int, Counter[str]]:
+    """What the rows themselves add up to, by proxy user."""
+    ids = dict(ProxyUser.objects.values_list("login", "id"))
+    sums: dict[int, Counter[str]] = {number: Counter() for number in ids.values()}
+    for row in demo.rows(start, end):
+        sums[ids[row["proxy_user"]]].update(
+            {name: row.get(name, 0) for name in ("count", "bytes_received", "error_count")}
+        )
+    return sums
+
+
+def found(engine: Client) -> dict[int, Counter[str]]:
+    return {
+        number: Counter(count=count, bytes_received=received, error_count=errors)
+        for number, count, received, errors in engine.fetch(BY_LOGIN, tag="tests")
+    }
+
+
+def test_every_quarter_up_to_now_is_counted_once_for_each_order(engine: Client) -> None:
+    seed(NOON)
+    assert found(engine) == expected(datetime(2026, 11, 11, tzinfo=UTC), floor(NOON, GRAIN))
+
+
+def test_seeding_again_adds_nothing_and_later_adds_only_what_is_missing(engine: Client) -> None:
+    for at in (NOON - timedelta(hours=9), NOON, NOON, NOON + timedelta(minutes=1)):
+        seed(at)
+    assert found(engine) == expected(datetime(2026, 11, 11, tzinfo=UTC), floor(NOON, GRAIN))
+
+
+def test_what_a_visitor_pushes_does_not_look_like_the_demo_s_own(engine: Client) -> None:
+    seed(NOON - timedelta(hours=1))
+    engine.command(
+        "INSERT INTO traffic_detail (ip_out, bucket, user_id, proxy_user_id, count)"
+        f" VALUES ('::', '{NOON:%Y-%m-%d %H}:00:00', 1, 999, 1)",
+        tag="tests",
+    )
+    seed(NOON)
+    assert found(engine).pop(999) == Counter(count=1)
+    assert {**found(engine), 999: None} == {
+        **expected(datetime(2026, 11, 11, tzinfo=UTC), floor(NOON, GRAIN)),
+        999: None,
+    }
+
+
+def test_it_does_not_guess_where_to_go_on_while_batches_are_under_way(engine: Client) -> None:
+    seed(NOON)
+    with engine_away():
+        Batch.objects.update(settled_at=None)
+        with pytest.raises(CommandError, match="still on their way"):
+            seed(NOON)
+
+
+def test_two_months_fit_what_the_orders_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    start = demo.first_quarter(NOON)
+    sums: Counter[str] = Counter()
+    for row in demo.rows(start, NOON):
+        sums[row["proxy_user"]] += row["bytes_sent"] + row.get("bytes_received", 0)
+    assert start == datetime(2026, 9, 13, tzinfo=UTC)
+    assert 50 < sums["alice"] / demo.GB < 100
+    assert 8 < sums["bob"] / demo.GB < 10
+
+
+def test_the_demo_environment_can_be_read_into_the_shell_that_runs_the_next_command() -> None:
+    seed(timezone.now())
+    exported = re.findall(r"^export (\w+)=", (settings.DATA_DIR / "demo.env").read_text(), re.MULTILINE)
+    Environment(dict.fromkeys(exported, "x")).refuse_unknown()
+    assert exported == ["BASE_URL", "READ_KEY", "INGEST_KEY"]
