@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import ApiKey, Network, Order, OrderStatus, ProxyType, Scope
@@ -89,6 +89,7 @@ class IssuedKeySerializer(ApiKeySerializer):
         return secret
 
 
+@extend_schema_serializer(many=False)  # or it would be described as a list of these
 class KeyListSerializer(serializers.Serializer[Any]):
     apiKeys = ApiKeySerializer(many=True)
 
@@ -119,5 +120,6 @@ class OrderSerializer(serializers.Serializer[Order]):
         return order.status(self.context["now"]).value
 
 
+@extend_schema_serializer(many=False)  # or it would be described as a list of these
 class OrderListSerializer(serializers.Serializer[Any]):
     orders = OrderSerializer(many=True)

@@ -84,7 +84,7 @@ class ApiKeyViewSet(ViewSet):
         operation_id="api_keys_list",
         tags=["Credentials"],
         summary="List your API keys",
-        responses={200: serializers.KeyListSerializer, **problems(401, 403, 429)},
+        responses={200: serializers.KeyListSerializer, **problems(400, 401, 403, 429)},
     )
     def list(self, request: Request) -> Response:
         keys = selectors.keys_of(caller(request).pk)
@@ -114,7 +114,7 @@ class ApiKeyViewSet(ViewSet):
         operation_id="api_keys_revoke",
         tags=["Credentials"],
         summary="Revoke an API key",
-        responses={204: None, **problems(401, 403, 404, 429)},
+        responses={204: None, **problems(400, 401, 403, 404, 429)},
     )
     def destroy(self, request: Request, id: str) -> Response:
         services.revoke_key(selectors.find_key(caller(request).pk, id), timezone.now())

@@ -86,7 +86,7 @@ from django.utils import timezone
 from accounts.demo import make_accounts
 call_command("migrate", verbosity=0)
 made = make_accounts(timezone.now())
-print(json.dumps({"READ_KEY": made.read_key, "INGEST_KEY": made.ingest_key}))
+print(json.dumps({"READ_KEY": made.read_key, "INGEST_KEY": made.ingest_key, "PASSWORD": made.password}))
 """
 
 
@@ -131,7 +131,7 @@ class Server:
 
     @cached_property
     def keys(self) -> dict[str, str]:
-        """``READ_KEY`` reads as alice, ``INGEST_KEY`` pushes as a proxy worker."""
+        """``READ_KEY`` reads as alice, ``INGEST_KEY`` pushes as a proxy worker; ``PASSWORD`` is everybody's."""
         keys: dict[str, str] = json.loads((self.data_dir / "keys.json").read_text())
         return keys
 
