@@ -1,0 +1,80 @@
+"""``manage.py ship_squid_log``: what a Squid proxy carried, from its access log to the intake."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from analytics.squid.files import Rotation
+from analytics.squid.server import Server
+from analytics.squid.shipper import Patience, Report, Shipper
+from analytics.squid.state import Stop
+
+
+class Command(BaseCommand):
+    help = (
+        "Aggregates a Squid access log by minute, login, domain and error, and pushes it. Started again after "
+        "anything, it goes on where it was; nothing counts twice."
+    )
+    requires_system_checks = []
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path, help="the access log; what it was rotated to is found beside it")
+        parser.add_argument("--url", required=True, help="where FonProxy is, such as https://usage.example.com")
+        parser.add_argument("--key", required=True, help="an API key with the scope ingest")
+        parser.add_argument("--follow", action="store_true", help="wait for more, across rotation, until stopped")
+
+    def handle(self, *, file: Path, url: str, key: str, follow: bool, **options: Any) -> None:
+        patience = Patience()
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            patience.is_over = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        size = file.stat().st_size if file.exists() else None
+        with tqdm(total=size, unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar:
+            try:
+                shipper = Shipper(
+                    Rotation(file.absolute()),
+                    Server(url, key),
+                    worker=socket.gethostname(),
+                    follow=follow,
+                    patience=patience,
+                    say=lambda text: bar.write(text, file=sys.stderr),
+                    progress=lambda size: bar.update(size),
+                )
+                shipper.run()
+            except (Stop, OSError) as reason:
+                raise CommandError(str(reason)) from None
+            finally:
+                bar.close()
+        self._tell(shipper.report)
+
+    def _tell(self, report: Report) -> None:
+        totals = report.totals
+        self.stdout.write(
+            f"{totals.lines:,} lines: {totals.shipped:,} requests shipped, {totals.bytes_received:,} bytes to and "
+            f"{totals.bytes_sent:,} bytes from customers."
+        )
+        if totals.unauthenticated:
+            self.stdout.write(f"{totals.unauthenticated:,} requests of nobody who had signed in were left out.")
+        if totals.untimely:
+            self.stdout.write(f"{totals.untimely:,} requests too old or too far in the future were left out.")
+        for login, count in sorted(report.unknown.items()):
+            self.stdout.write(f"{count:,} requests of the unknown login {login!r} were left out.")
+        if totals.bad:
+            self.stderr.write(f"{totals.bad:,} lines could not be read:")
+            for reason, count in report.faults.most_common():
+                self.stderr.write(f"  {count:,} times: the line {reason}")
+            for line, reason in report.named_faults:
+                self.stderr.write(f"  line {line:,} {reason}")

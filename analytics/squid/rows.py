@@ -1,0 +1,117 @@
+"""Requests as rows of the ingest body: the same requests always give the same bytes, for a key that is sent again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import msgspec
+
+from analytics.squid.lines import MAX_AMOUNT, Request
+
+MINUTE_MS: Final = 60_000
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row as the intake takes it; ``ts`` is the minute in which its requests ended."""
+
+    ts: str
+    proxy_user: str
+    domain: str
+    error: str
+    count: int
+    error_count: int
+    bytes_sent: int
+    bytes_received: int
+    duration_ms: int
+    max_concurrency: int
+    worker: str
+    protocol: str = "http"
+
+
+class _Group(NamedTuple):
+    minute: int
+    login: str
+    domain: str
+    error: str
+
+
+class _Sums(NamedTuple):
+    requests: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    duration_ms: int = 0
+
+    def plus(self, request: Request) -> _Sums:
+        return _Sums(
+            self.requests + 1,
+            self.bytes_sent + request.bytes_sent,
+            self.bytes_received + request.bytes_received,
+            self.duration_ms + request.duration_ms,
+        )
+
+    @property
+    def fits(self) -> bool:
+        return max(self.bytes_sent, self.bytes_received, self.duration_ms) <= MAX_AMOUNT
+
+
+def aggregate(requests: Iterable[Request], worker: str) -> list[Row]:
+    """Rows per minute, login, domain and error, in that order; a sum too large for one row makes several."""
+    parts: defaultdict[_Group, list[_Sums]] = defaultdict(lambda: [_Sums()])
+    requests = list(requests)
+    for request in requests:
+        group = _Group(request.end_ms // MINUTE_MS, request.login, request.domain, request.error)
+        more = parts[group][-1].plus(request)
+        if more.fits:
+            parts[group][-1] = more
+        else:
+            parts[group].append(_Sums().plus(request))
+    peaks = _peaks(requests)
+    return [
+        _row(group, sums, peaks[group.login, group.minute], worker) for group in sorted(parts) for sums in parts[group]
+    ]
+
+
+def _row(group: _Group, sums: _Sums, peak: int, worker: str) -> Row:
+    return Row(
+        ts=stamp(group.minute),
+        proxy_user=group.login,
+        domain=group.domain,
+        error=group.error,
+        count=sums.requests,
+        error_count=sums.requests if group.error else 0,
+        bytes_sent=sums.bytes_sent,
+        bytes_received=sums.bytes_received,
+        duration_ms=sums.duration_ms,
+        max_concurrency=peak,
+        worker=worker,
+    )
+
+
+def _peaks(requests: Sequence[Request]) -> dict[tuple[str, int], int]:
+    """The most requests under way at once, by login and minute, for every minute in which one ended.
+
+    A request is under way from its start to its end, both included. Looking when one starts or ends is enough: the
+    first event in a minute sees those that were under way before it.
+    """
+    events = [(r.login, r.end_ms - r.duration_ms, 0) for r in requests]
+    events += [(r.login, r.end_ms, 1) for r in requests]
+    peaks: defaultdict[tuple[str, int], int] = defaultdict(int)
+    under_way: defaultdict[str, int] = defaultdict(int)
+    for login, at, is_end in sorted(events):
+        under_way[login] += not is_end
+        minute = login, at // MINUTE_MS
+        peaks[minute] = max(peaks[minute], under_way[login])
+        under_way[login] -= is_end
+    return peaks
+
+
+def stamp(minute: int) -> str:
+    """A minute since the epoch, as the intake writes times."""
+    return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def to_body(rows: Sequence[Row]) -> bytes:
+    return msgspec.json.encode({"logs": rows})

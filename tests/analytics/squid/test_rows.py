@@ -1,0 +1,56 @@
+"""Aggregation neither loses nor invents anything, and always gives the same bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics.squid.lines import MAX_AMOUNT, Request
+from analytics.squid.rows import aggregate, to_body
+
+amounts = st.integers(0, 1000) | st.integers(MAX_AMOUNT - 10, MAX_AMOUNT)
+requests = st.builds(
+    Request,
+    end_ms=st.integers(1_795_220_000_000, 1_795_220_300_000),
+    duration_ms=st.integers(0, 100_000),
+    login=st.sampled_from("ab"),
+    domain=st.sampled_from(["", "x.example"]),
+    error=st.sampled_from(["", "TCP_DENIED/407"]),
+    bytes_sent=amounts,
+    bytes_received=amounts,
+)
+
+
+@given(st.lists(requests, max_size=30))
+def test_sums_are_kept_and_no_row_exceeds_what_the_intake_takes(given: list[Request]) -> None:
+    rows = aggregate(given, "w")
+    for name in ("bytes_sent", "bytes_received", "duration_ms"):
+        assert sum(getattr(row, name) for row in rows) == sum(getattr(request, name) for request in given)
+        assert all(getattr(row, name) <= MAX_AMOUNT for row in rows)
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for row in rows:
+        counted[row.proxy_user, row.domain, row.error] += row.count
+        assert row.error_count == (row.count if row.error else 0)
+    assert counted == Counter((request.login, request.domain, request.error) for request in given)
+
+
+@given(st.lists(requests, max_size=20))
+def test_the_same_requests_in_the_same_order_give_the_same_bytes(given: list[Request]) -> None:
+    assert to_body(aggregate(given, "w")) == to_body(aggregate(list(given), "w"))
+
+
+@given(st.lists(requests, min_size=1, max_size=20))
+def test_concurrency_is_the_most_requests_of_a_login_under_way_at_once(given: list[Request]) -> None:
+    for row in aggregate(given, "w"):
+        mine = [request for request in given if request.login == row.proxy_user]
+        moments = {at for request in mine for at in (request.end_ms - request.duration_ms, request.end_ms)}
+        in_minute = [at for at in moments if f"{row.ts}" == _minute(at)]
+        most = max(sum(r.end_ms - r.duration_ms <= at <= r.end_ms for r in mine) for at in in_minute)
+        assert row.max_concurrency == most
+
+
+def _minute(at: int) -> str:
+    return datetime.fromtimestamp(at // 60_000 * 60, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,300 @@
+"""A real Squid's log, shipped to a real server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.analytics.squid.sample import Counts, independent_count, native_log, whole_log
+from tests.analytics.squid.shipping import counted, ship, sign_in, start
+from tests.serving import Server, free_port, serving
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving(FONPROXY_THROTTLE_READ="1000000/min") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tokens(server: Server) -> dict[str, str]:
+    return sign_in(server)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "settings").mkdir()
+    return tmp_path / "access.log"
+
+
+@pytest.fixture
+def gained(server: Server, tokens: dict[str, str]) -> Callable[[], Counts]:
+    """What was counted since the test began; other tests have shipped before."""
+    before = counted(server, tokens)
+
+    def gained() -> Counts:
+        now = counted(server, tokens)
+        return {
+            user: {
+                domain: difference
+                for domain, counts in domains.items()
+                if (difference := _minus(counts, before.get(user, {}).get(domain, Counter())))
+            }
+            for user, domains in now.items()
+            if domains != before.get(user)
+        }
+
+    return gained
+
+
+def _minus(counts: Counter[str], before: Counter[str]) -> Counter[str]:
+    """Zeros stay, unless all is zero."""
+    difference = Counter({name: counts[name] - before[name] for name in counts})
+    return difference if any(difference.values()) else Counter()
+
+
+def test_every_request_byte_and_error_of_every_customer_and_domain_is_counted(
+    server: Server, log: Path, gained: Callable[[], Counts]
+) -> None:
+    log.write_bytes(whole_log())
+    code, out, err = ship(log, server)
+    assert (code, err) == (0, "")
+    assert out.startswith("43,122 lines: 43,122 requests shipped, ")
+    assert gained() == independent_count(log.read_bytes())
+
+
+def test_the_default_format_has_no_bytes_from_customers(
+    server: Server, log: Path, gained: Callable[[], Counts]
+) -> None:
+    log.write_bytes(native_log())
+    assert ship(log, server)[0] == 0
+    assert gained() == independent_count(log.read_bytes())
+
+
+def test_shipping_again_ships_only_what_is_new(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
+    lines = native_log().splitlines(keepends=True)
+    for count in (100, 100, 250):
+        log.write_bytes(b"".join(lines[:count]))
+        code, out, _ = ship(log, server, lines=40)
+        assert code == 0
+    assert out.startswith("150 lines: 150 requests shipped")
+    assert gained() == independent_count(log.read_bytes())
+
+
+def test_a_lost_state_file_counts_nothing_twice(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
+    log.write_bytes(native_log())
+    for _ in range(2):
+        assert ship(log, server)[0] == 0
+        log.with_name("access.log.fonproxy").unlink()
+    assert gained() == independent_count(log.read_bytes())
+
+
+def test_an_unfinished_last_line_waits_for_its_end(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
+    whole = native_log()
+    log.write_bytes(whole[:-20])
+    code, out, err = ship(log, server)
+    assert (code, "The last line is unfinished" in err) == (0, True)
+    assert out.startswith("299 lines")
+    log.write_bytes(whole)
+    assert ship(log, server)[1].startswith("1 lines")
+    assert gained() == independent_count(whole)
+
+
+def test_what_cannot_be_shipped_is_told_and_holds_up_nothing(
+    server: Server, log: Path, gained: Callable[[], Counts]
+) -> None:
+    good = native_log()
+    [line] = [line for line in good.splitlines(keepends=True) if b" bob " in line][:1]
+    old = b"%.3f" % (time.time() - 500 * 86400) + line[14:]
+    ahead = b"%.3f" % (time.time() + 5 * 86400) + line[14:]
+    log.write_bytes(
+        line.replace(b" bob ", b" eve ") * 3 + b"nonsense\n\n" + line.replace(b" bob ", b" - ") + old + ahead + good
+    )
+    code, out, err = ship(log, server)
+    assert code == 0
+    assert "3 requests of the unknown login 'eve' were left out." in out
+    assert "1 requests of nobody who had signed in were left out." in out
+    assert "2 requests too old or too far in the future were left out." in out
+    assert "2 lines could not be read:" in err
+    assert "line 4 is not in Squid's default format" in err
+    assert "line 5 is empty" in err
+    assert gained() == independent_count(good)
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "said"),
+    [
+        ("fnp_" + "0" * 64, "", "The server does not know the key"),
+        ("READ_KEY", "", "needs the scope 'ingest'"),
+        ("INGEST_KEY", "/elsewhere", "There is no FonProxy at this address"),
+    ],
+)
+def test_what_would_not_change_by_waiting_stops_it_with_a_sentence(
+    server: Server, log: Path, key: str, path: str, said: str
+) -> None:
+    log.write_bytes(native_log())
+    process = start(log, server.url + path, server.keys.get(key, key))
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, said in err, "Traceback" in err) == (1, True, False)
+    assert key not in err or not key.startswith("fnp_")
+
+
+def test_a_missing_file_a_second_shipper_and_a_broken_state_are_told(server: Server, log: Path) -> None:
+    assert f"There is no file {log}." in ship(log, server)[2]
+    log.write_bytes(native_log())
+    first = start(log, server.url, server.keys["INGEST_KEY"], "--follow")
+    assert wait_for(lambda: log.with_name("access.log.fonproxy").exists())
+    assert "being shipped by another process" in ship(log, server)[2]
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+    log.with_name("access.log.fonproxy").write_text("{")
+    assert "cannot be understood" in ship(log, server)[2]
+
+
+def test_an_answer_that_is_lost_counts_nothing_twice(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
+    """The server takes the chunk, and the shipper is killed before it hears of it."""
+    log.write_bytes(native_log())
+    with Swallower(server.port) as swallower:
+        process = start(log, f"http://127.0.0.1:{swallower.port}", server.keys["INGEST_KEY"])
+        assert swallower.answered.wait(30)
+        process.kill()
+        process.communicate()
+    assert json.loads(log.with_name("access.log.fonproxy").read_text())["chunk"] is not None
+    assert ship(log, server)[0] == 0
+    assert gained() == independent_count(log.read_bytes())
+
+
+def test_a_chunk_in_doubt_for_longer_than_keys_are_remembered_is_not_guessed_about(server: Server, log: Path) -> None:
+    log.write_bytes(native_log())
+    process = start(log, f"http://127.0.0.1:{free_port()}", server.keys["INGEST_KEY"])
+    state_file = log.with_name("access.log.fonproxy")
+    assert wait_for(state_file.exists)
+    process.kill()
+    process.communicate()
+    state = json.loads(state_file.read_text())
+    state["chunk"]["attempted_at"] -= 86400
+    state_file.write_text(json.dumps(state))
+    code, _, err = ship(log, server)
+    assert (code, 'set only "chunk" to null' in err) == (1, True)
+
+
+def test_a_server_that_is_away_is_waited_for(log: Path, server: Server, gained: Callable[[], Counts]) -> None:
+    log.write_bytes(native_log())
+    port = free_port()
+    process = start(log, f"http://127.0.0.1:{port}", server.keys["INGEST_KEY"])
+    time.sleep(1.5)
+    with Swallower(server.port, port=port, swallow=False):
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert gained() == independent_count(log.read_bytes())
+
+
+def test_it_follows_the_log_through_every_kind_of_rotation(
+    server: Server, log: Path, gained: Callable[[], Counts]
+) -> None:
+    lines = whole_log().splitlines(keepends=True)[:6000]
+    parts = [b"".join(lines[i : i + 1000]) for i in range(0, 6000, 1000)]
+    log.write_bytes(parts[0])
+    process = start(log, server.url, server.keys["INGEST_KEY"], "--follow", lines=300)
+    assert wait_for(lambda: offset(log) == len(parts[0]))
+    # Renamed and made anew.
+    with log.open("ab") as held:
+        log.rename(log.with_name("access.log.0"))
+        log.write_bytes(b"")
+        held.write(parts[1])  # the proxy still has the old one open for a moment
+    time.sleep(0.5)
+    log.write_bytes(parts[2])
+    assert wait_for(lambda: offset(log) == len(parts[2]))
+    # Copied and cut.
+    with log.open("ab") as more:
+        more.write(parts[3])
+    log.with_name("access.log.copy").write_bytes(log.read_bytes())
+    log.write_bytes(parts[4])
+    assert wait_for(lambda: offset(log) == len(parts[4]))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    # Rotated twice while nobody looked.
+    log.rename(log.with_name("access.log.1"))
+    middle, last = lines[5000:5400], lines[5400:]
+    log.write_bytes(b"".join(middle))
+    log.rename(log.with_name("access.log.2"))
+    log.write_bytes(b"".join(last))
+    assert ship(log, server, lines=300)[0] == 0
+    assert gained() == independent_count(b"".join(lines))
+
+
+def test_a_log_that_is_gone_is_told_and_the_next_one_shipped(
+    server: Server, log: Path, gained: Callable[[], Counts]
+) -> None:
+    lines = native_log().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:100]))
+    assert ship(log, server)[0] == 0
+    log.unlink()
+    log.write_bytes(b"".join(lines[150:]))
+    code, _, err = ship(log, server)
+    assert (code, "is gone, compressed or cut" in err) == (0, True)
+    assert gained() == independent_count(b"".join(lines[:100] + lines[150:]))
+
+
+def offset(log: Path) -> int:
+    """How far the file that now has this name is settled."""
+    try:
+        state = json.loads(log.with_name("access.log.fonproxy").read_text())
+    except FileNotFoundError:
+        return -1
+    is_this = state["file"]["began_ms"] == int(float(log.read_bytes()[:14]) * 1000)
+    return int(state["offset"]) if is_this else -1
+
+
+def wait_for(is_so: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if is_so():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+class Swallower:
+    """Passes bytes on to a server, and its answers back unless they are to be swallowed."""
+
+    def __init__(self, to: int, *, port: int = 0, swallow: bool = True) -> None:
+        self._to = to
+        self._swallow = swallow
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._listener.getsockname()[1]
+        self.answered = threading.Event()
+
+    def __enter__(self) -> Swallower:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._to))
+                threading.Thread(target=self._pass, args=(near, far, False), daemon=True).start()
+                threading.Thread(target=self._pass, args=(far, near, True), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(2**16):
+                if is_answer:
+                    self.answered.set()
+                if not (is_answer and self._swallow):
+                    sink.sendall(data)
