@@ -39,7 +39,9 @@ def connect(endpoint: Endpoint) -> Iterator[Connect]:
 
     def connect(*ports: int, password: str = "", connections: int = 4, wait_seconds: float = 5) -> NativeClient:
         hosts = tuple(("127.0.0.1", port) for port in ports or (endpoint.port,))
-        address = replace(Address.parse("clickhouse://127.0.0.1"), hosts=hosts, password=password, database=migrator.DATABASE)
+        address = replace(
+            Address.parse("clickhouse://127.0.0.1"), hosts=hosts, password=password, database=migrator.DATABASE
+        )
         clients.append(NativeClient(address, connections=connections, wait_seconds=wait_seconds))
         return clients[-1]
 
