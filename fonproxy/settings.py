@@ -11,6 +11,7 @@ import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
+from fonproxy.clickhouse.address import Address
 from fonproxy.env import Environment, private_directory, secret_kept_in
 
 # Lets `ModelAdmin[Order]` and its like be written: Django's own classes are generic for type checkers only.
@@ -58,6 +59,7 @@ DATABASES["default"]["CONN_MAX_AGE"] = 60  # opening one costs more than most re
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CLICKHOUSE_URL = env.text("CLICKHOUSE_URL")
+CLICKHOUSE = Address.parse(CLICKHOUSE_URL) if CLICKHOUSE_URL else None
 ENGINE_MEMORY_BYTES = env.whole("FONPROXY_ENGINE_MEMORY_MB", 4096, least=512, most=1_000_000) * 2**20
 FSYNC = env.flag("FONPROXY_FSYNC", False)
 TRAFFIC_RETENTION_MONTHS = env.whole("FONPROXY_TRAFFIC_RETENTION_MONTHS", 13, least=3, most=120)
@@ -205,6 +207,8 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "waitress.queue": {"level": "ERROR"},
         "celery": {"level": "WARNING"},
+        # What it has to say comes with the error that it raises.
+        "clickhouse_driver": {"level": "ERROR"},
     },
 }
 

@@ -8,7 +8,6 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 
 from fonproxy.clickhouse.profiles import READ, Profile
 
@@ -67,10 +66,11 @@ def close_client() -> None:
 
 
 def _open() -> Client:
-    if settings.CLICKHOUSE_URL is not None:
-        raise ImproperlyConfigured(
-            "CLICKHOUSE_URL is set, but this version talks only to its embedded engine: unset it."
-        )
+    # Each brings in what the other has no use for: an engine, or a driver.
+    if settings.CLICKHOUSE is not None:
+        from fonproxy.clickhouse.native import NativeClient
+
+        return NativeClient(settings.CLICKHOUSE)
     from fonproxy.clickhouse.embedded import EmbeddedClient
 
     return EmbeddedClient(settings.DATA_DIR / "clickhouse", settings.ENGINE_MEMORY_BYTES)

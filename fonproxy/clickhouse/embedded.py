@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from fonproxy.clickhouse import repair, text
+from fonproxy.clickhouse.address import DEFAULT_DATABASE
 from fonproxy.clickhouse.errors import EngineUnavailable, from_text
-from fonproxy.clickhouse.profiles import INGEST, MIGRATE, READ, Profile, log_comment, settings_clause
+from fonproxy.clickhouse.profiles import INGEST, MIGRATE, READ, Profile, identifier, log_comment, settings_clause
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from fonproxy.clickhouse.client import Value
 
-DATABASE: Final = "fonproxy"
 MARK_CACHE_BYTES: Final = 256 * 2**20
 # Long enough for a killed query to notice; after it the process ends anyway.
 CLOSE_SECONDS: Final = 10.0
@@ -35,7 +34,6 @@ ANSWER: Final[tuple[tuple[str, int | str], ...]] = (
     ("output_format_json_quote_denormals", 1),
     ("date_time_output_format", "unix_timestamp"),
 )
-_IDENTIFIER: Final = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 class EmbeddedClient:
@@ -70,7 +68,7 @@ class EmbeddedClient:
         self._keeper = keeper = self._connect("")
         try:
             # The engine's own `default` database is a read-through overlay: not a place for tables.
-            keeper.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+            keeper.query(f"CREATE DATABASE IF NOT EXISTS {DEFAULT_DATABASE} ENGINE = Atomic")
         except RuntimeError as error:
             raise from_text(str(error)) from None
 
@@ -96,7 +94,7 @@ class EmbeddedClient:
         settings = settings_clause(
             (("log_comment", log_comment(f"insert {table}")), ("insert_deduplication_token", token), *INGEST.settings)
         )
-        names = ", ".join(_identifier(name) for name in columns.column_names)
+        names = ", ".join(identifier(name) for name in columns.column_names)
         with _arrow_file(columns) as name, self._inserting:
             if self._in_doubt:
                 self._restart()
@@ -104,7 +102,7 @@ class EmbeddedClient:
             with self._connection() as connection:
                 # Not by the engine's streaming insert: that one keeps silent when it fails to put a part in place.
                 connection.query(
-                    f"INSERT INTO {_identifier(table)} ({names}) FROM INFILE '{name}'"
+                    f"INSERT INTO {identifier(table)} ({names}) FROM INFILE '{name}'"
                     f" SETTINGS {settings} FORMAT ArrowStream"
                 )
             self._in_doubt = False
@@ -114,7 +112,7 @@ class EmbeddedClient:
         # DDL has no room for settings of the session: they are set first, on a connection that ends with the command.
         settings = settings_clause((("log_comment", log_comment(tag)), *MIGRATE.settings))
         with self._busy():
-            connection = self._connect(DATABASE)
+            connection = self._connect(DEFAULT_DATABASE)
             try:
                 connection.query(f"SET {settings}")
                 connection.query(sql)
@@ -216,7 +214,7 @@ class EmbeddedClient:
 
     def _adopt(self, thread: threading.Thread) -> Connection:
         """A new connection for this thread; those of threads that have ended are closed."""
-        connection = self._connect(DATABASE)
+        connection = self._connect(DEFAULT_DATABASE)
         with self._state:
             for other in [one for one in self._connections if not one.is_alive()]:
                 self._connections.pop(other).close()
@@ -256,9 +254,3 @@ def _arrow_file(columns: pa.Table) -> Iterator[str]:
             writer.write_table(columns.combine_chunks())
         file.flush()
         yield f"/proc/self/fd/{file.fileno()}"
-
-
-def _identifier(name: str) -> str:
-    if not _IDENTIFIER.fullmatch(name):
-        raise ValueError(f"Not the name of a table or column: {name!r}.")
-    return name

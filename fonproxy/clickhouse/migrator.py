@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from django.conf import settings
+
 from fonproxy.clickhouse import retention
+from fonproxy.clickhouse.address import DEFAULT_DATABASE
 from fonproxy.clickhouse.client import Client
-from fonproxy.clickhouse.embedded import DATABASE
 from fonproxy.clickhouse.profiles import literal
 
+DATABASE: Final = settings.CLICKHOUSE.database if settings.CLICKHOUSE else DEFAULT_DATABASE
 DDL: Final = Path(__file__).with_name("ddl")
 SCRATCH: Final = f"{DATABASE}_declared"
 
@@ -125,7 +128,7 @@ def _applied(client: Client) -> dict[str, str]:
 
 def _record(client: Client, migration: Migration, state: str) -> None:
     values = ", ".join(literal(value) for value in (migration.name, state, migration.checksum))
-    client.command(f"INSERT INTO {DATABASE}.schema_migrations (name, state, checksum) VALUES ({values})", tag="migrate")
+    client.command(f"INSERT INTO {DATABASE}.schema_migrations (name, state, checksum) SELECT {values}", tag="migrate")
 
 
 def _described(client: Client, database: str) -> dict[str, dict[str, Any]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from fonproxy.logs import request_id
 
 GIB: Final = 2**30
+_IDENTIFIER: Final = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,13 @@ def log_comment(tag: str) -> str:
     if not tag:
         raise ValueError("A query needs a tag that says which code asks.")
     return json.dumps({"tag": tag, "request_id": request_id.get()})
+
+
+def identifier(name: str) -> str:
+    """The name of a table, column or database, for SQL text; ValueError for anything that is not plainly one."""
+    if not _IDENTIFIER.fullmatch(name):
+        raise ValueError(f"Not the name of a table or column: {name!r}.")
+    return name
 
 
 def settings_clause(settings: tuple[tuple[str, int | str], ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Final
@@ -66,7 +66,7 @@ _decoder: Final = msgspec.json.Decoder(_Answer)
 def rows(answer: bytes) -> list[tuple[Any, ...]]:
     """The rows of a JSONCompact answer, each value in the Python type that suits its column."""
     decoded = _decoder.decode(answer)
-    converts = [_converter(column.type) for column in decoded.meta]
+    converts = [converter(column.type) for column in decoded.meta]
     if not any(converts):
         return decoded.data
     return [
@@ -94,21 +94,27 @@ _BY_NAME: Final[dict[str, Convert]] = {
 
 
 @lru_cache(maxsize=256)
-def _converter(type_: str) -> Convert | None:
+def converter(type_: str) -> Convert | None:
     """How a decoded value of this ClickHouse type becomes Python's; None when it is already."""
     if wrapped := _WRAPPED.fullmatch(type_):
-        inner = _converter(wrapped[1])
+        inner = converter(wrapped[1])
         return _unless_null(inner) if inner else None
     if _AS_DECODED.fullmatch(type_):
         return None
     if type_.startswith("Array("):
-        inner = _converter(type_.removeprefix("Array(").removesuffix(")"))
+        inner = converter(type_.removeprefix("Array(").removesuffix(")"))
         return (lambda items: [inner(item) for item in items]) if inner else None
     if moment := _MOMENT.fullmatch(type_):
         return _moment_in(moment[1])
     if type_ not in _BY_NAME:
         raise EngineFault(f"A column of type {type_} cannot be read; a time needs its zone, as in DateTime('UTC').")
     return _BY_NAME[type_]
+
+
+def zone_of(type_: str) -> tzinfo | None:
+    """The zone of the moments in a column of this type, None when it holds no moments."""
+    found = _MOMENT.search(type_)
+    return None if found is None else UTC if found[1] == "UTC" else ZoneInfo(found[1])
 
 
 def _unless_null(inner: Convert) -> Convert:

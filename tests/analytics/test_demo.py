@@ -68,7 +68,7 @@ def test_what_a_visitor_pushes_does_not_look_like_the_demo_s_own(engine: Client)
     seed(NOON - timedelta(hours=1))
     engine.command(
         "INSERT INTO traffic_detail (ip_out, bucket, user_id, proxy_user_id, count)"
-        f" VALUES ('::', '{NOON:%Y-%m-%d %H}:00:00', 1, 999, 1)",
+        f" SELECT '::', '{NOON:%Y-%m-%d %H}:00:00', 1, 999, 1",
         tag="tests",
     )
     seed(NOON)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fonproxy.clickhouse import retention
+from fonproxy.clickhouse import migrator, retention
 from fonproxy.clickhouse.client import Client
 from tests.fonproxy.clickhouse.batches import ONE_ENGINE
 
@@ -52,17 +52,17 @@ def _keeping(client: Client, table: str) -> str:
 def test_a_changed_setting_changes_the_live_tables_once(engine: Client, settings: Any) -> None:
     settings.TRAFFIC_RETENTION_MONTHS = 24
     settings.FSYNC = True
-    changes = retention.alterations(engine, "fonproxy")
+    changes = retention.alterations(engine, migrator.DATABASE)
     try:
         for statement in changes:
             engine.command(statement, tag="tests")
-        assert retention.alterations(engine, "fonproxy") == []
+        assert retention.alterations(engine, migrator.DATABASE) == []
         assert "toIntervalMonth(24)" in _keeping(engine, "traffic")
         assert "fsync_after_insert = 1, fsync_part_directory = 1" in _keeping(engine, "order_traffic")
     finally:
         settings.TRAFFIC_RETENTION_MONTHS = 13
         settings.FSYNC = False
-        for statement in retention.alterations(engine, "fonproxy"):
+        for statement in retention.alterations(engine, migrator.DATABASE):
             engine.command(statement, tag="tests")
 
 
@@ -75,7 +75,7 @@ def test_rows_live_on_when_they_are_to_be_kept_for_longer(clean_engine: Client) 
     )
     try:
         clean_engine.command("SYSTEM STOP TTL MERGES longer", tag="tests")
-        clean_engine.command("INSERT INTO longer VALUES (now() - 60, 1)", tag="tests")
+        clean_engine.command("INSERT INTO longer SELECT now() - 60, 1", tag="tests")
         clean_engine.command("ALTER TABLE longer MODIFY TTL t + toIntervalDay(2)", tag="tests")
         clean_engine.command("SYSTEM START TTL MERGES longer", tag="tests")
         clean_engine.command("OPTIMIZE TABLE longer FINAL", tag="tests")

@@ -47,7 +47,7 @@ MOMENT = datetime(2026, 3, 15, 10, 15, tzinfo=UTC)
     [
         ("DateTime('UTC')", MOMENT.astimezone(timezone(timedelta(hours=5, minutes=45))), MOMENT),
         ("DateTime64(6, 'UTC')", MOMENT.replace(microsecond=5), MOMENT.replace(microsecond=5)),
-        ("DateTime64(3, 'UTC')", datetime(1969, 1, 1, 23, 59, 59, 250_000, UTC), None),
+        ("DateTime64(3, 'UTC')", datetime(1969, 1, 1, 23, 59, 59, tzinfo=UTC), None),
         ("Date", date(2026, 3, 15), None),
         ("Nullable(String)", None, None),
         ("Nullable(Date)", None, None),

@@ -1,0 +1,36 @@
+"""``CLICKHOUSE_URL`` is understood exactly, or refused without being repeated."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from fonproxy.clickhouse.address import Address
+
+
+def test_everything_can_be_said() -> None:
+    assert Address.parse("clickhouses://me:p%40ss@one:1234,[2001:db8::1],three/usage_2") == Address(
+        (("one", 1234), ("2001:db8::1", 9440), ("three", 9440)), "me", "p@ss", "usage_2", True
+    )
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    assert Address.parse("clickhouse://db") == Address((("db", 9000),), "default", "", "fonproxy", False)
+    assert Address.parse("clickhouse://db/") == Address.parse("clickhouse://db")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://db:8123", "clickhouse://", "clickhouse://me:hunter2@", "clickhouse://db:port", "clickhouse://db,",
+        "clickhouse://me:hunter2@db/a-b", "clickhouse://db/a/b", "clickhouse://db?secure=1", "db:9000",
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="CLICKHOUSE_URL must be like clickhouse://") as refusal:
+        Address.parse(url)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_a_password_is_not_shown() -> None:
+    assert "hunter2" not in repr(Address.parse("clickhouse://me:hunter2@db"))

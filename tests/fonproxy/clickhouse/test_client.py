@@ -1,0 +1,121 @@
+"""What every client of the engine promises, whichever engine answers: run on both."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from fonproxy.clickhouse.client import Client
+from fonproxy.clickhouse.errors import EngineFault, EngineUnavailable, QueryTooHeavy
+from fonproxy.clickhouse.profiles import ALWAYS, Profile
+from fonproxy.logs import request_id
+from tests.fonproxy.clickhouse.batches import batch
+
+SECOND = Profile("second", (*ALWAYS, ("max_execution_time", 1)))
+
+
+def test_threads_never_get_answers_of_others(clean_engine: Client) -> None:
+    now = datetime.now(UTC)
+    for user in range(16):
+        clean_engine.insert("inbox", batch(50, now=now, user_id=user, count=user), token=f"user {user}")
+    sql = "SELECT user_id, sum(count), {echo:String} FROM traffic WHERE user_id = {user:UInt64} GROUP BY user_id"
+
+    def read(user: int) -> list[object]:
+        return [
+            answer
+            for turn in range(150)
+            if (answer := clean_engine.fetch(sql, {"user": user, "echo": f"{user} {turn}"}, tag="tests"))
+            != [(user, 50 * user, f"{user} {turn}")]
+        ]
+
+    with ThreadPoolExecutor(16) as pool:
+        assert [wrong for wrongs in pool.map(read, range(16)) for wrong in wrongs] == []
+
+
+def test_a_failed_query_leaves_nothing_for_the_next_answer(engine: Client) -> None:
+    with pytest.raises(EngineFault):
+        engine.fetch("SELECT number, throwIf(number = 70000) FROM numbers(100000)", tag="tests")
+
+    assert engine.fetch("SELECT 1", tag="tests") == [(1,)]
+
+
+def test_reading_profiles_cannot_write(engine: Client) -> None:
+    for statement in (
+        "INSERT INTO inbox (count) SELECT 1",
+        "DROP TABLE inbox",
+        "CREATE TABLE n (a Int8) ENGINE = Null",
+    ):
+        with pytest.raises(EngineFault):
+            engine.fetch(statement, tag="tests")
+
+
+def test_a_query_stops_at_the_time_limit_of_its_profile(engine: Client) -> None:
+    with pytest.raises(QueryTooHeavy) as caught:
+        engine.fetch(
+            "SELECT count() FROM numbers(1e12) WHERE NOT ignore(sipHash64(number))", profile=SECOND, tag="tests"
+        )
+
+    assert caught.value.code == 159
+
+
+def test_a_query_stops_at_the_memory_limit_of_its_profile(engine: Client) -> None:
+    tight = Profile("tight", (*ALWAYS, ("max_memory_usage", 20_000_000)))
+
+    with pytest.raises(QueryTooHeavy):
+        engine.fetch("SELECT number FROM numbers(1e7) GROUP BY number FORMAT Null", profile=tight, tag="tests")
+
+
+def test_a_query_says_which_code_and_which_request_it_serves(engine: Client) -> None:
+    token = request_id.set("abc-1'\\")
+    try:
+        [(comment,)] = engine.fetch("SELECT getSetting('log_comment')", tag="tests.comment")
+    finally:
+        request_id.reset(token)
+
+    assert json.loads(comment) == {"tag": "tests.comment", "request_id": "abc-1'\\"}
+
+
+def test_a_query_without_tag_is_refused(engine: Client) -> None:
+    with pytest.raises(ValueError, match="tag"):
+        engine.fetch("SELECT 1", tag="")
+
+
+def test_an_insert_without_token_is_refused(engine: Client) -> None:
+    with pytest.raises(ValueError, match="token"):
+        engine.insert("inbox", batch(1), token="")
+
+
+def test_a_name_that_is_no_identifier_is_refused(engine: Client) -> None:
+    with pytest.raises(ValueError, match="name"):
+        engine.insert("inbox", pa.table({"count) SELECT 1 --": [1]}), token="name")
+
+
+def test_an_insert_into_a_missing_table_is_a_fault(engine: Client) -> None:
+    with pytest.raises(EngineFault) as caught:
+        engine.insert("nowhere", pa.table({"n": [1]}), token="missing")
+
+    assert caught.value.code == 60
+
+
+def test_running_queries_can_be_stopped(engine: Client) -> None:
+    caught: list[Exception] = []
+
+    def read() -> None:
+        try:
+            engine.fetch("SELECT count() FROM numbers(1e12) WHERE NOT ignore(sipHash64(number))", tag="tests")
+        except Exception as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    time.sleep(0.3)
+    engine.cancel_all()
+    thread.join(10)
+
+    assert [type(error) for error in caught] == [EngineUnavailable]

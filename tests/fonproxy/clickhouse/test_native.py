@@ -1,0 +1,154 @@
+"""What is special about an engine on the other side of a network: servers that are away, die, or keep silent."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from fonproxy.clickhouse import migrator, native
+from fonproxy.clickhouse.address import Address
+from fonproxy.clickhouse.errors import EngineUnavailable
+from fonproxy.clickhouse.native import NativeClient
+from tests import clickhouse
+from tests.clickhouse import Endpoint
+from tests.fonproxy.clickhouse.batches import batch, expected, found
+from tests.serving import free_port
+
+ENDLESS = "SELECT count() FROM numbers(1e12) WHERE NOT ignore(sipHash64(number))"
+Connect = Callable[..., NativeClient]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with clickhouse.running() as running:
+        yield running
+
+
+@pytest.fixture
+def connect(endpoint: Endpoint) -> Iterator[Connect]:
+    """A client of that endpoint, or of other ports; closed afterwards."""
+    clients: list[NativeClient] = []
+
+    def connect(*ports: int, password: str = "", connections: int = 4, wait_seconds: float = 5) -> NativeClient:
+        hosts = tuple(("127.0.0.1", port) for port in ports or (endpoint.port,))
+        address = replace(
+            Address.parse("clickhouse://127.0.0.1"), hosts=hosts, password=password, database=migrator.DATABASE
+        )
+        clients.append(NativeClient(address, connections=connections, wait_seconds=wait_seconds))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+def test_another_host_answers_when_the_first_is_away(connect: Connect, endpoint: Endpoint) -> None:
+    assert connect(free_port(), endpoint.port).fetch("SELECT 1", tag="tests") == [(1,)]
+
+
+def test_no_host_at_all_is_the_engine_being_away(connect: Connect) -> None:
+    with pytest.raises(EngineUnavailable):
+        connect(free_port()).fetch("SELECT 1", tag="tests")
+
+
+def test_a_server_that_was_started_again_between_two_reads_is_not_noticed(connect: Connect, endpoint: Endpoint) -> None:
+    client = connect()
+    assert client.fetch("SELECT 1", tag="tests") == [(1,)]
+    endpoint.kill()
+    endpoint.start()
+    assert client.fetch("SELECT 2", tag="tests") == [(2,)]
+
+
+def test_a_read_whose_server_dies_underway_is_answered_by_another(connect: Connect, endpoint: Endpoint) -> None:
+    with clickhouse.running() as other:
+        client = connect(other.port, endpoint.port)
+        answers: list[object] = []
+        asking = threading.Thread(target=lambda: answers.append(client.fetch("SELECT sleep(2), 7", tag="tests")))
+        asking.start()
+        time.sleep(0.5)
+        other.kill()
+        asking.join(20)
+        other.start()
+    assert answers == [[(0, 7)]]
+
+
+def test_an_insert_whose_server_dies_is_repeated_under_its_token_and_counts_once(
+    connect: Connect, endpoint: Endpoint
+) -> None:
+    client = connect()
+    migrator.migrate(client)
+    rows = batch(2000, now=datetime.now(UTC))
+    for attempt in range(4):
+        killer = threading.Timer(0.02 * attempt, endpoint.kill)
+        killer.start()
+        with suppress(EngineUnavailable):
+            client.insert("inbox", rows, token="dies")
+        killer.join()
+        endpoint.start()
+    client.insert("inbox", rows, token="dies")
+    assert found(client) == expected(rows)
+
+
+def test_whoever_finds_no_free_connection_in_time_is_told(connect: Connect) -> None:
+    client = connect(connections=1, wait_seconds=0.1)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.fetch, "SELECT sleep(1)", tag="tests")
+        time.sleep(0.3)
+        with pytest.raises(EngineUnavailable, match="in use"):
+            client.fetch("SELECT 1", tag="tests")
+        assert asked.result() == [(0,)]
+    assert client.fetch("SELECT 1", tag="tests") == [(1,)]
+
+
+def test_connections_are_used_again(connect: Connect) -> None:
+    client = connect(connections=2)
+    for _ in range(10):
+        client.fetch("SELECT 1", tag="tests")
+    assert len(client._idle) == 1
+
+
+def test_a_wrong_password_is_the_engine_being_away(connect: Connect) -> None:
+    with pytest.raises(EngineUnavailable, match="Authentication failed"):
+        connect(password="wrong").fetch("SELECT 1", tag="tests")
+
+
+def test_a_server_that_keeps_silent_is_given_up(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "GRACE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(EngineUnavailable, match="in time"):
+        connect(silent.getsockname()[1]).fetch("SELECT 1", tag="tests")
+
+
+def test_only_its_own_statements_are_stopped(connect: Connect) -> None:
+    mine, other = connect(), connect()
+    with ThreadPoolExecutor(2) as pool:
+        stopped = pool.submit(mine.fetch, ENDLESS, tag="tests")
+        untouched = pool.submit(other.fetch, "SELECT sleep(2)", tag="tests")
+        time.sleep(0.5)
+        mine.cancel_all()
+        assert isinstance(stopped.exception(10), EngineUnavailable)
+        assert untouched.result(10) == [(0,)]
+
+
+def test_a_closed_client_stops_what_runs_and_takes_nothing_more(connect: Connect) -> None:
+    client = connect()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(client.fetch, ENDLESS, tag="tests")
+        time.sleep(0.5)
+        client.close()
+        assert isinstance(running.exception(10), EngineUnavailable)
+    with pytest.raises(EngineUnavailable, match="closed"):
+        client.fetch("SELECT 1", tag="tests")
+
+
+def test_what_a_server_says_goes_without_its_stack_trace(connect: Connect) -> None:
+    with pytest.raises(Exception, match="Unknown expression") as fault:
+        connect().fetch("SELECT nothing", tag="tests")
+    assert "stack" not in str(fault.value).lower()

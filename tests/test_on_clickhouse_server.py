@@ -1,0 +1,22 @@
+"""What goes through ClickHouse, done again over the native protocol: its suites run in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests import clickhouse
+
+SUITES = ("tests/fonproxy/clickhouse", "tests/contract", "tests/analytics")
+
+
+def test_the_engine_s_clients_and_the_api_behave_the_same_on_a_server() -> None:
+    with clickhouse.running() as endpoint:
+        outcome = subprocess.run(
+            [sys.executable, "-m", "pytest", "--no-header", *SUITES],
+            env={**os.environ, "CLICKHOUSE_URL": endpoint.url},
+            capture_output=True,
+            text=True,
+        )
+    assert outcome.returncode == 0, outcome.stdout[-5000:]
