@@ -14,7 +14,7 @@ SUITES = ("tests/fonproxy/clickhouse", "tests/contract", "tests/analytics")
 def test_the_engine_s_clients_and_the_api_behave_the_same_on_a_server() -> None:
     with clickhouse.running() as endpoint:
         outcome = subprocess.run(
-            [sys.executable, "-m", "pytest", "--no-header", *SUITES],
+            [sys.executable, "-m", "pytest", "-n", "0", "--no-header", *SUITES],
             env={**os.environ, "CLICKHOUSE_URL": endpoint.url},
             capture_output=True,
             text=True,

@@ -14,7 +14,7 @@ SUITES = ("tests/accounts", "tests/analytics/test_journal.py", "tests/analytics/
 def test_accounts_and_journal_behave_the_same_on_postgresql() -> None:
     with postgres.running(postgres.required_programs()) as port:
         outcome = subprocess.run(
-            [sys.executable, "-m", "pytest", "--no-header", *SUITES],
+            [sys.executable, "-m", "pytest", "-n", "0", "--no-header", *SUITES],
             env={**os.environ, "DATABASE_URL": f"postgres://{postgres.USER}@127.0.0.1:{port}/postgres"},
             capture_output=True,
             text=True,

@@ -7,6 +7,7 @@ The engine frees disk when it pleases, early or late by hours. So a reader never
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -66,19 +67,22 @@ def floor(table: str, now: datetime) -> datetime:
 
 
 def _months_before(now: datetime, months: int) -> datetime:
-    """The first instant whose date, that many months later, has not passed ``now``.
+    """The first instant from which on nothing has expired, when rows are kept that many months.
 
-    Where the month is too short for the day, that is the start of the next month: a row of 28 February kept
-    one month expires on 28 March, so on the 31st the first one left is of 1 March.
+    Months are not equally long. A row of 28 February kept one month expires on 28 March, so on the 31st the first one
+    left is of 1 March. And in the other direction: rows of 29, 30 and 31 January kept one month all expire on the last
+    day of February, each at its time of day, so from the beginning of that day on the first one surely left is of
+    1 February.
     """
     if not months:
         return now
     index = now.year * 12 + now.month - 1 - months
-    try:
-        return now.replace(year=index // 12, month=index % 12 + 1)
-    except ValueError:
+    is_last_day = now.day == monthrange(now.year, now.month)[1]
+    days = monthrange(index // 12, index % 12 + 1)[1]
+    if now.day > days or (is_last_day and now.day < days):
         index += 1
         return now.replace(year=index // 12, month=index % 12 + 1, day=1, hour=0, minute=0, second=0, microsecond=0)
+    return now.replace(year=index // 12, month=index % 12 + 1)
 
 
 _TTL: Final = re.compile(r" TTL (.+?)(?= SETTINGS |$)")
