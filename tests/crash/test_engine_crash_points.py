@@ -8,6 +8,9 @@ import pytest
 
 from tests.crash import harness
 from tests.crash.child import SPREADS
+from tests.engines import embedded_only
+
+pytestmark = embedded_only
 
 
 @pytest.fixture(scope="module")

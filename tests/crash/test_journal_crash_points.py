@@ -16,6 +16,9 @@ from django.conf import settings
 from fonproxy.clickhouse import retention
 from tests.analytics.helpers import TABLES
 from tests.crash.pusher import ROWS, SPREADS, rows
+from tests.engines import embedded_only
+
+pytestmark = embedded_only
 
 # Recording, grouping and settling are one transaction each.
 POINTS = [

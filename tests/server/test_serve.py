@@ -17,6 +17,7 @@ from termios import TIOCOUTQ
 
 import pytest
 
+from tests.engines import embedded_only
 from tests.serving import Answer, Server, body_of, free_port, manage, row
 
 SETTINGS = {"FONPROXY_DEBUG": "yes", "FONPROXY_THREADS": "16.0", "FONPROXY_THROTTLE_READ": "5/fortnight"}
@@ -47,6 +48,7 @@ def test_a_misspelt_setting_is_not_ignored(data_dir: Path) -> None:
     assert "Unknown setting FONPROXY_THROTLE_READ. Known settings: " in said(ended.stderr)
 
 
+@embedded_only
 def test_a_second_server_on_the_same_data_is_refused_with_a_sentence(server: Server) -> None:
     ended = manage(server.data_dir, "serve", "--port", str(free_port()))
     assert ended.returncode == 1
@@ -101,6 +103,7 @@ def wait_until_delivered(connection: socket.socket) -> None:
         threading.Event().wait(0.005)
 
 
+@embedded_only  # elsewhere a peer may be alive, so what the dead one had claimed waits for a minute
 def test_a_killed_server_loses_no_batch_it_has_answered_for_and_counts_none_twice(data_dir: Path) -> None:
     """Four workers push while it is killed; each repeats what it got no answer for, under the same key."""
     domain = f"{uuid.uuid4().hex}.example"

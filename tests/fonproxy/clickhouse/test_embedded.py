@@ -9,13 +9,13 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from django.conf import settings
 
 from fonproxy.clickhouse.client import Client
 from fonproxy.clickhouse.embedded import EmbeddedClient
+from tests.engines import embedded_only
 
-pytestmark = pytest.mark.skipif(settings.CLICKHOUSE is not None, reason="another engine answers")
+pytestmark = embedded_only
 
 
 def test_connections_of_ended_threads_are_closed(engine: Client) -> None:
