@@ -12,7 +12,7 @@ from celery import beat
 from celery.beat import Scheduler
 from celery.worker import WorkController
 
-from fonproxy.celery import app
+from fonproxy.celery import app, enqueue_first_tasks
 
 
 class EmbeddedJobs:
@@ -31,6 +31,7 @@ class EmbeddedJobs:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+        enqueue_first_tasks()  # the signal comes from the worker's command only
 
     def stop(self) -> None:
         self._beat.stop(wait=False)

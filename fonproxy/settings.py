@@ -76,6 +76,13 @@ CACHES = {
     )
 }
 
+# --- available proxies -----------------------------------------------------------------------------------------------
+GEO_RESIDENTIAL_URL, GEO_MOBILE_URL, GEO_DATACENTER_URL = (
+    env.address(f"FONPROXY_GEO_{kind}_URL", "https://provider.example/counts", ("http", "https"))
+    for kind in ("RESIDENTIAL", "MOBILE", "DATACENTER")
+)
+GEO_PROVIDER_TOKEN = env.text("FONPROXY_GEO_PROVIDER_TOKEN")
+
 # --- jobs ----------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -87,6 +94,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # Rows taken while the engine was away, or by a process that died, reach the engine within seconds of its return.
     "replay-journal": {"task": "analytics.tasks.replay_journal", "schedule": timedelta(seconds=2)},
+    "refresh-geo-counts": {"task": "geo.tasks.refresh_counts", "schedule": timedelta(minutes=10)},
     # Idempotency keys are remembered for 24 hours.
     "forget-settled-batches": {"task": "analytics.tasks.forget_settled_batches", "schedule": timedelta(minutes=10)},
 }
@@ -111,6 +119,7 @@ INSTALLED_APPS = [
     "geo",
     "analytics",
     "rest_framework",
+    "corsheaders",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django.contrib.admin",
@@ -122,6 +131,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "fonproxy.middleware.RequestLog",
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -145,6 +155,11 @@ TEMPLATES = [
         },
     }
 ]
+# Any web page may call the public counts; no credentials travel.
+CORS_URLS_REGEX = r"^/geo/"
+CORS_ALLOW_ALL_ORIGINS = True
+CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS"]
+CORS_EXPOSE_HEADERS = ["ETag", "Retry-After", "X-Request-Id"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"

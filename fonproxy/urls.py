@@ -17,6 +17,7 @@ urlpatterns = [
     path("docs", ReferenceView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
     path("", include("accounts.urls")),
+    path("", include("geo.urls")),
     path("", include("analytics.urls")),
 ]
 

@@ -44,6 +44,7 @@ KEYS_READ = (200, 200, 403, 403, 200, 401, 401, 401, 401, 401, 200, 200, 200, 20
 KEYS_MADE = (201, 201, 403, 403, 201, 401, 401, 401, 401, 401, 201, 403, 201, 403)
 KEY_ENDED = (204, 404, 403, 403, 404, 401, 401, 401, 401, 401, 204, 403, 404, 403)
 INTAKE = (403, 403, 403, 204, 204, 401, 401, 401, 401, 401, 403, 403, 204, 403)
+FOR_STAFF = (403, 403, 403, 403, 200, 401, 401, 401, 401, 401, 403, 403, 200, 200)
 # A redirect that Django makes for any method; only a browser's session is asked for its CSRF token.
 REDIRECT = (302,) * 14
 REDIRECT_UNSAFE = tuple(403 if "without" in caller else 302 for caller in CALLERS)
@@ -57,6 +58,9 @@ TABLE = {
     ("GET", "docs"): EVERYBODY,
     ("POST", "auth/token"): EVERYBODY,
     ("POST", "auth/token/refresh"): EVERYBODY,
+    ("GET", "geo/counts"): EVERYBODY,
+    ("GET", "geo/countries"): EVERYBODY,
+    ("GET", "provisioning/geo-counts"): FOR_STAFF,
     ("GET", "api-keys"): KEYS_READ,
     ("POST", "api-keys"): KEYS_MADE,
     ("DELETE", "api-keys/<str:id>"): KEY_ENDED,
@@ -144,6 +148,8 @@ class People:
         if path.startswith("analytics/") and method == "GET":
             day = f"{timezone.now():%Y-%m-%d}"
             return client.get(f"/{path}", {"from": day, "to": day, "orderId": self.order.published_id})
+        if path == "geo/countries" and method == "GET":
+            return client.get(f"/{path}", {"type": "residential-giga"})
         bodies: dict[str, Callable[[], Any]] = {
             "auth/token": lambda: {"username": self.owner.username, "password": PASSWORD},
             "auth/token/refresh": lambda: {"refresh": str(RefreshToken.for_user(self.owner))},

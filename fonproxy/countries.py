@@ -1,0 +1,15 @@
+"""Which two letters name a country."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django_countries.data import COUNTRIES
+
+# Kosovo has no code in ISO 3166, but everybody who maps addresses uses this one.
+CODES: Final = frozenset(COUNTRIES) | {"XK"}
+
+
+def is_country(code: str) -> bool:
+    """Whether ISO 3166 knows the code, in capital letters."""
+    return code in CODES

@@ -1,0 +1,163 @@
+"""Counts that a provider's API tells."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Timer
+from typing import Annotated, Final, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fonproxy.countries import is_country
+from geo.loaders.base import Counts, LoaderFailed
+
+SERVICE: Final = "provider-api"
+DEADLINE_SECONDS: Final = 10.0
+SOCKET_SECONDS: Final = 4.0
+ATTEMPTS: Final = 3
+FIRST_PAUSE: Final = 0.3
+MOST_BYTES: Final = 2**20
+
+Pool = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class _Answer(Struct):
+    counts: dict[Pool, dict[Country, Count]]
+
+
+_decode: Final = msgspec.json.Decoder(_Answer).decode
+
+
+class Provider(Protocol):
+    def counts(self) -> dict[str, dict[str, int]]:
+        """pool -> country -> count; raises LoaderFailed."""
+
+
+class ResidentialGeoCountLoader:
+    """The counts of one provider, under the service name ``provider-api``."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    def load(self) -> Counts:
+        """See ``Loader.load``."""
+        return {pool: {SERVICE: countries} for pool, countries in self._provider.counts().items()}
+
+
+class DummyProvider:
+    """Stands in until a provider's URL is set."""
+
+    COUNTRIES: Final = {
+        "AE": 38_000, "AR": 96_000, "AU": 110_000, "BR": 610_000, "CA": 240_000, "DE": 420_000, "FR": 310_000,
+        "GB": 350_000, "IN": 880_000, "JP": 190_000, "US": 1_200_000,
+    }  # fmt: skip
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """See ``Provider.counts``."""
+        return {"default": dict(self.COUNTRIES)}
+
+
+class _Broken(Exception):
+    """An attempt that another may follow."""
+
+
+class HttpProvider:
+    """``GET url`` answers ``{"counts": {pool: {country: count}}}``. Anything else is refused as a whole.
+
+    Written on the standard library's client, because the deadline has to reach the socket: a provider that sends a
+    byte now and then never runs into a timeout of single reads.
+    """
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = urlsplit(url)
+        self._headers = {"Accept": "application/json", "User-Agent": "fonproxy"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """See ``Provider.counts``. Tries again a few times when the connection or the server breaks."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        pause = FIRST_PAUSE
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return _checked(self._ask(deadline))
+            except _Broken as broken:
+                if attempt == ATTEMPTS or time.monotonic() + pause >= deadline:
+                    raise LoaderFailed(str(broken)) from None
+            time.sleep(pause)
+            pause *= 2
+        raise AssertionError("unreachable")
+
+    def _ask(self, deadline: float) -> bytes:
+        connection = self._connection()
+        try:
+            connection.connect()
+            with _hanging_up_at(deadline, connection.sock):
+                connection.request("GET", self._target(), headers=self._headers)
+                body = _body(connection.getresponse())
+            if time.monotonic() >= deadline:
+                raise _Broken("We hung up: what was read may be only a part.")
+            return body
+        except (OSError, http.client.HTTPException, _Broken) as error:
+            if time.monotonic() >= deadline:
+                raise LoaderFailed("The provider took too long to answer.") from None
+            if isinstance(error, _Broken):
+                raise
+            raise _Broken(f"The provider cannot be reached: {type(error).__name__}.") from None
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        kind: Callable[..., http.client.HTTPConnection] = (
+            http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
+        )
+        return kind(self._url.hostname, self._url.port, timeout=SOCKET_SECONDS)
+
+    def _target(self) -> str:
+        return (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
+
+
+@contextmanager
+def _hanging_up_at(deadline: float, sock: socket.socket) -> Iterator[None]:
+    def hang_up() -> None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    late = Timer(max(deadline - time.monotonic(), 0), hang_up)
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    if response.status >= 500:
+        raise _Broken(f"The provider answered {response.status}.")
+    if response.status != 200:
+        raise LoaderFailed(f"The provider answered {response.status}.")
+    body = response.read(MOST_BYTES + 1)
+    if len(body) > MOST_BYTES:
+        raise LoaderFailed("The provider's answer is larger than 1 MiB.")
+    if response.length or not body:
+        raise _Broken("The provider's answer breaks off.")
+    return body
+
+
+def _checked(body: bytes) -> dict[str, dict[str, int]]:
+    try:
+        counts = _decode(body).counts
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise LoaderFailed(f"The provider's answer is not as agreed: {str(fault)[:200]}") from None
+    unknown = sorted({country for countries in counts.values() for country in countries if not is_country(country)})
+    if unknown:
+        raise LoaderFailed(f"The provider's answer names no country: {unknown[0]}.")
+    return counts

@@ -1,0 +1,24 @@
+"""Addresses and counts to test with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.utils import timezone
+
+from geo import refresh
+from geo.models import StaticIp
+
+NUMBERS = iter(range(1, 2**24))
+
+
+def addresses(number: int, **fields: Any) -> None:
+    """So many more static IPs, all alike."""
+    made = (StaticIp(address=f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", **fields) for n in islice(NUMBERS, number))
+    StaticIp.objects.bulk_create(made)
+
+
+def loaded(now: datetime | None = None) -> None:
+    refresh.refresh(now or timezone.now(), even_recent=True)

@@ -1,0 +1,202 @@
+"""Loaders that work, fail and lie; the last good counts stay."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from geo import refresh, services
+from geo.loaders import provider
+from geo.models import CountSnapshot
+from tests.geo.helpers import loaded
+
+GOOD = json.dumps({"counts": {"default": {"US": 7, "DE": 3}, "other": {}}}).encode()
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Provider(ThreadingHTTPServer):
+    """Answers as it is told to."""
+
+    daemon_threads = True
+    answer: Answer
+    asked = 0
+    authorization: str | None = None
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Provider
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        self.server.authorization = self.headers["Authorization"]
+        with suppress(OSError):  # hung up on
+            self.server.answer(self)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def says(body: bytes, status: int = 200, **headers: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def hangs(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(3)
+
+
+def drips(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(100):
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+def says_and_drips(handler: BaseHTTPRequestHandler) -> None:
+    says(GOOD.replace(b"7", b"9"))(handler)
+    for _ in range(100):
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+def drips_headers(handler: BaseHTTPRequestHandler) -> None:
+    for _ in range(100):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n"[:1])
+        time.sleep(0.05)
+
+
+def breaks_off(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(GOOD)
+    handler.close_connection = True
+
+
+@pytest.fixture
+def server(settings: Any, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    monkeypatch.setattr(provider, "DEADLINE_SECONDS", 1.0)
+    monkeypatch.setattr(provider, "SOCKET_SECONDS", 0.4)
+    monkeypatch.setattr(provider, "FIRST_PAUSE", 0.05)
+    server = Provider(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    settings.GEO_MOBILE_URL = f"http://127.0.0.1:{server.server_port}/counts?v=1"
+    settings.GEO_PROVIDER_TOKEN = "a secret"
+    server.answer = says(GOOD)
+    loaded()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def mobile() -> CountSnapshot:
+    return CountSnapshot.objects.get(proxy_type="mobile-giga")
+
+
+def test_what_a_provider_tells_is_counted(server: Provider) -> None:
+    assert mobile().counts == {"default": {"provider-api": {"US": 7, "DE": 3}}, "other": {"provider-api": {}}}
+    assert server.authorization == "Bearer a secret"
+    assert not any(state.is_stale for state in services.loader_states(timezone.now()))
+
+
+FAILURES = {
+    "an error": says(b"", 500),
+    "a refusal": says(b"", 403),
+    "a redirect": says(b"", 302, Location="/elsewhere"),
+    "silence": hangs,
+    "drops": drips,
+    "drops of a header": drips_headers,
+    "half an answer": breaks_off,
+    "no JSON": says(b"<html>"),
+    "a list": says(b"[]"),
+    "no counts": says(b"{}"),
+    "text for a number": says(b'{"counts": {"default": {"US": "7"}}}'),
+    "a fraction": says(b'{"counts": {"default": {"US": 7.5}}}'),
+    "a truth value": says(b'{"counts": {"default": {"US": true}}}'),
+    "less than nothing": says(b'{"counts": {"default": {"US": -1}}}'),
+    "more than exact": says(b'{"counts": {"default": {"US": 9007199254740993}}}'),
+    "an unknown country": says(b'{"counts": {"default": {"ZZ": 1}}}'),
+    "a country's name": says(b'{"counts": {"default": {"Germany": 1}}}'),
+    "a strange pool": says(b'{"counts": {"<b>": {"US": 1}}}'),
+    "junk": says(b"x" * 10_000_000),
+    "drops behind an answer": says_and_drips,
+    "depth": says(b"[" * 500_000),
+    "bytes that are no text": says(b'{"counts": {"default": {"\xff\xff": 1}}}'),
+}
+
+
+@pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES)
+def test_a_provider_that_fails_or_lies_leaves_the_last_good_counts(server: Provider, answer: Answer) -> None:
+    before = mobile()
+    server.answer = answer
+    began = time.monotonic()
+    loaded(later := timezone.now() + timedelta(minutes=10))
+    assert time.monotonic() - began < 5
+    after = mobile()
+    assert (after.counts, after.loaded_at, after.failed_at) == (before.counts, before.loaded_at, later)
+    assert after.last_error
+    assert "secret" not in after.last_error
+    assert [state.proxy_type for state in services.loader_states(later) if state.is_stale] == ["mobile-giga"]
+
+
+def test_a_provider_that_recovers_is_fresh_again(server: Provider) -> None:
+    server.answer = says(b"", 500)
+    loaded()
+    assert server.asked == 1 + provider.ATTEMPTS
+    server.answer = says(GOOD.replace(b"7", b"8"))
+    loaded()
+    assert (mobile().failed_at, mobile().last_error) == (None, "")
+    assert services.raw_counts()["mobile-giga"]["default"]["provider-api"]["US"] == 8
+
+
+def test_counts_that_nobody_could_renew_for_half_an_hour_are_stale(db: None) -> None:
+    loaded(now := timezone.now())
+    assert not any(state.is_stale for state in services.loader_states(now + timedelta(minutes=30)))
+    assert all(state.is_stale for state in services.loader_states(now + timedelta(minutes=31)))
+
+
+def test_one_loader_that_breaks_holds_up_no_other(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider.DummyProvider, "counts", lambda self: 1 / 0)
+    loaded()
+    states = {state.proxy_type: state.is_stale for state in services.loader_states(timezone.now())}
+    assert states == {
+        "residential-giga": True, "server-static": False, "private-proxy": False, "shared-proxy": False
+    }  # fmt: skip
+
+
+def test_a_type_whose_provider_was_taken_away_has_no_counts(server: Provider, settings: Any) -> None:
+    assert "mobile-giga" in services.public_counts()
+    settings.GEO_MOBILE_URL = None
+    loaded()
+    assert "mobile-giga" not in services.public_counts()
+
+
+def test_of_several_that_refresh_at_once_one_asks(server: Provider) -> None:
+    asked = server.asked
+    now = timezone.now() + timedelta(minutes=10)
+    for _ in range(3):
+        refresh.refresh(now)
+    assert server.asked == asked + 1
+    CountSnapshot.objects.filter(proxy_type="mobile-giga").update(
+        claimed_until=now + refresh.CLAIM, loaded_at=now - timedelta(hours=1)
+    )
+    refresh.refresh(now)
+    assert server.asked == asked + 1
+    refresh.refresh(now + refresh.CLAIM)
+    assert server.asked == asked + 2
