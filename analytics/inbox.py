@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.attribution import Attribution, Directory
+from geo.countries import countries_of
 
 _text: Final = pa.string()
 _number: Final = pa.uint64()
@@ -39,8 +40,6 @@ _TYPES: Final[dict[str, pa.DataType]] = {
 }
 SCHEMA: Final = pa.schema(_TYPES)
 
-UNKNOWN_COUNTRY: Final = "XX"
-
 
 def to_table(columns: Mapping[str, Any], directory: Directory, *, recent_since: datetime) -> pa.Table:
     """Checked columns, enriched and in the inbox's types.
@@ -53,11 +52,20 @@ def to_table(columns: Mapping[str, Any], directory: Directory, *, recent_since: 
         **columns,
         **_attributed(columns["who"], directory),
         "ts": ts,
-        "country": [country.upper() or UNKNOWN_COUNTRY for country in columns["country"]],
+        "country": _countries(columns["country"], columns["ip_out"]),
         "domain": [domain.lower() for domain in columns["domain"]],
         "recent": pc.greater_equal(ts, pa.scalar(recent_since, ts.type)).cast(pa.uint8()),
     }
     return pa.table({name: enriched[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _countries(named: Sequence[str], exits: Sequence[str]) -> list[str]:
+    """What each row names, else the country of the address it went out by; each distinct address is looked up once."""
+    unnamed = {address for country, address in zip(named, exits, strict=True) if not country}
+    if not unnamed:
+        return [country.upper() for country in named]
+    found = countries_of(unnamed)
+    return [country.upper() or found[address] for country, address in zip(named, exits, strict=True)]
 
 
 def _attributed(callers: Sequence[tuple[int, int, str]], directory: Directory) -> dict[str, pa.Array[Any]]:

@@ -81,6 +81,7 @@ GEO_RESIDENTIAL_URL, GEO_MOBILE_URL, GEO_DATACENTER_URL = (
     env.address(f"FONPROXY_GEO_{kind}_URL", "https://provider.example/counts", ("http", "https"))
     for kind in ("RESIDENTIAL", "MOBILE", "DATACENTER")
 )
+GEOIP_DATABASE = env.text("GEOIP_DATABASE")
 GEO_PROVIDER_TOKEN = env.text("FONPROXY_GEO_PROVIDER_TOKEN")
 
 # --- jobs ----------------------------------------------------------------------------------------------------------

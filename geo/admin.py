@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from io import TextIOWrapper
+from typing import Any, cast
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 
-from geo import refresh, services
-from geo.models import ANY_COUNTRY, CountSnapshot, Multiplier
+from accounts.models import User
+from geo import refresh, services, static_ips
+from geo.models import ANY_COUNTRY, CountSnapshot, Multiplier, StaticIp
 from geo.multipliers import public_count
+from geo.static_ip_csv import COLUMNS, NotCsv, Report, import_csv
 
 
 @admin.register(Multiplier)
@@ -73,6 +84,93 @@ def _touched(multiplier: Multiplier) -> dict[str, int]:
 def _hidden(multiplier: Multiplier) -> list[str]:
     """Countries that have proxies and that the public does not see for this factor."""
     return sorted(c for c, raw in _touched(multiplier).items() if raw > 0 and not public_count(raw, multiplier.factor))
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(
+        label="CSV file", help_text=f"Columns: {', '.join(COLUMNS)}. Addresses are added or changed."
+    )
+
+
+class Unhurried(Paginator[Any]):
+    """Does not count a million rows to number pages that nobody turns to."""
+
+    MOST = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return len(rows.order_by().values_list("pk")[: self.MOST])
+
+
+@admin.register(StaticIp)
+class StaticIpAdmin(admin.ModelAdmin[StaticIp]):
+    list_display = ("address", "proxy_type", "pool", "geoip_country", "maxmind_country", "is_available", "updated_at")
+    list_filter = ("proxy_type", "is_available")
+    search_fields = ("address__startswith",)
+    search_help_text = "The beginning of an address"
+    ordering = ("-pk",)
+    actions = ("mark_available", "mark_unavailable")
+    show_full_result_count = False
+    paginator = Unhurried
+    change_list_template = "admin/geo/static_ips.html"
+
+    def get_urls(self) -> list[Any]:
+        upload = path("import/", self.admin_site.admin_view(self.upload), name="geo_staticip_import")
+        return [upload, *super().get_urls()]
+
+    def upload(self, request: HttpRequest) -> HttpResponse:
+        """A form for a CSV file, and what became of its lines."""
+        if not (self.has_add_permission(request) and self.has_change_permission(request)):
+            raise PermissionDenied
+        form = UploadForm(request.POST or None, request.FILES or None)
+        report = None
+        if request.method == "POST" and form.is_valid():
+            file = form.cleaned_data["file"]
+            try:
+                report = import_csv(TextIOWrapper(file, "utf-8", "replace", newline=""), timezone.now())
+            except NotCsv as fault:
+                form.add_error("file", str(fault))
+            else:
+                self._record(request, file.name, report)
+        context = {
+            **self.admin_site.each_context(request),
+            "form": form,
+            "report": report,
+            "title": "Import static IPs",
+        }
+        return TemplateResponse(request, "admin/geo/import_static_ips.html", context)
+
+    def _record(self, request: HttpRequest, name: str, report: Report) -> None:
+        message = f"Imported {name[:100]}: {report.added} added, {report.changed} changed."
+        LogEntry.objects.create(
+            user=cast(User, request.user),
+            content_type=ContentType.objects.get_for_model(StaticIp),
+            object_repr=name[:200],
+            action_flag=CHANGE,
+            change_message=message,
+        )
+
+    def save_model(self, request: HttpRequest, obj: StaticIp, form: Any, change: bool) -> None:
+        static_ips.save(obj)
+
+    def delete_model(self, request: HttpRequest, obj: StaticIp) -> None:
+        static_ips.delete(StaticIp.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
+        static_ips.delete(queryset)
+
+    @admin.action(description="Mark as available", permissions=["change"])
+    def mark_available(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
+        self._mark(request, queryset, True)
+
+    @admin.action(description="Mark as not available", permissions=["change"])
+    def mark_unavailable(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
+        self._mark(request, queryset, False)
+
+    def _mark(self, request: HttpRequest, queryset: QuerySet[StaticIp], is_available: bool) -> None:
+        changed = static_ips.set_available(queryset.order_by(), is_available, timezone.now())
+        self.message_user(request, f"{changed:,} addresses are marked.", messages.SUCCESS)
 
 
 @admin.register(CountSnapshot)

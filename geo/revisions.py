@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db import connection
 from django.db.models import F
 
 from geo.models import Revision
@@ -19,3 +20,8 @@ def move(kind: Revision.Kind) -> None:
         _, is_new = Revision.objects.get_or_create(kind=kind, defaults={"number": 1})
         if not is_new:
             Revision.objects.filter(kind=kind).update(number=F("number") + 1)
+
+
+def may_be_remembered() -> bool:
+    """Whether what goes with the current number is committed: in a transaction it may be ours, and be taken back."""
+    return not connection.in_atomic_block

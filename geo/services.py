@@ -67,14 +67,16 @@ def picture() -> Picture:
     """The latest picture: one small query tells whether the one in memory still holds."""
     global _latest
     revision = revisions.current(Revision.Kind.COUNTS)
-    remembered = _latest
+    remembered = _latest if revisions.may_be_remembered() else None
     if remembered is None or remembered.revision != revision:
         # What is read after the revision may be newer; then the next request finds a newer revision as well.
-        remembered = _latest = Picture(
+        remembered = Picture(
             revision,
             dict(CountSnapshot.objects.order_by("proxy_type").values_list("proxy_type", "counts")),
             {(m.proxy_type, m.pool, m.country): m.factor for m in Multiplier.objects.all()},
         )
+        if revisions.may_be_remembered():
+            _latest = remembered
     return remembered
 
 

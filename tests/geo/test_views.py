@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -66,8 +68,23 @@ def test_raw_counts_know_no_multiplier(client_for: Any, staff: Any) -> None:
     assert "residential-giga,default,provider-api,US,1200000" in lines
 
 
-def test_nothing_is_asked_of_the_database_but_the_revision(django_assert_num_queries: Any) -> None:
+def test_nothing_is_asked_of_the_database_but_the_revision(
+    transactional_db: None, django_assert_num_queries: Any
+) -> None:
     client = APIClient()
     client.get("/geo/counts")
     with django_assert_num_queries(1):
         client.get("/geo/counts")
+
+
+def test_what_a_transaction_saw_and_took_back_is_not_remembered(transactional_db: None) -> None:
+    loaded()
+    client = Client()
+    before = us(client.get("/geo/counts"))
+    with suppress(ZeroDivisionError), transaction.atomic():
+        save_multiplier(Multiplier(proxy_type="residential-giga", country="US", factor=Decimal(2)))
+        assert us(client.get("/geo/counts")) == 2 * before
+        raise ZeroDivisionError
+    assert us(client.get("/geo/counts")) == before
+    save_multiplier(Multiplier(proxy_type="residential-giga", country="US", factor=Decimal(3)))
+    assert us(client.get("/geo/counts")) == 3 * before

@@ -1,0 +1,12 @@
+"""The geo app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class GeoConfig(AppConfig):
+    name = "geo"
+
+    def ready(self) -> None:
+        from geo import checks  # noqa: F401  # registers itself

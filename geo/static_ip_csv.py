@@ -1,0 +1,139 @@
+"""Static IPs from a CSV file, streamed: a line at a time, a transaction per few thousand."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from django.core.exceptions import ValidationError
+
+from fonproxy.countries import is_country
+from geo import static_ips
+from geo.models import DEFAULT_POOL, StaticType, is_pool
+
+REQUIRED: Final = ("address", "proxy_type")
+COLUMNS: Final = (*REQUIRED, "pool", "geoip_country", "maxmind_country", "available")
+CHUNK: Final = 2000
+NAMED: Final = 100
+_YES_NO: Final = {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+class NotCsv(Exception):
+    """The file is not what was asked for; nothing was changed. The text says what is wrong."""
+
+
+class _Rejected(Exception):
+    pass
+
+
+@dataclass
+class Report:
+    """What became of the lines. ``rejected`` counts by reason; the first hundred are named with their line."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    named: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def rejections(self) -> int:
+        return self.rejected.total()
+
+    def reject(self, line: int, reason: str) -> None:
+        self.rejected[reason] += 1
+        if len(self.named) < NAMED:
+            self.named.append((line, reason))
+
+
+def import_csv(lines: Iterable[str], now: datetime) -> Report:
+    """Adds and changes addresses; of lines with the same address the last one counts.
+
+    ``lines`` are text with the replacement character for what is not UTF-8. Raises NotCsv when the header is not as
+    documented, before anything is changed. Dying halfway leaves what was done until then; doing it again is harmless.
+    """
+    reader = csv.reader(lines, strict=False)
+    columns = _header(reader)
+    report = Report()
+    rows = _rows(reader, columns, report)
+    while chunk := dict(islice(rows, CHUNK)):
+        done = static_ips.upsert(chunk, now)
+        report.added += done.added
+        report.changed += done.changed
+        report.unchanged += done.unchanged
+    return report
+
+
+def _header(reader: Iterator[list[str]]) -> list[str]:
+    try:
+        columns = [column.strip().lower() for column in next(reader)]
+    except (StopIteration, csv.Error):
+        raise NotCsv(f"The file is no CSV in UTF-8. Its first line must name columns: {', '.join(COLUMNS)}.") from None
+    columns[:1] = [columns[0].removeprefix("\ufeff")] if columns else []
+    if unknown := [column for column in columns if column not in COLUMNS]:
+        raise NotCsv(f"Unknown column {unknown[0]!r}. Columns are: {', '.join(COLUMNS)}.")
+    if missing := [column for column in REQUIRED if column not in columns]:
+        raise NotCsv(f"The column {missing[0]!r} is missing from the first line.")
+    if len(set(columns)) < len(columns):
+        raise NotCsv("A column is named twice.")
+    return columns
+
+
+def _rows(reader: Any, columns: list[str], report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
+    while True:
+        try:
+            cells = next(reader)
+            if cells:
+                yield _row(cells, columns)
+        except StopIteration:
+            return
+        except _Rejected as rejected:
+            report.reject(reader.line_num, str(rejected))
+        except csv.Error:
+            report.reject(reader.line_num, "cannot be read as CSV")
+
+
+def _row(cells: list[str], columns: list[str]) -> tuple[str, dict[str, Any]]:
+    if any("\0" in cell or "\N{REPLACEMENT CHARACTER}" in cell for cell in cells):
+        raise _Rejected("holds a NUL, or bytes that are not UTF-8")
+    if len(cells) != len(columns):
+        raise _Rejected(f"has {len(cells)} cells instead of {len(columns)}")
+    cell = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+    try:
+        address = static_ips.canonical(cell["address"])
+    except ValueError:
+        raise _Rejected("has no valid address") from None
+    if cell["proxy_type"] not in StaticType.values:
+        raise _Rejected(f"has no proxy type of {', '.join(StaticType.values)}")
+    return address, {
+        "proxy_type": cell["proxy_type"],
+        "pool": _pool(cell.get("pool", "")),
+        "geoip_country": _country(cell.get("geoip_country", "")),
+        "maxmind_country": _country(cell.get("maxmind_country", "")),
+        "is_available": _yes_or_no(cell.get("available", "")),
+    }
+
+
+def _pool(text: str) -> str:
+    try:
+        is_pool(text or DEFAULT_POOL)
+    except ValidationError:
+        raise _Rejected("has a pool that is not 1 to 32 of a-z, 0-9, - and _") from None
+    return text or DEFAULT_POOL
+
+
+def _country(text: str) -> str:
+    if text and not is_country(text.upper()):
+        raise _Rejected("has a country that ISO 3166 does not know")
+    return text.upper()
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in _YES_NO:
+        raise _Rejected("says neither true nor false for available")
+    return _YES_NO[text.lower()]

@@ -1,0 +1,76 @@
+"""Staff import and mark addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from accounts.models import User
+from geo.models import StaticIp
+from geo.services import public_counts
+from tests.geo.helpers import addresses, loaded
+
+PAGE = "/admin/geo/staticip/"
+
+
+@pytest.fixture
+def admin(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root", "root@example.com", "x"))
+    return client
+
+
+def upload(admin: Client, text: bytes) -> str:
+    answer = admin.post(f"{PAGE}import/", {"file": SimpleUploadedFile("ips.csv", text)})
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_file_is_imported_and_the_result_shown(admin: Client) -> None:
+    assert "Import CSV" in admin.get(PAGE).content.decode()
+    page = upload(admin, b"address,proxy_type\n10.0.0.1,server-static\n10.0.0.2,<b>\n")
+    assert "1 added, 0 changed, 0 unchanged, 1 rejected." in page
+    assert "has no proxy type of" in page
+    assert StaticIp.objects.get().address == "10.0.0.1"
+    assert LogEntry.objects.get().change_message == "Imported ips.csv: 1 added, 0 changed."
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"nothing useful\n", b" "])
+def test_a_file_of_another_kind_is_refused_with_a_sentence(admin: Client, text: bytes) -> None:
+    assert "errorlist" in upload(admin, text)
+
+
+def test_whoever_may_not_add_addresses_may_not_import_them(db: None) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("helper", "h@example.com", "x", is_staff=True))
+    assert client.get(f"{PAGE}import/").status_code == 403
+    assert client.post(f"{PAGE}import/").status_code == 403
+
+
+def test_marked_addresses_are_counted_no_more(admin: Client) -> None:
+    addresses(3, proxy_type="server-static", geoip_country="DE")
+    chosen = list(StaticIp.objects.values_list("pk", flat=True)[:2])
+    admin.post(PAGE, {"action": "mark_unavailable", "_selected_action": chosen})
+    loaded()
+    assert public_counts()["server-static"]["default"]["geoip"] == {"DE": 1}
+    admin.post(PAGE, {"action": "mark_available", "_selected_action": chosen})
+    loaded()
+    assert public_counts()["server-static"]["default"]["geoip"] == {"DE": 3}
+
+
+def test_an_address_typed_in_any_form_is_kept_in_one(admin: Client) -> None:
+    form = {"address": "2001:DB8:0:0::1", "proxy_type": "shared-proxy", "pool": "default", "is_available": "on"}
+    admin.post(f"{PAGE}add/", form)
+    assert StaticIp.objects.get().address == "2001:db8::1"
+
+
+def test_the_list_asks_few_questions_however_long_it_is(admin: Client, django_assert_max_num_queries: Any) -> None:
+    addresses(300, proxy_type="server-static", geoip_country="DE")
+    with django_assert_max_num_queries(8):
+        assert admin.get(PAGE).status_code == 200
+    with django_assert_max_num_queries(8):
+        assert admin.get(f"{PAGE}?q=10.0.").status_code == 200
