@@ -30,6 +30,7 @@ torture: install-dev  ## crash points and kill matrices (long)
 bench: install-dev  ## every benchmark; each prints ratios measured in one run
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.reads
+	$(BIN)/python -m bench.geo
 
 format: install-dev  ## put the code into shape
 	$(BIN)/ruff format .

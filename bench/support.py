@@ -39,8 +39,8 @@ class Target:
         return ""
 
 
-def environment(data_dir: Path) -> dict[str, str]:
-    """This process's environment without any setting of the product's but a data directory: everything embedded."""
+def environment(data_dir: Path, **variables: str) -> dict[str, str]:
+    """This process's environment without any setting of the product's but a data directory and these: all embedded."""
     ours = ("FONPROXY_", "DATABASE_URL", "CLICKHOUSE_URL", "REDIS_URL", "EMAIL_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {
@@ -48,14 +48,17 @@ def environment(data_dir: Path) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "fonproxy.settings",
         "FONPROXY_DATA_DIR": str(data_dir),
         "FONPROXY_LOG_LEVEL": "WARNING",
+        **variables,
     }
 
 
 @contextmanager
-def served(data_dir: Path) -> Iterator[int]:
+def served(data_dir: Path, **variables: str) -> Iterator[int]:
     """``manage.py serve`` over this data directory, on a free port of the loopback, which is what is yielded."""
     command = [sys.executable, "manage.py", "serve", "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(data_dir), stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(data_dir, **variables), stdout=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdout is not None
         try:
             listens = next(filter(None, map(_LISTENS.search, server.stdout)), None)

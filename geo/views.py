@@ -16,6 +16,7 @@ from rest_framework.viewsets import ViewSet
 
 from accounts.permissions import IsStaff
 from fonproxy.api.docs import problems
+from fonproxy.api.params import Params
 from fonproxy.api.renderers import CsvRenderer, JsonRenderer, write_csv
 from fonproxy.api.throttles import PublicThrottle
 from geo import services
@@ -51,9 +52,7 @@ class GeoViewSet(ViewSet):
     )
     def counts(self, request: Request) -> HttpResponseBase:
         """How many proxies are available, by type, pool, geo service and country."""
-        given = CountsParams.read(request.query_params)
-        key = ("counts", given["type"], given["pool"], given["noservice"])
-        return _answer(request, key, lambda is_csv: _counts(given, is_csv=is_csv))
+        return _answer(request, CountsParams, _counts)
 
     @extend_schema(
         tags=["Geo"],
@@ -64,9 +63,7 @@ class GeoViewSet(ViewSet):
     )
     def countries(self, request: Request) -> HttpResponseBase:
         """The countries in which proxies of a type are available, by its default service."""
-        given = CountriesParams.read(request.query_params)
-        key = ("countries", given["type"], given["pool"])
-        return _answer(request, key, lambda is_csv: _countries(given, is_csv=is_csv))
+        return _answer(request, CountriesParams, _countries)
 
 
 class RawCountsViewSet(ViewSet):
@@ -89,15 +86,27 @@ class RawCountsViewSet(ViewSet):
         return Response({"counts": counts})
 
 
-def _answer(request: Request, key: tuple[Any, ...], make: Callable[[bool], bytes]) -> HttpResponseBase:
+def _answer(
+    request: Request, parameters: type[Params], make: Callable[[dict[str, Any], bool], bytes]
+) -> HttpResponseBase:
     """The body for this question, made once per change of the counts; 304 to whoever has it already."""
     is_csv = _wants_csv(request)
-    body = services.picture().once((*key, is_csv), lambda: _with_etag(make(is_csv)))
-    response = HttpResponse(body.content, content_type=_content_type(is_csv))
-    response.headers["ETag"] = body.etag
+    picture = services.picture()
+
+    def body() -> _Body:
+        given = parameters.read(request.query_params)
+        return picture.once((make, *given.values(), is_csv), lambda: _with_etag(make(given, is_csv)))
+
+    # The same text asks the same: then even the reading of parameters is done already.
+    found = picture.once((make, request.META["QUERY_STRING"], is_csv), body)
+    # Without a response to compare, it makes one only when nothing has changed.
+    response = get_conditional_response(request._request, etag=found.etag) or HttpResponse(
+        found.content, content_type=_content_type(is_csv)
+    )
+    response.headers["ETag"] = found.etag
     response.headers["Cache-Control"] = CACHING
     response.headers["Vary"] = "Accept"
-    return get_conditional_response(request._request, etag=body.etag, response=response) or response
+    return response
 
 
 def _with_etag(content: bytes) -> _Body:
@@ -112,7 +121,7 @@ def _content_type(is_csv: bool) -> str:
     return "text/csv; charset=utf-8" if is_csv else JsonRenderer.media_type
 
 
-def _counts(given: dict[str, Any], *, is_csv: bool) -> bytes:
+def _counts(given: dict[str, Any], is_csv: bool) -> bytes:
     counts = services.public_counts(given["type"], given["pool"])
     if is_csv:
         rows = (row for row in _flat(counts) if not given["noservice"] or row["service"] == _default(row["type"]))
@@ -121,7 +130,7 @@ def _counts(given: dict[str, Any], *, is_csv: bool) -> bytes:
     return JsonRenderer().render({"counts": shown})
 
 
-def _countries(given: dict[str, Any], *, is_csv: bool) -> bytes:
+def _countries(given: dict[str, Any], is_csv: bool) -> bytes:
     counts = services.default_service_only(services.public_counts(given["type"], given["pool"]))
     found = counts.get(given["type"], {}).get(given["pool"], {})
     countries = sorted(country for country, count in found.items() if count > 0)

@@ -1,0 +1,90 @@
+"""``/geo/counts`` beside a ViewSet that does nothing, in the same server; and how long counting static IPs takes.
+
+Requests per second by wrk, over one thread and 16 connections, rounds in turn; the median of each is compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import tempfile
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Final
+
+from bench.support import Embedded, Target, connected, median, print_table, served
+
+COUNTRIES: Final = 240
+ADDRESSES: Final = 1_000_000
+ROUNDS: Final = 3
+SETTINGS: Final = {
+    "DJANGO_SETTINGS_MODULE": "bench.geo_settings",
+    # The throttle keeps the time of every call of its period: of a second's worth, as of a customer's minute.
+    "FONPROXY_THROTTLE_PUBLIC": "1000000/sec",
+    # Never asked: the counts are claimed. Without an address the type would have none.
+    "FONPROXY_GEO_MOBILE_URL": "http://127.0.0.1:9/",
+    "FONPROXY_GEO_DATACENTER_URL": "http://127.0.0.1:9/",
+}
+FRESH: Final = Target(least=0.8)
+FULL: Final = Target(least=0.6)
+COUNTING: Final = Target(most=2)
+_RATE: Final = re.compile(r"Requests/sec:\s+([\d.]+)")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--seconds", type=int, default=4, help="of each round")
+    arguments.add_argument("--addresses", type=int, default=ADDRESSES)
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fonproxy-bench-") as name:
+        data_dir = Path(name)
+        with Embedded(data_dir) as embedded:
+            embedded.run("geo_counts.fill_counts", COUNTRIES)
+        _compare(data_dir, given.seconds)
+    with tempfile.TemporaryDirectory(prefix="fonproxy-bench-") as name, Embedded(Path(name)) as embedded:
+        embedded.run("geo_counts.fill_addresses", given.addresses)
+        countries, seconds = embedded.run("geo_counts.seconds_to_count")
+        print(f"\nCounting {given.addresses:,} static IPs ({countries:,} counts): {seconds:.2f} s")
+        print(COUNTING.verdict(seconds))
+
+
+def _compare(data_dir: Path, seconds: int) -> None:
+    with served(data_dir, **SETTINGS) as port:
+        with connected(port) as connection:
+            etag, size = _first_answer(connection)
+        cases = {
+            "empty ViewSet": ("/empty", []),
+            "304": ("/geo/counts", ["-H", f"If-None-Match: {etag}"]),
+            f"full, {size // 1024} KiB": ("/geo/counts", []),
+        }
+        rates: dict[str, list[float]] = {case: [] for case in cases}
+        for turn in range(ROUNDS):
+            # Each begins a round once: what one leaves behind, the next one pays for.
+            order = [*cases][turn % len(cases) :] + [*cases][: turn % len(cases)]
+            for case in order:
+                rates[case].append(_rate(port, *cases[case], seconds))
+    empty, *others = (median(rounds) for rounds in rates.values())
+    rows = [("empty ViewSet", f"{empty:,.0f}", "", "")]
+    for case, rate, target in zip(list(cases)[1:], others, (FRESH, FULL), strict=True):
+        rows.append((case, f"{rate:,.0f}", f"{rate / empty:.2f}", target.verdict(rate / empty)))
+    print_table(("", "requests/s", "of empty", ""), rows)
+
+
+def _first_answer(connection: HTTPConnection) -> tuple[str, int]:
+    connection.request("GET", "/geo/counts")
+    answer = connection.getresponse()
+    etag = answer.getheader("ETag")
+    assert etag is not None
+    return etag, len(answer.read())
+
+
+def _rate(port: int, path: str, options: list[str], seconds: int) -> float:
+    command = ["wrk", "-t1", "-c16", f"-d{seconds}s", *options, f"http://127.0.0.1:{port}{path}"]
+    found = _RATE.search(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found is not None
+    return float(found[1])
+
+
+if __name__ == "__main__":
+    main()
