@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -58,7 +59,7 @@ def running() -> Iterator[Endpoint]:
 
 def old_server() -> str | None:
     """Debian's ClickHouse, of 2018, where it is installed."""
-    return shutil.which("clickhouse-server")
+    return shutil.which("clickhouse-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 CONFIG = """
