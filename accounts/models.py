@@ -15,6 +15,10 @@ from fonproxy import ids
 class User(AbstractUser):
     """A customer, a proxy worker or a member of staff."""
 
+    external_id = models.CharField(
+        max_length=128, null=True, blank=True, unique=True, help_text="The id under which a billing system knows it."
+    )
+
     @property
     def published_id(self) -> str:
         return ids.encode("user", self.pk)
@@ -58,12 +62,26 @@ class Order(models.Model):
 
     The customer is protected, not cascaded: traffic in the engine points at orders for ever, so deleting a user must
     not take orders along. The status is no column: it follows from the facts, so it can never disagree with them.
+    Limit and period change through ``usage.orders`` only, in one transaction with the ledger entry that says why.
     """
 
+    external_id = models.CharField(
+        max_length=128, null=True, blank=True, unique=True, help_text="The id under which a billing system knows it."
+    )
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="orders")
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="orders")
     name = models.CharField(max_length=100)
-    traffic_limit_bytes = models.BigIntegerField(null=True, blank=True, help_text="Bytes; empty means unmetered.")
+    traffic_limit_bytes = models.BigIntegerField(
+        null=True, blank=True, help_text="Bytes bought for each period; empty means unmetered."
+    )
+    added_bytes = models.BigIntegerField(
+        default=0, editable=False, help_text="Bytes added to this period's limit by top-ups, refunds and adjustments."
+    )
+    period_number = models.PositiveIntegerField(default=1, editable=False)
+    period_started_at = models.DateTimeField(default=timezone.now, editable=False)
+    period_closed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When what was left of an expired order was taken back."
+    )
     started_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
     suspended_at = models.DateTimeField(null=True, blank=True)
@@ -84,6 +102,11 @@ class Order(models.Model):
     @property
     def published_id(self) -> str:
         return ids.encode("order", self.pk)
+
+    @property
+    def limit_bytes(self) -> int | None:
+        """What may be carried in this period, with all that was added to it; None when it is not metered."""
+        return None if self.traffic_limit_bytes is None else self.traffic_limit_bytes + self.added_bytes
 
     def status(self, now: datetime) -> OrderStatus:
         """What the order is at that instant; one that has expired is expired even if it was suspended."""

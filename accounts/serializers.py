@@ -111,7 +111,7 @@ class OrderSerializer(serializers.Serializer[Order]):
     proxyType = serializers.ChoiceField(choices=ProxyType.choices, source="product.proxy_type")
     network = serializers.ChoiceField(choices=Network.choices, source="product.network")
     status = serializers.SerializerMethodField()
-    trafficLimitBytes = serializers.IntegerField(source="traffic_limit_bytes", allow_null=True)
+    trafficLimitBytes = serializers.IntegerField(source="limit_bytes", allow_null=True)
     startedAt = serializers.DateTimeField(source="started_at")
     expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
 

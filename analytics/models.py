@@ -63,6 +63,7 @@ class Batch(models.Model):
     group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.PROTECT, related_name="batches")
     settled_at = models.DateTimeField(null=True, blank=True, help_text="When it was in the engine, or voided.")
     is_void = models.BooleanField(default=False)
+    is_accounted = models.BooleanField(default=False, help_text="Whether the ledger has looked at its touched days.")
 
     class Meta:
         verbose_name_plural = "batches"
@@ -71,6 +72,7 @@ class Batch(models.Model):
             # The journal's depth, and what replay still has to group; the index holds only unsettled batches.
             models.Index(fields=["group", "id"], condition=Q(settled_at=None), name="batch_unsettled"),
             models.Index(fields=["settled_at"], name="batch_settled_at"),
+            models.Index(fields=["id"], condition=Q(is_accounted=False), name="batch_unaccounted"),
         ]
 
     def __str__(self) -> str:

@@ -119,6 +119,7 @@ INSTALLED_APPS = [
     "accounts",
     "geo",
     "analytics",
+    "usage",
     "rest_framework",
     "corsheaders",
     "drf_spectacular",

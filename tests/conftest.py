@@ -18,6 +18,7 @@ from accounts.services import issue_key
 from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import Client, close_client, get_client
 from tests.isolation import data_dir
+from usage import orders
 
 
 @pytest.fixture(autouse=True)
@@ -88,11 +89,14 @@ def make_order(db: None) -> Callable[..., Order]:
         product, _ = Product.objects.get_or_create(
             name=f"{network} product", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=network
         )
-        order = Order.objects.create(
-            **{"user": user, "product": product, "name": "Order", "traffic_limit_bytes": limit, **fields}
-        )
-        for login in logins:
-            order.proxy_users.create(login=login)
+        now = timezone.now()
+        given: dict[str, Any] = {"name": "Order", "started_at": now, "expires_at": None, "now": now} | fields
+        suspended_at = given.pop("suspended_at", None)
+        order = orders.buy(user=user, product=product, limit_bytes=limit, **given)
+        if suspended_at is not None:
+            Order.objects.filter(pk=order.pk).update(suspended_at=suspended_at)
+            order.refresh_from_db()
+        orders.set_logins(order, logins)
         return order
 
     return make

@@ -1,0 +1,60 @@
+"""Carrying traffic for an order and looking at its account."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+from accounts.models import Order
+from analytics import intake
+from analytics.models import Batch
+from analytics.traffic.rows import to_inbox
+from usage import ledger, posting
+from usage.models import CutOff, LedgerEntry, Reason
+
+
+def carry(order: Order, at: datetime, size: int, requests: int = 1) -> None:
+    """Traffic as a worker pushes it, up to where it is durable and counted."""
+    row = {
+        "ts": f"{at:%Y-%m-%d %H:%M:%S}",
+        "user_id": order.user_id,
+        "order_id": order.pk,
+        "count": requests,
+        "bytes_received": size,
+    }
+    body = msgspec.json.encode({"logs": [row]})
+    intake.accept(body, to_inbox, account_id=order.user_id, route=Batch.Route.TRAFFIC, key=None, now=at)
+
+
+def carry_and_post(order: Order, at: datetime, size: int, now: datetime | None = None) -> None:
+    carry(order, at, size)
+    posting.post_usage(now or at)
+
+
+def credits_of(order: Order) -> list[tuple[str, int]]:
+    entries = LedgerEntry.objects.filter(order=order).exclude(reason=Reason.USAGE).order_by("pk")
+    return [(entry.reason, entry.bytes) for entry in entries]
+
+
+def carried(order: Order) -> Counter[date]:
+    lines = LedgerEntry.objects.filter(order=order, reason=Reason.USAGE)
+    return Counter({line.period_date: -line.bytes for line in lines})
+
+
+def published(order: Order) -> str:
+    cut_off = CutOff.objects.filter(order=order).first()
+    return cut_off.state if cut_off else "active"
+
+
+def figures(order: Order) -> dict[str, Any]:
+    order.refresh_from_db()
+    return {
+        "credits": credits_of(order),
+        "carried": +carried(order),
+        "balance": ledger.balance(order),
+        "limit": order.limit_bytes,
+        "published": published(order),
+    }

@@ -1,0 +1,72 @@
+"""Reading and posting to the ledger. Who may post what, and what else changes with it, is ``usage.orders``' affair."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Final
+
+from django.db.models import Sum
+
+from accounts.models import Order
+from fonproxy.api.errors import Conflict
+from usage.models import LedgerEntry, Reason
+
+SYSTEM: Final = "fonproxy"
+
+
+def balances(order_ids: Collection[int]) -> dict[int, int]:
+    """The sum of each order's ledger in bytes: what is left of its limit. 0 for an order without entries."""
+    sums = LedgerEntry.objects.filter(order_id__in=order_ids).order_by().values_list("order_id")
+    return dict.fromkeys(order_ids, 0) | dict(sums.annotate(Sum("bytes")))
+
+
+def balance(order: Order) -> int:
+    return balances([order.pk])[order.pk]
+
+
+def closings(orders: Collection[Order]) -> dict[int, int]:
+    """What was taken back from each order at the end of its current period, as a sum that is negative or 0."""
+    sums = LedgerEntry.objects.filter(order__in=orders, closes_period=True).order_by()
+    by_period = sums.values_list("order_id", "period_number").annotate(Sum("bytes"))
+    current = {order.pk: order.period_number for order in orders}
+    taken = {order_id: total for order_id, number, total in by_period if current[order_id] == number}
+    return dict.fromkeys(current, 0) | taken
+
+
+def earlier(order: Order, reference: str | None, reason: Reason, amount: int | None) -> LedgerEntry | None:
+    """The entry that was posted under this reference before.
+
+    Raises Conflict when it stands for something else; an ``amount`` of None asks for no particular one.
+    """
+    entry = LedgerEntry.objects.filter(order=order, reference=reference).first() if reference is not None else None
+    if entry is None or (entry.reason == reason and amount in (None, entry.bytes)):
+        return entry
+    raise Conflict(f"The reference {reference!r} was used before, for a {entry.reason} of {entry.bytes} bytes.")
+
+
+def post(
+    order: Order,
+    reason: Reason,
+    amount: int,
+    *,
+    now: datetime,
+    author: str = SYSTEM,
+    note: str = "",
+    reference: str | None = None,
+    closes_period: bool = False,
+) -> LedgerEntry:
+    """A new line, other than of usage, in the order's current period. The caller holds the order's lock."""
+    return LedgerEntry.objects.create(
+        order=order,
+        reason=reason,
+        bytes=amount,
+        period_date=now.astimezone(UTC).date(),
+        period_number=order.period_number,
+        closes_period=closes_period,
+        reference=reference,
+        author=author,
+        note=note,
+        created_at=now,
+        updated_at=now,
+    )

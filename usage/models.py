@@ -1,0 +1,114 @@
+"""The ledger, which is the truth for bytes left, and who has to stop."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from accounts.models import Order
+
+
+class Reason(models.TextChoices):
+    USAGE = "usage"
+    TOP_UP = "top_up"
+    SERVICE_PURCHASE = "service_purchase"
+    REFUND = "refund"
+    ADJUSTMENT = "adjustment"
+
+
+class LedgerEntry(models.Model):
+    """One line of an order's account: negative for what was carried on a day, positive for what was added.
+
+    The sum over an order is what is left of its limit. Only the usage line of a day is ever written again; the
+    database itself refuses to change or delete any other, except while the customer is being erased.
+    """
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="ledger")
+    reason = models.CharField(max_length=16, choices=Reason.choices)
+    bytes = models.BigIntegerField()
+    requests = models.BigIntegerField(default=0)
+    period_date = models.DateField(help_text="The day carried on, or on which it was added, in UTC.")
+    usage_day = models.DateField(null=True, editable=False, help_text="The same for usage, so that a day has one line.")
+    period_number = models.PositiveIntegerField(
+        null=True, editable=False, help_text="The order's period whose limit this adds to, if it adds to one."
+    )
+    closes_period = models.BooleanField(
+        default=False, editable=False, help_text="Takes back what was left when a period ended; no limit changes."
+    )
+    reference = models.CharField(max_length=128, null=True, blank=True, help_text="The billing system's own id for it.")
+    author = models.CharField(max_length=150, blank=True)
+    note = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ledger_entries"
+        verbose_name_plural = "ledger entries"
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["order", "usage_day"], name="ledger_one_usage_line_a_day"),
+            models.UniqueConstraint(fields=["order", "reference"], name="ledger_reference_once"),
+            models.CheckConstraint(
+                condition=(
+                    Q(reason=Reason.USAGE, usage_day=models.F("period_date"), bytes__lte=0, requests__gte=0)
+                    | (~Q(reason=Reason.USAGE) & Q(usage_day=None, requests=0))
+                ),
+                name="ledger_usage_is_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(reason__in=[Reason.USAGE, Reason.ADJUSTMENT]) | Q(bytes__gte=0),
+                name="ledger_credits_are_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.bytes:+,} bytes, {self.period_date}"
+
+
+class CutOff(models.Model):
+    """Whether the proxies shall carry an order's traffic, as last published to them.
+
+    ``number`` grows with every change in the order in which changes are committed, so that a reader who has seen
+    number n has seen every change before it.
+    """
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        EXHAUSTED = "exhausted"
+        SUSPENDED = "suspended"
+        EXPIRED = "expired"
+
+    order = models.OneToOneField(Order, on_delete=models.PROTECT, primary_key=True, related_name="cut_off")
+    state = models.CharField(max_length=16, choices=State.choices)
+    number = models.BigIntegerField(unique=True)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "cut_offs"
+
+    def __str__(self) -> str:
+        return f"{self.order_id} {self.state}"
+
+
+class CutOffCounter(models.Model):
+    """The last number given to a change. Its one row is locked until the change is committed."""
+
+    last = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "cut_off_counter"
+
+    def __str__(self) -> str:
+        return str(self.last)
+
+
+class Erasure(models.Model):
+    """An order whose ledger may be deleted, because its customer is being erased."""
+
+    order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="+")
+
+    class Meta:
+        db_table = "erasures"
+
+    def __str__(self) -> str:
+        return str(self.order_id)
