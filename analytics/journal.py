@@ -186,9 +186,9 @@ def void(batches: Iterable[Batch], now: datetime) -> list[Batch]:
 
 
 def forget(now: datetime) -> int:
-    """Deletes what was settled before the keys' 24 hours; returns the number of batches."""
+    """Deletes what was settled and accounted for before the keys' 24 hours; returns the number of batches."""
     long_ago = now - KEYS_KEPT
-    deleted, _ = Batch.objects.filter(settled_at__lt=long_ago, created_at__lt=long_ago).delete()
+    deleted, _ = Batch.objects.filter(settled_at__lt=long_ago, created_at__lt=long_ago, is_accounted=True).delete()
     Group.objects.filter(settled_at__lt=long_ago, batches=None).delete()
     return deleted
 

@@ -28,6 +28,27 @@ WHERE user_id IN {users:Array(UInt64)}
 GROUP BY order_id, day
 """
 
+ALL_DAYS: Final = """
+SELECT order_id, toDate(bucket, 'UTC') AS day, sum(bytes_sent) + sum(bytes_received), sum(count)
+FROM order_traffic
+WHERE user_id IN {users:Array(UInt64)}
+    AND (user_id, order_id) IN (
+        SELECT arrayJoin(arrayZip({pair_users:Array(UInt64)}, {pair_orders:Array(UInt64)}))
+    )
+GROUP BY order_id, day
+"""
+
+
+def all_daily_totals(users: Mapping[int, int]) -> dict[tuple[int, date], Total]:
+    """Bytes and requests of every (order id, day in UTC) with traffic; ``users`` maps orders to their users."""
+    params: dict[str, Value] = {
+        "users": sorted(set(users.values())),
+        "pair_users": list(users.values()),
+        "pair_orders": list(users),
+    }
+    rows = get_client().fetch(ALL_DAYS, params, profile=BACKGROUND, tag="reports.all_daily_totals")
+    return {(order_id, day): Total(size, requests) for order_id, day, size, requests in rows}
+
 
 def daily_totals(pairs: Mapping[tuple[int, date], int]) -> dict[tuple[int, date], Total]:
     """Bytes and requests of each (order id, day in UTC); the mapping's values are the orders' users.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import date
 from typing import NamedTuple
 
@@ -18,10 +18,22 @@ def unaccounted(limit: int) -> Touched:
     """The oldest batches in the engine that the ledger has not looked at, and the (order id, day) pairs they touch."""
     waiting = Batch.objects.filter(is_accounted=False, settled_at__isnull=False).order_by("id")
     rows = list(waiting.values_list("id", "touched")[:limit])
-    return Touched(
-        [number for number, _ in rows],
-        {(order_id, date.fromisoformat(day)) for _, pairs in rows for order_id, day in pairs},
-    )
+    return Touched([number for number, _ in rows], _days(pairs for _, pairs in rows))
+
+
+def waiting_days() -> set[tuple[int, date]]:
+    """The pairs of all batches that the ledger has not looked at, in the engine or on their way to it."""
+    return _days(Batch.objects.filter(is_accounted=False).values_list("touched", flat=True).iterator())
+
+
+def orders_under_way() -> set[int]:
+    """The orders with rows in batches that are not known to be in the engine."""
+    batches = Batch.objects.filter(settled_at=None).values_list("touched", flat=True)
+    return {order_id for pairs in batches.iterator() for order_id, _ in pairs}
+
+
+def _days(touched: Iterable[list[tuple[int, str]]]) -> set[tuple[int, date]]:
+    return {(order_id, date.fromisoformat(day)) for pairs in touched for order_id, day in pairs}
 
 
 def mark_accounted(batch_ids: Collection[int]) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import django_stubs_ext
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
@@ -96,6 +97,9 @@ CELERY_BEAT_SCHEDULE = {
     # Rows taken while the engine was away, or by a process that died, reach the engine within seconds of its return.
     "replay-journal": {"task": "analytics.tasks.replay_journal", "schedule": timedelta(seconds=2)},
     "refresh-geo-counts": {"task": "geo.tasks.refresh_counts", "schedule": timedelta(minutes=10)},
+    # An order that runs out is to be cut off within five seconds of the rows that did it.
+    "keep-accounts": {"task": "usage.tasks.keep_accounts", "schedule": timedelta(seconds=2)},
+    "reconcile-ledgers": {"task": "usage.tasks.reconcile_ledgers", "schedule": crontab(hour="3", minute="20")},
     # Idempotency keys are remembered for 24 hours.
     "forget-settled-batches": {"task": "analytics.tasks.forget_settled_batches", "schedule": timedelta(minutes=10)},
 }

@@ -19,6 +19,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("geo.urls")),
     path("", include("analytics.urls")),
+    path("", include("usage.urls")),
 ]
 
 handler400 = "fonproxy.api.handler.bad_request"

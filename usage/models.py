@@ -112,3 +112,20 @@ class Erasure(models.Model):
 
     def __str__(self) -> str:
         return str(self.order_id)
+
+
+class Difference(models.Model):
+    """Something that a nightly comparison found to differ from the ledger, and set right."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="+")
+    day = models.DateField(null=True, help_text="The usage line's day; empty for the order's limit.")
+    recorded = models.BigIntegerField(help_text="Bytes as they stood in the ledger, or in the order's limit.")
+    measured = models.BigIntegerField(help_text="Bytes in the traffic tables, or by the ledger's credits.")
+    found_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ledger_differences"
+        ordering = ["-found_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} {self.day or 'limit'}: {self.recorded} recorded, {self.measured} measured"

@@ -1,0 +1,84 @@
+"""Erases a customer from both stores, and makes sure of it.
+
+The engine goes first and the customer itself last, so that a process that dies anywhere leaves somebody to name when
+it is done again. Nothing new can arrive meanwhile: the logins go before everything else.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import Model, Q, QuerySet
+from rest_framework.exceptions import NotFound
+
+from accounts.models import ApiKey, Order, ProxyUser, User
+from analytics import erasure as engine
+from analytics import touched
+from fonproxy.api.errors import Conflict, Unavailable
+from usage.models import CutOff, Erasure, LedgerEntry
+
+
+def find_customer(external_id: str) -> User:
+    """The customer of that external id; raises NotFound."""
+    user = User.objects.filter(external_id=external_id).first()
+    if user is None:
+        raise NotFound
+    return user
+
+
+def erase(user: User, now: datetime) -> dict[str, int]:
+    """Deletes all that is known of the customer; returns how many rows were deleted, by table.
+
+    Raises Conflict for a member of staff, Unavailable while traffic of the customer is still on its way to the engine
+    or when the engine did not delete everything, EngineError when it is away.
+    """
+    if user.is_staff:
+        raise Conflict("A member of staff is not erased: take the staff status first.")
+    logins = _lock_out(user)
+    _refuse_while_under_way(user)
+    erased = engine.erase_account(user.pk)
+    if any(engine.rows_held(user.pk).values()):
+        raise Unavailable("Some traffic arrived while it was being erased: try again.", wait=5)
+    return {**erased, "proxy_users": logins, **_erase_relational(user)}
+
+
+def _lock_out(user: User) -> int:
+    """Ends every way to sign in or to carry traffic; returns the number of logins."""
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(is_active=False)
+        deleted, _ = ProxyUser.objects.filter(order__user=user).delete()
+    return deleted
+
+
+def _refuse_while_under_way(user: User) -> None:
+    orders = set(Order.objects.filter(user=user).values_list("pk", flat=True))
+    if orders & touched.orders_under_way():
+        raise Unavailable("Traffic of this customer is still on its way to ClickHouse: try again.", wait=5)
+
+
+def _erase_relational(user: User) -> dict[str, int]:
+    orders = Order.objects.filter(user=user)
+    with transaction.atomic():
+        numbers = list(orders.values_list("pk", flat=True))
+        # Lets the database agree to the ledger's deletion.
+        Erasure.objects.bulk_create([Erasure(order_id=number) for number in numbers], ignore_conflicts=True)
+        erased = {
+            "ledger_entries": LedgerEntry.objects.filter(order__in=numbers).delete()[0],
+            "cut_offs": CutOff.objects.filter(order__in=numbers).delete()[0],
+            "api_keys": ApiKey.objects.filter(user=user).delete()[0],
+            "audit_entries": _audit_of({User: [user.pk], Order: numbers}).delete()[0],
+        }
+        Erasure.objects.filter(order__in=numbers).delete()
+        erased["orders"] = orders.delete()[1].get("accounts.Order", 0)
+        erased["users"] = user.delete()[1].get("accounts.User", 0)
+    return erased
+
+
+def _audit_of(subjects: dict[type[Model], list[int]]) -> QuerySet[LogEntry]:
+    about = Q(pk__in=[])
+    for model, numbers in subjects.items():
+        about |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=map(str, numbers))
+    return LogEntry.objects.filter(about)
