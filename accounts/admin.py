@@ -1,8 +1,4 @@
-"""What staff see and do: customers, what they bought, their proxy logins and their keys.
-
-Orders cannot be deleted here: their traffic stays in the engine and would belong to nothing. They are ended by
-``expires_at``, or paused by ``suspended_at``.
-"""
+"""What staff see and do: customers, products, proxy logins and keys. Orders come with their ledger, in ``usage``."""
 
 from __future__ import annotations
 
@@ -11,12 +7,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import services
-from accounts.models import ApiKey, Order, Product, ProxyUser, User
+from accounts.models import ApiKey, Product, ProxyUser, User
 from fonproxy import ids
 
 
@@ -53,47 +49,6 @@ class ProductAdmin(admin.ModelAdmin[Product]):
     search_fields = ("name",)
     ordering = ("name",)
     show_full_result_count = False
-
-
-class ProxyUserInline(admin.TabularInline[ProxyUser, Order]):
-    model = ProxyUser
-    fields = ("login",)
-    extra = 0
-
-
-@admin.register(Order)
-class OrderAdmin(PublishedIdSearch):
-    kind = "order"
-    list_display = (
-        "name",
-        "published_id",
-        "user",
-        "product",
-        "status",
-        "traffic_limit_bytes",
-        "started_at",
-        "expires_at",
-    )
-    list_filter = ("product__network", "product__proxy_type", "product")
-    list_select_related = ("user", "product")
-    search_fields = ("name", "user__username", "proxy_users__login")
-    search_help_text = "Id, name, user name or proxy login"
-    autocomplete_fields = ("user", "product")
-    readonly_fields = ("published_id", "status", "created_at")
-    ordering = ("-pk",)
-    inlines = (ProxyUserInline,)
-    show_full_result_count = False
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """An order never changes hands: what it carried stays its first owner's in the engine."""
-        return self.readonly_fields if obj is None else ("user", *self.readonly_fields)
-
-    @admin.display(description="status")
-    def status(self, order: Order) -> str:
-        return order.status(timezone.now()).label
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(ProxyUser)

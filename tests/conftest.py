@@ -15,6 +15,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Network, Order, Product, ProxyType, User
 from accounts.services import issue_key
+from analytics.writer import writer
 from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import Client, close_client, get_client
 from tests.isolation import data_dir
@@ -25,6 +26,7 @@ from usage import orders
 def _quick_and_forgetful(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     cache.clear()
+    writer._away_until = 0.0  # one test's outage is no other's
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ import json, django
 django.setup()
 from django.core.management import call_command
 from django.utils import timezone
-from accounts.demo import make_accounts
+from usage.demo.accounts import make_accounts
 call_command("migrate", verbosity=0)
 made = make_accounts(timezone.now())
 print(json.dumps({"READ_KEY": made.read_key, "INGEST_KEY": made.ingest_key, "PASSWORD": made.password}))

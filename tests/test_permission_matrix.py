@@ -45,6 +45,9 @@ KEYS_MADE = (201, 201, 403, 403, 201, 401, 401, 401, 401, 401, 201, 403, 201, 40
 KEY_ENDED = (204, 404, 403, 403, 404, 401, 401, 401, 401, 401, 204, 403, 404, 403)
 INTAKE = (403, 403, 403, 204, 204, 401, 401, 401, 401, 401, 403, 403, 204, 403)
 FOR_STAFF = (403, 403, 403, 403, 200, 401, 401, 401, 401, 401, 403, 403, 200, 200)
+FOR_STAFF_UNSAFE = (403, 403, 403, 403, 200, 401, 401, 401, 401, 401, 403, 403, 200, 403)
+# The same again adds nothing.
+CREDITED = (403, 403, 403, 403, 201, 401, 401, 401, 401, 401, 403, 403, 200, 403)
 # A redirect that Django makes for any method; only a browser's session is asked for its CSRF token.
 REDIRECT = (302,) * 14
 REDIRECT_UNSAFE = tuple(403 if "without" in caller else 302 for caller in CALLERS)
@@ -61,6 +64,19 @@ TABLE = {
     ("GET", "geo/counts"): EVERYBODY,
     ("GET", "geo/countries"): EVERYBODY,
     ("GET", "provisioning/geo-counts"): FOR_STAFF,
+    ("GET", "provisioning/exhausted"): FOR_STAFF,
+    ("PUT", "provisioning/users/<str:externalId>"): FOR_STAFF_UNSAFE,
+    ("DELETE", "provisioning/users/<str:externalId>"): FOR_STAFF_UNSAFE,
+    ("PUT", "provisioning/orders/<str:externalId>"): FOR_STAFF_UNSAFE,
+    ("GET", "provisioning/orders/<str:externalId>"): FOR_STAFF,
+    **{
+        ("POST", f"provisioning/orders/<str:externalId>/{step}"): FOR_STAFF_UNSAFE
+        for step in ("suspend", "resume", "expire")
+    },
+    **{
+        ("POST", f"provisioning/orders/<str:externalId>/{kind}"): CREDITED
+        for kind in ("top-ups", "refunds", "adjustments", "renewals")
+    },
     ("GET", "api-keys"): KEYS_READ,
     ("POST", "api-keys"): KEYS_MADE,
     ("DELETE", "api-keys/<str:id>"): KEY_ENDED,
@@ -75,6 +91,7 @@ TABLE = {
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CSRF = "a" * 32
+ORDER = "provisioning/orders/<str:externalId>"
 
 
 def routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -155,11 +172,24 @@ class People:
             "auth/token/refresh": lambda: {"refresh": str(RefreshToken.for_user(self.owner))},
             "api-keys": lambda: {"name": "a new one"},
             "analytics/ingest": lambda: {"logs": [documented_row()]},
+            f"{ORDER}/adjustments": lambda: {"reference": "r", "bytes": 1},
+            f"{ORDER}/top-ups": lambda: {"reference": "r", "bytes": 1},
+            f"{ORDER}/refunds": lambda: {"reference": "r", "bytes": 1},
+            f"{ORDER}/renewals": lambda: {"reference": "r", "bytes": 1},
+            ORDER: lambda: {"user": "c", "name": "Order", "proxyType": "residential-giga", "trafficLimitBytes": 10**9},
         }
         body = json.dumps(bodies[path]()) if method != "GET" and path in bodies else ""
-        return client.generic(method, self.address(path), body, content_type="application/json")
+        address = self.address(path)
+        if method == "DELETE" and path.startswith("provisioning/users"):
+            User.objects.update_or_create(username="to go", defaults={"external_id": "g"})
+            address = "/provisioning/users/g"
+        return client.generic(method, address, body, content_type="application/json")
 
     def address(self, path: str) -> str:
+        if "<str:externalId>" in path:
+            User.objects.filter(pk=self.owner.pk).update(external_id="c")
+            Order.objects.filter(pk=self.order.pk).update(external_id="x")
+            return f"/{path.replace('<str:externalId>', 'x' if 'orders' in path else 'c')}"
         if "<str:id>" in path:
             key = issue_key(user=self.owner, name="its own", scopes=("read",), now=timezone.now())[0]
             path = path.replace("<str:id>", key.published_id)
@@ -169,7 +199,7 @@ class People:
 
 @pytest.fixture
 def people(engine: Any, alice: User, bob: User, staff: User, make_order: Callable[..., Order]) -> People:
-    return People(alice, bob, staff, make_order(alice))
+    return People(alice, bob, staff, make_order(alice, limit=10**9))
 
 
 @pytest.mark.parametrize(("method", "path"), TABLE)

@@ -12,16 +12,11 @@ from django.utils import timezone
 from analytics import journal, tasks
 from analytics.models import Batch, Group
 from analytics.traffic.rows import to_inbox
-from analytics.writer import recover, writer
+from analytics.writer import recover
 from fonproxy.clickhouse.client import Client, get_client
 from tests.analytics.helpers import TABLES, body_of, counted, documented_row, engine_away, push
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _hopeful() -> None:
-    writer._away_until = 0.0  # one test's outage is no other's
 
 
 def recover_later() -> None:

@@ -27,12 +27,12 @@ from django.db.transaction import Atomic  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from rest_framework.test import APIClient  # noqa: E402
 
-from accounts.demo import make_accounts  # noqa: E402
 from analytics.writer import recover  # noqa: E402
 from fonproxy.clickhouse import migrator, retention  # noqa: E402
 from fonproxy.clickhouse.client import close_client, get_client  # noqa: E402
 from fonproxy.clickhouse.embedded import EmbeddedClient  # noqa: E402
 from tests.analytics.helpers import TABLES, documented_row, push  # noqa: E402
+from usage.demo.accounts import make_accounts  # noqa: E402
 
 # Fixed within the run of a test, so that the retry sends the same body: the day before yesterday at noon.
 LATEST: Final = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)

@@ -17,8 +17,8 @@ NOW = datetime.now(UTC).replace(hour=1)
 COPY = (
     "INSERT INTO ledger_entries"
     " (order_id, reason, bytes, requests, period_date, usage_day, closes_period, author, note, created_at, updated_at)"
-    " SELECT order_id, {reason}, {bytes}, 0, period_date, {usage_day}, closes_period, author, note, created_at, updated_at"
-    " FROM ledger_entries WHERE reason = 'usage'"
+    " SELECT order_id, {reason}, {bytes}, 0, period_date, {usage_day}, closes_period, author, note, created_at,"
+    " updated_at FROM ledger_entries WHERE reason = 'usage'"
 )
 TAMPERING = {
     "changing a credit": "UPDATE ledger_entries SET bytes = bytes + 1 WHERE reason = 'service_purchase'",

@@ -109,7 +109,7 @@ class UserAnswer(serializers.Serializer[Any]):
     user = UserSerializer()
 
 
-class OrderSerializer(serializers.Serializer[Any]):
+class ProvisionedOrderSerializer(serializers.Serializer[Any]):
     """An order with its account."""
 
     externalId = serializers.CharField(allow_null=True)
@@ -129,7 +129,7 @@ class OrderSerializer(serializers.Serializer[Any]):
 
 
 class OrderAnswer(serializers.Serializer[Any]):
-    order = OrderSerializer()
+    order = ProvisionedOrderSerializer()
 
 
 class EntrySerializer(serializers.Serializer[LedgerEntry]):
@@ -142,7 +142,7 @@ class EntrySerializer(serializers.Serializer[LedgerEntry]):
 
 class PostedAnswer(serializers.Serializer[Any]):
     entry = EntrySerializer()
-    order = OrderSerializer()
+    order = ProvisionedOrderSerializer()
 
 
 class ChangeSerializer(serializers.Serializer[CutOff]):

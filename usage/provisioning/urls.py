@@ -10,8 +10,8 @@ order = views.OrderViewSet
 ORDER = "provisioning/orders/<str:externalId>"
 
 urlpatterns = [
-    path("provisioning/users/<str:externalId>", views.UserViewSet.as_view({"put": "put", "delete": "delete"})),
-    path(ORDER, order.as_view({"put": "put", "get": "get"})),
+    path("provisioning/users/<str:externalId>", views.UserViewSet.as_view({"put": "replace", "delete": "erase"})),
+    path(ORDER, order.as_view({"put": "replace", "get": "retrieve"})),
     path(f"{ORDER}/top-ups", order.as_view({"post": "top_up"})),
     path(f"{ORDER}/refunds", order.as_view({"post": "refund"})),
     path(f"{ORDER}/adjustments", order.as_view({"post": "adjust"})),

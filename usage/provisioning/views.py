@@ -54,7 +54,7 @@ class UserViewSet(ViewSet):
         answers={200: serializers.UserAnswer, 201: serializers.UserAnswer},
         refusals=(409, 413, 415),
     )
-    def put(self, request: Request, externalId: str) -> Response:
+    def replace(self, request: Request, externalId: str) -> Response:
         body = serializers.UserBody(data=request.data)
         body.is_valid(raise_exception=True)
         user, is_new = services.put_user(_checked(externalId), body.validated_data)
@@ -66,7 +66,7 @@ class UserViewSet(ViewSet):
         answers={200: serializers.ErasedAnswer},
         refusals=(404,),
     )
-    def delete(self, request: Request, externalId: str) -> Response:
+    def erase(self, request: Request, externalId: str) -> Response:
         erased = erasure.erase(erasure.find_customer(externalId), timezone.now())
         return Response({"erased": erased})
 
@@ -81,7 +81,7 @@ class OrderViewSet(ViewSet):
         answers={200: serializers.OrderAnswer, 201: serializers.OrderAnswer},
         refusals=(409, 413, 415),
     )
-    def put(self, request: Request, externalId: str) -> Response:
+    def replace(self, request: Request, externalId: str) -> Response:
         now = timezone.now()
         body = serializers.OrderBody(data=request.data)
         body.is_valid(raise_exception=True)
@@ -91,7 +91,7 @@ class OrderViewSet(ViewSet):
         return _order(order, now, status=201 if is_new else 200)
 
     @_described("get_order", "An order and its account", answers={200: serializers.OrderAnswer}, refusals=(404,))
-    def get(self, request: Request, externalId: str) -> Response:
+    def retrieve(self, request: Request, externalId: str) -> Response:
         return _order(services.find_order(externalId), timezone.now())
 
     @_described(
@@ -216,4 +216,4 @@ def _posted(entry: LedgerEntry, order: Order, now: datetime, is_new: bool) -> Re
 
 def _fresh(order: Order, now: datetime) -> dict[str, Any]:
     current = Order.objects.select_related("user", "product").get(pk=order.pk)
-    return dict(serializers.OrderSerializer(services.described(current, now)).data)
+    return dict(serializers.ProvisionedOrderSerializer(services.described(current, now)).data)

@@ -14,12 +14,12 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import ProxyUser
-from analytics import demo
 from analytics.models import Batch
 from fonproxy.clickhouse.client import Client
 from fonproxy.env import Environment
 from fonproxy.timerange import GRAIN, floor
 from tests.analytics.helpers import engine_away
+from usage.demo import traffic
 
 NOON = datetime(2026, 11, 12, 12, 7, tzinfo=UTC)
 BY_LOGIN = "SELECT proxy_user_id, sum(count), sum(bytes_received), sum(error_count) FROM traffic_detail GROUP BY 1"
@@ -27,7 +27,7 @@ BY_LOGIN = "SELECT proxy_user_id, sum(count), sum(bytes_received), sum(error_cou
 
 @pytest.fixture(autouse=True)
 def _two_days(monkeypatch: pytest.MonkeyPatch, clean_engine: Client, db: None) -> None:
-    monkeypatch.setattr("analytics.demo.DAYS", 2)
+    monkeypatch.setattr("usage.demo.traffic.DAYS", 2)
 
 
 def seed(at: datetime) -> None:
@@ -39,7 +39,7 @@ def expected(start: datetime, end: datetime) -> dict[int, Counter[str]]:
     """What the rows themselves add up to, by proxy user."""
     ids = dict(ProxyUser.objects.values_list("login", "id"))
     sums: dict[int, Counter[str]] = {number: Counter() for number in ids.values()}
-    for row in demo.rows(start, end):
+    for row in traffic.rows(start, end):
         sums[ids[row["proxy_user"]]].update(
             {name: row.get(name, 0) for name in ("count", "bytes_received", "error_count")}
         )
@@ -89,13 +89,13 @@ def test_it_does_not_guess_where_to_go_on_while_batches_are_under_way(engine: Cl
 
 def test_two_months_fit_what_the_orders_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    start = demo.first_quarter(NOON)
+    start = traffic.first_quarter(NOON)
     sums: Counter[str] = Counter()
-    for row in demo.rows(start, NOON):
+    for row in traffic.rows(start, NOON):
         sums[row["proxy_user"]] += row["bytes_sent"] + row.get("bytes_received", 0)
     assert start == datetime(2026, 9, 13, tzinfo=UTC)
-    assert 50 < sums["alice"] / demo.GB < 100
-    assert 8 < sums["bob"] / demo.GB < 10
+    assert 50 < sums["alice"] / traffic.GB < 100
+    assert 8 < sums["bob"] / traffic.GB < 10
 
 
 def test_the_demo_environment_can_be_read_into_the_shell_that_runs_the_next_command() -> None:

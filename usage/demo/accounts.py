@@ -18,6 +18,7 @@ from django.db import transaction
 
 from accounts.models import ApiKey, Network, Order, Product, ProxyType, ProxyUser, Scope, User
 from accounts.services import KEY_START, PREFIX_LENGTH, hash_key
+from usage import orders
 
 GB: Final = 2**30
 
@@ -79,18 +80,20 @@ def _order(customer: User, wanted: DemoOrder, now: datetime) -> None:
     product, _ = Product.objects.get_or_create(
         name=wanted.name, defaults={"proxy_type": wanted.proxy_type, "network": wanted.network}
     )
-    order, is_new = Order.objects.get_or_create(
+    if Order.objects.filter(user=customer, product=product).exists():
+        return
+    order = orders.buy(
         user=customer,
         product=product,
-        defaults={
-            "name": wanted.name,
-            "traffic_limit_bytes": wanted.limit_bytes,
-            "started_at": now - timedelta(days=61),
-            "expires_at": now + timedelta(days=305),
-        },
+        name=wanted.name,
+        limit_bytes=wanted.limit_bytes,
+        started_at=now - timedelta(days=61),
+        expires_at=now + timedelta(days=305),
+        now=now,
     )
-    if is_new:
-        ProxyUser.objects.get_or_create(login=_login(customer.username, wanted.network), defaults={"order": order})
+    login = _login(customer.username, wanted.network)
+    if not ProxyUser.objects.filter(login=login).exists():
+        orders.set_logins(order, [login])
 
 
 def _login(customer: str, network: Network) -> str:

@@ -16,16 +16,16 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
-from accounts import demo
 from accounts.models import User
 from analytics import intake
-from analytics.demo import WORKERS, first_quarter, rows
 from analytics.models import Batch
 from analytics.traffic.rows import to_inbox
 from analytics.writer import recover
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import GRAIN, floor
+from usage.demo import accounts, geo
+from usage.demo.traffic import WORKERS, first_quarter, rows
 
 # About 10,000 rows: large enough to be quick, small enough that little is done again after a stop.
 SLICE: Final = timedelta(days=4)
@@ -39,7 +39,8 @@ class Command(BaseCommand):
 
     def handle(self, *, url: str, **options: Any) -> None:
         now = timezone.now()
-        credentials = demo.make_accounts(now)
+        credentials = accounts.make_accounts(now)
+        geo.make_counts(now)
         try:
             self._push_traffic(now)
         except EngineError as error:
@@ -54,7 +55,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"""
   Admin      {url}/admin/   user admin, password {credentials.password}
-  Customers  {", ".join(demo.CUSTOMERS)}, with the same password
+  Customers  {", ".join(accounts.CUSTOMERS)}, with the same password
   Reference  {url}/docs
   Keys       in {os.path.relpath(shell)}, to be read into a shell with:  . {os.path.relpath(shell)}
              READ_KEY reads as alice, INGEST_KEY pushes as a proxy worker

@@ -1,0 +1,209 @@
+"""Orders with what is left of them, their ledger, and what the nightly comparison found.
+
+Orders cannot be deleted: their traffic stays in the engine and would belong to nothing. Ledger entries can only be
+added, as what a billing system would post.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Model, QuerySet, Sum
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.admin import PublishedIdSearch
+from accounts.models import Order, ProxyUser
+from fonproxy.api.errors import ApiError
+from usage import cut_off, ledger, orders
+from usage.models import CutOff, Difference, LedgerEntry, Reason
+
+
+class ProxyUserInline(admin.TabularInline[ProxyUser, Order]):
+    model = ProxyUser
+    fields = ("login",)
+    extra = 0
+
+
+@admin.register(Order)
+class OrderAdmin(PublishedIdSearch):
+    kind = "order"
+    list_display = (
+        "name",
+        "published_id",
+        "user",
+        "product",
+        "state",
+        "limit_bytes",
+        "left",
+        "started_at",
+        "expires_at",
+    )
+    list_filter = ("product__network", "product__proxy_type", "product")
+    list_select_related = ("user", "product")
+    search_fields = ("name", "external_id", "user__username", "proxy_users__login")
+    search_help_text = "Id, external id, name, user name or proxy login"
+    autocomplete_fields = ("user", "product")
+    fields = ("user", "product", "name", "external_id", "traffic_limit_bytes", "started_at", "expires_at")
+    told_fields = ("published_id", "state", "limit_bytes", "left", "added_bytes", "period_started_at", "created_at")
+    ordering = ("-pk",)
+    actions = ("suspend", "resume", "expire")
+    inlines = (ProxyUserInline,)
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
+        everything: QuerySet[Order] = super().get_queryset(request)
+        return everything.annotate(left_bytes=Sum("ledger__bytes"))
+
+    def get_fields(self, request: HttpRequest, obj: Order | None = None) -> Any:
+        return self.fields if obj is None else (*self.fields, *self.told_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Order | None = None) -> Any:
+        """An order never changes hands or kind: what it carried was counted under those."""
+        return () if obj is None else ("user", "product", *self.told_fields)
+
+    @admin.display
+    def state(self, order: Order) -> str:
+        return cut_off.state_of(order, _left(order), timezone.now()).label
+
+    @admin.display(description="limit")
+    def limit_bytes(self, order: Order) -> str:
+        return "unmetered" if order.limit_bytes is None else f"{order.limit_bytes:,}"
+
+    @admin.display(description="left")
+    def left(self, order: Order) -> str:
+        return "" if order.limit_bytes is None else f"{_left(order):,}"
+
+    def save_model(self, request: HttpRequest, obj: Order, form: Any, change: bool) -> None:
+        now, author = timezone.now(), request.user.get_username()
+        with transaction.atomic():
+            if change:
+                orders.change(
+                    obj,
+                    author=author,
+                    now=now,
+                    name=obj.name,
+                    limit_bytes=obj.traffic_limit_bytes,
+                    started_at=obj.started_at,
+                    expires_at=obj.expires_at,
+                )
+                Order.objects.filter(pk=obj.pk).update(external_id=obj.external_id or None)
+            else:
+                obj.external_id = obj.external_id or None
+                obj.period_started_at = obj.started_at
+                obj.save()
+                orders.opened(obj, author=author, now=now)
+
+    @admin.action(description="Suspend selected orders", permissions=["change"])
+    def suspend(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        self._for_each(request, queryset, orders.suspend, "Suspended.")
+
+    @admin.action(description="Resume selected orders", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        self._for_each(request, queryset, orders.resume, "Resumed.")
+
+    @admin.action(description="End selected orders now", permissions=["change"])
+    def expire(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        self._for_each(request, queryset, orders.expire, "Ended.")
+
+    def _for_each(
+        self, request: HttpRequest, queryset: QuerySet[Order], step: Callable[[Order, datetime], Order], done: str
+    ) -> None:
+        for order in queryset:
+            step(order, timezone.now())
+            self.log_change(request, order, done)
+        self.message_user(request, done, messages.SUCCESS)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def _left(order: Order) -> int:
+    """As annotated in a list; an order that was just saved is asked about again."""
+    left: int | None = getattr(order, "left_bytes", None)
+    return ledger.balance(order) if left is None else left
+
+
+class ReadOnly(admin.ModelAdmin[Any]):
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class CreditForm(forms.ModelForm[LedgerEntry]):
+    """A top-up, refund or adjustment, posted as a billing system would."""
+
+    reason = forms.ChoiceField(choices=[(reason.value, reason.label) for reason in orders.CREDITS])
+
+    class Meta:
+        model = LedgerEntry
+        fields = ("order", "reason", "bytes", "reference", "note")
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if self.errors:
+            return given
+        try:
+            with transaction.atomic():  # tried, and taken back: so that the form can say what is wrong
+                self.post("", timezone.now())
+                transaction.set_rollback(True)
+        except ApiError as refusal:
+            raise forms.ValidationError(str(refusal)) from None
+        return given
+
+    def post(self, author: str, now: datetime) -> LedgerEntry:
+        given = self.cleaned_data
+        entry, _ = orders.credit(
+            given["order"],
+            Reason(given["reason"]),
+            given["bytes"],
+            reference=given["reference"] or None,
+            author=author,
+            now=now,
+            note=given["note"],
+        )
+        return entry
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnly):
+    form = CreditForm
+    list_display = ("period_date", "order", "reason", "bytes", "requests", "reference", "author", "note", "created_at")
+    list_filter = ("reason", "order__product__network")
+    list_select_related = ("order",)
+    search_fields = ("reference", "order__name", "order__external_id", "order__user__username")
+    autocomplete_fields = ("order",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def save_model(self, request: HttpRequest, obj: LedgerEntry, form: Any, change: bool) -> None:
+        posted = form.post(request.user.get_username(), timezone.now())
+        obj.pk = posted.pk
+        obj.refresh_from_db()
+
+
+@admin.register(CutOff)
+class CutOffAdmin(ReadOnly):
+    list_display = ("number", "order", "state", "changed_at")
+    list_filter = ("state",)
+    list_select_related = ("order",)
+    ordering = ("-number",)
+
+
+@admin.register(Difference)
+class DifferenceAdmin(ReadOnly):
+    list_display = ("found_at", "order", "day", "recorded", "measured")
+    list_select_related = ("order",)
