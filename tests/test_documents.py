@@ -31,7 +31,7 @@ def test_every_make_target_that_is_named_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_file_of_the_code_that_is_named_exists(document: Path) -> None:
-    named = re.findall(r"`((?:fonproxy|accounts|geo|analytics|tests|bench)/[\w/.]+\.\w+)`", document.read_text())
+    named = re.findall(r"`((?:fonproxy|accounts|geo|analytics|usage|tests|bench)/[\w/.]+\.\w+)`", document.read_text())
     assert [name for name in named if not (settings.BASE_DIR / name).exists()] == []
 
 
