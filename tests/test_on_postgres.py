@@ -8,7 +8,13 @@ import sys
 
 from tests import postgres
 
-SUITES = ("tests/accounts", "tests/geo", "tests/analytics/test_journal.py", "tests/analytics/test_admin.py")
+SUITES = (
+    "tests/accounts",
+    "tests/geo",
+    "tests/usage",
+    "tests/analytics/test_journal.py",
+    "tests/analytics/test_admin.py",
+)
 
 
 def test_accounts_and_journal_behave_the_same_on_postgresql() -> None:

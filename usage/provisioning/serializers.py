@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.contrib.auth.validators import UnicodeUsernameValidator
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Network, ProxyType, User
@@ -160,6 +161,7 @@ class ChangeSerializer(serializers.Serializer[CutOff]):
         return sorted(proxy_user.login for proxy_user in change.order.proxy_users.all())
 
 
+@extend_schema_serializer(many=False)  # or it would be described as a list of these
 class FeedAnswer(serializers.Serializer[Any]):
     changes = ChangeSerializer(many=True)
     cursor = serializers.CharField(help_text="To be sent as `since` next time.")
