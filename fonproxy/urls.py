@@ -8,11 +8,13 @@ from django.views.generic import RedirectView
 
 from fonproxy import health
 from fonproxy.api.docs import ReferenceView, SchemaView
+from fonproxy.metrics import MetricsView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("healthz", health.live, name="live"),
     path("readyz", health.ready, name="ready"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("openapi.json", SchemaView.as_view(), name="schema"),
     path("docs", ReferenceView.as_view(), name="docs"),
     path("admin/", admin.site.urls),

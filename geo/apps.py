@@ -9,4 +9,6 @@ class GeoConfig(AppConfig):
     name = "geo"
 
     def ready(self) -> None:
-        from geo import checks  # noqa: F401  # registers itself
+        from geo import checks, metrics  # noqa: F401  # the first registers itself
+
+        metrics.register()

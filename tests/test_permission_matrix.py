@@ -57,6 +57,7 @@ TABLE = {
     **{(method, ""): REDIRECT_UNSAFE for method in ("POST", "PUT", "PATCH", "DELETE")},
     ("GET", "healthz"): EVERYBODY,
     ("GET", "readyz"): EVERYBODY,
+    ("GET", "metrics"): FOR_STAFF,
     ("GET", "openapi.json"): EVERYBODY,
     ("GET", "docs"): EVERYBODY,
     ("POST", "auth/token"): EVERYBODY,

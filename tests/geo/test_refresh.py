@@ -200,3 +200,14 @@ def test_of_several_that_refresh_at_once_one_asks(server: Provider) -> None:
     assert server.asked == asked + 1
     refresh.refresh(now + refresh.CLAIM)
     assert server.asked == asked + 2
+
+
+def test_staleness_is_a_metric(server: Provider, client_for: Any, staff: Any, make_key: Any) -> None:
+    server.answer = says(b"", 500)
+    loaded()
+    answer = client_for(staff, "read").get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    lines = answer.content.decode().splitlines()
+    assert 'fonproxy_geo_loader_stale{proxy_type="mobile-giga"} 1.0' in lines
+    assert 'fonproxy_geo_loader_stale{proxy_type="residential-giga"} 0.0' in lines
+    assert any(line.startswith('fonproxy_geo_counts_age_seconds{proxy_type="mobile-giga"} ') for line in lines)
