@@ -11,7 +11,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import DecimalField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
@@ -34,6 +34,8 @@ class MultiplierAdmin(admin.ModelAdmin[Multiplier]):
     list_editable = ("factor",)
     list_filter = ("proxy_type", "pool")
     search_fields = ("pool", "country")
+    # Narrow, so that the counts are in sight beside it.
+    formfield_overrides = {DecimalField: {"widget": forms.TextInput(attrs={"size": 8, "inputmode": "decimal"})}}
 
     @admin.display(description="raw count")
     def raw_count(self, multiplier: Multiplier) -> str:
