@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from analytics.squid.lines import MAX_LINE
 from analytics.squid.state import SUFFIX, Identity
@@ -18,6 +18,10 @@ MAX_LINES: Final = 20_000
 MAX_BYTES: Final = 8 * 2**20
 COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".zip")
 _TIME: Final = re.compile(rb"\s*(\d{1,12})\.(\d{3})\s")
+
+
+class Cut(Exception):
+    """The file no longer holds what it held."""
 
 
 class LogFile:
@@ -48,7 +52,7 @@ class LogFile:
         time = _TIME.match(first)
         # A log that does not begin with a request is told apart by its hash; its age is that of its last change.
         began = int(time[1] + time[2]) if time else int(self.changed_at * 1000)
-        return Identity(inode, hashlib.sha256(first).hexdigest(), began)
+        return Identity(inode, hashlib.sha256(first).hexdigest(), began, time is not None)
 
     def read(self, start: int, end: int) -> bytes:
         parts = []
@@ -84,8 +88,13 @@ class LogFile:
         return None
 
     def lines(self, start: int, end: int) -> Iterator[bytes]:
-        """The lines of a chunk with their ends; of one that is too long to be held, as much as shows that it is."""
+        """The lines of a chunk with their ends; of one that is too long to be held, as much as shows that it is.
+
+        Raises Cut when the file has become shorter.
+        """
         data = self.read(start, min(end, start + MAX_BYTES))
+        if len(data) < min(end - start, MAX_BYTES):
+            raise Cut
         if end - start > MAX_BYTES:
             yield data[:MAX_LINE] + b"\n"
             return
@@ -117,29 +126,41 @@ class Rotation:
             matching.sort(key=lambda pair: pair[1].inode != wanted.inode)
             return files.pop(files.index(matching[0][0])) if matching else None
 
-    def next_after(self, last: Identity) -> LogFile | None:
-        """The oldest file that began after this one and holds a line.
+    def next_after(self, last: Identity, done: Collection[str]) -> LogFile | None:
+        """The oldest rotated file that began after this one, else the log itself; None when this one is the log.
 
-        The log itself counts in any case, unless it is this one: the clock may have been set back.
+        ``done`` are the first lines of files that were finished before: a clock may have been set back, and none of
+        them is begun again.
         """
         with self._open() as files:
-            ages = [(found.began_ms, log) for log in files if self._is_newer(log, found := log.identity(), last)]
-            ages.sort(key=lambda pair: (pair[1].path == self.path, pair[0]))
-            return files.pop(files.index(ages[0][1])) if ages else None
+            known = [(log, log.identity()) for log in files]
+            if any(log.path == self.path and is_same(found, last) for log, found in known):
+                return None
+            fresh = [(log, found) for log, found in known if found.first and found.first not in (last.first, *done)]
+            ages = [
+                (log.path == self.path, found.began_ms, log)
+                for log, found in fresh
+                if self._may_follow(log, found, last)
+            ]
+            ages.sort(key=lambda age: age[:2])
+            return files.pop(files.index(ages[0][2])) if ages else None
 
-    def _is_newer(self, log: LogFile, found: Identity, last: Identity) -> bool:
-        if not found.first or found.first == last.first:
-            return False
-        return log.path == self.path or found.began_ms > last.began_ms
+    def _may_follow(self, log: LogFile, found: Identity, last: Identity) -> bool:
+        return log.path == self.path or (found.is_of_requests and bool(last.first) and found.began_ms > last.began_ms)
 
     @contextmanager
-    def _open(self) -> Iterator[_Files]:
+    def _open(self) -> Iterator[list[LogFile]]:
         """The log and its rotated files, all open; those still in the list afterwards are closed."""
-        files = _Files()
+        files: list[LogFile] = []
         try:
-            for path in [self.path, *sorted(self.path.parent.glob("*"))]:
-                if path == self.path or self._is_rotated(path):
-                    files.add(path)
+            for path in [self.path, *sorted(set(self.path.parent.glob("*")) - {self.path})]:
+                if path == self.path:
+                    with suppress(FileNotFoundError):  # renamed a moment ago; whoever misses it looks again
+                        files.append(LogFile(path))
+                else:
+                    with suppress(OSError):  # somebody else's, perhaps, and not to be read
+                        if self._is_rotated(path):
+                            files.append(LogFile(path))
             yield files
         finally:
             for log in files:
@@ -154,13 +175,6 @@ class Rotation:
             and not rest.endswith(COMPRESSED)
             and path.is_file()
         )
-
-
-class _Files(list[LogFile]):
-    def add(self, path: Path) -> Self:
-        with suppress(FileNotFoundError):  # renamed a moment ago; whoever misses it looks again
-            self.append(LogFile(path))
-        return self
 
 
 def is_same(found: Identity, wanted: Identity) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -50,6 +51,7 @@ class Answer:
     text: str = ""
 
 
+PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 REFUSALS: Final = {
     401: "The server does not know the key: it is wrong, revoked or expired.",
     403: "The key may not push: it needs the scope 'ingest', which staff can grant.",
@@ -65,9 +67,10 @@ class Server:
     """One FonProxy, called with one key. The key is never shown."""
 
     def __init__(self, url: str, key: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(url):
             raise Stop("The address must be like https://usage.example.com.")
+        if not PRINTABLE.fullmatch(key):
+            raise Stop("The key must be like fnp_ and 64 digits, without spaces.")
         self._url = f"{url.rstrip('/')}/analytics/ingest"
         self._key = key
         self._http = urllib3.PoolManager(
@@ -91,6 +94,17 @@ class Server:
         return _answer(response.status, response.headers.get("Retry-After"), response.data)
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    labels = (parts.hostname or "").rstrip(".").split(".")
+    host_is_right = ":" in (parts.hostname or "") or all(0 < len(label) < 64 for label in labels)
+    return parts.scheme in ("http", "https") and port_is_right and host_is_right and not (parts.query or parts.fragment)
+
+
 def _answer(status: int, retry_after: str | None, body: bytes) -> Answer:
     if status == 204:
         return Answer(Outcome.TAKEN)
@@ -100,7 +114,8 @@ def _answer(status: int, retry_after: str | None, body: bytes) -> Answer:
     problem = _problem(body)
     if status == 400 and problem.errors and all(bad.index is not None for bad in problem.errors):
         return Answer(Outcome.BAD_ROWS, bad_rows=problem.errors, text=problem.errors[0].message)
-    refusal = REFUSALS.get(status, f"The server answered {status}, which no FonProxy does.")
+    unknown = "The server refuses the request." if status == 400 else f"The server answered {status}: no FonProxy does."
+    refusal = REFUSALS.get(status, unknown)
     raise Stop(f"{refusal} {problem.detail}".strip())
 
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from analytics.squid import chunks
 from analytics.squid.chunks import Content
-from analytics.squid.files import LogFile, Rotation
+from analytics.squid.files import Cut, LogFile, Rotation
 from analytics.squid.lines import Fault
 from analytics.squid.rows import to_body
 from analytics.squid.server import Answer, BadRow, Outcome, Server
@@ -32,8 +32,10 @@ KEY_REMEMBERED_SECONDS: Final = 23 * 3600.0
 REFRESH_SECONDS: Final = 3600.0
 POLL_SECONDS: Final = 1.0
 # How long nobody must have written to a rotated log before it is taken for finished.
-QUIET_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 5.0
 SEARCHES: Final = 5
+SEARCH_SECONDS: Final = 0.2
+FILES_REMEMBERED: Final = 100
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 PATIENCE_SECONDS: Final = 300.0
@@ -145,13 +147,13 @@ class Shipper:
         for _ in range(SEARCHES):
             if log := self._rotation.find(state.file, least):
                 return log, state
-            self._patience.wait(QUIET_SECONDS / SEARCHES)  # it may be under way to another name
+            self._patience.wait(SEARCH_SECONDS)  # it may be under way to another name
         return self._after_loss(state)
 
     def _after_loss(self, state: State) -> tuple[LogFile | None, State]:
         """The file is gone, or shorter than what was read of it: what followed cannot be known."""
         assert state.file is not None
-        log = self._rotation.next_after(state.file) or self._rotation.current()
+        log = self._rotation.next_after(state.file, state.done) or self._rotation.current()
         if log is None:
             return None, state
         doubt = f" Bytes {state.chunk.start} to {state.chunk.end} were being sent." if state.chunk else ""
@@ -159,7 +161,7 @@ class Shipper:
             f"The file that was read up to byte {state.offset} is gone, compressed or cut: what was written to it "
             f"after that is not shipped.{doubt} Going on with {log.path} from its start."
         )
-        state = State(file=log.identity(), totals=state.totals)
+        state = State(file=log.identity(), totals=state.totals, done=state.done)
         self._store.save(state)
         return log, state
 
@@ -173,7 +175,7 @@ class Shipper:
 
     def _fix_next(self, log: LogFile, state: State) -> State | None:
         identity = log.identity()
-        newer = self._rotation.next_after(identity) if identity.first else None
+        newer = self._rotation.next_after(identity, state.done)
         # Whoever rotates a log may go on writing to the old file for a moment.
         is_complete = newer is not None and time.time() - log.changed_at > QUIET_SECONDS
         try:
@@ -181,7 +183,8 @@ class Shipper:
             if end > state.offset:
                 state = replace(state, file=identity, chunk=self._chunk(identity, state.offset, end))
             elif newer is not None and is_complete:
-                state = replace(state, file=newer.identity(), offset=0, line=0)
+                done = (*state.done, identity.first)[-FILES_REMEMBERED:]
+                state = replace(state, file=newer.identity(), offset=0, line=0, done=done)
             elif newer is not None:
                 self._patience.wait(POLL_SECONDS)
                 return state
@@ -197,12 +200,17 @@ class Shipper:
         return state
 
     def _chunk(self, file: Identity, start: int, end: int) -> Chunk:
-        # The same lines always have the same key, also for a shipper whose state file was lost.
+        # The same piece always has the same key, also for a shipper whose state file was lost.
         key = hashlib.sha256(f"{file.first} {start} {end}".encode()).hexdigest()
         return Chunk(start=start, end=end, key=f"squid {key}", worker=self._worker, attempted_at=time.time())
 
     def _ship(self, log: LogFile, state: State, chunk: Chunk) -> State | None:
-        content = chunks.read(log, chunk)
+        try:
+            content = chunks.read(log, chunk)
+        except Cut:
+            content = None
+        if content is None or (state.file and log.identity().first != state.file.first):
+            return state  # copied and cut while it was read: what it held is looked for again
         if content.rows:
             answer = self._push(content, state, chunk)
             if answer is None:
@@ -217,6 +225,7 @@ class Shipper:
             offset=chunk.end,
             line=state.line + content.totals.lines,
             totals=state.totals.plus(content.totals),
+            done=state.done,
         )
         self._store.save(settled)
         self._progress(chunk.end - chunk.start)
@@ -228,6 +237,8 @@ class Shipper:
         began = time.monotonic()
         pause = FIRST_PAUSE
         while not self._patience.is_over:
+            if self._is_in_doubt:
+                self._refuse_forgotten(chunk)
             answer = self._server.push(body, chunk.key)
             if answer.outcome in (Outcome.TAKEN, Outcome.BAD_ROWS):
                 return answer
@@ -249,6 +260,8 @@ def _without(chunk: Chunk, content: Content, answer: Answer) -> Chunk:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
     unknown, too_old, too_new = set(chunk.unknown), chunk.too_old, chunk.too_new
     for bad in answer.bad_rows:
+        if not 0 <= (bad.index or 0) < len(content.rows):
+            raise Stop(_unmendable(bad))
         row = content.rows[bad.index or 0]
         if bad.field == "proxy_user":
             unknown.add(row.proxy_user)

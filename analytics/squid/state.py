@@ -25,13 +25,14 @@ class Identity(msgspec.Struct, frozen=True):
     """Which file it is, whatever it is called by now.
 
     ``first`` is the hash of its first line, which begins with a time in milliseconds; empty while there is none. A copy
-    of the file has it too. ``inode`` prefers the original among copies. The device is left out: its number may change
-    when the machine starts again. ``began_ms`` is when the first line was written.
+    of the file has it too; ``inode`` prefers the original among copies. The device is left out: its number may change
+    when the machine starts again. ``began_ms`` is when the first line was written, ``is_of_requests`` whether it told.
     """
 
     inode: int
     first: str = ""
     began_ms: int = 0
+    is_of_requests: bool = True
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -69,13 +70,17 @@ class Totals(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """Everything before ``offset`` in ``file`` is settled; ``line`` is how many lines that is."""
+    """Everything before ``offset`` in ``file`` is settled; ``line`` is how many lines that is.
+
+    ``done`` are the first lines of the files that were finished before, the latest hundred.
+    """
 
     file: Identity | None = None
     offset: int = 0
     line: int = 0
     totals: Totals = Totals()
     chunk: Chunk | None = None
+    done: tuple[str, ...] = ()
 
 
 class Store:

@@ -37,12 +37,13 @@ class Command(BaseCommand):
         patience = Patience()
 
         def stop(number: int, frame: FrameType | None) -> None:
+            if patience.is_over:  # asked twice: nothing is lost by leaving at once
+                sys.exit(1)
             patience.is_over = True
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
-        size = file.stat().st_size if file.exists() else None
-        with tqdm(total=size, unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar:
+        with tqdm(total=_size(file), unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar:
             try:
                 shipper = Shipper(
                     Rotation(file.absolute()),
@@ -59,6 +60,8 @@ class Command(BaseCommand):
             finally:
                 bar.close()
         self._tell(shipper.report)
+        if patience.is_over and not follow:
+            raise CommandError("Stopped before the end of the log: start again to go on.")
 
     def _tell(self, report: Report) -> None:
         totals = report.totals
@@ -78,3 +81,11 @@ class Command(BaseCommand):
                 self.stderr.write(f"  {count:,} times: the line {reason}")
             for line, reason in report.named_faults:
                 self.stderr.write(f"  line {line:,} {reason}")
+
+
+def _size(file: Path) -> int | None:
+    """For the progress bar alone."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None

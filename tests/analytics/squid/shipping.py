@@ -19,7 +19,7 @@ SMALL_CHUNKS = """
 import sys
 from analytics.squid import files, shipper
 files.MAX_LINES, shipper.POLL_SECONDS, shipper.FIRST_PAUSE = int(sys.argv.pop(1)), 0.1, 0.1
-shipper.LONGEST_PAUSE = 0.5
+shipper.LONGEST_PAUSE, shipper.QUIET_SECONDS = 0.5, 1.0
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "ship_squid_log", *sys.argv[1:]])
 """

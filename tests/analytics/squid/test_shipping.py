@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from analytics.squid import shipper
+from analytics.squid.files import Rotation
+from analytics.squid.server import Server as Intake
+from analytics.squid.state import Stop
 from tests.analytics.squid.sample import Counts, independent_count, native_log, whole_log
 from tests.analytics.squid.shipping import counted, ship, sign_in, start
 from tests.serving import Server, free_port, serving
@@ -245,6 +249,104 @@ def test_a_log_that_is_gone_is_told_and_the_next_one_shipped(
     code, _, err = ship(log, server)
     assert (code, "is gone, compressed or cut" in err) == (0, True)
     assert gained() == independent_count(b"".join(lines[:100] + lines[150:]))
+
+
+def at(lines: list[bytes], seconds: int) -> bytes:
+    """The same lines at another time."""
+    return b"".join(b"%.3f" % (float(line[:14]) + seconds) + line[14:] for line in lines)
+
+
+def test_a_clock_that_was_set_back_over_a_rotation_counts_nothing_twice(
+    server: Server, log: Path, gained: Callable[[], Counts]
+) -> None:
+    lines = native_log().splitlines(keepends=True)
+    early, late = at(lines[:60], -3600), at(lines[60:120], 1800)
+    process = start(log, server.url, server.keys["INGEST_KEY"], "--follow", lines=300)
+    for part in range(0, len(late), len(late) // 4 + 1):
+        with log.open("ab") as more:
+            more.write(late[part : part + len(late) // 4 + 1])
+        time.sleep(0.4)
+    log.with_name("access.log.readme").write_text("a note to oneself\n")
+    log.rename(log.with_name("access.log.1"))
+    log.write_bytes(early)
+    assert wait_for(lambda: offset(log) == len(early))
+    time.sleep(3)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert out.startswith("120 lines: 120 requests shipped")
+    assert gained() == independent_count(early + late)
+    log.write_bytes(early + at(lines[120:130], -3500))
+    assert ship(log, server)[1].startswith("10 lines")
+
+
+def test_a_log_that_is_copied_and_cut_while_it_is_read_loses_nothing(
+    server: Server, log: Path, gained: Callable[[], Counts]
+) -> None:
+    whole, new = native_log(), native_log()
+    log.write_bytes(whole)
+    with Swallower(server.port) as swallower:  # so that a chunk is fixed and not settled
+        process = start(log, f"http://127.0.0.1:{swallower.port}", server.keys["INGEST_KEY"], lines=100)
+        assert swallower.answered.wait(30)
+        process.kill()
+        process.communicate()
+    log.with_name("access.log.1").write_bytes(whole)
+    log.write_bytes(new)
+    assert ship(log, server, lines=100)[0] == 0
+    assert gained() == independent_count(whole + new)
+
+
+def test_being_stopped_before_the_end_is_no_success(server: Server, log: Path) -> None:
+    log.write_bytes(whole_log())
+    process = start(log, f"http://127.0.0.1:{free_port()}", server.keys["INGEST_KEY"])
+    assert wait_for(lambda: log.with_name("access.log.fonproxy").exists())
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Stopped before the end of the log" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "said"),
+    [
+        ("http://[::1", "fnp_1", "The address must be like"),
+        ("http://127.0.0.1:99999", "fnp_1", "The address must be like"),
+        ("http://127.0.0.1:1?x=1", "fnp_1", "The address must be like"),
+        ("http://a..b", "fnp_1", "The address must be like"),
+        ("ftp://127.0.0.1", "fnp_1", "The address must be like"),
+        ("http://127.0.0.1:1", "fnp_…", "The key must be like"),
+    ],
+)
+def test_a_malformed_address_or_key_is_told_at_once(log: Path, url: str, key: str, said: str) -> None:
+    log.write_bytes(native_log())
+    process = start(log, url, key)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, said in err, "Traceback" in err) == (1, True, False)
+
+
+def hang_up(listener: socket.socket) -> None:
+    """On whoever calls."""
+    with suppress(OSError):
+        while True:
+            listener.accept()[0].close()
+
+
+def test_a_chunk_is_not_sent_again_once_its_key_may_be_forgotten(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.write_bytes(native_log())
+    monkeypatch.setattr(shipper, "KEY_REMEMBERED_SECONDS", 1.0)
+    monkeypatch.setattr(shipper, "FIRST_PAUSE", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=hang_up, args=(listener,), daemon=True).start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        shipping = shipper.Shipper(
+            Rotation(log),
+            Intake(address, "fnp_1"),
+            worker="w",
+            follow=True,
+            patience=shipper.Patience(),
+            say=lambda text: None,
+            progress=lambda size: None,
+        )
+        with pytest.raises(Stop, match="no longer remembers"):
+            shipping.run()
 
 
 def offset(log: Path) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from analytics import intake
 from analytics.models import Batch
 from analytics.traffic.rows import to_inbox
 from analytics.writer import recover
+from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import GRAIN, floor
@@ -39,6 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *, url: str, **options: Any) -> None:
         now = timezone.now()
+        self._prepare()
         credentials = accounts.make_accounts(now)
         geo.make_counts(now)
         try:
@@ -61,6 +64,14 @@ class Command(BaseCommand):
              READ_KEY reads as alice, INGEST_KEY pushes as a proxy worker
 """
         )
+
+    def _prepare(self) -> None:
+        """Both stores as they must be: the command may be the first to run on a new machine."""
+        call_command("migrate", verbosity=0)
+        try:
+            migrator.migrate(get_client())
+        except EngineError as error:
+            raise CommandError(str(error)) from error
 
     def _push_traffic(self, now: datetime) -> None:
         """Pushes the quarters that are missing, as a worker would, up to the last whole one.
