@@ -165,6 +165,7 @@ TEMPLATES = [
 CORS_URLS_REGEX = r"^/geo/"
 CORS_ALLOW_ALL_ORIGINS = True
 CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS"]
+CORS_ALLOW_HEADERS = ["accept", "content-type", "if-none-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["ETag", "Retry-After", "X-Request-Id"]
 USE_TZ = True
 TIME_ZONE = "UTC"

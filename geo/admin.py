@@ -216,4 +216,4 @@ class CountSnapshotAdmin(admin.ModelAdmin[CountSnapshot]):
 
 
 def _by_default(snapshot: CountSnapshot) -> dict[str, dict[str, int]]:
-    return services.default_service_only({snapshot.proxy_type: snapshot.counts})[snapshot.proxy_type]
+    return services.default_service_only({snapshot.proxy_type: snapshot.counts}).get(snapshot.proxy_type, {})

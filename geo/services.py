@@ -52,11 +52,14 @@ class Picture:
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` makes, made once while this picture holds."""
-        if key not in self._made:
-            if len(self._made) >= MOST_REMEMBERED:
-                self._made.clear()
-            self._made[key] = make()
-        made: T = self._made[key]
+        remembered = self._made
+        if key in remembered:
+            made: T = remembered[key]
+            return made
+        made = make()
+        if len(self._made) >= MOST_REMEMBERED:
+            self._made = {}  # not emptied: another thread may be reading it
+        self._made[key] = made
         return made
 
 
@@ -91,11 +94,16 @@ def public_counts(proxy_type: str | None = None, pool: str | None = None) -> dic
 
 
 def default_service_only(counts: dict[str, Counts]) -> dict[str, dict[str, dict[str, int]]]:
-    """proxy type -> pool -> country -> count, by the type's default service."""
-    return {
-        proxy_type: {pool: services.get(DEFAULT_SERVICES[proxy_type], {}) for pool, services in pools.items()}
+    """proxy type -> pool -> country -> count, by the type's default service; without types it has no counts for."""
+    by_default = {
+        proxy_type: {
+            pool: countries
+            for pool, services in pools.items()
+            if (countries := services.get(DEFAULT_SERVICES[proxy_type], {}))
+        }
         for proxy_type, pools in counts.items()
     }
+    return {proxy_type: pools for proxy_type, pools in by_default.items() if pools}
 
 
 def _chosen(counts: dict[str, Counts], proxy_type: str | None, pool: str | None) -> dict[str, Counts]:

@@ -15,7 +15,7 @@ from clickhouse_driver import errors as driver
 
 from fonproxy.clickhouse import text
 from fonproxy.clickhouse.address import Address
-from fonproxy.clickhouse.errors import EngineError, EngineUnavailable, from_text
+from fonproxy.clickhouse.errors import EngineError, EngineFault, EngineUnavailable, from_text
 from fonproxy.clickhouse.profiles import INGEST, MIGRATE, READ, Profile, identifier, literal, log_comment
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ GRACE_SECONDS: Final = 15.0
 UNLIMITED_SECONDS: Final = 3600.0
 
 UNKNOWN_DATABASE: Final = 81
+REVISION: Final = 54460
 
 
 class NativeClient:
@@ -151,7 +152,7 @@ class NativeClient:
         client = self._connect(self._address.hosts, self._address.database)
         try:
             with _our_errors():
-                client.connection.connect()
+                _greet(client, len(self._address.hosts))
         except EngineError as error:
             client.disconnect()
             if error.code != UNKNOWN_DATABASE:
@@ -189,6 +190,8 @@ class NativeClient:
             send_receive_timeout=GRACE_SECONDS,
             sync_request_timeout=PING_SECONDS,
             compression="lz4",
+            # What the suites ran with. Later ones let a server tell its time zone where the driver waits for columns.
+            client_revision=REVISION,
             tcp_keepalive=True,
             settings={"server_side_params": True},
         )
@@ -218,10 +221,23 @@ def _our_errors() -> Iterator[None]:
         yield
     except driver.ServerException as error:
         raise from_text(f"Code: {error.code}. {error.message}") from None
+    except (driver.TypeMismatchError, driver.UnknownTypeError, UnicodeError) as error:
+        raise EngineFault(f"A value does not fit its column: {error}", getattr(error, "code", None)) from None
     except (driver.SocketTimeoutError, TimeoutError) as error:
         raise EngineUnavailable(f"ClickHouse did not answer in time: {error}", driver.SocketTimeoutError.code) from None
     except (driver.Error, OSError, EOFError) as error:
         raise _LostServer(f"The connection to ClickHouse broke: {error}", driver.NetworkError.code) from None
+
+
+def _greet(client: clickhouse_driver.Client, hosts: int) -> None:
+    """Connects. The driver itself goes on to the next host only when a socket fails, not when one is hung up on."""
+    for _ in range(hosts - 1):
+        try:
+            client.connection.connect()
+            return
+        except EOFError:
+            client.connection.hosts.rotate(-1)
+    client.connection.connect()
 
 
 def _set_timeout(client: clickhouse_driver.Client, profile: Profile) -> None:

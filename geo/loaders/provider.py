@@ -24,8 +24,8 @@ ATTEMPTS: Final = 3
 FIRST_PAUSE: Final = 0.3
 MOST_BYTES: Final = 2**20
 
-Pool = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
+Pool = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9_-]{0,31}\Z")]
+Country = Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 

@@ -57,6 +57,13 @@ def test_counts_of_one_type_or_pool(published: None) -> None:
     assert get("/geo/counts", type="mobile-giga") == {"counts": {}}
 
 
+def test_a_type_that_only_another_service_knows_is_left_out_without_services(db: None) -> None:
+    addresses(2, proxy_type="shared-proxy", maxmind_country="US")
+    loaded()
+    assert get("/geo/counts", type="shared-proxy", noservice="true") == {"counts": {}}
+    assert get("/geo/countries", type="shared-proxy") == {"countries": []}
+
+
 def test_countries(db: None) -> None:
     loaded()
     assert get("/geo/countries", type="residential-giga") == {"countries": COUNTRIES}

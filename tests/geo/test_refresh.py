@@ -133,6 +133,7 @@ FAILURES = {
     "more than exact": says(b'{"counts": {"default": {"US": 9007199254740993}}}'),
     "an unknown country": says(b'{"counts": {"default": {"ZZ": 1}}}'),
     "a country's name": says(b'{"counts": {"default": {"Germany": 1}}}'),
+    "a pool with a line end": says(b'{"counts": {"default\\n": {"US": 1}}}'),
     "a strange pool": says(b'{"counts": {"<b>": {"US": 1}}}'),
     "junk": says(b"x" * 10_000_000),
     "drops behind an answer": says_and_drips,

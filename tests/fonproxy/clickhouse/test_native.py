@@ -11,11 +11,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 
 from fonproxy.clickhouse import migrator, native
 from fonproxy.clickhouse.address import Address
-from fonproxy.clickhouse.errors import EngineUnavailable
+from fonproxy.clickhouse.errors import EngineFault, EngineUnavailable
 from fonproxy.clickhouse.native import NativeClient
 from tests import clickhouse
 from tests.clickhouse import Endpoint
@@ -52,6 +53,27 @@ def connect(endpoint: Endpoint) -> Iterator[Connect]:
 
 def test_another_host_answers_when_the_first_is_away(connect: Connect, endpoint: Endpoint) -> None:
     assert connect(free_port(), endpoint.port).fetch("SELECT 1", tag="tests") == [(1,)]
+
+
+def test_another_host_answers_when_the_first_hangs_up_at_once(connect: Connect, endpoint: Endpoint) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as rude:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    rude.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        client = connect(rude.getsockname()[1], endpoint.port)
+        assert client.fetch("SELECT 1", tag="tests") == [(1,)]
+
+
+def test_a_value_that_does_not_fit_its_column_is_a_fault_of_ours(connect: Connect) -> None:
+    client = connect()
+    client.command("CREATE TABLE IF NOT EXISTS small (n UInt8) ENGINE = Null", tag="tests")
+    with pytest.raises(EngineFault):
+        client.insert("small", pa.table({"n": ["no number"]}), token="small")
+    assert client.fetch("SELECT 1", tag="tests") == [(1,)]
 
 
 def test_no_host_at_all_is_the_engine_being_away(connect: Connect) -> None:
