@@ -1,4 +1,4 @@
-"""Who is calling: a program by its API key, a person by a JSON web token or a session.
+"""Who is calling: a program by its API key or its pair of keys, a person by a JSON web token or a session.
 
 Every refusal of a key is one and the same sentence, so that an answer never tells whether a key exists. Each
 authenticator leaves ``account_id`` on Django's request for the access log.
@@ -50,6 +50,28 @@ class ApiKeyAuthentication(BaseAuthentication):
             if secret is None or not secret.startswith(KEY_START):
                 return None
         key = find_active_key(secret)
+        _remember(request, key.user)
+        return key.user, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+class KeyPairAuthentication(BaseAuthentication):
+    """``X-API-Public-Key``, an API key's prefix, with ``X-API-Private-Key``, the key itself; for tracking routes.
+
+    Either header decides alone, whatever else the request carries: half a pair is refused.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
+        public, private = (request.headers.get(f"X-API-{half}-Key") for half in ("Public", "Private"))
+        if public is None and private is None:
+            return None
+        if public is None or private is None:
+            raise AuthenticationFailed("X-API-Public-Key and X-API-Private-Key are both needed.")
+        key = find_active_key(private)
+        if key.prefix != public:
+            raise AuthenticationFailed(BAD_KEY)
         _remember(request, key.user)
         return key.user, key
 

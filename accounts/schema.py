@@ -21,6 +21,18 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         }
 
 
+class KeyPairScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its hook is not annotated
+    target_class = "accounts.authentication.KeyPairAuthentication"
+    name = ["publicKey", "privateKey"]  # both at once
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
+        meanings = {"Public": "An API key's prefix, `fnp_` and its first digits.", "Private": "The API key itself."}
+        return [
+            {"type": "apiKey", "in": "header", "name": f"X-API-{half}-Key", "description": meaning}
+            for half, meaning in meanings.items()
+        ]
+
+
 class JwtScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its hook is not annotated
     target_class = "accounts.authentication.JwtAuthentication"
     name = "jwt"

@@ -15,10 +15,13 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts.models import ApiKey, Order, User
+from accounts.models import ApiKey, Network, Order, User
 from accounts.services import issue_key, revoke_key
+from fonproxy import ids
+from fonproxy.api.families import BYTEFUL_PREFIXES
 from tests.accounts.helpers import PASSWORD, client_with
 from tests.analytics.helpers import documented_row
+from usage.models import LedgerEntry
 
 CALLERS = (
     "owner",
@@ -77,6 +80,16 @@ TABLE = {
     **{
         ("POST", f"provisioning/orders/<str:externalId>/{kind}"): CREDITED
         for kind in ("top-ups", "refunds", "adjustments", "renewals")
+    },
+    **{
+        ("GET", f"{prefix}{network}{rest}"): codes
+        for prefix in BYTEFUL_PREFIXES
+        for network in ("residential", "mobile")
+        for rest, codes in (
+            ("_ledger/search", OWN_LIST),
+            ("_ledger/retrieve/<str:id>", OWN_ORDER),
+            ("/summary", OWN_ORDER),
+        )
     },
     ("GET", "api-keys"): KEYS_READ,
     ("POST", "api-keys"): KEYS_MADE,
@@ -191,6 +204,10 @@ class People:
             User.objects.filter(pk=self.owner.pk).update(external_id="c")
             Order.objects.filter(pk=self.order.pk).update(external_id="x")
             return f"/{path.replace('<str:externalId>', 'x' if 'orders' in path else 'c')}"
+        if "_ledger/retrieve" in path:
+            network = "mobile" if "mobile" in path else "residential"
+            entry = LedgerEntry.objects.get(order__product__network=network)
+            return f"/{path.replace('<str:id>', ids.encode(f'{network}_ledger', entry.pk))}"
         if "<str:id>" in path:
             key = issue_key(user=self.owner, name="its own", scopes=("read",), now=timezone.now())[0]
             path = path.replace("<str:id>", key.published_id)
@@ -200,6 +217,7 @@ class People:
 
 @pytest.fixture
 def people(engine: Any, alice: User, bob: User, staff: User, make_order: Callable[..., Order]) -> People:
+    make_order(alice, network=Network.MOBILE, limit=10**9)
     return People(alice, bob, staff, make_order(alice, limit=10**9))
 
 

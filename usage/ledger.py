@@ -64,9 +64,15 @@ def post(
         period_date=now.astimezone(UTC).date(),
         period_number=order.period_number,
         closes_period=closes_period,
+        adjustment_number=_next_adjustment(order) if reason != Reason.SERVICE_PURCHASE else None,
         reference=reference,
         author=author,
         note=note,
         created_at=now,
         updated_at=now,
     )
+
+
+def _next_adjustment(order: Order) -> int:
+    """By order: a number that all customers shared would tell each how busy the others are."""
+    return LedgerEntry.objects.filter(order=order, adjustment_number__isnull=False).count() + 1

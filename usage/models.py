@@ -35,6 +35,9 @@ class LedgerEntry(models.Model):
     closes_period = models.BooleanField(
         default=False, editable=False, help_text="Takes back what was left when a period ended; no limit changes."
     )
+    adjustment_number = models.PositiveIntegerField(
+        null=True, editable=False, help_text="Counts what was added to or taken from the order after its purchase."
+    )
     reference = models.CharField(max_length=128, null=True, blank=True, help_text="The billing system's own id for it.")
     author = models.CharField(max_length=150, blank=True)
     note = models.CharField(max_length=500, blank=True)

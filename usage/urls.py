@@ -4,4 +4,9 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-urlpatterns = [path("", include("usage.provisioning.urls"))]
+from fonproxy.api.families import BYTEFUL_PREFIXES
+
+urlpatterns = [
+    path("", include("usage.provisioning.urls")),
+    *(path(prefix, include("usage.ledgers.urls")) for prefix in BYTEFUL_PREFIXES),
+]

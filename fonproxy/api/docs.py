@@ -8,7 +8,13 @@ from drf_spectacular.utils import OpenApiResponse
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework import serializers
 
+from fonproxy.api.families import BYTEFUL_PREFIXES
 from fonproxy.api.throttles import PublicThrottle
+
+
+def without_second_places(endpoints: list[Any], **_: Any) -> list[Any]:
+    """Leaves out the routes that hang at a second place, where they are the same again."""
+    return [endpoint for endpoint in endpoints if not endpoint[0].startswith(f"/{BYTEFUL_PREFIXES[1]}")]
 
 
 class SchemaView(SpectacularJSONAPIView):
@@ -52,11 +58,20 @@ _MEANINGS: Final = {
     409: "It contradicts what is already there.",
     413: "The body is too large.",
     415: "The body's encoding or type is not supported.",
+    422: "A value beyond what is allowed, an unknown sort, or an operator that the field does not have.",
     429: "Too often; see Retry-After.",
     503: "A store is away; see Retry-After.",
 }
 
 
-def problems(*statuses: int) -> dict[int, OpenApiResponse]:
-    """The error responses of a FonProxy route."""
-    return {status: OpenApiResponse(ErrorSerializer, description=_MEANINGS[status]) for status in statuses}
+class TrackingErrorSerializer(serializers.Serializer[Any]):
+    """How the tracking API says that something is wrong."""
+
+    error = serializers.CharField(help_text="The status in words.")
+    message = serializers.CharField()
+    api_request_id = serializers.UUIDField()
+
+
+def problems(*statuses: int, shape: type[serializers.Serializer[Any]] = ErrorSerializer) -> dict[int, OpenApiResponse]:
+    """The error responses of a route, by default in the shape of FonProxy's own routes."""
+    return {status: OpenApiResponse(shape, description=_MEANINGS[status]) for status in statuses}

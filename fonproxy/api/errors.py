@@ -10,6 +10,7 @@
         ├── Conflict            409
         ├── TooLarge            413
         ├── UnsupportedEncoding 415
+        ├── OutOfRange          422  sound, but beyond what is offered (tracking API)
         ├── TooBusy             429  with Retry-After
         └── Unavailable         503  with Retry-After
 
@@ -62,6 +63,11 @@ class TooLarge(ApiError):
 class UnsupportedEncoding(ApiError):
     status_code = 415
     code = "request.unsupported_encoding"
+
+
+class OutOfRange(ApiError):
+    status_code = 422
+    code = "request.out_of_range"
 
 
 class RetryLater(ApiError):

@@ -64,10 +64,14 @@ def weproxies(problem: Problem) -> dict[str, Any]:
     return {"success": False, "error": {"code": code, "message": problem.detail, "details": details}}
 
 
+# Newer Pythons know newer names for these; clients compare with the ones they were written for.
+BYTEFUL_PHRASES: Final = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
+
+
 def byteful(problem: Problem) -> dict[str, Any]:
     named = "; ".join(f"{error.field}: {error.message}" for error in problem.errors)
     return {
-        "error": HTTPStatus(problem.status).phrase,
+        "error": BYTEFUL_PHRASES.get(problem.status) or HTTPStatus(problem.status).phrase,
         "message": f"{problem.detail} {named}".strip(),
         "api_request_id": _as_uuid(request_id.get()),
     }
@@ -86,6 +90,8 @@ def apinalytics(problem: Problem) -> dict[str, Any]:
     return {"error": f"{problem.detail} {named}".strip()}
 
 
+# Its routes hang at both places.
+BYTEFUL_PREFIXES: Final = ("", "1.0/public/user/")
 BYTEFUL_PATHS: Final = (
     "/1.0/public/user/",
     "/log/",

@@ -70,6 +70,7 @@ class Migration(migrations.Migration):
                 ('usage_day', models.DateField(editable=False, help_text='The same for usage, so that a day has one line.', null=True)),
                 ('period_number', models.PositiveIntegerField(editable=False, help_text="The order's period whose limit this adds to, if it adds to one.", null=True)),
                 ('closes_period', models.BooleanField(default=False, editable=False, help_text='Takes back what was left when a period ended; no limit changes.')),
+                ('adjustment_number', models.PositiveIntegerField(editable=False, help_text='Counts what was added to or taken from the order after its purchase.', null=True)),
                 ('reference', models.CharField(blank=True, help_text="The billing system's own id for it.", max_length=128, null=True)),
                 ('author', models.CharField(blank=True, max_length=150)),
                 ('note', models.CharField(blank=True, max_length=500)),

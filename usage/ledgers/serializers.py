@@ -1,0 +1,71 @@
+"""What the ledger routes answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.models import Network
+from fonproxy import ids
+from fonproxy.timerange import STAMP
+from usage.models import LedgerEntry, Reason
+
+
+def described(entry: LedgerEntry, network: Network) -> dict[str, Any]:
+    """An entry as the API gives it."""
+    return {
+        "customer_id": entry.order.user_id,
+        f"{network}_ledger_id": ids.encode(f"{network}_ledger", entry.pk),
+        f"{network}_ledger_bytes": entry.bytes,
+        f"{network}_ledger_requests": entry.requests,
+        f"{network}_ledger_period_date": entry.period_date.isoformat(),
+        f"{network}_ledger_reason": entry.reason,
+        "service_id": entry.order.published_id,
+        "service_adjustment_id": entry.adjustment_number,
+        f"{network}_ledger_creation_datetime": _stamp(entry.created_at),
+        f"{network}_ledger_last_update_datetime": _stamp(entry.updated_at),
+    }
+
+
+def _stamp(at: datetime) -> str:
+    return at.strftime(STAMP)
+
+
+def entry_schema(network: Network) -> type[serializers.Serializer[Any]]:
+    """The same for the OpenAPI description."""
+    p = f"{network}_ledger"
+    fields = {
+        "customer_id": serializers.IntegerField(),
+        f"{p}_id": serializers.CharField(),
+        f"{p}_bytes": serializers.IntegerField(help_text="Negative for usage, positive for what was added."),
+        f"{p}_requests": serializers.IntegerField(),
+        f"{p}_period_date": serializers.DateField(help_text="The day in UTC."),
+        f"{p}_reason": serializers.ChoiceField(choices=Reason.choices),
+        "service_id": serializers.CharField(help_text="The order's id."),
+        "service_adjustment_id": serializers.IntegerField(
+            allow_null=True, help_text="Counts the service's top-ups, refunds and adjustments."
+        ),
+        f"{p}_creation_datetime": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS"),
+        f"{p}_last_update_datetime": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS"),
+    }
+    return type(f"{network.label}LedgerEntry", (serializers.Serializer,), fields)
+
+
+def summary_schema(network: Network) -> type[serializers.Serializer[Any]]:
+    def whole(meaning: str) -> serializers.IntegerField:
+        return serializers.IntegerField(allow_null=True, help_text=f"{meaning}; null when nothing is metered.")
+
+    fields = {
+        f"{network}_bytes": whole("Bought and added for the current periods"),
+        f"{network}_bytes_used": whole("Carried of it"),
+        f"{network}_bytes_left": whole("What is left, by the ledger"),
+        f"{network}_requests": serializers.IntegerField(help_text="On the days of the current periods."),
+        "proxy_user_ids": serializers.ListField(child=serializers.CharField(), help_text="Proxy logins."),
+    }
+    return type(f"{network.label}Summary", (serializers.Serializer,), fields)
+
+
+def answer_schema(name: str, data: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
+    return type(name, (serializers.Serializer,), {"data": data(), "message": serializers.CharField()})
