@@ -52,7 +52,7 @@ def take(request: Request, route: Batch.Route, parse: Parse) -> None:
 
 
 def accept(
-    body: bytes, parse: Parse, *, account_id: int, route: Batch.Route, key: str | None, now: datetime
+    body: bytes, parse: Parse, *, account_id: int | None, route: Batch.Route, key: str | None, now: datetime
 ) -> Batch | None:
     """Takes a body that has been read; returns the batch that came in under its key before, if one did."""
     origin = journal.Origin(account_id, route, key, hashlib.sha256(body).digest() if key else None)

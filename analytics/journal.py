@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 from django.conf import settings
@@ -37,9 +37,9 @@ _compressed: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who sent a batch and under which key; ``body_hash`` is None without a key."""
+    """Who sent a batch and under which key; ``body_hash`` is None without a key, the account for a command."""
 
-    account_id: int
+    account_id: int | None
     route: Batch.Route
     key: str | None = None
     body_hash: bytes | None = None
@@ -49,11 +49,8 @@ def find(origin: Origin, now: datetime) -> Batch | None:
     """The batch that this key stands for, if it does; Conflict when it stands for another body."""
     if origin.key is None:
         return None
-    batch = (
-        Batch.objects.defer("columns", "touched")
-        .filter(account_id=origin.account_id, route=origin.route, key=origin.key, created_at__gt=now - KEYS_KEPT)
-        .first()
-    )
+    known = Batch.objects.filter(account_id=origin.account_id, route=origin.route, key=origin.key)
+    batch = known.exclude(_is_forgotten(now)).defer("columns", "touched").first()
     if batch and bytes(batch.body_hash or b"") != origin.body_hash:
         raise Conflict(
             "This Idempotency-Key was used for another body within the last 24 hours.",
@@ -97,9 +94,13 @@ def record(origin: Origin, table: pa.Table, *, now: datetime, claimed: bool) -> 
 
 def _release_expired_key(origin: Origin, now: datetime) -> None:
     if origin.key is not None:
-        Batch.objects.filter(
-            account_id=origin.account_id, route=origin.route, key=origin.key, created_at__lte=now - KEYS_KEPT
-        ).update(key=None)
+        known = Batch.objects.filter(account_id=origin.account_id, route=origin.route, key=origin.key)
+        known.filter(_is_forgotten(now)).update(key=None)
+
+
+def _is_forgotten(now: datetime) -> Q:
+    """Keys are kept for 24 hours; those of history for ever, since a file may be imported again in a year."""
+    return Q(created_at__lte=now - KEYS_KEPT) & ~Q(route=Batch.Route.HISTORY)
 
 
 def _refuse_when_full(rows: int, size: int) -> None:
@@ -109,7 +110,10 @@ def _refuse_when_full(rows: int, size: int) -> None:
 
 
 def group(batch_ids: Sequence[int], now: datetime) -> tuple[Group, set[int]]:
-    """Decides, once, that these batches go together; returns the group and the ids that were still free to join."""
+    """Decides, once, that these batches go together; returns the group and the ids that were still free to join.
+
+    The batches are of one route.
+    """
     with transaction.atomic():
         made = Group.objects.create(created_at=now, claimed_until=now + CLAIM)
         free = Batch.objects.filter(id__in=batch_ids, group=None, settled_at=None)
@@ -152,8 +156,11 @@ def claim_next(now: datetime) -> Group | None:
         if Group.objects.filter(unclaimed, id=group_id).update(claimed_until=now + CLAIM):
             return Group.objects.get(id=group_id)
     free = Batch.objects.filter(unclaimed, group=None).order_by("id")
-    ids = _first_that_fit(list(free.values_list("id", "rows", "size")[:10_000]))
-    return group(ids, now)[0] if ids else None
+    routes = free.values_list("route", flat=True)[:1]
+    for route in routes:
+        of_route = free.filter(route=route).values_list("id", "rows", "size")
+        return group(_first_that_fit(list(of_route[:10_000])), now)[0]
+    return None
 
 
 def _first_that_fit(batches: Sequence[tuple[int, int, int]]) -> list[int]:
@@ -167,11 +174,18 @@ def _first_that_fit(batches: Sequence[tuple[int, int, int]]) -> list[int]:
     return ids
 
 
-def load(group: Group) -> pa.Table | None:
+class Rows(NamedTuple):
+    """What one INSERT takes: the engine's table, and the rows."""
+
+    inbox: str
+    table: pa.Table
+
+
+def load(group: Group) -> Rows | None:
     """The group's rows, in the order in which they are always sent; None when it has no batch."""
-    packed = group.batches.order_by("id").values_list("columns", flat=True)
-    tables = [unpack(bytes(columns)) for columns in packed if columns is not None]
-    return pa.concat_tables(tables) if tables else None
+    batches = list(group.batches.order_by("id").exclude(columns=None))
+    tables = [unpack(bytes(batch.columns or b"")) for batch in batches]
+    return Rows(batches[0].inbox, pa.concat_tables(tables)) if tables else None
 
 
 def void(batches: Iterable[Batch], now: datetime) -> list[Batch]:
@@ -188,7 +202,8 @@ def void(batches: Iterable[Batch], now: datetime) -> list[Batch]:
 def forget(now: datetime) -> int:
     """Deletes what was settled and accounted for before the keys' 24 hours; returns the number of batches."""
     long_ago = now - KEYS_KEPT
-    deleted, _ = Batch.objects.filter(settled_at__lt=long_ago, created_at__lt=long_ago, is_accounted=True).delete()
+    done = Batch.objects.filter(settled_at__lt=long_ago, is_accounted=True)
+    deleted, _ = done.filter(_is_forgotten(now)).delete()
     Group.objects.filter(settled_at__lt=long_ago, batches=None).delete()
     return deleted
 

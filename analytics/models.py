@@ -8,6 +8,7 @@ unsettled group may send it again, any number of times, at any time.
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 from django.conf import settings
 from django.db import models
@@ -15,7 +16,7 @@ from django.db.models import Q
 
 
 class Group(models.Model):
-    """Batches that go to the engine in one INSERT."""
+    """Batches of one route that go to the engine in one INSERT."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField()
@@ -39,6 +40,7 @@ class Batch(models.Model):
 
     class Route(models.TextChoices):
         TRAFFIC = "traffic", "/analytics/ingest"
+        HISTORY = "history", "import_history"
 
     account = models.ForeignKey(
         # A batch outlives the account that sent it: its rows belong to customers.
@@ -67,7 +69,13 @@ class Batch(models.Model):
 
     class Meta:
         verbose_name_plural = "batches"
-        constraints = [models.UniqueConstraint(fields=["account", "route", "key"], name="batch_idempotency_key")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "route", "key"], name="batch_idempotency_key"),
+            # Commands have no account, and to a database one NULL is unlike another.
+            models.UniqueConstraint(
+                fields=["key"], condition=Q(account=None, route="history"), name="batch_history_once"
+            ),
+        ]
         indexes = [
             # The journal's depth, and what replay still has to group; the index holds only unsettled batches.
             models.Index(fields=["group", "id"], condition=Q(settled_at=None), name="batch_unsettled"),
@@ -77,3 +85,11 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_route_display()} {self.pk}"
+
+    @property
+    def inbox(self) -> str:
+        """The engine's table that takes its rows."""
+        return INBOXES[self.Route(self.route)]
+
+
+INBOXES: Final = {Batch.Route.TRAFFIC: "inbox", Batch.Route.HISTORY: "history_inbox"}

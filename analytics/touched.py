@@ -10,15 +10,22 @@ from analytics.models import Batch
 
 
 class Touched(NamedTuple):
+    """``history`` has those of the days for which history was imported."""
+
     ids: list[int]
     days: set[tuple[int, date]]
+    history: set[tuple[int, date]]
 
 
 def unaccounted(limit: int) -> Touched:
     """The oldest batches in the engine that the ledger has not looked at, and the (order id, day) pairs they touch."""
     waiting = Batch.objects.filter(is_accounted=False, settled_at__isnull=False).order_by("id")
-    rows = list(waiting.values_list("id", "touched")[:limit])
-    return Touched([number for number, _ in rows], _days(pairs for _, pairs in rows))
+    rows = list(waiting.values_list("id", "touched", "route")[:limit])
+    return Touched(
+        [number for number, _, _ in rows],
+        _days(pairs for _, pairs, _ in rows),
+        _days(pairs for _, pairs, route in rows if route == Batch.Route.HISTORY),
+    )
 
 
 def waiting_days() -> set[tuple[int, date]]:

@@ -73,27 +73,28 @@ class Writer:
                     self._condition.notify_all()
 
     def _take(self) -> list[_Queued]:
-        """The next group's worth of the queue; at least one batch, whatever its size."""
-        taken = [self._queue.popleft()]
-        rows, size = taken[0].batch.rows, taken[0].batch.size
-        while self._queue:
-            batch = self._queue[0].batch
-            rows, size = rows + batch.rows, size + batch.size
-            if rows > journal.GROUP_ROWS or size > journal.GROUP_BYTES:
+        """The next group's worth of the queue, all of the first one's route; at least one batch, whatever its size."""
+        route = self._queue[0].batch.route
+        taken: list[_Queued] = []
+        rows = size = 0
+        for queued in [queued for queued in self._queue if queued.batch.route == route]:
+            rows, size = rows + queued.batch.rows, size + queued.batch.size
+            if taken and (rows > journal.GROUP_ROWS or size > journal.GROUP_BYTES):
                 break
-            taken.append(self._queue.popleft())
+            taken.append(queued)
+            self._queue.remove(queued)
         return taken
 
     def _send_together(self, taken: list[_Queued]) -> None:
         taken.sort(key=lambda queued: queued.batch.pk)
         group, joined = journal.group([queued.batch.pk for queued in taken], timezone.now())
         tables = [queued.table for queued in taken if queued.batch.pk in joined]
-        self._send(group, pa.concat_tables(tables) if tables else None)
+        self._send(group, journal.Rows(taken[0].batch.inbox, pa.concat_tables(tables)) if tables else None)
 
-    def _send(self, group: Group, table: pa.Table | None) -> bool:
+    def _send(self, group: Group, rows: journal.Rows | None) -> bool:
         try:
-            if table is not None:
-                get_client().insert("inbox", table, token=str(group.id))
+            if rows is not None:
+                get_client().insert(rows.inbox, rows.table, token=str(group.id))
         except EngineError as error:
             self._away_until = monotonic() + PROBE_SECONDS if isinstance(error, EngineUnavailable) else 0.0
             log.warning("the engine did not take group %s: %s", group.id, error)

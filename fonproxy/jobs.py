@@ -6,7 +6,7 @@ The broker lives in memory, so what is queued when the process ends is lost: eve
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Final
 
 from celery import beat
 from celery.beat import Scheduler
@@ -14,13 +14,22 @@ from celery.worker import WorkController
 
 from fonproxy.celery import app, enqueue_first_tasks
 
+THREADS: Final = 4
+STOP_SECONDS: Final = 8.0
+
 
 class EmbeddedJobs:
-    """Started once; ``stop`` returns when the running job has ended."""
+    """Started once, stopped once."""
 
     def __init__(self) -> None:
+        # Several threads, so that a provider or a mail server that hangs does not hold up who has to be cut off.
         self._worker: Any = WorkController(
-            app=app, pool_cls="solo", without_gossip=True, without_mingle=True, without_heartbeat=True
+            app=app,
+            pool_cls="threads",
+            concurrency=THREADS,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
         )
         self._beat: Any = beat.Service(app, max_interval=1, scheduler_cls=Scheduler)
         self._threads = [
@@ -33,8 +42,11 @@ class EmbeddedJobs:
             thread.start()
         enqueue_first_tasks()  # the signal comes from the worker's command only
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
+        """Takes no more jobs and waits a while for those that run; returns whether all have ended."""
         self._beat.stop(wait=False)
-        self._worker.stop()
-        for thread in self._threads:
-            thread.join(timeout=10)
+        # Waits for jobs without an end, and may: whoever calls this does not.
+        stopping = threading.Thread(target=self._worker.stop, name="celery-stop", daemon=True)
+        stopping.start()
+        stopping.join(STOP_SECONDS)
+        return not stopping.is_alive()

@@ -93,15 +93,32 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
+# What has waited for so many seconds is dropped: the next one does the same work.
 CELERY_BEAT_SCHEDULE = {
     # Rows taken while the engine was away, or by a process that died, reach the engine within seconds of its return.
-    "replay-journal": {"task": "analytics.tasks.replay_journal", "schedule": timedelta(seconds=2)},
-    "refresh-geo-counts": {"task": "geo.tasks.refresh_counts", "schedule": timedelta(minutes=10)},
+    "replay-journal": {
+        "task": "analytics.tasks.replay_journal",
+        "schedule": timedelta(seconds=2),
+        "options": {"expires": 2},
+    },
+    "refresh-geo-counts": {
+        "task": "geo.tasks.refresh_counts",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 600},
+    },
     # An order that runs out is to be cut off within five seconds of the rows that did it.
-    "keep-accounts": {"task": "usage.tasks.keep_accounts", "schedule": timedelta(seconds=2)},
+    "keep-accounts": {
+        "task": "usage.tasks.keep_accounts",
+        "schedule": timedelta(seconds=2),
+        "options": {"expires": 2},
+    },
     "reconcile-ledgers": {"task": "usage.tasks.reconcile_ledgers", "schedule": crontab(hour="3", minute="20")},
     # Idempotency keys are remembered for 24 hours.
-    "forget-settled-batches": {"task": "analytics.tasks.forget_settled_batches", "schedule": timedelta(minutes=10)},
+    "forget-settled-batches": {
+        "task": "analytics.tasks.forget_settled_batches",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 600},
+    },
 }
 
 # --- HTTP ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken
@@ -27,6 +28,13 @@ def _quick_and_forgetful(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     cache.clear()
     writer._away_until = 0.0  # one test's outage is no other's
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """SQLite in a file, as installed: in memory, threads would fail where a real one waits."""
+    if connection.vendor == "sqlite":
+        connection.settings_dict["TEST"]["NAME"] = f"{data_dir.name}/test.sqlite3"
 
 
 @pytest.fixture(scope="session")

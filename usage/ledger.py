@@ -55,14 +55,15 @@ def post(
     note: str = "",
     reference: str | None = None,
     closes_period: bool = False,
+    in_period: bool = True,
 ) -> LedgerEntry:
-    """A new line, other than of usage, in the order's current period. The caller holds the order's lock."""
+    """A new line, other than of usage, by default in the order's current period. The caller holds the order's lock."""
     return LedgerEntry.objects.create(
         order=order,
         reason=reason,
         bytes=amount,
         period_date=now.astimezone(UTC).date(),
-        period_number=order.period_number,
+        period_number=order.period_number if in_period else None,
         closes_period=closes_period,
         adjustment_number=_next_adjustment(order) if reason != Reason.SERVICE_PURCHASE else None,
         reference=reference,

@@ -7,15 +7,17 @@ taken before the totals are read, so that an older total is never written over a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, datetime
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from django.db import transaction
 
 from accounts.models import Order
 from analytics import reports, touched
 from analytics.reports import Total
-from usage import cut_off
+from usage import cut_off, ledger
 from usage.models import LedgerEntry, Reason
 
 BATCHES = 500
@@ -34,15 +36,18 @@ def _post_some(now: datetime) -> int:
     if not batches.ids:
         return 0
     with transaction.atomic():
-        post_days(batches.days, now)
+        post_days(batches.days, now, history=batches.history)
         touched.mark_accounted(batches.ids)
     return len(batches.ids)
 
 
-def post_days(days: Iterable[tuple[int, date]], now: datetime) -> list[LedgerEntry]:
+def post_days(
+    days: Iterable[tuple[int, date]], now: datetime, *, history: Collection[tuple[int, date]] = ()
+) -> list[LedgerEntry]:
     """Sets the usage lines of these (order id, day) pairs, in the caller's transaction; returns those that changed.
 
-    Orders that do not exist are passed over: their traffic is unattributed.
+    What was imported for days of ``history`` before an order's period is not taken from that period. Orders that do
+    not exist are passed over: their traffic is unattributed.
     """
     wanted = set(days)
     orders = {
@@ -53,33 +58,58 @@ def post_days(days: Iterable[tuple[int, date]], now: datetime) -> list[LedgerEnt
     }
     pairs = {(order_id, day): orders[order_id].user_id for order_id, day in wanted if order_id in orders}
     totals = reports.daily_totals(pairs)
-    changed = _set_lines({pair: totals.get(pair, Total(0, 0)) for pair in pairs}, now)
-    cut_off.publish([orders[pk] for pk in sorted({entry.order_id for entry in changed})], now)
-    return changed
+    changes = _changes({pair: totals.get(pair, Total(0, 0)) for pair in pairs})
+    lines = _set_lines(changes, now)
+    _leave_out(orders, {pair: change for pair, change in changes.items() if pair in history}, now)
+    cut_off.publish([orders[pk] for pk in sorted({order_id for order_id, _ in changes})], now)
+    return lines
 
 
-def _set_lines(totals: dict[tuple[int, date], Total], now: datetime) -> list[LedgerEntry]:
+class Change(NamedTuple):
+    """A usage line's totals as they are now, and as the line has them."""
+
+    now: Total
+    before: Total
+
+
+def _changes(totals: dict[tuple[int, date], Total]) -> dict[tuple[int, date], Change]:
     lines = LedgerEntry.objects.filter(
         order_id__in={order_id for order_id, _ in totals}, usage_day__in={day for _, day in totals}
     )
     held = {(line.order_id, line.usage_day): Total(-line.bytes, line.requests) for line in lines}
-    changed = [
+    changes = {pair: Change(total, held.get(pair, Total(0, 0))) for pair, total in sorted(totals.items())}
+    return {pair: change for pair, change in changes.items() if change.now != change.before}
+
+
+def _set_lines(changes: dict[tuple[int, date], Change], now: datetime) -> list[LedgerEntry]:
+    lines = [
         LedgerEntry(
             order_id=order_id,
             reason=Reason.USAGE,
-            bytes=-total.bytes,
-            requests=total.requests,
+            bytes=-change.now.bytes,
+            requests=change.now.requests,
             period_date=day,
             usage_day=day,
             created_at=now,
             updated_at=now,
         )
-        for (order_id, day), total in sorted(totals.items())
-        if total != held.get((order_id, day), Total(0, 0))
+        for (order_id, day), change in changes.items()
     ]
     return LedgerEntry.objects.bulk_create(
-        changed,
+        lines,
         update_conflicts=True,
         update_fields=["bytes", "requests", "updated_at"],
         unique_fields=["order", "usage_day"],
     )
+
+
+def _leave_out(orders: Mapping[int, Order], imported: dict[tuple[int, date], Change], now: datetime) -> None:
+    """Gives back what history took from a limit that it was not carried under."""
+    amounts: Counter[int] = Counter()
+    for (order_id, day), change in imported.items():
+        order = orders[order_id]
+        is_over = order.period_closed_at is not None or day < order.period_started_at.astimezone(UTC).date()
+        if order.limit_bytes is not None and is_over:
+            amounts[order_id] += change.now.bytes - change.before.bytes
+    for order_id, amount in amounts.items():
+        ledger.post(orders[order_id], Reason.ADJUSTMENT, amount, now=now, note="imported history", in_period=False)

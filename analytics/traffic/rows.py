@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
@@ -23,10 +23,12 @@ from analytics.traffic.checks import TIME, Columns, all_sound, fault_of
 from analytics.traffic.row import FAULTS, UNKNOWN_TIME, Row, decode_row, decode_rows, sketch
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
 from fonproxy.clickhouse import retention
+from fonproxy.timerange import FIRST_YEAR
 
 # More than twice what a row has, so that honest batches with unknown fields pass; bounds what a body makes us hold.
 VALUES_PER_ROW: Final = 50
 MAX_ROWS_NAMED: Final = 100
+FIRST_DAY: Final = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
 INVALID_BODY: Final = "analytics.invalid_body"
 
 _GETTERS: Final = {field: attrgetter(field) for field in Row.__struct_fields__}
@@ -36,9 +38,17 @@ _MISSING_FIELD: Final = re.compile(r"Object missing required field `(\w+)`")
 
 def to_inbox(body: bytes, now: datetime) -> pa.Table:
     """The rows as inbox columns; raises what ``parse`` raises."""
-    oldest, recent_since = retention.floor("traffic", now), retention.floor("minute_traffic", now)
+    return _to_inbox(body, now, oldest=retention.floor("traffic", now))
+
+
+def history_to_inbox(body: bytes, now: datetime) -> pa.Table:
+    """The same for rows of any age, which go to the tables that are kept for ever."""
+    return _to_inbox(body, now, oldest=FIRST_DAY)
+
+
+def _to_inbox(body: bytes, now: datetime, *, oldest: datetime) -> pa.Table:
     columns, directory = parse(body, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
-    return inbox.to_table(columns, directory, recent_since=recent_since)
+    return inbox.to_table(columns, directory, recent_since=retention.floor("minute_traffic", now))
 
 
 def parse(body: bytes, *, oldest: datetime, now: datetime, max_rows: int) -> tuple[Columns, Directory]:

@@ -94,7 +94,8 @@ INGEST: Final = Profile(
         # A view that fails must fail the batch: it is repeated as a whole.
         ("materialized_views_ignore_errors", 0),
         ("throw_on_max_partitions_per_insert_block", 1),
-        ("max_partitions_per_insert_block", 100),
+        # Imported history may touch every month since 2000; what is pushed touches those of the retention.
+        ("max_partitions_per_insert_block", 1000),
     ),
 )
 

@@ -57,9 +57,9 @@ def test_replaying_a_group_that_the_engine_has_changes_no_table(
     with engine_away():
         push(client_for(worker, "ingest"), [documented_row()])
     group = Group.objects.get()
-    table = journal.load(group)
-    assert table is not None
-    get_client().insert("inbox", table, token=str(group.id))  # as a sender that died before it could settle
+    rows = journal.load(group)
+    assert rows is not None
+    get_client().insert(rows.inbox, rows.table, token=str(group.id))  # as a sender that died before it could settle
     recover_later()
     assert {name: counted(get_client(), name) for name in TABLES} == dict.fromkeys(TABLES, (1, 12))
     assert Group.objects.get().settled_at
@@ -111,10 +111,10 @@ def test_a_group_that_the_engine_can_never_take_does_not_hold_up_the_others(
 ) -> None:
     poison = _recorded(worker, timezone.now())
     group, _ = journal.group([poison.pk], timezone.now() - timedelta(hours=1))
-    table = journal.load(group)
-    assert table is not None
+    rows = journal.load(group)
+    assert rows is not None
     Batch.objects.filter(pk=poison.pk).update(
-        columns=journal.pack(table.rename_columns(["no_such", *table.column_names[1:]]))
+        columns=journal.pack(rows.table.rename_columns(["no_such", *rows.table.column_names[1:]]))
     )
     with engine_away():
         push(client_for(worker, "ingest"), [documented_row()])

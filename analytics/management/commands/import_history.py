@@ -1,0 +1,65 @@
+"""``manage.py import_history FILE``: what was carried before, into the tables that are kept for ever."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from tqdm import tqdm
+
+from analytics import history
+from analytics.models import Batch
+from analytics.writer import writer
+from fonproxy.api.errors import Unavailable
+from fonproxy.clickhouse.client import close_client
+
+
+class Command(BaseCommand):
+    help = (
+        "Imports rows of any age: a JSON object per line, as in the body of POST /analytics/ingest, or such bodies. "
+        "They count in usage, history, ledgers and daily summaries, not in charts by domain, which have an end. "
+        "Nothing is imported when a row is bad. Run again after anything, it goes on; nothing counts twice."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path)
+
+    def handle(self, *, file: Path, **options: Any) -> None:
+        try:
+            rows = history.check(file, timezone.now())
+            taken = self._take(file, rows)
+            writer.replay()
+        except history.BadFile as fault:
+            raise CommandError(f"Nothing was imported from {file}:\n{fault}") from None
+        except OSError as fault:
+            raise CommandError(f"{file} cannot be read: {fault.strerror}.") from None
+        finally:
+            close_client()
+        self.stdout.write(f"{taken:,} rows imported, {rows - taken:,} had been imported before.")
+        if Batch.objects.filter(route=Batch.Route.HISTORY, settled_at=None).exists():
+            self.stdout.write("Some wait in the journal until a running server sends them to ClickHouse.")
+
+    def _take(self, file: Path, rows: int) -> int:
+        taken = 0
+        with tqdm(total=rows, unit=" rows", disable=not sys.stderr.isatty()) as progress:
+            for chunk in history.chunks(file):
+                while (is_new := self._try(chunk)) is None:
+                    pass
+                taken += len(chunk.rows) * is_new
+                progress.update(len(chunk.rows))
+        return taken
+
+    def _try(self, chunk: history.Chunk) -> bool | None:
+        """None when the journal was full and it is time to try again."""
+        try:
+            return history.take(chunk, timezone.now())
+        except Unavailable as full:
+            self.stderr.write(str(full))
+            sleep(full.wait)
+            writer.replay()
+            return None

@@ -1,0 +1,123 @@
+"""What was carried before a provider moved in, imported from a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.models import Order, User
+from analytics import history, journal
+from analytics.models import Batch
+from fonproxy.clickhouse.client import Client, get_client
+from tests.analytics.helpers import TABLES, counted, engine_away
+from usage import ledger, posting, reconciliation
+from usage.models import CutOff
+
+NOW = datetime.now(UTC)
+LONG_AGO = datetime(2009, 5, 6, 7, tzinfo=UTC)
+KEPT = {"order_traffic", "daily_network"}
+
+
+@pytest.fixture
+def order(alice: User, make_order: Callable[..., Order], clean_engine: Client) -> Order:
+    return make_order(alice, limit=1000, started_at=NOW - timedelta(days=3), now=NOW)
+
+
+def row(order: Order, at: datetime, **fields: Any) -> dict[str, Any]:
+    given = {"user_id": order.user_id, "order_id": order.pk, "count": 1, "bytes_received": 100, "domain": "a.example"}
+    return {"ts": f"{at:%Y-%m-%d %H:%M:%S}", **given, **fields}
+
+
+def write(path: Path, *lines: Any) -> Path:
+    path.write_text("".join(line if isinstance(line, str) else f"{json.dumps(line)}\n" for line in lines))
+    return path
+
+
+def run(file: Path) -> str:
+    out = StringIO()
+    call_command("import_history", str(file), stdout=out)
+    return out.getvalue()
+
+
+def test_rows_of_any_age_go_to_the_tables_that_are_kept_for_ever(
+    order: Order, clean_engine: Client, tmp_path: Path
+) -> None:
+    every_month = [row(order, LONG_AGO + timedelta(days=20 * n)) for n in range(200)]
+    file = write(tmp_path / "old", *every_month, "\n", {"logs": [row(order, LONG_AGO), row(order, NOW)]})
+    assert "202 rows imported, 0 had been imported before." in run(file)
+    assert {table: counted(get_client(), table)[0] for table in TABLES} == {
+        table: 202 * (table in KEPT) for table in TABLES
+    }
+
+
+def test_a_file_imported_again_adds_nothing_even_in_a_year(order: Order, clean_engine: Client, tmp_path: Path) -> None:
+    file = write(tmp_path / "old", *[row(order, LONG_AGO)] * 3)
+    run(file)
+    posting.post_usage(NOW)
+    in_a_year = timezone.now() + timedelta(days=365)
+    journal.forget(in_a_year)
+    assert not history.take(next(history.chunks(file)), in_a_year)
+    assert "0 rows imported, 3 had been imported before." in run(file)
+    assert counted(get_client(), "order_traffic") == (3, 3)
+
+
+def test_equal_rows_at_different_places_count_each(
+    order: Order, clean_engine: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "CHUNK_ROWS", 2)
+    run(write(tmp_path / "old", *[row(order, LONG_AGO)] * 5))
+    assert counted(get_client(), "order_traffic") == (5, 5)
+
+
+def test_one_bad_row_and_nothing_is_imported(order: Order, clean_engine: Client, tmp_path: Path) -> None:
+    bad = {"logs": [row(order, LONG_AGO), row(order, LONG_AGO, count=-1)]}
+    file = write(tmp_path / "old", row(order, LONG_AGO), "\n", bad, row(order, datetime(1999, 1, 1, tzinfo=UTC)))
+    with pytest.raises(CommandError) as refusal:
+        run(file)
+    assert str(refusal.value).splitlines()[1:] == [
+        "line 3: count: Expected int >= 0.",
+        "line 4: ts: Is older than what is kept (2000-01-01 00:00).",
+    ]
+    assert not Batch.objects.exists()
+
+
+@pytest.mark.parametrize("line", ["nonsense\n", "[]\n", '{"logs": 3}\n', '{"ts": "2019-01-01"\n', "\xff\n"])
+def test_a_line_that_is_no_row_is_named(line: str, order: Order, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="line 2: is no JSON object"):
+        run(write(tmp_path / "old", row(order, LONG_AGO), line))
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="cannot be read: No such file"):
+        run(tmp_path / "nothing")
+
+
+def test_while_another_process_has_the_engine_history_waits_in_the_journal(
+    order: Order, tmp_path: Path, clean_engine: Client
+) -> None:
+    with engine_away():
+        assert "wait in the journal" in run(write(tmp_path / "old", row(order, LONG_AGO)))
+    Batch.objects.update(claimed_until=timezone.now())
+    assert "0 rows imported, 1 had been imported before." in run(tmp_path / "old")
+
+
+def test_history_is_in_the_ledger_but_takes_nothing_from_a_later_period(order: Order, tmp_path: Path) -> None:
+    file = write(tmp_path / "old", row(order, LONG_AGO, bytes_received=5000), row(order, NOW - timedelta(days=2)))
+    run(file)
+    posting.post_usage(NOW)
+    lines = {entry.period_date: entry.bytes for entry in order.ledger.filter(reason="usage")}
+    assert lines == {LONG_AGO.date(): -5000, (NOW - timedelta(days=2)).date(): -100}
+    assert ledger.balance(order) == 900
+    assert not CutOff.objects.exists()
+    assert reconciliation.reconcile(NOW) == []
+    [adjustment] = order.ledger.filter(reason="adjustment")
+    assert (adjustment.bytes, adjustment.note) == (5000, "imported history")
+    assert date(2009, 5, 6) in lines
