@@ -47,6 +47,9 @@ class Product(models.Model):
     proxy_type = models.CharField(max_length=32, choices=ProxyType.choices)
     network = models.CharField(max_length=16, choices=Network.choices)
 
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["name", "proxy_type", "network"], name="product_once")]
+
     def __str__(self) -> str:
         return self.name
 
@@ -76,6 +79,9 @@ class Order(models.Model):
     )
     added_bytes = models.BigIntegerField(
         default=0, editable=False, help_text="Bytes added to this period's limit by top-ups, refunds and adjustments."
+    )
+    carried_before = models.BigIntegerField(
+        default=0, editable=False, help_text="Bytes carried before this period began: they do not count against it."
     )
     period_number = models.PositiveIntegerField(default=1, editable=False)
     period_started_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -1,8 +1,8 @@
 """Brings in what a provider carried before it moved in: a file of rows of any age, for the tables kept for ever.
 
 A file is checked as a whole before anything of it is taken. It is taken in chunks that depend on nothing but its
-content, each under a key that is never forgotten: an import that died anywhere is simply run again, and a file that was
-imported before adds nothing.
+content, each under a key that is never forgotten: an import that died anywhere is simply run again, a file that was
+imported before adds nothing, and one that has grown since adds what is new.
 """
 
 from __future__ import annotations
@@ -38,15 +38,6 @@ class Chunk:
     number: int
     rows: tuple[bytes, ...]
     lines: tuple[int, ...]
-
-    @property
-    def body(self) -> bytes:
-        return b'{"logs":[%b]}' % b",".join(self.rows)
-
-    @property
-    def key(self) -> str:
-        """The same chunk at the same place of an equal file; the same rows at another place are others."""
-        return f"{self.number}:{hashlib.sha256(self.body).hexdigest()}"
 
 
 def chunks(file: Path) -> Iterator[Chunk]:
@@ -86,12 +77,14 @@ def _rows_of(line: bytes, number: int) -> list[bytes]:
 
 def check(file: Path, now: datetime) -> int:
     """Returns how many rows the file has, if all of them can be taken; raises BadFile."""
+    if not file.is_file():
+        raise BadFile("It is read twice, so it has to be a file: no pipe and no directory.")
     total = 0
     faults: list[str] = []
     for chunk in chunks(file):
         total += len(chunk.rows)
         try:
-            history_to_inbox(chunk.body, now)
+            history_to_inbox(_body(chunk.rows), now)
         except ApiError as refusal:
             faults += _in_words(refusal, chunk)
         if len(faults) >= MAX_ROWS_NAMED:
@@ -108,9 +101,39 @@ def _in_words(refusal: ApiError, chunk: Chunk) -> list[str]:
     return [f"line {chunk.lines[error.index or 0]}: {error.field}: {error.message}" for error in named]
 
 
-def take(chunk: Chunk, now: datetime) -> bool:
-    """Makes the chunk durable; returns whether it is new. Raises Unavailable when the journal is full."""
-    earlier = intake.accept(
-        chunk.body, history_to_inbox, account_id=None, route=Batch.Route.HISTORY, key=chunk.key, now=now
+def take(chunk: Chunk, now: datetime) -> int:
+    """Makes durable what is new of the chunk, and returns how many rows that is.
+
+    What an earlier import took of it, when the file was shorter, is left out. Raises Unavailable when the journal is
+    full.
+    """
+    place, rows = str(chunk.number), chunk.rows
+    while rows:
+        key = _key(place, rows)
+        if Batch.objects.filter(account=None, route=Batch.Route.HISTORY, key=key).exists():
+            return 0
+        taken = _taken_at(place, rows)
+        if not taken:
+            intake.accept(_body(rows), history_to_inbox, account_id=None, route=Batch.Route.HISTORY, key=key, now=now)
+            return len(rows)
+        rows = rows[taken:]
+        place = f"{chunk.number}+{len(chunk.rows) - len(rows)}"
+    return 0
+
+
+def _taken_at(place: str, rows: tuple[bytes, ...]) -> int:
+    """How many of the first rows were taken from this place of a file before."""
+    earlier = Batch.objects.filter(
+        account=None, route=Batch.Route.HISTORY, key__startswith=f"{place}:", rows__lt=len(rows)
     )
-    return earlier is None
+    lengths = {(length, key) for length, key in earlier.values_list("rows", "key")}
+    return max((length for length, key in lengths if key == _key(place, rows[:length])), default=0)
+
+
+def _key(place: str, rows: tuple[bytes, ...]) -> str:
+    """The same rows at the same place of a file; equal rows at another place are others."""
+    return f"{place}:{hashlib.sha256(_body(rows)).hexdigest()}"
+
+
+def _body(rows: tuple[bytes, ...]) -> bytes:
+    return b'{"logs":[%b]}' % b",".join(rows)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from analytics.models import Batch
+
+MOST_PAIRS: Final = 100_000
 
 
 class Touched(NamedTuple):
@@ -18,9 +20,18 @@ class Touched(NamedTuple):
 
 
 def unaccounted(limit: int) -> Touched:
-    """The oldest batches in the engine that the ledger has not looked at, and the (order id, day) pairs they touch."""
+    """The oldest batches in the engine that the ledger has not looked at, and the (order id, day) pairs they touch.
+
+    At least one batch, and no more once they touch as many pairs as a statement can name.
+    """
     waiting = Batch.objects.filter(is_accounted=False, settled_at__isnull=False).order_by("id")
-    rows = list(waiting.values_list("id", "touched", "route")[:limit])
+    rows: list[tuple[int, list[tuple[int, str]], str]] = []
+    pairs = 0
+    for row in waiting.values_list("id", "touched", "route")[:limit].iterator():
+        pairs += len(row[1])
+        if rows and pairs > MOST_PAIRS:
+            break
+        rows.append(row)
     return Touched(
         [number for number, _, _ in rows],
         _days(pairs for _, pairs, _ in rows),

@@ -1,4 +1,4 @@
-"""Which two letters name a country."""
+"""Which two letters name a country, and how it is called."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ CODES: Final = frozenset(COUNTRIES) | {"XK"}
 def is_country(code: str) -> bool:
     """Whether ISO 3166 knows the code, in capital letters."""
     return code in CODES
+
+
+def name_of(code: str) -> str:
+    """The country's English name; ``Unknown`` for ``XX`` and whatever else is no country."""
+    return "Kosovo" if code == "XK" else str(COUNTRIES.get(code, "Unknown"))

@@ -29,17 +29,17 @@ def _hashids(kind: str) -> Hashids:
     return Hashids(salt=_salt(kind), min_length=MIN_LENGTH)
 
 
-def encode(kind: str, number: int) -> str:
-    """The published id of row ``number`` of this kind (``order``, ``key``, …)."""
+def encode(kind: str, number: int, prefix: str = "") -> str:
+    """The published id of row ``number`` of this kind (``order``, ``key``, …), behind a prefix where an API has one."""
     # The coder is passed for speed; the library insists on hearing its salt and length again.
-    return str(Hashid(number, salt=_salt(kind), min_length=MIN_LENGTH, hashids=_hashids(kind)))
+    return prefix + str(Hashid(number, salt=_salt(kind), min_length=MIN_LENGTH, hashids=_hashids(kind)))
 
 
-def decode(kind: str, text: str) -> int | None:
-    """The row's number, or None for anything that :func:`encode` never returned for this kind."""
-    if not text.isascii():
+def decode(kind: str, text: str, prefix: str = "") -> int | None:
+    """The row's number, or None for anything that :func:`encode` never returned for this kind and prefix."""
+    if not text.isascii() or not text.startswith(prefix):
         return None
-    numbers = _hashids(kind).decode(text)
-    if len(numbers) != 1 or numbers[0] > LARGEST or encode(kind, numbers[0]) != text:
+    numbers = _hashids(kind).decode(text.removeprefix(prefix))
+    if len(numbers) != 1 or numbers[0] > LARGEST or encode(kind, numbers[0], prefix) != text:
         return None
     return int(numbers[0])

@@ -209,6 +209,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "read": env.rate("FONPROXY_THROTTLE_READ", "600/min"),
         "public": env.rate("FONPROXY_THROTTLE_PUBLIC", "600/min"),
+        "provisioning": env.rate("FONPROXY_THROTTLE_PROVISIONING", "6000/min"),
         "token": env.rate("FONPROXY_THROTTLE_TOKEN", "10/min"),
     },
     "EXCEPTION_HANDLER": "fonproxy.api.handler.exception_handler",

@@ -100,13 +100,14 @@ def make_order(db: None) -> Callable[..., Order]:
             name=f"{network} product", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=network
         )
         now = timezone.now()
-        given: dict[str, Any] = {"name": "Order", "started_at": now, "expires_at": None, "now": now} | fields
+        started_at = min(now, fields.get("expires_at") or now)
+        given: dict[str, Any] = {"name": "Order", "started_at": started_at, "expires_at": None, "now": now} | fields
         suspended_at = given.pop("suspended_at", None)
         order = orders.buy(user=user, product=product, limit_bytes=limit, **given)
         if suspended_at is not None:
             Order.objects.filter(pk=order.pk).update(suspended_at=suspended_at)
             order.refresh_from_db()
-        orders.set_logins(order, logins)
+        orders.set_logins(order, logins, now)
         return order
 
     return make

@@ -99,6 +99,14 @@ class OrderAdmin(PublishedIdSearch):
                 obj.save()
                 orders.opened(obj, author=author, now=now)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        with transaction.atomic():
+            order = orders.locked(form.instance)
+            before = set(order.proxy_users.values_list("login", flat=True))
+            super().save_related(request, form, formsets, change)
+            after = set(order.proxy_users.values_list("login", flat=True))
+            cut_off.publish_logins(order, before, after, timezone.now())
+
     @admin.action(description="Suspend selected orders", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         self._for_each(request, queryset, orders.suspend, "Suspended.")

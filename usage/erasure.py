@@ -18,12 +18,13 @@ from accounts.models import ApiKey, Order, ProxyUser, User
 from analytics import erasure as engine
 from analytics import touched
 from fonproxy.api.errors import Conflict, Unavailable
+from usage import cut_off
 from usage.models import CutOff, Erasure, LedgerEntry
 
 
 def find_customer(external_id: str) -> User:
     """The customer of that external id; raises NotFound."""
-    user = User.objects.filter(external_id=external_id).first()
+    user = User.objects.filter(external_id=external_id).first() if "\0" not in external_id else None
     if user is None:
         raise NotFound
     return user
@@ -37,7 +38,7 @@ def erase(user: User, now: datetime) -> dict[str, int]:
     """
     if user.is_staff:
         raise Conflict("A member of staff is not erased: take the staff status first.")
-    logins = _lock_out(user)
+    logins = _lock_out(user, now)
     _refuse_while_under_way(user)
     erased = engine.erase_account(user.pk)
     if any(engine.rows_held(user.pk).values()):
@@ -45,9 +46,10 @@ def erase(user: User, now: datetime) -> dict[str, int]:
     return {**erased, "proxy_users": logins, **_erase_relational(user)}
 
 
-def _lock_out(user: User) -> int:
-    """Ends every way to sign in or to carry traffic; returns the number of logins."""
+def _lock_out(user: User, now: datetime) -> int:
+    """Ends every way to sign in or to carry traffic, and tells the proxies; returns the number of logins."""
     with transaction.atomic():
+        cut_off.publish_erased(list(user.orders.select_for_update().order_by("pk")), now)
         User.objects.filter(pk=user.pk).update(is_active=False)
         deleted, _ = ProxyUser.objects.filter(order__user=user).delete()
     return deleted

@@ -25,6 +25,19 @@ def balance(order: Order) -> int:
     return balances([order.pk])[order.pk]
 
 
+def carried(order_ids: Collection[int]) -> dict[int, int]:
+    """Bytes that each order ever carried, by its usage lines."""
+    lines = LedgerEntry.objects.filter(order_id__in=order_ids, reason=Reason.USAGE).order_by()
+    sums = lines.values_list("order_id").annotate(Sum("bytes"))
+    return dict.fromkeys(order_ids, 0) | {order_id: -total for order_id, total in sums}
+
+
+def used(orders: Collection[Order]) -> dict[int, int]:
+    """Bytes that each order carried in its current period."""
+    ever = carried([order.pk for order in orders])
+    return {order.pk: ever[order.pk] - order.carried_before for order in orders}
+
+
 def closings(orders: Collection[Order]) -> dict[int, int]:
     """What was taken back from each order at the end of its current period, as a sum that is negative or 0."""
     sums = LedgerEntry.objects.filter(order__in=orders, closes_period=True).order_by()

@@ -117,6 +117,36 @@ class Erasure(models.Model):
         return str(self.order_id)
 
 
+class ErasedOrder(models.Model):
+    """What the cut-off feed tells of an order that is gone, for as long as a proxy may not have heard of it."""
+
+    order_number = models.BigIntegerField(primary_key=True)
+    user_number = models.BigIntegerField()
+    external_id = models.CharField(max_length=128, null=True)
+    logins = models.JSONField()
+    number = models.BigIntegerField(unique=True)
+    erased_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "erased_orders"
+
+    def __str__(self) -> str:
+        return str(self.order_number)
+
+
+class StoppedLogin(models.Model):
+    """A proxy login that left an order while that was stopped, so that proxies may still stop it."""
+
+    login = models.CharField(max_length=255, primary_key=True)
+    since = models.DateTimeField()
+
+    class Meta:
+        db_table = "stopped_logins"
+
+    def __str__(self) -> str:
+        return self.login
+
+
 class Difference(models.Model):
     """Something that a nightly comparison found to differ from the ledger, and set right."""
 

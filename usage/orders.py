@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Final
 
 from django.db import transaction
+from rest_framework.exceptions import NotFound
 
 from accounts.models import Order, Product, ProxyUser, User
 from fonproxy.api.errors import Conflict, FieldError, InvalidInput
@@ -17,6 +19,7 @@ from usage import cut_off, ledger
 from usage.models import LedgerEntry, Reason
 
 CREDITS = (Reason.TOP_UP, Reason.REFUND, Reason.ADJUSTMENT)
+MOST_BYTES: Final = 2**53 - 1  # beyond that JSON numbers are not exact everywhere
 
 
 def buy(
@@ -31,7 +34,8 @@ def buy(
     external_id: str | None = None,
     author: str = ledger.SYSTEM,
 ) -> Order:
-    """A new order with its first ``service_purchase``, of 0 bytes when it is not metered."""
+    """A new order with its first ``service_purchase``, of 0 bytes when it is not metered. Raises InvalidInput."""
+    refuse_bad_life(started_at, expires_at)
     with transaction.atomic():
         order = Order.objects.create(
             user=user,
@@ -45,6 +49,14 @@ def buy(
         )
         opened(order, author=author, now=now)
     return order
+
+
+def refuse_bad_life(started_at: datetime, expires_at: datetime | None) -> None:
+    """Raises InvalidInput for an order that would end before it begins."""
+    if expires_at is not None and expires_at < started_at:
+        raise InvalidInput(
+            "The order would end before it begins.", errors=[FieldError("expiresAt", "Lies before startsAt.")]
+        )
 
 
 def opened(order: Order, *, author: str, now: datetime) -> None:
@@ -70,15 +82,19 @@ def credit(
             raise Conflict("The order is not metered: there is nothing to add to.")
         if order.period_closed_at is not None:
             raise Conflict("The order has expired: renew it instead.")
-        if order.limit_bytes + amount < 0:
-            raise InvalidInput(
-                "The limit cannot fall below zero.", errors=[FieldError("bytes", "Is too much to take.")]
-            )
+        _refuse_bad_limit(order.limit_bytes + amount, "bytes")
         entry = ledger.post(order, reason, amount, now=now, author=author, note=note, reference=reference)
         order.added_bytes += amount
         order.save(update_fields=["added_bytes"])
         cut_off.publish([order], now)
     return entry, True
+
+
+def _refuse_bad_limit(limit_bytes: int, field: str) -> None:
+    if limit_bytes < 0:
+        raise InvalidInput("The limit cannot fall below zero.", errors=[FieldError(field, "Is too little.")])
+    if limit_bytes > MOST_BYTES:
+        raise InvalidInput(f"The limit cannot exceed {MOST_BYTES} bytes.", errors=[FieldError(field, "Is too much.")])
 
 
 def renew(
@@ -118,6 +134,7 @@ def _start_period(order: Order, limit_bytes: int | None, now: datetime) -> None:
         _take_back(order, now)
     order.traffic_limit_bytes = limit_bytes
     order.added_bytes = 0
+    order.carried_before = ledger.carried([order.pk])[order.pk]
     order.period_number += 1
     order.period_started_at = now
     order.period_closed_at = None
@@ -125,6 +142,7 @@ def _start_period(order: Order, limit_bytes: int | None, now: datetime) -> None:
         update_fields=[
             "traffic_limit_bytes",
             "added_bytes",
+            "carried_before",
             "period_number",
             "period_started_at",
             "period_closed_at",
@@ -208,13 +226,17 @@ def change(
     A limit that changes is adjusted by the difference. Between metered and not a new period begins, because what was
     carried without a limit does not count against one.
     """
+    refuse_bad_life(started_at, expires_at)
     with transaction.atomic():
         order = locked(order)
         if order.traffic_limit_bytes != limit_bytes:
             _change_limit(order, limit_bytes, author, now)
         order.name, order.started_at, order.expires_at = name, started_at, expires_at
-        if order.period_closed_at is not None and (expires_at is None or expires_at > now):
-            _reopen(order, now)
+        if order.period_closed_at is not None:
+            if expires_at is None or expires_at > now:
+                _reopen(order, now)
+            elif order.traffic_limit_bytes is not None:
+                _take_back(order, now)
         order.save(update_fields=["name", "started_at", "expires_at", "period_closed_at"])
         close_if_expired(order, now)
         cut_off.publish([order], now)
@@ -223,6 +245,8 @@ def change(
 
 def _change_limit(order: Order, limit_bytes: int | None, author: str, now: datetime) -> None:
     before = order.traffic_limit_bytes
+    if before is not None and limit_bytes is not None:
+        _refuse_bad_limit(limit_bytes + order.added_bytes, "trafficLimitBytes")
     if before is None or limit_bytes is None:
         _start_period(order, limit_bytes, now)
         ledger.post(order, Reason.SERVICE_PURCHASE, limit_bytes or 0, now=now, author=author, note="limit changed")
@@ -240,18 +264,28 @@ def _reopen(order: Order, now: datetime) -> None:
     order.period_closed_at = None
 
 
-def set_logins(order: Order, logins: Collection[str]) -> None:
-    """Exactly these proxy logins belong to the order. Raises Conflict when one belongs to another order."""
+def set_logins(order: Order, logins: Collection[str], now: datetime) -> None:
+    """Exactly these proxy logins belong to the order; proxies are told of what that changes for them.
+
+    Raises Conflict when one belongs to another order.
+    """
     with transaction.atomic():
         order = locked(order)
         taken = ProxyUser.objects.filter(login__in=logins).exclude(order=order).values_list("login", flat=True)
         if taken:
             raise Conflict(f"The proxy user {sorted(taken)[0]!r} belongs to another order.")
-        order.proxy_users.exclude(login__in=logins).delete()
         held = set(order.proxy_users.values_list("login", flat=True))
+        order.proxy_users.filter(login__in=held - set(logins)).delete()
         ProxyUser.objects.bulk_create([ProxyUser(order=order, login=login) for login in sorted(set(logins) - held)])
+        cut_off.publish_logins(order, held, set(logins), now)
 
 
 def locked(order: Order) -> Order:
-    """The order as it is now, held until the transaction ends: whoever else changes it waits."""
-    return Order.objects.select_for_update(of=("self",)).select_related("product", "user").get(pk=order.pk)
+    """The order as it is now, held until the transaction ends: whoever else changes it waits.
+
+    Raises NotFound for one that was erased meanwhile.
+    """
+    found = Order.objects.select_for_update(of=("self",)).select_related("product", "user").filter(pk=order.pk).first()
+    if found is None:
+        raise NotFound
+    return found

@@ -105,11 +105,20 @@ def _set_lines(changes: dict[tuple[int, date], Change], now: datetime) -> list[L
 
 def _leave_out(orders: Mapping[int, Order], imported: dict[tuple[int, date], Change], now: datetime) -> None:
     """Gives back what history took from a limit that it was not carried under."""
-    amounts: Counter[int] = Counter()
+    before_it: Counter[int] = Counter()
+    in_closed: Counter[int] = Counter()
     for (order_id, day), change in imported.items():
         order = orders[order_id]
-        is_over = order.period_closed_at is not None or day < order.period_started_at.astimezone(UTC).date()
-        if order.limit_bytes is not None and is_over:
-            amounts[order_id] += change.now.bytes - change.before.bytes
-    for order_id, amount in amounts.items():
+        if order.limit_bytes is None:
+            continue
+        amount = change.now.bytes - change.before.bytes
+        if day < order.period_started_at.astimezone(UTC).date():
+            before_it[order_id] += amount
+        elif order.period_closed_at is not None:
+            in_closed[order_id] += amount
+    for order_id, amount in in_closed.items():
+        ledger.post(orders[order_id], Reason.ADJUSTMENT, amount, now=now, note="imported history", closes_period=True)
+    for order_id, amount in before_it.items():
+        orders[order_id].carried_before += amount
+        orders[order_id].save(update_fields=["carried_before"])
         ledger.post(orders[order_id], Reason.ADJUSTMENT, amount, now=now, note="imported history", in_period=False)

@@ -28,4 +28,5 @@ def keep_accounts() -> None:
 @shared_task
 def reconcile_ledgers() -> None:
     """Compares every ledger with the traffic tables, and sets right what differs."""
+    cut_off.forget_erased(timezone.now())
     reconciliation.reconcile(timezone.now())

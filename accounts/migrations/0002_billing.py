@@ -18,6 +18,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='order',
+            name='carried_before',
+            field=models.BigIntegerField(default=0, editable=False, help_text='Bytes carried before this period began: they do not count against it.'),
+        ),
+        migrations.AddField(
+            model_name='order',
             name='external_id',
             field=models.CharField(blank=True, help_text='The id under which a billing system knows it.', max_length=128, null=True, unique=True),
         ),
@@ -45,5 +50,9 @@ class Migration(migrations.Migration):
             model_name='order',
             name='traffic_limit_bytes',
             field=models.BigIntegerField(blank=True, help_text='Bytes bought for each period; empty means unmetered.', null=True),
+        ),
+        migrations.AddConstraint(
+            model_name='product',
+            constraint=models.UniqueConstraint(fields=('name', 'proxy_type', 'network'), name='product_once'),
         ),
     ]

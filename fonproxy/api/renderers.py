@@ -27,8 +27,9 @@ class JsonRenderer(BaseRenderer):
 class CsvRenderer(BaseRenderer):
     """The list inside a family's envelope as CSV with a header line.
 
-    The view names its ``csv_columns``, so that an empty answer has a header too, and its file in ``csv_name``. What is
-    no list stays JSON.
+    The view names its ``csv_columns``, so that an empty answer has a header too, and its file in ``csv_name``; where
+    the list lies deeper, ``csv_list`` is its name inside the envelope's ``data``. A column ``a.b`` is b of the row's a.
+    What is no list stays JSON.
     """
 
     media_type = "text/csv"
@@ -40,7 +41,7 @@ class CsvRenderer(BaseRenderer):
     ) -> bytes:
         context = renderer_context or {}
         response, view = context["response"], context["view"]
-        rows = _list_in(data) if response.status_code < 400 else None
+        rows = _list_in(data, getattr(view, "csv_list", None)) if response.status_code < 400 else None
         if rows is None:
             response.headers["Content-Type"] = JsonRenderer.media_type
             return JsonRenderer().render(data)
@@ -48,8 +49,11 @@ class CsvRenderer(BaseRenderer):
         return write_csv(view.csv_columns, rows).encode()
 
 
-def _list_in(data: Any) -> list[Mapping[str, Any]] | None:
+def _list_in(data: Any, name: str | None) -> list[Mapping[str, Any]] | None:
     """The list that an envelope carries, None for what is no list: an error, a single object, nothing."""
+    if name is not None:
+        found: list[Mapping[str, Any]] | None = data["data"].get(name)
+        return found
     values = data.values() if isinstance(data, Mapping) else ()
     return next((value for value in values if isinstance(value, list)), None)
 
@@ -60,8 +64,15 @@ def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     writer = csv.writer(out)
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(row[column]) for column in columns])
+        writer.writerow([_cell(_value(row, column)) for column in columns])
     return out.getvalue()
+
+
+def _value(row: Mapping[str, Any], column: str) -> Any:
+    value: Any = row
+    for name in column.split("."):
+        value = value[name]
+    return value
 
 
 def _cell(value: Any) -> str:

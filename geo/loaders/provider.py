@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from threading import Timer
+from collections.abc import Callable
 from typing import Annotated, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -15,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fonproxy.countries import is_country
+from fonproxy.deadline import hanging_up_at
 from geo.loaders.base import Counts, LoaderFailed
 
 SERVICE: Final = "provider-api"
@@ -100,7 +98,7 @@ class HttpProvider:
         connection = self._connection()
         try:
             connection.connect()
-            with _hanging_up_at(deadline, connection.sock):
+            with hanging_up_at(deadline, connection.sock):
                 connection.request("GET", self._target(), headers=self._headers)
                 body = _body(connection.getresponse())
             if time.monotonic() >= deadline:
@@ -123,20 +121,6 @@ class HttpProvider:
 
     def _target(self) -> str:
         return (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
-
-
-@contextmanager
-def _hanging_up_at(deadline: float, sock: socket.socket) -> Iterator[None]:
-    def hang_up() -> None:
-        with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-
-    late = Timer(max(deadline - time.monotonic(), 0), hang_up)
-    late.start()
-    try:
-        yield
-    finally:
-        late.cancel()
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:

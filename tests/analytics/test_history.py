@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
@@ -18,7 +19,7 @@ from analytics import history, journal
 from analytics.models import Batch
 from fonproxy.clickhouse.client import Client, get_client
 from tests.analytics.helpers import TABLES, counted, engine_away
-from usage import ledger, posting, reconciliation
+from usage import ledger, orders, posting, reconciliation
 from usage.models import CutOff
 
 NOW = datetime.now(UTC)
@@ -64,7 +65,7 @@ def test_a_file_imported_again_adds_nothing_even_in_a_year(order: Order, clean_e
     posting.post_usage(NOW)
     in_a_year = timezone.now() + timedelta(days=365)
     journal.forget(in_a_year)
-    assert not history.take(next(history.chunks(file)), in_a_year)
+    assert history.take(next(history.chunks(file)), in_a_year) == 0
     assert "0 rows imported, 3 had been imported before." in run(file)
     assert counted(get_client(), "order_traffic") == (3, 3)
 
@@ -96,7 +97,7 @@ def test_a_line_that_is_no_row_is_named(line: str, order: Order, tmp_path: Path)
 
 
 def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="cannot be read: No such file"):
+    with pytest.raises(CommandError, match="it has to be a file"):
         run(tmp_path / "nothing")
 
 
@@ -121,3 +122,31 @@ def test_history_is_in_the_ledger_but_takes_nothing_from_a_later_period(order: O
     [adjustment] = order.ledger.filter(reason="adjustment")
     assert (adjustment.bytes, adjustment.note) == (5000, "imported history")
     assert date(2009, 5, 6) in lines
+
+
+def test_history_within_a_period_that_has_ended_counts_in_it_when_it_goes_on(order: Order, tmp_path: Path) -> None:
+    orders.expire(order, NOW)
+    run(write(tmp_path / "old", row(order, NOW - timedelta(days=2)), row(order, LONG_AGO)))
+    posting.post_usage(NOW)
+    assert ledger.balance(order) == 0
+    later = NOW + timedelta(days=9)
+    orders.change(
+        order, author="shop", now=NOW, name="o", limit_bytes=1000, started_at=order.started_at, expires_at=later
+    )
+    order.refresh_from_db()
+    assert (ledger.balance(order), ledger.used([order])[order.pk]) == (900, 100)
+
+
+def test_a_file_that_has_grown_adds_what_is_new(order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "CHUNK_ROWS", 4)
+
+    for length in (2, 3, 5, 5, 6, 9, 9):
+        rows = [row(order, LONG_AGO)] * length
+        run(write(tmp_path / "old", *rows))
+        assert counted(get_client(), "order_traffic") == (length, length)
+
+
+def test_a_pipe_is_refused_because_it_could_be_read_only_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CommandError, match="no pipe"):
+        run(tmp_path / "pipe")

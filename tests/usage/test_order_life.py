@@ -232,3 +232,28 @@ def test_what_was_carried_without_a_limit_does_not_count_against_one(
     assert (figures(order)["balance"], figures(order)["limit"]) == (GB, GB)
     _change(order, START + DAY, limit_bytes=None)
     assert (figures(order)["balance"], figures(order)["limit"]) == (0, None)
+
+
+def test_an_order_that_has_ended_has_nothing_left_whatever_its_limit_is_changed_to(order: Order) -> None:
+    orders.expire(order, START + DAY)
+    for limit in (50 * GB, GB):
+        _change(order, START + 2 * DAY, limit_bytes=limit)
+        assert figures(order)["balance"] == 0
+    _change(order, START + 2 * DAY, expires_at=START + 9 * DAY)
+    assert (figures(order)["balance"], figures(order)["limit"]) == (GB, GB)
+
+
+def test_no_limit_falls_below_zero_or_grows_beyond_what_json_can_hold(order: Order) -> None:
+    orders.credit(order, Reason.ADJUSTMENT, -9 * GB, reference=None, author="shop", now=START)
+    with pytest.raises(InvalidInput, match="below zero"):
+        _change(order, START, limit_bytes=8 * GB)
+    for amount in (2**53 - 1, 2**53 - GB):
+        with pytest.raises(InvalidInput, match="cannot exceed"):
+            orders.credit(order, Reason.TOP_UP, amount, reference=None, author="shop", now=START)
+    orders.credit(order, Reason.TOP_UP, 2**53 - 1 - GB, reference=None, author="shop", now=START)
+    assert figures(order)["limit"] == 2**53 - 1
+
+
+def test_no_order_ends_before_it_begins(order: Order) -> None:
+    with pytest.raises(InvalidInput, match="before it begins"):
+        _change(order, START, expires_at=START - DAY)

@@ -15,7 +15,7 @@ from accounts.models import ApiKey, Order, ProxyUser, User
 from fonproxy.clickhouse.client import Client
 from tests.analytics.helpers import TABLES, counted, engine_away
 from tests.usage.helpers import carry, carry_and_post, credits_of
-from usage import orders, posting
+from usage import cut_off, orders, posting
 from usage.models import Erasure, LedgerEntry
 
 GB = 2**30
@@ -124,6 +124,33 @@ def test_orders_that_must_stop_and_come_back_are_told_in_order(shop: Callable[..
     ]
     page = shop("GET", "exhausted?limit=1").json()
     assert (len(page["changes"]), page["hasMore"]) == (1, True)
+
+
+def test_logins_that_move_between_orders_are_stopped_and_carried_as_their_order_is(
+    shop: Callable[..., Any], sold: Order
+) -> None:
+    def feed(since: str) -> Any:
+        told = shop("GET", f"exhausted?since={since}").json()
+        return [(c["externalId"], c["state"], c["proxyUsers"]) for c in told["changes"]], told["cursor"]
+
+    shop("POST", "orders/o-1/suspend")
+    changes, cursor = feed("0")
+    assert changes == [("o-1", "suspended", ["carol-1", "carol-2"])]
+    put_order(shop, proxyUsers=["carol-1", "new"])
+    changes, cursor = feed(cursor)
+    assert changes == [("o-1", "suspended", ["carol-1", "new"])]
+    put_order(shop, "o-2", proxyUsers=["carol-3"])
+    assert feed(cursor)[0] == []
+    put_order(shop, "o-2", proxyUsers=["carol-2", "carol-3"])
+    assert feed(cursor)[0] == [("o-2", "active", ["carol-2", "carol-3"])]
+
+
+def test_proxies_are_told_of_an_erased_order_for_a_month(shop: Callable[..., Any], sold: Order) -> None:
+    shop("DELETE", "users/c-1")
+    [change] = shop("GET", "exhausted").json()["changes"]
+    assert (change["externalId"], change["state"], change["proxyUsers"]) == ("o-1", "expired", ["carol-1", "carol-2"])
+    cut_off.forget_erased(timezone.now() + timedelta(days=31))
+    assert shop("GET", "exhausted").json()["changes"] == []
 
 
 def test_an_order_expires_by_itself(shop: Callable[..., Any], sold: Order) -> None:

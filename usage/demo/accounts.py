@@ -93,7 +93,7 @@ def _order(customer: User, wanted: DemoOrder, now: datetime) -> None:
     )
     login = _login(customer.username, wanted.network)
     if not ProxyUser.objects.filter(login=login).exists():
-        orders.set_logins(order, [login])
+        orders.set_logins(order, [login], now)
 
 
 def _login(customer: str, network: Network) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.db.models import Q, QuerySet, Sum
+from django.db.models.functions import TruncDate
 from rest_framework.exceptions import NotFound
 
 from accounts import selectors
@@ -129,8 +130,7 @@ def summary(user_id: int, network: Network, now: datetime) -> dict[str, Any]:
 
 
 def _requests(orders: list[Order]) -> int:
-    lines = Q(pk__in=[])
-    for order in orders:
-        lines |= Q(order=order, usage_day__gte=order.period_started_at.date())
-    total: int = LedgerEntry.objects.filter(lines).aggregate(total=Sum("requests", default=0))["total"]
+    first_day = TruncDate("order__period_started_at", tzinfo=UTC)
+    lines = LedgerEntry.objects.filter(order__in=orders, usage_day__gte=first_day)
+    total: int = lines.aggregate(total=Sum("requests", default=0))["total"]
     return total

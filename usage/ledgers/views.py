@@ -53,7 +53,7 @@ class SummaryViewSet(TrackingViewSet):
 
 
 def _route(network: Network, name: str, summary: str, answer: type, refusals: tuple[int, ...] = (), **more: Any) -> Any:
-    statuses = sorted({401, 403, 404, 429, 503, *refusals})
+    statuses = sorted({400, 401, 403, 404, 429, 503, *refusals})
     return extend_schema(
         tags=["Tracking"],
         operation_id=f"{network}_{name}",
@@ -73,7 +73,7 @@ def _ledger(view: View) -> View:
             "ledger_search",
             f"Search the {network} ledger",
             search.page_schema(f"{label}LedgerPage", entry),
-            (400, 422),
+            (422,),
             parameters=search.parameters(kinds),
         ),
         retrieve=_route(

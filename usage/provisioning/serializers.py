@@ -14,10 +14,11 @@ from accounts.models import Network, ProxyType, User
 from accounts.serializers import TextField
 from fonproxy.api.params import ExpiryField, Params, WholeNumberField
 from fonproxy.timerange import InvalidTime, parse_instant
+from usage.cut_off import Change
 from usage.models import CutOff, LedgerEntry, Reason
+from usage.orders import MOST_BYTES
 
 LONGEST_ID: Final = 128
-MOST_BYTES: Final = 2**53 - 1  # beyond that JSON numbers are not exact everywhere
 MOST_LOGINS: Final = 10_000
 PRINTABLE: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -146,19 +147,16 @@ class PostedAnswer(serializers.Serializer[Any]):
     order = ProvisionedOrderSerializer()
 
 
-class ChangeSerializer(serializers.Serializer[CutOff]):
-    """The latest change of one order."""
+class ChangeSerializer(serializers.Serializer[Change]):
+    """The latest change of one order: its state is another, or it has new logins. An erased order has expired."""
 
-    externalId = serializers.CharField(source="order.external_id", allow_null=True)
-    id = serializers.CharField(source="order.published_id")
+    externalId = serializers.CharField(source="external_id", allow_null=True)
+    id = serializers.CharField(source="published_id")
     orderId = serializers.IntegerField(source="order_id")
-    userId = serializers.IntegerField(source="order.user_id")
-    state = serializers.ChoiceField(choices=CutOff.State.choices, help_text="`active`: carry it again.")
+    userId = serializers.IntegerField(source="user_id")
+    state = serializers.ChoiceField(choices=CutOff.State.choices, help_text="`active`: carry it.")
     at = serializers.DateTimeField(source="changed_at")
-    proxyUsers = serializers.SerializerMethodField()
-
-    def get_proxyUsers(self, change: CutOff) -> list[str]:
-        return sorted(proxy_user.login for proxy_user in change.order.proxy_users.all())
+    proxyUsers = serializers.ListField(child=serializers.CharField(), source="logins")
 
 
 @extend_schema_serializer(many=False)  # or it would be described as a list of these

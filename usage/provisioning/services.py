@@ -12,6 +12,7 @@ from rest_framework.exceptions import NotFound
 from accounts.models import Network, Order, Product, ProxyType, User
 from fonproxy.api.errors import Conflict, FieldError, InvalidInput
 from usage import cut_off, ledger, orders
+from usage.provisioning.serializers import PRINTABLE
 
 NETWORKS: Final = {
     ProxyType.RESIDENTIAL_GIGA: Network.RESIDENTIAL,
@@ -66,7 +67,7 @@ def put_order(external_id: str, given: dict[str, Any], *, author: str, now: date
             order = (
                 _changed(order, user, given, author, now) if order else _bought(external_id, user, given, author, now)
             )
-            orders.set_logins(order, given["proxyUsers"])
+            orders.set_logins(order, given["proxyUsers"], now)
     except IntegrityError:
         if Order.objects.filter(external_id=external_id).exists():
             return put_order(external_id, given, author=author, now=now)  # put twice at the same time
@@ -108,7 +109,7 @@ def _changed(order: Order, user: User, given: dict[str, Any], author: str, now: 
 
 def find_order(external_id: str) -> Order:
     """The order of that external id; raises NotFound."""
-    order = Order.objects.filter(external_id=external_id).first()
+    order = Order.objects.filter(external_id=external_id).first() if PRINTABLE.fullmatch(external_id) else None
     if order is None:
         raise NotFound
     return order

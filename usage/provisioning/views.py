@@ -17,6 +17,7 @@ from accounts.models import Order
 from accounts.permissions import IsStaff
 from fonproxy.api.docs import problems
 from fonproxy.api.errors import FieldError, InvalidInput
+from fonproxy.api.throttles import ProvisioningThrottle
 from usage import cut_off, erasure, orders
 from usage.models import LedgerEntry, Reason
 from usage.provisioning import serializers, services
@@ -46,6 +47,7 @@ def _checked(external_id: str) -> str:
 
 class UserViewSet(ViewSet):
     permission_classes = [IsStaff]
+    throttle_classes = [ProvisioningThrottle]
 
     @_described(
         "put_user",
@@ -73,6 +75,7 @@ class UserViewSet(ViewSet):
 
 class OrderViewSet(ViewSet):
     permission_classes = [IsStaff]
+    throttle_classes = [ProvisioningThrottle]
 
     @_described(
         "put_order",
@@ -185,6 +188,7 @@ class OrderViewSet(ViewSet):
 
 class FeedViewSet(ViewSet):
     permission_classes = [IsStaff]
+    throttle_classes = [ProvisioningThrottle]
     csv_columns = ("externalId", "id", "orderId", "userId", "state", "at", "proxyUsers")
     csv_name = "exhausted"
 

@@ -45,16 +45,19 @@ class Command(BaseCommand):
             self.stdout.write("Some wait in the journal until a running server sends them to ClickHouse.")
 
     def _take(self, file: Path, rows: int) -> int:
-        taken = 0
+        taken = seen = 0
         with tqdm(total=rows, unit=" rows", disable=not sys.stderr.isatty()) as progress:
             for chunk in history.chunks(file):
-                while (is_new := self._try(chunk)) is None:
+                while (new := self._try(chunk)) is None:
                     pass
-                taken += len(chunk.rows) * is_new
+                taken += new
+                seen += len(chunk.rows)
                 progress.update(len(chunk.rows))
+        if seen != rows:
+            raise CommandError(f"{file} changed while it was imported: {seen:,} rows instead of {rows:,} are in.")
         return taken
 
-    def _try(self, chunk: history.Chunk) -> bool | None:
+    def _try(self, chunk: history.Chunk) -> int | None:
         """None when the journal was full and it is time to try again."""
         try:
             return history.take(chunk, timezone.now())
