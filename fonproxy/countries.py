@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from django_countries import countries
 from django_countries.data import COUNTRIES
 
 # Kosovo has no code in ISO 3166, but everybody who maps addresses uses this one.
@@ -16,5 +17,5 @@ def is_country(code: str) -> bool:
 
 
 def name_of(code: str) -> str:
-    """The country's English name; ``Unknown`` for ``XX`` and whatever else is no country."""
-    return "Kosovo" if code == "XK" else str(COUNTRIES.get(code, "Unknown"))
+    """The country's usual English name; ``Unknown`` for ``XX`` and whatever else is no country."""
+    return str(countries.name(code) or "Unknown")

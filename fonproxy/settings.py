@@ -187,6 +187,7 @@ CORS_EXPOSE_HEADERS = ["ETag", "Retry-After", "X-Request-Id"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+COUNTRIES_OVERRIDE = {"US": "United States", "XK": "Kosovo"}
 STATIC_URL = "/static/"
 # Files are served from where the apps keep them: the one-command install has no collectstatic step.
 WHITENOISE_USE_FINDERS = True
@@ -227,7 +228,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Usage and analytics of a proxy provider.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "ENUM_NAME_OVERRIDES": {"LedgerReason": "usage.models.Reason"},
+    "ENUM_NAME_OVERRIDES": {"LedgerReason": "usage.models.Reason", "ProxyType": "accounts.models.ProxyType"},
     "PREPROCESSING_HOOKS": ["fonproxy.api.docs.without_second_places"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -91,6 +91,14 @@ TABLE = {
             ("/summary", OWN_ORDER),
         )
     },
+    ("GET", "api/v1/me"): OWN_LIST,
+    ("GET", "api/v1/subscriptions"): OWN_LIST,
+    ("GET", "api/v1/subscriptions/<str:id>"): OWN_ORDER,
+    ("GET", "api/v1/subscriptions/<str:id>/usage"): OWN_ORDER,
+    ("GET", "api/v1/usage"): OWN_LIST,
+    ("GET", "api/v1/usage/history"): OWN_LIST,
+    ("GET", "api/v1/usage/realtime"): OWN_LIST,
+    ("GET", "api/v1/usage/by-country"): OWN_LIST,
     ("GET", "api-keys"): KEYS_READ,
     ("POST", "api-keys"): KEYS_MADE,
     ("DELETE", "api-keys/<str:id>"): KEY_ENDED,
@@ -208,6 +216,8 @@ class People:
             network = "mobile" if "mobile" in path else "residential"
             entry = LedgerEntry.objects.get(order__product__network=network)
             return f"/{path.replace('<str:id>', ids.encode(f'{network}_ledger', entry.pk))}"
+        if path.startswith("api/v1/subscriptions/"):
+            return f"/{path.replace('<str:id>', f'sub_{self.order.published_id}')}"
         if "<str:id>" in path:
             key = issue_key(user=self.owner, name="its own", scopes=("read",), now=timezone.now())[0]
             path = path.replace("<str:id>", key.published_id)

@@ -1,0 +1,85 @@
+"""A customer's orders as subscriptions: what they may carry, have carried, and when they will run out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import F, Q, QuerySet, Sum
+
+from accounts import selectors
+from accounts.models import Order, OrderStatus
+from usage import ledger
+from usage.models import LedgerEntry, Reason
+from usage.periods import DAY, day_of
+
+PACE_DAYS: Final = 7
+HAS_LIMIT: Final = Q(traffic_limit_bytes__isnull=False) & ~Q(traffic_limit_bytes__lte=-F("added_bytes"))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Bytes of one order's current period; ``limit`` and ``left`` are None where there is no positive limit."""
+
+    limit: int | None
+    used: int
+    left: int | None
+
+
+def accounts_of(orders: Collection[Order]) -> dict[int, Account]:
+    """The accounts by order id. What is left is never below zero, however much a limit was overrun."""
+    used = ledger.used(orders)
+    balances = ledger.balances([order.pk for order in orders])
+    return {
+        order.pk: Account(order.limit_bytes, used[order.pk], max(balances[order.pk], 0))
+        if (order.limit_bytes or 0) > 0
+        else Account(None, used[order.pk], None)
+        for order in orders
+    }
+
+
+def subscriptions_of(
+    user_id: int, now: datetime, *, status: str | None = None, proxy_type: str | None = None, metered: bool = True
+) -> QuerySet[Order]:
+    """The customer's orders with a positive limit, or those without, newest first."""
+    found = selectors.orders_of(user_id).filter(HAS_LIMIT if metered else ~HAS_LIMIT).order_by("-created_at", "-pk")
+    if status:
+        found = found.filter(_has_status(OrderStatus(status), now))
+    return found.filter(product__proxy_type=proxy_type) if proxy_type else found
+
+
+def _has_status(status: OrderStatus, now: datetime) -> Q:
+    """The same as ``Order.status``, for the database."""
+    ended = Q(expires_at__isnull=False, expires_at__lte=now)
+    stopped = Q(suspended_at__isnull=False, suspended_at__lte=now)
+    return {
+        OrderStatus.EXPIRED: ended,
+        OrderStatus.SUSPENDED: stopped & ~ended,
+        OrderStatus.ACTIVE: ~stopped & ~ended,
+    }[status]
+
+
+def projected_exhaustion(order: Order, account: Account, now: datetime) -> datetime | None:
+    """When the order runs out at the pace of the last seven days; None when it does not before it expires."""
+    if account.left is None:
+        return None
+    since = max(day_of(now) - (PACE_DAYS - 1) * DAY, day_of(order.started_at))
+    lines = LedgerEntry.objects.filter(order=order, reason=Reason.USAGE, usage_day__gte=since.date())
+    carried = -(lines.aggregate(total=Sum("bytes", default=0))["total"])
+    at = run_out(account.left, carried, now - since, now)
+    return None if at is None or (order.expires_at is not None and at >= order.expires_at) else at
+
+
+def run_out(left: int, carried: int, during: timedelta, now: datetime) -> datetime | None:
+    """Pure: when ``left`` bytes are used up by whoever carried so many during that time; None when never.
+
+    Nor is anything foreseen for more than a year ahead.
+    """
+    if left <= 0:
+        return now
+    if carried <= 0 or during <= timedelta(0):
+        return None
+    seconds = left * during.total_seconds() / carried
+    return now + timedelta(seconds=seconds) if seconds < timedelta(days=365).total_seconds() else None

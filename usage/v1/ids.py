@@ -1,0 +1,25 @@
+"""The usage API's ids: a subscription is an order; the prefixes are part of them."""
+
+from __future__ import annotations
+
+from rest_framework.exceptions import NotFound
+
+from accounts import selectors
+from accounts.models import Order
+from fonproxy import ids
+
+SUBSCRIPTION = "sub_"
+ALERT = "alert_"
+
+
+def subscription_id(order_id: int) -> str:
+    return ids.encode("order", order_id, SUBSCRIPTION)
+
+
+def find_subscription(user_id: int, published_id: str) -> Order:
+    """The customer's order of that subscription id, with its product; raises NotFound."""
+    order_id = ids.decode("order", published_id, SUBSCRIPTION)
+    order = selectors.orders_of(user_id).filter(pk=order_id).first() if order_id is not None else None
+    if order is None:
+        raise NotFound
+    return order

@@ -1,0 +1,170 @@
+"""What the usage API answers, for the OpenAPI description, and subscriptions as it shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from drf_spectacular.utils import extend_schema_serializer
+from rest_framework import serializers
+
+from accounts.models import Order, OrderStatus, ProxyType
+from fonproxy import ids
+from usage.periods import Granularity, stamp
+from usage.subscriptions import Account
+from usage.v1.ids import subscription_id
+from usage.v1.params import UTC_ZONE
+from usage.v1.reads import gigabytes
+
+Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
+
+
+def shape(name: str, /, **fields: serializers.Field[Any, Any, Any, Any]) -> type[serializers.Serializer[Any]]:
+    made: type[serializers.Serializer[Any]] = type(name, (serializers.Serializer,), fields)
+    return extend_schema_serializer(many=False)(made)
+
+
+def envelope(name: str, /, data: Any, **more: Any) -> type[serializers.Serializer[Any]]:
+    return shape(name, data=data, **more, success=serializers.BooleanField(help_text="true"))
+
+
+def described(order: Order, account: Account, now: datetime) -> dict[str, Any]:
+    """An order as a subscription."""
+    return {
+        "id": subscription_id(order.pk),
+        "product": {
+            "id": ids.encode("product", order.product_id),
+            "name": order.product.name,
+            "type": order.product.proxy_type,
+        },
+        "status": order.status(now).value,
+        "traffic_limit_gb": _gigabytes(account.limit),
+        "traffic_used_gb": gigabytes(account.used),
+        "traffic_remaining_gb": _gigabytes(account.left),
+        "expires_at": stamp(order.expires_at, UTC_ZONE) if order.expires_at else None,
+        "created_at": stamp(order.created_at, UTC_ZONE),
+    }
+
+
+def _gigabytes(size: int | None) -> float | None:
+    return None if size is None else gigabytes(size)
+
+
+def _text(meaning: str = "", **options: Any) -> serializers.CharField:
+    return serializers.CharField(help_text=meaning, **options)
+
+
+def _whole(meaning: str = "") -> serializers.IntegerField:
+    return serializers.IntegerField(help_text=meaning)
+
+
+def _number(meaning: str = "", **options: Any) -> serializers.FloatField:
+    return serializers.FloatField(help_text=meaning, **options)
+
+
+def _moment(meaning: str = "", **options: Any) -> serializers.DateTimeField:
+    return serializers.DateTimeField(help_text=meaning, **options)
+
+
+_PERIOD: Final = shape("UsagePeriod", start=_moment(), end=_moment("The last second."))
+_SUBSCRIPTION: Final[Fields] = {
+    "id": _text(),
+    "product": shape("UsageProduct", id=_text(), name=_text(), type=serializers.ChoiceField(ProxyType.choices))(),
+    "status": serializers.ChoiceField(OrderStatus.choices),
+    "traffic_limit_gb": _number("Null without a limit. 1 GB is 2^30 bytes.", allow_null=True),
+    "traffic_used_gb": _number("In the current period."),
+    "traffic_remaining_gb": _number("Never below 0.", allow_null=True),
+    "expires_at": _moment(allow_null=True),
+    "created_at": _moment(),
+}
+SUBSCRIPTION_COLUMNS: Final = tuple(
+    column
+    for name in _SUBSCRIPTION
+    for column in (("product.id", "product.name", "product.type") if name == "product" else (name,))
+)
+_POINT: Final[Fields] = {
+    "timestamp": _moment(),
+    "bytes": _whole(),
+    "requests": _whole(),
+    "success_rate": _number("Per cent."),
+}
+_COUNTRY: Final[Fields] = {
+    "country_code": _text(),
+    "country_name": _text(),
+    "requests": _whole(),
+    "bytes": _whole(),
+    "percentage": _number("Of all requests."),
+}
+_BY_SUBSCRIPTION: Final[Fields] = {
+    "subscription_id": _text(),
+    "product_name": _text(),
+    "bytes_used": _whole(),
+    "gb_used": _number(),
+    "requests": _whole(),
+}
+POINT_COLUMNS, COUNTRY_COLUMNS, BY_SUBSCRIPTION_COLUMNS = map(tuple, (_POINT, _COUNTRY, _BY_SUBSCRIPTION))
+
+ME: Final = envelope("MeAnswer", shape("Me", id=_text(), username=_text(), email=_text())())
+SUBSCRIPTIONS: Final = envelope(
+    "SubscriptionsAnswer",
+    shape("Subscription", **_SUBSCRIPTION)(many=True),
+    pagination=shape("UsagePagination", page=_whole(), per_page=_whole(), total=_whole(), total_pages=_whole())(),
+)
+SUBSCRIPTION: Final = envelope(
+    "SubscriptionAnswer",
+    shape(
+        "SubscriptionDetail",
+        **{name: field.__deepcopy__({}) for name, field in _SUBSCRIPTION.items()},
+        projected_exhaustion_at=_moment(
+            "At the pace of the last 7 days; null: not before it expires.", allow_null=True
+        ),
+    )(),
+)
+SUMMARY: Final = envelope(
+    "UsageSummaryAnswer",
+    shape(
+        "UsageSummary",
+        period=_PERIOD(),
+        total=shape(
+            "UsageTotal", bytes_used=_whole(), gb_used=_number(), requests=_whole(), success_rate=_number("Per cent.")
+        )(),
+        by_subscription=shape("SubscriptionUsage", **_BY_SUBSCRIPTION)(many=True),
+        by_country=shape("CountryUsage", country=_text(), requests=_whole(), bytes=_whole())(many=True),
+    )(),
+)
+HISTORY: Final = envelope(
+    "UsageHistoryAnswer",
+    shape(
+        "UsageHistory",
+        period=_PERIOD(),
+        granularity=serializers.ChoiceField([granularity.value for granularity in Granularity]),
+        data_points=shape("UsagePoint", **_POINT)(many=True),
+    )(),
+)
+REALTIME: Final = envelope(
+    "RealtimeAnswer",
+    shape(
+        "Realtime",
+        timestamp=_moment(),
+        current_minute=shape("CurrentMinute", requests=_whole(), bytes=_whole(), active_sessions=_whole())(),
+        last_hour=shape("LastHour", requests=_whole(), bytes=_whole(), avg_response_time_ms=_whole())(),
+        active_connections=shape(
+            "ActiveConnections", total=_whole(), by_country=serializers.DictField(child=serializers.IntegerField())
+        )(),
+    )(),
+)
+COUNTRIES: Final = envelope(
+    "CountriesAnswer", shape("UsageCountries", countries=shape("UsageCountry", **_COUNTRY)(many=True))()
+)
+
+
+class UsageErrorSerializer(serializers.Serializer[Any]):
+    """How the usage API says that something is wrong."""
+
+    success = serializers.BooleanField(help_text="false")
+    error = shape(
+        "UsageErrorDetail",
+        code=_text("A stable key."),
+        message=_text(),
+        details=serializers.DictField(child=serializers.ListField(child=serializers.CharField())),
+    )()
