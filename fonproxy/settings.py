@@ -85,6 +85,19 @@ GEO_RESIDENTIAL_URL, GEO_MOBILE_URL, GEO_DATACENTER_URL = (
 GEOIP_DATABASE = env.text("GEOIP_DATABASE")
 GEO_PROVIDER_TOKEN = env.text("FONPROXY_GEO_PROVIDER_TOKEN")
 
+# --- mail and alerts -----------------------------------------------------------------------------------------------
+PUBLIC_URL = env.address("FONPROXY_PUBLIC_URL", "https://usage.example.com", ("http", "https"))
+PUBLIC_URL = (PUBLIC_URL or "http://127.0.0.1:8000").rstrip("/")
+DEFAULT_ALERTS = env.flag("FONPROXY_DEFAULT_ALERTS", True)
+WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("FONPROXY_WEBHOOKS_TO_PRIVATE_ADDRESSES", False)
+DEFAULT_FROM_EMAIL = env.text("FONPROXY_MAIL_FROM") or "FonProxy <fonproxy@localhost>"
+EMAIL_TIMEOUT = 10
+MAIL_DIR = DATA_DIR / "mail"
+if email_url := env.address("EMAIL_URL", "smtp://user:password@host:587", ("smtp", "smtps", "smtp+tls", "smtp+ssl")):
+    vars().update(Env.email_url_config(email_url))
+else:
+    EMAIL_BACKEND, EMAIL_FILE_PATH = "django.core.mail.backends.filebased.EmailBackend", MAIL_DIR
+
 # --- jobs ----------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -113,6 +126,12 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 2},
     },
     "reconcile-ledgers": {"task": "usage.tasks.reconcile_ledgers", "schedule": crontab(hour="3", minute="20")},
+    "evaluate-alerts": {
+        "task": "usage.tasks.evaluate_alerts",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
+    "send-alerts": {"task": "usage.tasks.send_alerts", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
     # Idempotency keys are remembered for 24 hours.
     "forget-settled-batches": {
         "task": "analytics.tasks.forget_settled_batches",
@@ -228,7 +247,12 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Usage and analytics of a proxy provider.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "ENUM_NAME_OVERRIDES": {"LedgerReason": "usage.models.Reason", "ProxyType": "accounts.models.ProxyType"},
+    "ENUM_NAME_OVERRIDES": {
+        "AlertStatus": ["armed", "fired"],
+        "LedgerReason": "usage.models.Reason",
+        "OrderStatus": "accounts.models.OrderStatus",
+        "ProxyType": "accounts.models.ProxyType",
+    },
     "PREPROCESSING_HOOKS": ["fonproxy.api.docs.without_second_places"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

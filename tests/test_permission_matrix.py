@@ -21,7 +21,9 @@ from fonproxy import ids
 from fonproxy.api.families import BYTEFUL_PREFIXES
 from tests.accounts.helpers import PASSWORD, client_with
 from tests.analytics.helpers import documented_row
-from usage.models import LedgerEntry
+from usage.alerts import mail, services
+from usage.models import Alert, LedgerEntry
+from usage.v1.ids import alert_id
 
 CALLERS = (
     "owner",
@@ -46,6 +48,10 @@ OWN_LIST = (200, 200, 200, 403, 200, 401, 401, 401, 401, 401, 200, 200, 200, 200
 KEYS_READ = (200, 200, 403, 403, 200, 401, 401, 401, 401, 401, 200, 200, 200, 200)
 KEYS_MADE = (201, 201, 403, 403, 201, 401, 401, 401, 401, 401, 201, 403, 201, 403)
 KEY_ENDED = (204, 404, 403, 403, 404, 401, 401, 401, 401, 401, 204, 403, 404, 403)
+# The first makes it; for the others it is there already.
+ALERT_MADE = (201, 404, 409, 403, 404, 401, 401, 401, 401, 401, 409, 403, 404, 403)
+ALERT_CHANGED = (200, 404, 200, 403, 404, 401, 401, 401, 401, 401, 200, 403, 404, 403)
+ALERT_ENDED = (204, 404, 204, 403, 404, 401, 401, 401, 401, 401, 204, 403, 404, 403)
 INTAKE = (403, 403, 403, 204, 204, 401, 401, 401, 401, 401, 403, 403, 204, 403)
 FOR_STAFF = (403, 403, 403, 403, 200, 401, 401, 401, 401, 401, 403, 403, 200, 200)
 FOR_STAFF_UNSAFE = (403, 403, 403, 403, 200, 401, 401, 401, 401, 401, 403, 403, 200, 403)
@@ -99,6 +105,13 @@ TABLE = {
     ("GET", "api/v1/usage/history"): OWN_LIST,
     ("GET", "api/v1/usage/realtime"): OWN_LIST,
     ("GET", "api/v1/usage/by-country"): OWN_LIST,
+    ("GET", "api/v1/usage/alerts"): OWN_LIST,
+    ("POST", "api/v1/usage/alerts"): ALERT_MADE,
+    ("GET", "api/v1/usage/alerts/<str:id>"): OWN_ORDER,
+    ("PATCH", "api/v1/usage/alerts/<str:id>"): ALERT_CHANGED,
+    ("DELETE", "api/v1/usage/alerts/<str:id>"): ALERT_ENDED,
+    ("GET", "alerts/unsubscribe/<str:token>"): EVERYBODY,
+    ("POST", "alerts/unsubscribe/<str:token>"): EVERYBODY,
     ("GET", "api-keys"): KEYS_READ,
     ("POST", "api-keys"): KEYS_MADE,
     ("DELETE", "api-keys/<str:id>"): KEY_ENDED,
@@ -114,6 +127,7 @@ TABLE = {
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CSRF = "a" * 32
 ORDER = "provisioning/orders/<str:externalId>"
+ALERTS = "api/v1/usage/alerts"
 
 
 def routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -198,6 +212,11 @@ class People:
             f"{ORDER}/top-ups": lambda: {"reference": "r", "bytes": 1},
             f"{ORDER}/refunds": lambda: {"reference": "r", "bytes": 1},
             f"{ORDER}/renewals": lambda: {"reference": "r", "bytes": 1},
+            ALERTS: lambda: {
+                "subscription_id": f"sub_{self.order.published_id}",
+                "threshold_percent": 42,
+                "notification_method": "email",
+            },
             ORDER: lambda: {"user": "c", "name": "Order", "proxyType": "residential-giga", "trafficLimitBytes": 10**9},
         }
         body = json.dumps(bodies[path]()) if method != "GET" and path in bodies else ""
@@ -212,6 +231,14 @@ class People:
             User.objects.filter(pk=self.owner.pk).update(external_id="c")
             Order.objects.filter(pk=self.order.pk).update(external_id="x")
             return f"/{path.replace('<str:externalId>', 'x' if 'orders' in path else 'c')}"
+        if path.startswith(f"{ALERTS}/"):
+            alert = Alert.objects.filter(order=self.order).first() or services.create(
+                self.order, 43, Alert.Method.EMAIL, now=timezone.now()
+            )
+            return f"/{ALERTS}/{alert_id(alert.pk)}"
+        if "<str:token>" in path:
+            token = mail.unsubscribe_link(self.order, "somebody@example.com").rpartition("/")[2]
+            return f"/alerts/unsubscribe/{token}"
         if "_ledger/retrieve" in path:
             network = "mobile" if "mobile" in path else "residential"
             entry = LedgerEntry.objects.get(order__product__network=network)

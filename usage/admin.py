@@ -1,4 +1,4 @@
-"""Orders with what is left of them, their ledger, and what the nightly comparison found.
+"""Orders with what is left of them, their ledger and alerts, and what the nightly comparison found.
 
 Orders cannot be deleted: their traffic stays in the engine and would belong to nothing. Ledger entries can only be
 added, as what a billing system would post.
@@ -12,6 +12,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Model, QuerySet, Sum
 from django.http import HttpRequest
@@ -21,7 +22,10 @@ from accounts.admin import PublishedIdSearch
 from accounts.models import Order, ProxyUser
 from fonproxy.api.errors import ApiError
 from usage import cut_off, ledger, orders
-from usage.models import CutOff, Difference, LedgerEntry, Reason
+from usage.alerts import deliveries, webhooks
+from usage.alerts import services as alerts
+from usage.alerts.services import MOST_RECIPIENTS
+from usage.models import Alert, CutOff, Delivery, Difference, Firing, LedgerEntry, Reason
 
 
 class ProxyUserInline(admin.TabularInline[ProxyUser, Order]):
@@ -215,3 +219,120 @@ class CutOffAdmin(ReadOnly):
 class DifferenceAdmin(ReadOnly):
     list_display = ("found_at", "order", "day", "recorded", "measured")
     list_select_related = ("order",)
+
+
+class AlertForm(forms.ModelForm[Alert]):
+    """An alert as a customer would make it."""
+
+    class Meta:
+        model = Alert
+        fields = ("order", "threshold_percent", "method", "recipients", "webhook_url")
+
+    def clean_webhook_url(self) -> str:
+        url: str = self.cleaned_data["webhook_url"]
+        try:
+            if url:
+                webhooks.check_url(url)
+        except webhooks.BadUrl as fault:
+            raise forms.ValidationError(str(fault)) from None
+        return url
+
+    def clean_recipients(self) -> list[str]:
+        recipients = self.cleaned_data["recipients"] or []
+        if not isinstance(recipients, list) or len(recipients) > MOST_RECIPIENTS:
+            raise forms.ValidationError(f"Must be a list of at most {MOST_RECIPIENTS} addresses.")
+        for address in recipients:
+            validate_email(address)
+        return recipients
+
+
+@admin.register(Alert)
+class AlertAdmin(admin.ModelAdmin[Alert]):
+    form = AlertForm
+    list_display = ("order", "threshold_percent", "method", "state", "last_fired_at", "created_at")
+    list_filter = ("method", "is_armed", "threshold_percent")
+    list_select_related = ("order",)
+    search_fields = ("order__name", "order__external_id", "order__user__username", "webhook_url")
+    autocomplete_fields = ("order",)
+    readonly_fields = ("state", "last_fired_at")
+    fields = ("order", "threshold_percent", "method", "recipients", "webhook_url", "state", "last_fired_at")
+    ordering = ("-pk",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Alert | None = None) -> Any:
+        return self.readonly_fields if obj is None else ("order", "method", *self.readonly_fields)
+
+    @admin.display
+    def state(self, alert: Alert) -> str:
+        return "armed" if alert.is_armed else "fired"
+
+    def save_model(self, request: HttpRequest, obj: Alert, form: Any, change: bool) -> None:
+        now = timezone.now()
+        if change:
+            alerts.save(obj)
+            return
+        made = alerts.create(
+            obj.order,
+            obj.threshold_percent,
+            obj.method,
+            recipients=obj.recipients,
+            webhook_url=obj.webhook_url,
+            now=now,
+        )
+        obj.pk = made.pk
+        obj.refresh_from_db()
+
+
+class DeliveryInline(admin.TabularInline[Delivery, Firing]):
+    model = Delivery
+    fields = readonly_fields = ("target", "attempts", "next_attempt_at", "delivered_at", "gave_up_at", "last_error")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class DeliveryFilter(admin.SimpleListFilter):
+    title = "delivery"
+    parameter_name = "delivery"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("failing", "failing or waiting"), ("given-up", "given up")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        waiting = Delivery.objects.filter(delivered_at=None, gave_up_at__isnull=self.value() == "failing")
+        return queryset.filter(deliveries__in=waiting).distinct() if self.value() else queryset
+
+
+@admin.register(Firing)
+class FiringAdmin(ReadOnly):
+    list_display = ("fired_at", "alert", "threshold_percent", "percent", "delivered", "last_error")
+    list_filter = (DeliveryFilter, "threshold_percent")
+    list_select_related = ("alert",)
+    search_fields = ("id", "alert__order__name", "alert__order__user__username", "deliveries__target")
+    inlines = (DeliveryInline,)
+    actions = ("send_again",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Firing]:
+        firings: QuerySet[Firing] = super().get_queryset(request).prefetch_related("deliveries")
+        return firings
+
+    @admin.display
+    def delivered(self, firing: Firing) -> str:
+        every = firing.deliveries.all()
+        return f"{sum(delivery.delivered_at is not None for delivery in every)} of {len(every)}"
+
+    @admin.display
+    def last_error(self, firing: Firing) -> str:
+        return "; ".join(delivery.last_error for delivery in firing.deliveries.all() if delivery.last_error)
+
+    # Telling a customer again changes nothing of ours, but is not for those who may only look.
+    @admin.action(description="Send selected firings again", permissions=["send"])
+    def send_again(self, request: HttpRequest, queryset: QuerySet[Firing]) -> None:
+        sent = deliveries.send_again(Delivery.objects.filter(firing__in=queryset), timezone.now())
+        for firing in queryset:
+            self.log_change(request, firing, "Sent again.")
+        self.message_user(request, f"{sent} messages will be sent again within seconds.", messages.SUCCESS)
+
+    def has_send_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("usage.change_firing")

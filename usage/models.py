@@ -1,6 +1,8 @@
-"""The ledger, which is the truth for bytes left, and who has to stop."""
+"""The ledger, which is the truth for bytes left; who has to stop; and who wants to be told before."""
 
 from __future__ import annotations
+
+import uuid
 
 from django.db import models
 from django.db.models import Q
@@ -162,3 +164,108 @@ class Difference(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_id} {self.day or 'limit'}: {self.recorded} recorded, {self.measured} measured"
+
+
+class Alert(models.Model):
+    """Wants to be told when an order has used so much of its period's limit.
+
+    ``arming`` counts firings, and is part of each one's identity; an alert that has fired is armed again when the
+    order falls below the threshold, or begins a new period.
+    """
+
+    class Method(models.TextChoices):
+        EMAIL = "email", "e-mail"
+        WEBHOOK = "webhook"
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="alerts")
+    threshold_percent = models.PositiveSmallIntegerField()
+    method = models.CharField(max_length=16, choices=Method.choices)
+    recipients = models.JSONField(default=list, blank=True, help_text="Addresses beside the customer's own.")
+    webhook_url = models.CharField(max_length=500, blank=True)
+    webhook_secret = models.CharField(max_length=64, blank=True, editable=False)
+    target = models.CharField(max_length=64, editable=False, help_text="Hash of whom it tells.")
+    is_armed = models.BooleanField(default=True, editable=False)
+    arming = models.PositiveIntegerField(default=1, editable=False)
+    fired_period = models.PositiveIntegerField(null=True, editable=False)
+    last_fired_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "alerts"
+        constraints = [
+            models.UniqueConstraint(fields=["order", "threshold_percent", "method", "target"], name="alert_once"),
+            models.CheckConstraint(
+                condition=Q(threshold_percent__gte=1, threshold_percent__lte=100),
+                name="alert_threshold_is_a_percentage",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.threshold_percent} % of {self.order_id} by {self.method}"
+
+
+class Firing(models.Model):
+    """One time that an alert fired, with the figures of that moment. Its id goes with every delivery."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="firings")
+    arming = models.PositiveIntegerField()
+    threshold_percent = models.PositiveSmallIntegerField()
+    used_bytes = models.BigIntegerField()
+    limit_bytes = models.BigIntegerField()
+    runs_out_at = models.DateTimeField(null=True, help_text="At the pace of the last days; empty: not at this pace.")
+    fired_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "alert_firings"
+        ordering = ["-fired_at"]
+        constraints = [models.UniqueConstraint(fields=["alert", "arming"], name="alert_fires_once_an_arming")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def percent(self) -> float:
+        """Rounded down, so that nothing is told to be reached that is not."""
+        return self.used_bytes * 1000 // self.limit_bytes / 10
+
+
+class Delivery(models.Model):
+    """Telling one address, or one webhook, of a firing. Whoever claims it tries it; the row says when it is next."""
+
+    firing = models.ForeignKey(Firing, on_delete=models.CASCADE, related_name="deliveries")
+    target = models.CharField(max_length=500)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    claimed_until = models.DateTimeField(null=True, help_text="Until then somebody is trying it.")
+    delivered_at = models.DateTimeField(null=True)
+    gave_up_at = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        db_table = "alert_deliveries"
+        verbose_name_plural = "deliveries"
+        constraints = [models.UniqueConstraint(fields=["firing", "target"], name="delivery_once_a_target")]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(delivered_at=None, gave_up_at=None), name="delivery_waiting"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.target
+
+
+class Unsubscription(models.Model):
+    """An address that wants no more mail about an order."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="+")
+    address = models.CharField(max_length=254)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "alert_unsubscriptions"
+        constraints = [models.UniqueConstraint(fields=["order", "address"], name="unsubscribed_once")]
+
+    def __str__(self) -> str:
+        return self.address

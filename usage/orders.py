@@ -16,6 +16,7 @@ from rest_framework.exceptions import NotFound
 from accounts.models import Order, Product, ProxyUser, User
 from fonproxy.api.errors import Conflict, FieldError, InvalidInput
 from usage import cut_off, ledger
+from usage.alerts import services as alerts
 from usage.models import LedgerEntry, Reason
 
 CREDITS = (Reason.TOP_UP, Reason.REFUND, Reason.ADJUSTMENT)
@@ -62,6 +63,7 @@ def refuse_bad_life(started_at: datetime, expires_at: datetime | None) -> None:
 def opened(order: Order, *, author: str, now: datetime) -> None:
     """What belongs to an order that has just been created, in the same transaction."""
     ledger.post(order, Reason.SERVICE_PURCHASE, order.traffic_limit_bytes or 0, now=now, author=author)
+    alerts.make_default_alerts(order, now)
     close_if_expired(order, now)
     cut_off.publish([order], now)
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from fonproxy.clickhouse.errors import EngineUnavailable
 from usage import cut_off, orders, posting, reconciliation
+from usage.alerts import deliveries, evaluation
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,22 @@ def keep_accounts() -> None:
         posting.post_usage(now)
     except EngineUnavailable as error:
         log.info("usage is posted when the engine is back: %s", error)
+
+
+@shared_task
+def evaluate_alerts() -> None:
+    """Fires the alerts whose orders have reached their thresholds."""
+    try:
+        if fired := evaluation.evaluate(timezone.now()):
+            log.info("alerts fired", extra={"alerts": fired})
+    except EngineUnavailable as error:
+        log.info("alerts are evaluated when the engine is back: %s", error)
+
+
+@shared_task
+def send_alerts() -> None:
+    """Delivers what has fired and is due."""
+    deliveries.send_due()
 
 
 @shared_task

@@ -34,6 +34,13 @@ class Account:
         self.limit += amount
         self.credits.append((reason, amount))
 
+    def set_limit(self, limit: int) -> None:
+        assert self.limit is not None
+        if limit != self.limit:
+            self.add("adjustment", limit - self.limit)
+        if self.closed:
+            self._take_back()
+
     def renew(self, amount: int, expires_at: datetime) -> None:
         self._take_back()
         self.limit, self.expires_at, self.closed, self.taken_back = amount, expires_at, False, 0

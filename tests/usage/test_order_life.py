@@ -153,12 +153,12 @@ def _renew(order: Order, model: Account, now: datetime, size: int, reference: st
 
 def _change_limit(order: Order, model: Account, now: datetime, size: int, reference: str) -> None:
     order.refresh_from_db()
-    assert order.traffic_limit_bytes is not None
-    difference = size - order.traffic_limit_bytes
+    bought = order.traffic_limit_bytes
+    assert bought is not None
+    assert model.limit is not None
     for _ in range(2):
         _change(order, now, limit_bytes=size)
-    if difference:
-        model.add("adjustment", difference)
+    model.set_limit(model.limit + size - bought)
 
 
 def _change(order: Order, now: datetime, **changes: Any) -> None:

@@ -16,6 +16,10 @@ def subscription_id(order_id: int) -> str:
     return ids.encode("order", order_id, SUBSCRIPTION)
 
 
+def alert_id(number: int) -> str:
+    return ids.encode("alert", number, ALERT)
+
+
 def find_subscription(user_id: int, published_id: str) -> Order:
     """The customer's order of that subscription id, with its product; raises NotFound."""
     order_id = ids.decode("order", published_id, SUBSCRIPTION)

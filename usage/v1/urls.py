@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from usage.v1 import views
+from usage.v1.alerts import AlertViewSet
 
 urlpatterns = [
     path("api/v1/me", views.MeViewSet.as_view({"get": "retrieve"})),
@@ -15,4 +16,9 @@ urlpatterns = [
     path("api/v1/usage/history", views.HistoryViewSet.as_view({"get": "history"})),
     path("api/v1/usage/realtime", views.UsageViewSet.as_view({"get": "realtime"})),
     path("api/v1/usage/by-country", views.CountryViewSet.as_view({"get": "by_country"})),
+    path("api/v1/usage/alerts", AlertViewSet.as_view({"get": "list", "post": "create"})),
+    path(
+        "api/v1/usage/alerts/<str:id>",
+        AlertViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
 ]

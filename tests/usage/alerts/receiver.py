@@ -1,0 +1,95 @@
+"""A web server and a mail server that do what a test wants of them."""
+
+from __future__ import annotations
+
+import email
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+
+@dataclass
+class Receiver:
+    """Answers by path: ``/ok``, ``/fail``, ``/redirect``, ``/hang``, ``/drip``; remembers what came."""
+
+    port: int = 0
+    calls: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+
+@contextmanager
+def web() -> Iterator[Receiver]:
+    receiver = Receiver()
+    is_over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.calls.append((self.path, dict(self.headers), body))
+            if self.path == "/hang":
+                is_over.wait(60)
+            if self.path == "/drip":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                while not is_over.wait(0.2):
+                    self.wfile.write(b"x")
+            self.send_response({"/ok": 204, "/fail": 500, "/redirect": 302}.get(self.path, 200))
+            self.send_header("Location", receiver.url("ok"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hang up are the point
+    receiver.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        is_over.set()
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass
+class Mailbox:
+    port: int = 0
+    mails: list[EmailMessage] = field(default_factory=list)
+    is_refusing: bool = False
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if self.is_refusing:
+            return "451 try later"
+        parsed = email.message_from_bytes(envelope.content, policy=default)
+        assert isinstance(parsed, EmailMessage)
+        self.mails.append(parsed)
+        return "250 OK"
+
+    def wait_for(self, count: int, seconds: float = 20) -> list[EmailMessage]:
+        deadline = time.monotonic() + seconds
+        while len(self.mails) < count and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.mails
+
+
+@contextmanager
+def smtp(port: int) -> Iterator[Mailbox]:
+    mailbox = Mailbox(port)
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield mailbox
+    finally:
+        controller.stop()
