@@ -228,6 +228,35 @@ class AlertForm(forms.ModelForm[Alert]):
         model = Alert
         fields = ("order", "threshold_percent", "method", "recipients", "webhook_url")
 
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if self.errors:
+            return given
+        try:
+            with transaction.atomic():  # tried, and taken back: so that the form can say what is wrong
+                self.apply(timezone.now())
+                transaction.set_rollback(True)
+        except ApiError as refusal:
+            raise forms.ValidationError(str(refusal)) from None
+        return given
+
+    def apply(self, now: datetime) -> Alert:
+        """Raises ApiError."""
+        given = self.cleaned_data
+        if self.instance.pk is None:
+            return alerts.create(
+                given["order"],
+                given["threshold_percent"],
+                given["method"],
+                recipients=given["recipients"],
+                webhook_url=given["webhook_url"],
+                now=now,
+            )
+        alert = Alert.objects.get(pk=self.instance.pk)
+        for name in ("threshold_percent", "recipients", "webhook_url"):
+            setattr(alert, name, given[name])
+        return alerts.save(alert)
+
     def clean_webhook_url(self) -> str:
         url: str = self.cleaned_data["webhook_url"]
         try:
@@ -266,19 +295,7 @@ class AlertAdmin(admin.ModelAdmin[Alert]):
         return "armed" if alert.is_armed else "fired"
 
     def save_model(self, request: HttpRequest, obj: Alert, form: Any, change: bool) -> None:
-        now = timezone.now()
-        if change:
-            alerts.save(obj)
-            return
-        made = alerts.create(
-            obj.order,
-            obj.threshold_percent,
-            obj.method,
-            recipients=obj.recipients,
-            webhook_url=obj.webhook_url,
-            now=now,
-        )
-        obj.pk = made.pk
+        obj.pk = form.apply(timezone.now()).pk
         obj.refresh_from_db()
 
 

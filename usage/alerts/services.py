@@ -91,7 +91,11 @@ def change(alert: Alert, given: dict[str, Any], now: datetime) -> Alert:
 
 def save(alert: Alert) -> Alert:
     """Raises Conflict when there is such an alert."""
-    told = alert.webhook_url if alert.method == Method.WEBHOOK else "\n".join(sorted(alert.recipients)).lower()
+    told = (
+        alert.webhook_url
+        if alert.method == Method.WEBHOOK
+        else "\n".join(sorted({each.lower() for each in alert.recipients}))
+    )
     alert.target = hashlib.sha256(told.encode()).hexdigest()
     # An evaluator may fire it at this very moment: what it writes is not ours to write.
     own = None if alert.pk is None else ("threshold_percent", "recipients", "webhook_url", "target")
