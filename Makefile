@@ -31,6 +31,7 @@ bench: install-dev  ## every benchmark; each prints ratios measured in one run
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.reads
 	$(BIN)/python -m bench.geo
+	$(BIN)/python -m bench.alerts
 
 format: install-dev  ## put the code into shape
 	$(BIN)/ruff format .

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -27,13 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class _Row(NamedTuple):
-    """An alert as it was read, with its order."""
+    """An alert as it was read."""
 
     alert_id: int
     arming: int
-    order_id: int
-    user_id: int
-    carried_before: int
     state: State
 
 
@@ -60,31 +57,31 @@ def rearm(alert: Alert, now: datetime) -> None:
 
 def _steps(alerts: QuerySet[Alert], now: datetime) -> Iterator[tuple[_Row, int, Step]]:
     """The alerts for which there is something to do, and how much their orders have used."""
-    rows = list(_rows(alerts, now))
-    carried = reports.ever_carried({row.order_id: row.user_id for row in rows}) if rows else {}
-    for row in rows:
-        used = carried[row.order_id] - row.carried_before
-        step = next_step(row.state, used)
-        if step is not None:
-            yield row, used, step
+    rows = _rows(alerts, now)
+    carried = reports.ever_carried({order_id: user_id for _, _, order_id, user_id, *_ in rows}) if rows else {}
+    for alert_id, arming, order_id, _, before, *state in rows:
+        used = carried[order_id] - before
+        if step := next_step(State(*state), used):
+            yield _Row(alert_id, arming, State(*state)), used, step
 
 
-def _rows(alerts: QuerySet[Alert], now: datetime) -> Iterator[_Row]:
+def _rows(alerts: QuerySet[Alert], now: datetime) -> list[tuple[Any, ...]]:
+    """The alert, its order and its state, one plain tuple each: there may be a hundred thousand."""
     alerts = alerts.filter(HAS_LIMIT_OF_ORDER).filter(Q(order__expires_at=None) | Q(order__expires_at__gt=now))
-    fields = alerts.values_list(
-        "pk",
-        "arming",
-        "order_id",
-        "order__user_id",
-        "order__carried_before",
-        "threshold_percent",
-        "is_armed",
-        "fired_period",
-        "order__period_number",
-        F("order__traffic_limit_bytes") + F("order__added_bytes"),
+    return list(
+        alerts.values_list(
+            "pk",
+            "arming",
+            "order_id",
+            "order__user_id",
+            "order__carried_before",
+            "threshold_percent",
+            "is_armed",
+            "fired_period",
+            "order__period_number",
+            F("order__traffic_limit_bytes") + F("order__added_bytes"),
+        )
     )
-    for alert_id, arming, order_id, user_id, before, *state in fields.iterator(chunk_size=5000):
-        yield _Row(alert_id, arming, order_id, user_id, before, State(*state))
 
 
 def _rearm(row: _Row) -> int:

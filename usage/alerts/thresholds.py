@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 
 class Step(Enum):
@@ -11,8 +11,7 @@ class Step(Enum):
     REARM = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """An alert with what is known of its order; bytes are of the current period, ``limit`` is positive."""
 
     threshold_percent: int

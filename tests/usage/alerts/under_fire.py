@@ -1,0 +1,94 @@
+"""One process of the alerts' torture, on the stores that the environment names.
+
+python -m tests.usage.alerts.under_fire setup URL   orders with alerts by mail and by webhook
+python -m tests.usage.alerts.under_fire evaluate    evaluates until it is killed
+python -m tests.usage.alerts.under_fire send        delivers until it is killed
+python -m tests.usage.alerts.under_fire use         takes orders over their thresholds until its input ends
+python -m tests.usage.alerts.under_fire settle      evaluates and delivers to the end; prints what there is
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import sys
+import time
+from datetime import timedelta
+from typing import Final
+
+import django
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db.models import Count  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from accounts.models import Network, Order, Product, ProxyType, User  # noqa: E402
+from fonproxy.clickhouse import migrator  # noqa: E402
+from fonproxy.clickhouse.client import get_client  # noqa: E402
+from tests.usage.helpers import carry  # noqa: E402
+from usage import orders, posting  # noqa: E402
+from usage.alerts import deliveries, evaluation, services  # noqa: E402
+from usage.models import Alert, Delivery, Firing  # noqa: E402
+
+ORDERS: Final = 4
+LIMIT: Final = 1000
+# Short, so that what a killed sender had claimed is tried again while the test lasts.
+deliveries.CLAIM = timedelta(seconds=2)  # type: ignore[misc]  # shorter than a test
+deliveries.FIRST_PAUSE = timedelta(seconds=0.2)  # type: ignore[misc]
+
+
+def setup(url: str) -> None:
+    call_command("migrate", verbosity=0)
+    migrator.migrate(get_client())
+    now = timezone.now()
+    product = Product.objects.create(name="R", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=Network.RESIDENTIAL)
+    for number in range(ORDERS):
+        user = User.objects.create_user(f"customer{number}", f"customer{number}@example.com")
+        order = orders.buy(
+            user=user, product=product, name="R", limit_bytes=LIMIT, started_at=now, expires_at=None, now=now
+        )
+        services.create(order, 80, Alert.Method.WEBHOOK, webhook_url=url, now=now)
+
+
+def evaluate() -> None:
+    while True:
+        evaluation.evaluate(timezone.now())
+
+
+def send() -> None:
+    while True:
+        deliveries.send_due()
+        time.sleep(0.02)
+
+
+def use() -> None:
+    """Every round takes every order to 100 %, waits until all has fired, and begins a new period."""
+    all_orders = list(Order.objects.order_by("pk"))
+    rounds = 0
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        for order in all_orders:
+            carry(order, timezone.now(), LIMIT)
+        rounds += 1
+        while Firing.objects.count() < Alert.objects.count() * rounds:
+            time.sleep(0.02)
+        posting.post_usage(timezone.now())
+        for order in all_orders:
+            orders.renew(order, reference=str(rounds), author="shop", now=timezone.now())
+    print(json.dumps(rounds))  # noqa: T201
+
+
+def settle() -> None:
+    evaluation.evaluate(timezone.now())
+    while Delivery.objects.filter(delivered_at=None).exists():
+        deliveries.send_due()
+        time.sleep(0.1)
+    counts = dict(Alert.objects.values_list("pk").annotate(Count("firings")))
+    told = list(Delivery.objects.values_list("firing__alert__method", "firing_id"))
+    print(json.dumps({"firings": counts, "told": [(method, str(number)) for method, number in told]}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    step, *arguments = sys.argv[1:]
+    {"setup": lambda: setup(arguments[0]), "evaluate": evaluate, "send": send, "use": use, "settle": settle}[step]()
