@@ -60,8 +60,11 @@ def free_port() -> int:
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """This process's environment without any FonProxy setting but these; on a server, a database for the directory."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FONPROXY_")}
+    """This process's environment without any FonProxy setting but these; on a server, a database for the directory.
+
+    The relational store is in the directory, whatever this process uses.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FONPROXY_", "DATABASE_URL"))}
     if server := os.environ.get("CLICKHOUSE_URL"):
         kept["CLICKHOUSE_URL"] = f"{server}_{hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]}"
     return kept | {"FONPROXY_DATA_DIR": str(data_dir), "DJANGO_SETTINGS_MODULE": "fonproxy.settings"} | variables

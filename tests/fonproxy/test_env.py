@@ -73,6 +73,7 @@ def test_documented_defaults_of_numbers_and_rates_are_the_real_ones() -> None:
         "FONPROXY_INGEST_CONCURRENCY": str(settings.INGEST_CONCURRENCY),
         "FONPROXY_THROTTLE_READ": rates["read"],
         "FONPROXY_THROTTLE_PUBLIC": rates["public"],
+        "FONPROXY_THROTTLE_PROVISIONING": rates["provisioning"],
         "FONPROXY_THROTTLE_TOKEN": rates["token"],
     }
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import Client as Browser
 from django.utils import timezone
 
@@ -186,7 +187,12 @@ def test_one_hanging_receiver_delays_no_other_alert(
             now=START,
         )
     fire(order)
-    sending = threading.Thread(target=deliveries.send_due)
+
+    def send() -> None:
+        deliveries.send_due()
+        connections.close_all()
+
+    sending = threading.Thread(target=send)
     sending.start()
     assert len(mailbox.wait_for(1, seconds=5)) == 1
     assert sending.is_alive()
