@@ -252,10 +252,8 @@ class AlertForm(forms.ModelForm[Alert]):
                 webhook_url=given["webhook_url"],
                 now=now,
             )
-        alert = Alert.objects.get(pk=self.instance.pk)
-        for name in ("threshold_percent", "recipients", "webhook_url"):
-            setattr(alert, name, given[name])
-        return alerts.save(alert)
+        changes = {name: given[name] for name in ("threshold_percent", "recipients", "webhook_url")}
+        return alerts.change(self.instance, changes, now)
 
     def clean_webhook_url(self) -> str:
         url: str = self.cleaned_data["webhook_url"]

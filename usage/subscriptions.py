@@ -16,6 +16,7 @@ from usage.models import LedgerEntry, Reason
 from usage.periods import DAY, day_of
 
 PACE_DAYS: Final = 7
+SHORTEST: Final = timedelta(minutes=1)
 HAS_LIMIT: Final = Q(traffic_limit_bytes__isnull=False) & ~Q(traffic_limit_bytes__lte=-F("added_bytes"))
 
 
@@ -65,10 +66,10 @@ def projected_exhaustion(order: Order, account: Account, now: datetime) -> datet
     """When the order runs out at the pace of the last seven days; None when it does not before it expires."""
     if account.left is None:
         return None
-    since = max(day_of(now) - (PACE_DAYS - 1) * DAY, day_of(order.started_at))
-    lines = LedgerEntry.objects.filter(order=order, reason=Reason.USAGE, usage_day__gte=since.date())
+    since = max(day_of(now) - (PACE_DAYS - 1) * DAY, order.started_at)
+    lines = LedgerEntry.objects.filter(order=order, reason=Reason.USAGE, usage_day__gte=day_of(since).date())
     carried = -(lines.aggregate(total=Sum("bytes", default=0))["total"])
-    at = run_out(account.left, carried, now - since, now)
+    at = run_out(account.left, carried, max(now - since, SHORTEST), now)
     return None if at is None or (order.expires_at is not None and at >= order.expires_at) else at
 
 

@@ -108,14 +108,19 @@ def _field_errors(detail: Any, field: str = "", index: int | None = None) -> lis
         case list() if detail and isinstance(detail[0], dict | list):
             return [e for i, part in enumerate(detail) for e in _field_errors(part, field, i)]
         case list():
-            return [FieldError(field or "body", str(message), index) for message in detail]
+            return [FieldError(field or "body", _encodable(message), index) for message in detail]
         case _:
-            return [FieldError(field or "body", str(detail), index)]
+            return [FieldError(field or "body", _encodable(detail), index)]
     found: list[FieldError] = []
     for name, part in pairs:
         own = "" if name == "non_field_errors" else str(name)
         found += _field_errors(part, ".".join(filter(None, (field, own))), index)
     return found
+
+
+def _encodable(message: Any) -> str:
+    """Some sentences repeat what was sent, which may hold half of a surrogate pair."""
+    return str(message).encode("utf-8", "replace").decode()
 
 
 def plain_response(request: HttpRequest, status: int) -> HttpResponse:

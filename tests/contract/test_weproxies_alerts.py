@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -59,7 +60,17 @@ def test_an_alert_is_read_changed_and_deleted(order: Order, api: APIClient) -> N
     assert changed == {**one, "threshold_percent": 90, "recipients": []}
     assert call(api, "patch", f"/{made['id']}", unknown=1) == changed
     call(api, "delete", f"/{made['id']}", 204)
+    assert call(api, "patch", f"/{made['id']}", 404, threshold_percent=5)["code"] == "not_found"
     assert call(api, "get", f"/{made['id']}", 404)["code"] == "not_found"
+
+
+def test_what_an_alert_is_about_cannot_be_changed(order: Order, api: APIClient) -> None:
+    made = call(api, "post", "", 201, **documented(order))
+    assert (
+        call(api, "patch", f"/{made['id']}", notification_method="email", threshold_percent=7)["threshold_percent"] == 7
+    )
+    for changes in ({"notification_method": "webhook"}, {"subscription_id": "sub_other"}):
+        assert list(call(api, "patch", f"/{made['id']}", 400, **changes)["details"]) == list(changes)
 
 
 def test_a_webhook_has_a_secret_that_is_told_once(order: Order, api: APIClient) -> None:
@@ -113,6 +124,13 @@ def test_a_bad_alert_is_refused_and_makes_nothing(
     assert error["code"] == "validation_error"
     assert [name.split(".")[0] for name in error["details"]] == [named]
     assert call(api, "get") == []
+
+
+def test_half_a_surrogate_pair_is_refused_like_any_other_word(order: Order, api: APIClient) -> None:
+    body = json.dumps(documented(order, notification_method="\ud800"))
+    answer = api.post("/api/v1/usage/alerts", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert "notification_method" in answer.json()["error"]["details"]
 
 
 @pytest.mark.parametrize("limit", [None, 0])

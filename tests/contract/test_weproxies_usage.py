@@ -132,6 +132,13 @@ def test_the_history_has_every_bucket(documented: tuple[Order, Order], api: APIC
     assert len(get(api, "usage/history")["data_points"]) == 30
 
 
+def test_default_starts_follow_the_last_day_that_is_asked_for(api: APIClient, engine: Client) -> None:
+    for end in ("2026-10-31", "2026-11-01T00:00:00Z"):
+        found = get(api, "usage/history", end_date=end)
+        assert (len(found["data_points"]), found["period"]["start"]) == (30, "2026-10-02T00:00:00Z")
+    assert get(api, "usage/history", end_date="2000-01-05")["period"]["start"] == "2000-01-01T00:00:00Z"
+
+
 @pytest.mark.parametrize(
     ("granularity", "start", "end", "labels"),
     [
@@ -281,6 +288,7 @@ def test_me(alice: User, api: APIClient, make_key: Callable[..., str]) -> None:
         ("usage/history", {"start_date": "2024-02-30"}, "start_date"),
         ("usage/history", {"start_date": "2024-02-03", "end_date": "2024-02-01"}, "end_date"),
         ("usage/history", {"start_date": "1999-02-03"}, "start_date"),
+        ("usage/history", {"start_date": "2099-02-03"}, "start_date"),
         ("usage/history", {"start_date": "2000-01-01", "end_date": "2099-01-01"}, "granularity"),
         (
             "usage/history",

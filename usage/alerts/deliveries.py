@@ -7,16 +7,14 @@ the claim runs out and somebody tries again with the same id. So a firing arrive
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from smtplib import SMTPException
 from typing import Final
-from urllib.parse import urlsplit
 
 from django.db import connections
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from usage.alerts import mail, webhooks
@@ -25,24 +23,27 @@ from usage.models import Alert, Delivery, Unsubscription
 CLAIM: Final = timedelta(seconds=60)
 AT_ONCE: Final = 8
 ROUND: Final = 200
-# So that one receiver that hangs, with however many alerts, holds no more than this of the threads.
-MOST_PER_HOST: Final = 2
+# So that one customer's receivers that hang, with however many alerts, hold no more than this of the threads.
+MOST_PER_CUSTOMER: Final = 2
 FIRST_PAUSE: Final = timedelta(seconds=30)
 LONGEST_PAUSE: Final = timedelta(hours=6)
 MOST_ATTEMPTS: Final = 14
+
+EXPECTED: Final = (webhooks.Refused, SMTPException, OSError)
+Method = Alert.Method
 
 log = logging.getLogger(__name__)
 
 
 def send_due() -> int:
-    """Tries whatever is due now, several at a time; returns how many arrived."""
-    due = list(
-        _fair(_waiting(timezone.now()).select_related("firing__alert").order_by("attempts", "next_attempt_at")[:ROUND])
-    )
-    if not due:
-        return 0
-    with ThreadPoolExecutor(min(AT_ONCE, len(due))) as pool:
-        return sum(pool.map(_in_thread, due))
+    """Tries whatever is due now, several at a time; returns how many arrived.
+
+    Mails and webhooks have threads of their own, so that neither waits for the other's receivers.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as mails, ThreadPoolExecutor(AT_ONCE) as calls:
+        trying = [mails.submit(_in_thread, number) for number in _due(Method.EMAIL)]
+        trying += [calls.submit(_in_thread, number) for number in _due(Method.WEBHOOK)]
+        return sum(one.result() for one in trying)
 
 
 def _waiting(now: datetime) -> QuerySet[Delivery]:
@@ -50,18 +51,14 @@ def _waiting(now: datetime) -> QuerySet[Delivery]:
     return Delivery.objects.filter(unclaimed, delivered_at=None, gave_up_at=None, next_attempt_at__lte=now)
 
 
-def _fair(due: Iterable[Delivery]) -> Iterator[int]:
-    hosts: Counter[str] = Counter()
-    for delivery in due:
-        host = _host(delivery)
-        hosts[host] += 1
-        if not host or hosts[host] <= MOST_PER_HOST:
-            yield delivery.pk
-
-
-def _host(delivery: Delivery) -> str:
-    is_webhook = delivery.firing.alert.method == Alert.Method.WEBHOOK
-    return urlsplit(delivery.target).hostname or "?" if is_webhook else ""
+def _due(method: str) -> list[int]:
+    """The next round's: of every customer a few, however many one customer's receivers keep waiting."""
+    turn = Window(
+        RowNumber(), partition_by=F("firing__alert__order__user_id"), order_by=["attempts", "next_attempt_at", "pk"]
+    )
+    waiting = _waiting(timezone.now()).filter(firing__alert__method=method).annotate(turn=turn)
+    first = waiting.filter(turn__lte=MOST_PER_CUSTOMER).order_by("attempts", "next_attempt_at", "pk")
+    return list(first.values_list("pk", flat=True)[:ROUND])
 
 
 def _in_thread(number: int) -> bool:
@@ -75,17 +72,28 @@ def _in_thread(number: int) -> bool:
 
 
 def attempt(number: int) -> bool:
-    """Claims the delivery and tries it once; whether it arrived. False too when somebody else has claimed it."""
+    """Claims the delivery and tries it once; whether it arrived. False too when somebody else has claimed it.
+
+    The claim counts the attempt and sets the time of the next one, so that a process that dies at every try gives up
+    too.
+    """
     now = timezone.now()
-    if not _waiting(now).filter(pk=number).update(claimed_until=now + CLAIM, attempts=F("attempts") + 1):
+    delivery = _waiting(now).select_related("firing__alert__order__user").filter(pk=number).first()
+    if delivery is None:
         return False
-    delivery = Delivery.objects.select_related("firing__alert__order__user").get(pk=number)
-    mine = Delivery.objects.filter(pk=number, attempts=delivery.attempts)
+    attempts = delivery.attempts + 1
+    mine = Delivery.objects.filter(pk=number, attempts=attempts)
+    claim = {"claimed_until": now + CLAIM, "next_attempt_at": now + pause_after(attempts), "attempts": attempts}
+    if not _waiting(now).filter(pk=number, attempts=delivery.attempts).update(**claim):
+        return False
     try:
+        if attempts > MOST_ATTEMPTS:
+            raise webhooks.Refused("Nobody came back from the last attempt.")
         _send(delivery, now)
-    except (webhooks.Refused, SMTPException, OSError, ValueError) as error:
-        mine.update(claimed_until=None, last_error=(str(error) or type(error).__name__)[:500], **_later(delivery, now))
-        log.warning("alert delivery %s failed: %s", number, error)
+    except Exception as error:
+        log.warning("alert delivery %s failed: %s", number, error, exc_info=not isinstance(error, EXPECTED))
+        told = (str(error) or type(error).__name__)[:500]
+        mine.update(claimed_until=None, last_error=told, gave_up_at=now if attempts >= MOST_ATTEMPTS else None)
         return False
     mine.update(claimed_until=None, last_error="", delivered_at=timezone.now())
     log.info("alert %s delivered", delivery.firing_id)
@@ -94,16 +102,10 @@ def attempt(number: int) -> bool:
 
 def _send(delivery: Delivery, now: datetime) -> None:
     firing = delivery.firing
-    if firing.alert.method == Alert.Method.WEBHOOK:
+    if firing.alert.method == Method.WEBHOOK:
         webhooks.call(firing, delivery.target, now)
     elif not Unsubscription.objects.filter(order=firing.alert.order, address=delivery.target.lower()).exists():
         mail.send(firing, delivery.target)
-
-
-def _later(delivery: Delivery, now: datetime) -> dict[str, datetime]:
-    if delivery.attempts >= MOST_ATTEMPTS:
-        return {"gave_up_at": now}
-    return {"next_attempt_at": now + pause_after(delivery.attempts)}
 
 
 def pause_after(attempts: int) -> timedelta:

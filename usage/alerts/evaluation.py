@@ -92,11 +92,19 @@ def _rearm(row: _Row) -> int:
 def _fire(row: _Row, used: int, now: datetime) -> int:
     """1 if this evaluator is the one that fires it."""
     with transaction.atomic():
-        as_read = Alert.objects.filter(pk=row.alert_id, arming=row.arming, is_armed=row.state.is_armed)
+        as_read = Alert.objects.filter(
+            pk=row.alert_id,
+            arming=row.arming,
+            is_armed=row.state.is_armed,
+            threshold_percent=row.state.threshold_percent,
+        )
         if not as_read.update(is_armed=False, arming=F("arming") + 1, fired_period=row.state.period, last_fired_at=now):
             return 0
         alert = Alert.objects.select_related("order__user").get(pk=row.alert_id)
         limit = row.state.limit
+        if (alert.order.limit_bytes, alert.order.period_number) != (limit, row.state.period):
+            transaction.set_rollback(True)  # topped up or renewed since it was read: the next look will tell
+            return 0
         firing = Firing.objects.create(
             alert=alert,
             arming=row.arming,
@@ -109,14 +117,15 @@ def _fire(row: _Row, used: int, now: datetime) -> int:
             fired_at=now,
         )
         Delivery.objects.bulk_create(
-            [Delivery(firing=firing, target=target, next_attempt_at=now) for target in _targets(alert)]
+            [Delivery(firing=firing, target=target, next_attempt_at=now) for target in targets_of(alert)]
         )
     return 1
 
 
-def _targets(alert: Alert) -> list[str]:
+def targets_of(alert: Alert) -> list[str]:
     if alert.method == Alert.Method.WEBHOOK:
         return [alert.webhook_url]
     own = [alert.order.user.email] if alert.order.user.email else []
     gone = set(Unsubscription.objects.filter(order=alert.order).values_list("address", flat=True))
-    return [address for address in dict.fromkeys([*own, *alert.recipients]) if address.lower() not in gone]
+    by_person = {address.lower(): address for address in reversed([*own, *alert.recipients])}
+    return [address for person, address in reversed(by_person.items()) if person not in gone]

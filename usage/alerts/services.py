@@ -18,7 +18,7 @@ from accounts.models import Order
 from fonproxy import ids
 from fonproxy.api.errors import Conflict, FieldError, InvalidInput
 from usage.alerts import evaluation
-from usage.models import Alert
+from usage.models import Alert, Delivery
 
 DEFAULT_THRESHOLDS: Final = (80, 100)
 MOST_ALERTS: Final = 100
@@ -78,15 +78,36 @@ def create(
 def change(alert: Alert, given: dict[str, Any], now: datetime) -> Alert:
     """Changes threshold or target; an alert that is above its threshold now does not fire again for it.
 
-    Raises Conflict when there is such an alert, EngineError when nobody can say how much was used.
+    What has fired and did not arrive yet goes to the new target. Raises NotFound when it was deleted meanwhile,
+    Conflict when there is such an alert, EngineError when nobody can say how much was used.
     """
-    for name, value in given.items():
-        setattr(alert, name, value)
     with transaction.atomic():
-        alert = save(alert)
-        evaluation.rearm(alert, now)
-    alert.refresh_from_db()
-    return alert
+        current = locked(alert)
+        for name, value in given.items():
+            setattr(current, name, value)
+        save(current)
+        _redirect(current, now)
+        evaluation.rearm(current, now)
+        current.refresh_from_db()
+    return current
+
+
+def locked(alert: Alert) -> Alert:
+    """The alert as it is now, held until the transaction ends; raises NotFound."""
+    current = Alert.objects.select_for_update(of=("self",)).select_related("order__user").filter(pk=alert.pk).first()
+    if current is None:
+        raise NotFound
+    return current
+
+
+def _redirect(alert: Alert, now: datetime) -> None:
+    """Those who are told no more are not told of what waits either; a webhook's new address is."""
+    waiting = Delivery.objects.filter(firing__alert=alert, delivered_at=None, gave_up_at=None)
+    if alert.method == Method.WEBHOOK:
+        moved = waiting.exclude(target=alert.webhook_url)
+        moved.update(target=alert.webhook_url, attempts=0, next_attempt_at=now)
+    else:
+        waiting.exclude(target__in=evaluation.targets_of(alert)).delete()
 
 
 def save(alert: Alert) -> Alert:

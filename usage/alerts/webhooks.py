@@ -13,6 +13,7 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from contextlib import ExitStack, suppress
 from datetime import datetime
@@ -33,10 +34,12 @@ DEADLINE_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 4.0
 LONGEST_URL: Final = 500
 PORTS: Final = {"http": 80, "https": 443}
-# Addresses that carry another one inside them.
-NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+RESOLVE_SECONDS: Final = 3.0
+# What is global, but none of the internet's: everything outside of what is given to hosts, addresses that carry another
+# one inside them, documentation, and what clouds reach their own machines by.
+UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+NOT_PUBLIC_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2002::/16", "3fff::/20")))
+NOT_PUBLIC_4: Final = tuple(map(ipaddress.IPv4Network, ("192.88.99.0/24", "168.63.129.16/32")))
 
 
 class BadUrl(ValueError):
@@ -64,6 +67,8 @@ def _split(text: str) -> SplitResult:
         raise BadUrl(f"Must be at most {LONGEST_URL} printable ASCII characters without spaces.")
     if url.scheme not in PORTS or not url.hostname or port == 0:
         raise BadUrl("Must begin with https:// or http:// and a host.")
+    if "%" in url.hostname:
+        raise BadUrl("Must name a host that everybody knows.")
     if url.username is not None or url.password is not None:
         raise BadUrl("Must not hold a user name or password.")
     return url
@@ -73,28 +78,37 @@ def _address_of(url: SplitResult) -> tuple[str, int]:
     """The address to call, and the port. Raises BadUrl when any of the host's is private, OSError for no host."""
     assert url.hostname is not None
     port = url.port or PORTS[url.scheme]
-    try:
-        found = socket.getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
-    except UnicodeError:
-        raise BadUrl("Is no web address.") from None
-    addresses = [str(info[4][0]) for info in found]
+    addresses = _resolved(url.hostname, port)
     if not settings.WEBHOOKS_TO_PRIVATE_ADDRESSES and not all(map(_is_public, addresses)):
         raise BadUrl("Belongs to a private network.")
     return addresses[0], port
 
 
+def _resolved(host: str, port: int) -> list[str]:
+    """The host's addresses; raises OSError, TimeoutError among them: a name server may take its time."""
+    found: list[str] = []
+
+    def ask() -> None:
+        with suppress(OSError, UnicodeError):
+            found.extend(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    asking = threading.Thread(target=ask, name="webhook-address", daemon=True)
+    asking.start()
+    asking.join(RESOLVE_SECONDS)
+    if asking.is_alive():
+        raise TimeoutError("its name server does not answer")
+    if not found:
+        raise OSError("nobody knows the host")
+    return found
+
+
 def _is_public(text: str) -> bool:
-    address: Address = ipaddress.ip_address(text.partition("%")[0])
-    inner = _inner(address)
-    return address.is_global and not address.is_multicast and (inner is None or _is_public(str(inner)))
-
-
-def _inner(address: Address) -> Address | None:
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if address in NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+    address = ipaddress.ip_address(text)
+    if not address.is_global or address.is_multicast:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        return address in UNICAST and not any(address in network for network in NOT_PUBLIC_6)
+    return not any(address in network for network in NOT_PUBLIC_4)
 
 
 def body_of(firing: Firing) -> bytes:
@@ -147,7 +161,7 @@ def call(firing: Firing, target: str, now: datetime) -> None:
 
 
 def _in_words(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or type(error).__name__)[:200]
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:200]
 
 
 def _post(url: SplitResult, body: bytes, headers: dict[str, str], deadline: float) -> int:

@@ -53,7 +53,10 @@ class AlertChange(drf.Serializer[Any]):
     webhook_url = WebhookField(max_length=webhooks.LONGEST_URL, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        method = attrs.get("notification_method") or self.context["method"]
+        for name, fixed in self.context.items():
+            if self.initial_data.get(name, fixed) != fixed:
+                raise drf.ValidationError({name: ["Cannot be changed: make another alert."]})
+        method = attrs.get("notification_method") or self.context["notification_method"]
         stray = "recipients" if method == Alert.Method.WEBHOOK else "webhook_url"
         if stray in attrs:
             raise drf.ValidationError({stray: [f"Does not go with {method}."]})
@@ -168,7 +171,7 @@ class AlertViewSet(ViewSet):
     @described("create_alert", NEW, status=201, body=AlertBody, refusals=(404, 409, 413, 415))
     def create(self, request: Request) -> Response:
         """Be told when a subscription has used so much of its limit."""
-        body = AlertBody(data=request.data, context={"method": None})
+        body = AlertBody(data=request.data, context={})
         body.is_valid(raise_exception=True)
         given = body.validated_data
         alert = services.create(
@@ -190,7 +193,8 @@ class AlertViewSet(ViewSet):
     def partial_update(self, request: Request, id: str) -> Response:
         """Change its threshold, or whom it tells."""
         alert = services.find_alert(caller(request).pk, id, ALERT)
-        body = AlertChange(data=request.data, context={"method": alert.method})
+        fixed = {"notification_method": alert.method, "subscription_id": subscription_id(alert.order_id)}
+        body = AlertChange(data=request.data, context=fixed)
         body.is_valid(raise_exception=True)
         return success(shown(services.change(alert, body.validated_data, timezone.now())))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -11,12 +11,14 @@ from rest_framework import serializers
 
 from accounts.models import OrderStatus, ProxyType
 from fonproxy.api.params import IdField, InstantField, Params, WholeNumberField, ZoneField
-from fonproxy.timerange import Instant, InvalidTime, Range
+from fonproxy.timerange import FIRST_YEAR, Instant, InvalidTime, Range
 from usage.periods import DAY, Granularity, Period, day_of
 
 LONGEST_HOURLY: Final = timedelta(days=62)
 UTC_ZONE: Final = ZoneInfo("UTC")
 LAST_PAGE: Final = 10**12
+INSTANT: Final = timedelta(microseconds=1)
+FIRST_DAY: Final = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
 
 
 class ZonedParams(Params):
@@ -35,17 +37,20 @@ class DatesParams(ZonedParams):
     start_date = InstantField(required=False, help_text="An ISO 8601 date or date-time.")
     end_date = InstantField(required=False, help_text="Exclusive; a date means the whole of that day. Default today.")
 
-    def default_start(self, end: Instant) -> Instant:
-        """Where the range begins when nobody says so."""
+    def default_start(self, last_day: datetime) -> datetime:
+        """The day on which the range begins when nobody says so; both as their first instants."""
         raise NotImplementedError
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        named = "end_date" if "end_date" in attrs else "start_date"
         end = attrs.pop("end_date", None) or Instant(day_of(timezone.now()), is_date=True)
-        start = attrs.pop("start_date", None) or self.default_start(end)
+        start = attrs.pop("start_date", None)
+        if start is None:
+            start = Instant(max(self.default_start(day_of(end.end - INSTANT)), FIRST_DAY), is_date=True)
         try:
             attrs["range"] = Range.between(start, end)
         except InvalidTime as fault:
-            raise serializers.ValidationError({"end_date": [str(fault)]}) from None
+            raise serializers.ValidationError({named: [str(fault)]}) from None
         attrs["length"] = end.end - start.at
         return attrs
 
@@ -56,8 +61,8 @@ class HistoryParams(DatesParams):
     )
     subscription_id = IdField(required=False, help_text="Only this subscription.")
 
-    def default_start(self, end: Instant) -> Instant:
-        return Instant(day_of(end.at) - 29 * DAY, is_date=True)
+    def default_start(self, last_day: datetime) -> datetime:
+        return last_day - 29 * DAY
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
@@ -70,8 +75,8 @@ class HistoryParams(DatesParams):
 class CountryParams(DatesParams):
     limit = WholeNumberField(required=False, default=10, min_value=1, max_value=300)
 
-    def default_start(self, end: Instant) -> Instant:
-        return Instant(day_of(end.at).replace(day=1), is_date=True)
+    def default_start(self, last_day: datetime) -> datetime:
+        return last_day.replace(day=1)
 
 
 class SubscriptionParams(Params):

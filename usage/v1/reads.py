@@ -80,12 +80,10 @@ def history(
     user_id: int, range_: Range, granularity: Granularity, zone: ZoneInfo, order: Order | None
 ) -> dict[str, Any]:
     """A point for every hour, day, week or month of the range, zeros included. Raises InvalidInput."""
+    _refuse_too_many(granularity, range_)
     axis = Axis.over(range_, granularity.interval, zone)
     labels = {edge: label(edge, axis, granularity, zone) for edge in axis.edges()}
     points = dict.fromkeys(labels.values(), Carried())
-    if len(points) > MOST_POINTS:
-        message = f"Has {len(points):,} points; at most {MOST_POINTS:,} are told."
-        raise InvalidInput("The answer would be too long.", errors=[FieldError("granularity", message)])
     for edge, carried in reports.over_time(user_id, range_, axis, order.pk if order else None).items():
         points[labels[edge]] += carried
     return {
@@ -101,6 +99,14 @@ def history(
             for at, carried in points.items()
         ],
     }
+
+
+def _refuse_too_many(granularity: Granularity, range_: Range) -> None:
+    """Before any point is made: weeks and months of all the years there are, are few enough."""
+    points = range_.length.total_seconds() / granularity.interval.seconds
+    if granularity in (Granularity.HOURLY, Granularity.DAILY) and points > MOST_POINTS:
+        message = f"Has {points:,.0f} points; at most {MOST_POINTS:,} are told."
+        raise InvalidInput("The answer would be too long.", errors=[FieldError("granularity", message)])
 
 
 def realtime(user_id: int, now: datetime, zone: ZoneInfo) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from django.db import connections
 from django.test import Client as Browser
 from django.utils import timezone
 
-from accounts.models import Order
+from accounts.models import Order, User
 from tests.usage.alerts.conftest import GB, START
 from tests.usage.alerts.receiver import Mailbox, Receiver
 from tests.usage.helpers import carry_and_post
-from usage.alerts import deliveries, evaluation, services, webhooks
+from usage.alerts import deliveries, evaluation, mail, services, webhooks
 from usage.models import Alert, Delivery, Firing
 
 Webhook = Callable[[str], Alert]
@@ -71,12 +71,14 @@ def test_a_mail_says_which_subscription_is_at_what_percentage_of_what(
 
 
 def test_a_mail_says_honestly_that_it_will_last(order: Order, alert: Alert, mailbox: Mailbox) -> None:
-    Order.objects.filter(pk=order.pk).update(expires_at=START + timedelta(minutes=10))
-    fire(order)
+    ends = START + timedelta(days=20)
+    Order.objects.filter(pk=order.pk).update(expires_at=ends)
+    carry_and_post(order, START, 9 * GB)
+    assert evaluation.evaluate(START + timedelta(days=8)) == 1  # and nothing in the week before
     try_all()
     body = mailbox.mails[0].get_body(("plain",))
     assert body is not None
-    assert f"not at this pace before it ends on {START:%Y-%m-%d}" in body.get_content()
+    assert f"not at this pace before it ends on {ends:%Y-%m-%d}" in body.get_content()
 
 
 def test_the_link_ends_the_mails_of_that_address(order: Order, alert: Alert, mailbox: Mailbox) -> None:
@@ -196,8 +198,53 @@ def test_one_hanging_receiver_delays_no_other_alert(
     sending.start()
     assert len(mailbox.wait_for(1, seconds=5)) == 1
     assert sending.is_alive()
-    assert Delivery.objects.filter(claimed_until__isnull=False).count() <= deliveries.MOST_PER_HOST
+    assert Delivery.objects.filter(claimed_until__isnull=False).count() <= deliveries.MOST_PER_CUSTOMER
     sending.join()
+
+
+def test_a_customer_whose_receivers_hang_delays_no_other_customer(
+    order: Order, webhook: Webhook, bob: User, make_order: Callable[..., Order]
+) -> None:
+    for number in range(30):
+        services.create(order, 80, Alert.Method.WEBHOOK, webhook_url=f"https://h{number}.hanging.example/", now=START)
+    theirs = make_order(bob, limit=GB, started_at=START, now=START)
+    services.create(theirs, 80, Alert.Method.WEBHOOK, webhook_url="https://other.example/", now=START)
+    carry_and_post(theirs, START, GB)
+    fire(order)
+    due = Delivery.objects.filter(pk__in=deliveries._due(Alert.Method.WEBHOOK))
+    assert due.filter(target="https://other.example/").exists()
+    assert due.count() == deliveries.MOST_PER_CUSTOMER + 1
+
+
+def test_whatever_goes_wrong_is_kept_in_the_row_and_tried_later(
+    order: Order, alert: Alert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a template is broken")
+
+    monkeypatch.setattr(mail, "send", broken)
+    fire(order)
+    assert try_all() == [False]
+    delivery = Delivery.objects.get()
+    assert (delivery.attempts, delivery.last_error) == (1, "a template is broken")
+    assert delivery.next_attempt_at > timezone.now()
+
+
+def test_what_waits_goes_where_the_alert_goes_now(order: Order, webhook: Webhook, receiver: Receiver) -> None:
+    wrong = webhook("fail")
+    mails = services.create(order, 80, Alert.Method.EMAIL, recipients=["Old@example.com", "old@example.com"], now=START)
+    firing = fire(order)
+    assert sorted(Delivery.objects.filter(firing__alert=mails).values_list("target", flat=True)) == [
+        "Old@example.com",
+        "alice@example.com",
+    ]
+    services.change(wrong, {"webhook_url": receiver.url("ok")}, START)
+    services.change(mails, {"recipients": []}, START)
+    assert not Delivery.objects.filter(target__iexact="old@example.com").exists()
+    [delivery] = Delivery.objects.filter(firing__alert=wrong)
+    assert deliveries.attempt(delivery.pk)
+    assert receiver.calls[0][0] == "/ok"
+    assert firing.alert.order == order
 
 
 PRIVATE = (
@@ -217,6 +264,14 @@ PRIVATE = (
     "http://224.0.0.1/",
     "http://2130706433/",
     "http://0x7f.1/",
+    "http://[fec0::1]/",
+    "http://[64:ff9b:1::7f00:1]/",
+    "http://[::127.0.0.1]/",
+    "http://[::ffff:0:127.0.0.1]/",
+    "http://[3fff::1]/",
+    "http://[5f00::1]/",
+    "http://192.88.99.1/",
+    "http://168.63.129.16/",
 )
 MALFORMED = (
     "ftp://example.com/",
@@ -229,6 +284,7 @@ MALFORMED = (
     "https://example.com/\n",
     "https://ex\u00e4mple.com/",
     "https://[::1/",
+    "https://[::1%25lo]/",
     "https://example.com/" + "x" * 500,
 )
 

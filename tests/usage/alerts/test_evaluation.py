@@ -12,7 +12,7 @@ from accounts.models import Order, User
 from fonproxy.clickhouse.client import Client, get_client
 from tests.usage.alerts.conftest import GB, START
 from tests.usage.helpers import carry, carry_and_post
-from usage import orders
+from usage import orders, subscriptions
 from usage.alerts import evaluation, services
 from usage.models import Alert, Delivery, Firing, Reason
 
@@ -116,6 +116,25 @@ def test_an_evaluator_that_read_before_another_fired_does_not_fire_again(order: 
     [(row, used, _)] = late
     assert evaluation._fire(row, used, START) == 0
     assert Firing.objects.count() == Delivery.objects.count() == 1
+
+
+def test_a_top_up_between_look_and_firing_keeps_it_from_firing(order: Order, alert: Alert) -> None:
+    carry_and_post(order, START, 9 * GB)
+    [(row, used, _)] = evaluation._steps(Alert.objects.all(), START)
+    orders.credit(order, Reason.TOP_UP, 90 * GB, reference="t", author="shop", now=START)
+    assert evaluation._fire(row, used, START) == 0
+    assert state(alert) == (True, 0)
+
+
+def test_a_young_order_s_pace_is_that_of_its_life(
+    alice: User, make_order: Callable[..., Order], clean_engine: Client
+) -> None:
+    late = START.replace(hour=23, minute=50)
+    young = make_order(alice, limit=100, started_at=late, now=late)
+    carry_and_post(young, late + timedelta(minutes=5), 50)
+    now = late + timedelta(minutes=5)
+    at = subscriptions.projected_exhaustion(young, subscriptions.accounts_of([young])[young.pk], now)
+    assert at == now + timedelta(minutes=5)
 
 
 def test_all_alerts_cost_one_query_to_the_engine(
