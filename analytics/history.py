@@ -19,8 +19,9 @@ import msgspec
 
 from analytics import intake
 from analytics.models import Batch
-from analytics.traffic.row import FAULTS
-from analytics.traffic.rows import MAX_ROWS_NAMED, history_to_inbox
+from analytics.pushed.row import FAULTS
+from analytics.pushed.rows import MAX_ROWS_NAMED
+from analytics.traffic.rows import history_to_inbox
 from fonproxy.api.errors import ApiError
 
 CHUNK_ROWS: Final = 50_000

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from analytics import inbox
-from analytics.traffic import rows
+from analytics.pushed.rows import parse
+from analytics.traffic.row import TRAFFIC
 from bench.bodies import Body
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
@@ -30,7 +31,7 @@ def prepare(bodies: Sequence[Body]) -> None:
     assert oldest is not None
     assert recent_since is not None
     for body in bodies:
-        columns, directory = rows.parse(body.content, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
+        columns, directory = parse(TRAFFIC, body.content, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
         _batches.append(inbox.to_table(columns, directory, recent_since=recent_since))
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from analytics.traffic import rows
-from analytics.traffic.checks import Columns
+from analytics.pushed import rows
+from analytics.pushed.checks import Columns
+from analytics.traffic.row import TRAFFIC
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +21,7 @@ SOUND: dict[str, Any] = {"ts": "2026-11-20 10:15:00", "user_id": 1, "order_id": 
 
 
 def parse(body: bytes, max_rows: int = 100_000) -> Columns:
-    return rows.parse(body, oldest=OLDEST, now=NOW, max_rows=max_rows)[0]
+    return rows.parse(TRAFFIC, body, oldest=OLDEST, now=NOW, max_rows=max_rows)[0]
 
 
 def body(*logs: Any) -> bytes:

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.attribution import Directory
-from analytics.traffic.row import Row
-from fonproxy.api.errors import FieldError
+from analytics.pushed.row import Pushed
 from fonproxy.timerange import EPOCH
 
 AHEAD: Final = timedelta(days=1)
+ADDRESSES: Final = ("ip_out", "ip_from", "ip_local")
 COUNTRY: Final = re.compile(r"[A-Za-z]{2}|")
 
 TIME: Final = pa.timestamp("us", tz="UTC")
@@ -28,7 +28,7 @@ Columns = Mapping[str, Any]
 def all_sound(columns: Columns, directory: Directory, oldest: datetime, now: datetime) -> bool:
     return (
         not directory.faults
-        and _are_addresses({*columns["ip_out"], *columns["ip_from"]})
+        and _are_addresses({address for field in ADDRESSES for address in columns.get(field, ())})
         and all(map(COUNTRY.fullmatch, set(columns["country"])))
         and _are_timely(columns["ts"], oldest, now + AHEAD)
     )
@@ -61,17 +61,17 @@ def in_utc(ts: datetime) -> datetime:
     return ts if ts.tzinfo else ts.replace(tzinfo=UTC)
 
 
-def fault_of(index: int, row: Row, directory: Directory, oldest: datetime, now: datetime) -> FieldError | None:
+def fault_of(row: Pushed, directory: Directory, oldest: datetime, now: datetime) -> tuple[str, str] | None:
+    """The first fault as field and sentence."""
     if row.who in directory.faults:
-        field, message = directory.faults[row.who]
-        return FieldError(field, message, index)
-    for field in ("ip_out", "ip_from"):
-        if not _are_addresses([getattr(row, field)]):
-            return FieldError(field, "Must be an IPv4 or IPv6 address, or empty.", index)
+        return directory.faults[row.who]
+    for field in ADDRESSES:
+        if not _are_addresses([getattr(row, field, "")]):
+            return field, "Must be an IPv4 or IPv6 address, or empty."
     if not COUNTRY.fullmatch(row.country):
-        return FieldError("country", "Must be an ISO 3166 code of two letters.", index)
+        return "country", "Must be an ISO 3166 code of two letters."
     if in_utc(row.ts) < oldest:
-        return FieldError("ts", f"Is older than what is kept ({oldest:%Y-%m-%d %H:%M}).", index)
+        return "ts", f"Is older than what is kept ({oldest:%Y-%m-%d %H:%M})."
     if in_utc(row.ts) > now + AHEAD:
-        return FieldError("ts", "Lies more than a day ahead.", index)
+        return "ts", "Lies more than a day ahead."
     return None
