@@ -50,16 +50,20 @@ def to_table(columns: Mapping[str, Any], directory: Directory, *, recent_since: 
     ts = columns["ts"].cast(SCHEMA.field("ts").type, safe=False)  # to whole seconds
     enriched = {
         **columns,
-        **_attributed(columns["who"], directory),
+        **attributed(columns["who"], directory),
         "ts": ts,
-        "country": _countries(columns["country"], columns["ip_out"]),
+        "country": countries_of_rows(columns["country"], columns["ip_out"]),
         "domain": [domain.lower() for domain in columns["domain"]],
-        "recent": pc.greater_equal(ts, pa.scalar(recent_since, ts.type)).cast(pa.uint8()),
+        "recent": is_recent(ts, recent_since),
     }
     return pa.table({name: enriched[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 
-def _countries(named: Sequence[str], exits: Sequence[str]) -> list[str]:
+def is_recent(ts: pa.Array[Any], since: datetime) -> pa.Array[Any]:
+    return pc.greater_equal(ts, pa.scalar(since, ts.type)).cast(pa.uint8())
+
+
+def countries_of_rows(named: Sequence[str], exits: Sequence[str]) -> list[str]:
     """What each row names, else the country of the address it went out by; each distinct address is looked up once."""
     unnamed = {address for country, address in zip(named, exits, strict=True) if not country}
     if not unnamed:
@@ -68,7 +72,7 @@ def _countries(named: Sequence[str], exits: Sequence[str]) -> list[str]:
     return [country.upper() or found[address] for country, address in zip(named, exits, strict=True)]
 
 
-def _attributed(callers: Sequence[tuple[int, int, str]], directory: Directory) -> dict[str, pa.Array[Any]]:
+def attributed(callers: Sequence[tuple[int, int, str]], directory: Directory) -> dict[str, pa.Array[Any]]:
     """The columns of an Attribution: the few distinct ones, each put where it belongs."""
     position = {who: number for number, who in enumerate(directory.known)}
     places = pa.array([position[who] for who in callers], pa.int64())
@@ -81,6 +85,7 @@ def _attributed(callers: Sequence[tuple[int, int, str]], directory: Directory) -
 
 def touched_days(table: pa.Table) -> list[tuple[int, str]]:
     """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted: what an accounting by day has to look at again."""
-    days = table["ts"].cast(pa.timestamp("s")).cast(pa.date32())  # in UTC, once the zone is taken off
+    times = table["ts"] if "ts" in table.column_names else table["at_ms"].cast(pa.timestamp("ms"))
+    days = times.cast(pa.timestamp("s"), safe=False).cast(pa.date32())  # in UTC, once the zone is taken off
     pairs = pa.table({"order": table["order_id"], "day": days}).group_by(["order", "day"]).aggregate([])
     return sorted((pair["order"], pair["day"].isoformat()) for pair in pairs.to_pylist())

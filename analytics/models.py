@@ -41,6 +41,7 @@ class Batch(models.Model):
     class Route(models.TextChoices):
         TRAFFIC = "traffic", "/analytics/ingest"
         HISTORY = "history", "import_history"
+        LOG = "log", "/log/ingest"
 
     account = models.ForeignKey(
         # A batch outlives the account that sent it: its rows belong to customers.
@@ -92,4 +93,4 @@ class Batch(models.Model):
         return INBOXES[self.Route(self.route)]
 
 
-INBOXES: Final = {Batch.Route.TRAFFIC: "inbox", Batch.Route.HISTORY: "history_inbox"}
+INBOXES: Final = {Batch.Route.TRAFFIC: "inbox", Batch.Route.HISTORY: "history_inbox", Batch.Route.LOG: "request_inbox"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from analytics.traffic.views import IngestViewSet, TrafficViewSet
+from fonproxy.api.families import BYTEFUL_PREFIXES
 
 urlpatterns = [
     path("analytics/ingest", IngestViewSet.as_view({"post": "ingest"}), name="analytics-ingest"),
@@ -12,4 +13,5 @@ urlpatterns = [
         path(f"analytics/{report}", TrafficViewSet.as_view({"get": report}), name=f"analytics-{report}")
         for report in ("traffic", "requests", "concurrency", "domains", "errors", "websites")
     ),
+    *(path(prefix, include("analytics.log.urls")) for prefix in BYTEFUL_PREFIXES),
 ]

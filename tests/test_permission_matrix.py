@@ -48,6 +48,7 @@ OWN_LIST = (200, 200, 200, 403, 200, 401, 401, 401, 401, 401, 200, 200, 200, 200
 KEYS_READ = (200, 200, 403, 403, 200, 401, 401, 401, 401, 401, 200, 200, 200, 200)
 KEYS_MADE = (201, 201, 403, 403, 201, 401, 401, 401, 401, 401, 201, 403, 201, 403)
 KEY_ENDED = (204, 404, 403, 403, 404, 401, 401, 401, 401, 401, 204, 403, 404, 403)
+NOT_THERE = (404, 404, 404, 403, 404, 401, 401, 401, 401, 401, 404, 404, 404, 404)
 # The first makes it; for the others it is there already.
 ALERT_MADE = (201, 404, 409, 403, 404, 401, 401, 401, 401, 401, 409, 403, 404, 403)
 ALERT_CHANGED = (200, 404, 200, 403, 404, 401, 401, 401, 401, 401, 200, 403, 404, 403)
@@ -97,6 +98,15 @@ TABLE = {
             ("/summary", OWN_ORDER),
         )
     },
+    **{
+        (method, f"{prefix}log/{rest}"): codes
+        for prefix in BYTEFUL_PREFIXES
+        for method, rest, codes in (
+            ("POST", "ingest", INTAKE),
+            ("GET", "search", OWN_LIST),
+            ("GET", "retrieve/<str:id>", NOT_THERE),
+        )
+    },
     ("GET", "api/v1/me"): OWN_LIST,
     ("GET", "api/v1/subscriptions"): OWN_LIST,
     ("GET", "api/v1/subscriptions/<str:id>"): OWN_ORDER,
@@ -128,6 +138,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CSRF = "a" * 32
 ORDER = "provisioning/orders/<str:externalId>"
 ALERTS = "api/v1/usage/alerts"
+NUMBERS = {"user_id": 1, "order_id": 1}
 
 
 def routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -212,6 +223,10 @@ class People:
             f"{ORDER}/top-ups": lambda: {"reference": "r", "bytes": 1},
             f"{ORDER}/refunds": lambda: {"reference": "r", "bytes": 1},
             f"{ORDER}/renewals": lambda: {"reference": "r", "bytes": 1},
+            **{
+                f"{prefix}log/ingest": lambda: {"logs": [{"log_request_datetime": f"{timezone.now()}", **NUMBERS}]}
+                for prefix in BYTEFUL_PREFIXES
+            },
             ALERTS: lambda: {
                 "subscription_id": f"sub_{self.order.published_id}",
                 "threshold_percent": 42,
@@ -239,6 +254,8 @@ class People:
         if "<str:token>" in path:
             token = mail.unsubscribe_link(self.order, "somebody@example.com").rpartition("/")[2]
             return f"/alerts/unsubscribe/{token}"
+        if "log/retrieve" in path:
+            return f"/{path.replace('<str:id>', '0190a5c8-0000-7000-8000-000000000000')}"
         if "_ledger/retrieve" in path:
             network = "mobile" if "mobile" in path else "residential"
             entry = LedgerEntry.objects.get(order__product__network=network)

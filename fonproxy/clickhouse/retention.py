@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DAY: Final = timedelta(days=1)
 BUCKET: Final = timedelta(minutes=15)
 MINUTE: Final = timedelta(minutes=1)
+SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Kept:
         """The engine's TTL expression exactly as the engine writes it back, None when rows stay for ever."""
         if not (self.months or self.days):
             return None
-        # A Date would otherwise begin at midnight of the machine's time zone.
-        moment = f"toDateTime({self.column}, 'UTC')" if self.grain == DAY else self.column
+        # A Date would otherwise begin at midnight of the machine's time zone; fractions of a second are not taken.
+        moment = f"toDateTime({self.column}, 'UTC')" if self.grain in (DAY, SECOND) else self.column
         return f"{moment} + " + (f"toIntervalMonth({self.months})" if self.months else f"toIntervalDay({self.days})")
 
 
@@ -50,6 +51,7 @@ def declared() -> dict[str, Kept]:
         "daily_host": Kept("day", DAY, days=90),
         "daily_network": Kept("day", DAY),
         "traffic_detail": Kept("bucket", BUCKET, days=90),
+        "requests": Kept("ts", SECOND, days=7),
     }
 
 

@@ -1,0 +1,130 @@
+"""Searches an account's requests and shapes them as the tracking API does."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from rest_framework.exceptions import NotFound
+
+from accounts import selectors
+from accounts.models import ProxyUser
+from analytics.log import queries
+from analytics.log.queries import FIELDS, Requests
+from analytics.traffic.queries import Sql
+from fonproxy import ids
+from fonproxy.api.search import Condition, Search
+from fonproxy.clickhouse import retention
+from fonproxy.clickhouse.client import get_client
+from fonproxy.timerange import STAMP
+
+Row = dict[str, Any]
+# Texts and numbers that were not told.
+NULLABLE: Final = frozenset(
+    {
+        "log_method",
+        "log_status_code",
+        "log_error",
+        "log_session_id",
+        "log_authentication_type",
+        "log_client_ip_address",
+        "log_local_ip_address",
+        "log_local_port",
+        "log_egress_ip_address",
+        "city_alias",
+        "asn_id",
+    }
+)
+
+
+def search(user_id: int, wanted: Search, now: datetime) -> tuple[list[Row], int]:
+    """One page of the account's requests, and how many there are. Raises NotFound for an id that is not theirs."""
+    since = retention.floor("requests", now)
+    conditions = [_with_number(condition, user_id, now) for condition in wanted.conditions]
+    requests = Requests(user_id, since, conditions)
+    rows = _described(_fetch(requests.page(wanted), "log.search"))
+    [(total,)] = _fetch(requests.count(), "log.count")
+    return rows, total
+
+
+def find(user_id: int, log_id: str, now: datetime) -> Row:
+    """The account's request of that id; raises NotFound."""
+    rows = _described(_fetch_one(user_id, log_id, now))
+    if not rows:
+        raise NotFound
+    return rows[0]
+
+
+def _fetch_one(user_id: int, log_id: str, now: datetime) -> list[tuple[Any, ...]]:
+    try:
+        known = uuid.UUID(log_id)
+    except ValueError:
+        return []
+    if known.version != 7 or str(known) != log_id.lower():
+        return []
+    sql = queries.one(user_id, str(known), known.int >> 80, retention.floor("requests", now))
+    return _fetch(sql, "log.retrieve")
+
+
+def _fetch(sql: Sql, tag: str) -> list[tuple[Any, ...]]:
+    return get_client().fetch(sql.text, sql.params, tag=tag)
+
+
+def _with_number(condition: Condition, user_id: int, now: datetime) -> Condition:
+    """Published ids become numbers; one that is not the caller's own is not found, whether or not it exists."""
+    find_number = _OWN_IDS.get(condition.field)
+    return replace(condition, value=find_number(user_id, str(condition.value), now)) if find_number else condition
+
+
+def _own_log(user_id: int, text: str, now: datetime) -> str:
+    if not _fetch_one(user_id, text, now):
+        raise NotFound
+    return text.lower()
+
+
+def _own_customer(user_id: int, text: str, now: datetime) -> int:
+    if text != str(user_id):
+        raise NotFound
+    return user_id
+
+
+def _own_proxy_user(user_id: int, text: str, now: datetime) -> int:
+    facts = selectors.proxy_users_by_login([text]).get(text)
+    if facts is None or facts.user_id != user_id:
+        raise NotFound
+    return facts.id
+
+
+def _own_order(user_id: int, text: str, now: datetime) -> int:
+    return selectors.find_order(user_id, text).pk
+
+
+_OWN_IDS: Final[Mapping[str, Callable[[int, str, datetime], int | str]]] = {
+    "log_id": _own_log,
+    "customer_id": _own_customer,
+    "proxy_user_id": _own_proxy_user,
+    "service_id": _own_order,
+}
+
+
+def _described(values: Sequence[tuple[Any, ...]]) -> list[Row]:
+    rows = [dict(zip(FIELDS, row, strict=True)) for row in values]
+    logins = login_of(row["proxy_user_id"] for row in rows)
+    for row in rows:
+        row["log_id"] = str(row["log_id"])
+        row["proxy_user_id"] = logins.get(row["proxy_user_id"])
+        row["service_id"] = ids.encode("order", row["service_id"])
+        row["log_request_datetime"] = row["log_request_datetime"].strftime(STAMP)
+        kind = row["log_authentication_type"]
+        row["log_authentication_type"] = int(kind) if kind.isascii() and kind.isdigit() else kind
+        for name in NULLABLE:
+            row[name] = row[name] or None
+    return rows
+
+
+def login_of(numbers: Iterable[int]) -> dict[int, str]:
+    """The logins of those proxy users that there still are."""
+    return dict(ProxyUser.objects.filter(pk__in={*numbers} - {0}).values_list("pk", "login"))

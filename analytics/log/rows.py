@@ -1,0 +1,94 @@
+"""The body of ``POST /log/ingest`` as columns of the request inbox."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Final
+
+import pyarrow as pa
+from django.conf import settings
+
+from analytics import inbox
+from analytics.log.row import LOG
+from analytics.pushed.rows import parse
+from fonproxy.clickhouse import retention
+
+_text: Final[pa.DataType] = pa.string()
+_number: Final[pa.DataType] = pa.uint64()
+_TYPES: Final[dict[str, pa.DataType]] = {
+    "log_id": _text,
+    "at_ms": pa.int64(),
+    "user_id": _number,
+    "order_id": _number,
+    "network": _text,
+    "proxy_user_id": _number,
+    "protocol": _text,
+    "method": _text,
+    "hostname": _text,
+    "status_code": pa.uint32(),
+    "error": _text,
+    "session_id": _text,
+    "bytes_sent": _number,
+    "bytes_received": _number,
+    "elapsed_ms": _number,
+    "concurrency": _number,
+    "authentication_type": _text,
+    "client_address": _text,
+    "local_address": _text,
+    "local_port": pa.uint32(),
+    "egress_address": _text,
+    "country": _text,
+    "city": _text,
+    "asn": _number,
+    "recent": pa.uint8(),
+}
+ADDRESSES: Final = ("client_address", "local_address", "egress_address")
+SCHEMA: Final = pa.schema(_TYPES)
+# What a pushed row calls otherwise.
+RENAMED: Final = {
+    "hostname": "domain",
+    "elapsed_ms": "duration_ms",
+    "concurrency": "max_concurrency",
+    "client_address": "ip_from",
+    "local_address": "ip_local",
+    "local_port": "port",
+    "egress_address": "ip_out",
+}
+
+
+def to_request_inbox(body: bytes, now: datetime) -> pa.Table:
+    """The rows as columns, each with its new id; raises what ``parse`` raises."""
+    oldest = retention.floor("requests", now)
+    columns, directory = parse(LOG, body, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
+    at_ms = columns["ts"].cast(pa.timestamp("ms", tz="UTC"), safe=False).cast(pa.int64())
+    given = {name: columns.get(RENAMED.get(name, name)) for name in SCHEMA.names}
+    table = {
+        **given,
+        **inbox.attributed(columns["who"], directory),
+        "log_id": list(new_ids(at_ms.to_pylist())),
+        "at_ms": at_ms,
+        "hostname": [hostname.lower() for hostname in columns["domain"]],
+        **{name: _canonical(columns[RENAMED[name]]) for name in ADDRESSES},
+        "authentication_type": [str(kind) for kind in columns["authentication_type"]],
+        "country": inbox.countries_of_rows(columns["country"], columns["ip_out"]),
+        "recent": inbox.is_recent(columns["ts"], retention.floor("minute_traffic", now)),
+    }
+    return pa.table({name: table[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _canonical(addresses: Sequence[str]) -> list[str]:
+    """As everybody writes them, so that they are found however they were written."""
+    known = {text: str(ip_address(text)) if text else "" for text in set(addresses)}
+    return [known[text] for text in addresses]
+
+
+def new_ids(at_ms: Iterable[int]) -> Iterator[str]:
+    """A UUIDv7 (RFC 9562) for each of these milliseconds."""
+    for at in at_ms:
+        low = secrets.randbits(74)
+        number = at << 80 | 7 << 76 | (low >> 62) << 64 | 2 << 62 | low & (1 << 62) - 1
+        text = f"{number:032x}"
+        yield f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,346 @@
+"""The log of section 4 of the contract: single requests, pushed, searched and counted."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import Network, Order, User
+from analytics.log.queries import FIELDS
+from analytics.models import Batch, Group
+from analytics.writer import writer
+from fonproxy.clickhouse.client import Client, get_client
+from tests.analytics.helpers import TABLES, counted, engine_away
+from usage import ledger, posting
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+AT = NOW - timedelta(hours=3)
+PREFIXES = ("", "/1.0/public/user")
+SUMMED = "count, bytes_sent, bytes_received, error_count, duration_ms, max_concurrency"
+
+
+@pytest.fixture
+def order(alice: User, make_order: Callable[..., Order], clean_engine: Client) -> Order:
+    return make_order(alice, limit=10**9, logins=("alice-1",), started_at=AT - timedelta(days=9), now=NOW)
+
+
+@pytest.fixture
+def api(alice: User, make_key: Callable[..., str]) -> APIClient:
+    secret = make_key(alice)
+    client = APIClient(raise_request_exception=False)
+    client.credentials(HTTP_X_API_PUBLIC_KEY=secret[:8], HTTP_X_API_PRIVATE_KEY=secret)
+    return client
+
+
+@pytest.fixture
+def worker_api(worker: User, client_for: Callable[..., APIClient]) -> APIClient:
+    return client_for(worker, "ingest")
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    at = changes.pop("at", AT)
+    return {
+        "log_request_datetime": at.isoformat(),
+        "proxy_user_id": "alice-1",
+        "log_protocol": "http",
+        "log_method": "CONNECT",
+        "log_hostname": "Shop.Example.com",
+        "log_status_code": 200,
+        "log_error": "",
+        "log_session_id": "s-1",
+        "log_bytes_sent": 100,
+        "log_bytes_received": 900,
+        "log_total_elapsed_ms": 250,
+        "log_concurrency": 3,
+        "log_authentication_type": 1,
+        "log_client_ip_address": "203.0.113.9",
+        "log_local_ip_address": "198.51.100.1",
+        "log_local_port": 8080,
+        "log_egress_ip_address": "192.0.2.7",
+        "country_id": "de",
+        "city_alias": "berlin",
+        "asn_id": 3320,
+        **changes,
+    }
+
+
+def push(api: APIClient, *rows: dict[str, Any], expected: int = 204, prefix: str = "", **headers: str) -> Any:
+    body = json.dumps({"logs": rows})
+    answer = api.post(f"{prefix}/log/ingest", body, content_type="application/json", headers=headers)
+    assert answer.status_code == expected, answer.content
+    return answer.json() if expected != 204 else None
+
+
+def search(api: APIClient, expected: int = 200, /, **query: Any) -> Any:
+    answer = api.get("/log/search", query)
+    assert answer.status_code == expected, answer.content
+    return answer.json()
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_request_is_pushed_searched_and_retrieved(
+    prefix: str, order: Order, api: APIClient, worker_api: APIClient
+) -> None:
+    push(worker_api, row(log_id=str(uuid.uuid4())), prefix=prefix)
+    page = api.get(f"{prefix}/log/search").json()
+    assert {name: page[name] for name in page if name != "data"} == {
+        "item_count": 1,
+        "message": "Log search successful.",
+        "page": 1,
+        "per_page": 100,
+        "total_count": 1,
+    }
+    [found] = page["data"]
+    assert list(found) == list(FIELDS)
+    log_id = uuid.UUID(found["log_id"])
+    assert log_id.version == 7
+    assert log_id.int >> 80 == int(AT.timestamp() * 1000)
+    assert found == {
+        **{name: value for name, value in row().items() if name in found},
+        "log_id": found["log_id"],
+        "customer_id": order.user_id,
+        "service_id": order.published_id,
+        "log_network": "residential",
+        "log_hostname": "shop.example.com",
+        "log_error": None,
+        "log_total_bytes": 1000,
+        "log_request_datetime": f"{AT:%Y-%m-%d %H:%M:%S}",
+    }
+    answer = api.get(f"{prefix}/log/retrieve/{found['log_id']}").json()
+    assert answer == {"data": found, "message": "Log successfully retrieved."}
+
+
+def test_one_request_counts_once_in_everything_as_if_it_had_been_pushed_added_up(
+    order: Order, worker_api: APIClient, clean_engine: Client
+) -> None:
+    # The engine's own tables must not tell the two ways apart.
+    push(worker_api, row(), row(log_error="timeout", log_concurrency=9), Idempotency_Key="k")
+    push(worker_api, row(), row(log_error="timeout", log_concurrency=9), Idempotency_Key="k")
+    raw = _everything(clean_engine)
+    posting.post_usage(NOW)
+    assert ledger.carried([order.pk]) == {order.pk: 2000}
+    for table in (*TABLES, "requests"):
+        clean_engine.command(f"TRUNCATE TABLE {table}", tag="tests")
+    for error, concurrency in (("", 3), ("timeout", 9)):
+        line = {
+            "ts": AT.isoformat(),
+            "proxy_user": "alice-1",
+            "count": 1,
+            "bytes_sent": 100,
+            "bytes_received": 900,
+            "duration_ms": 250,
+            "max_concurrency": concurrency,
+            "error": error,
+            "error_count": int(error != ""),
+            "domain": "shop.example.com",
+            "country": "DE",
+            "ip_out": "192.0.2.7",
+            "ip_from": "203.0.113.9",
+            "port": 8080,
+            "protocol": "http",
+        }
+        body = json.dumps({"logs": [line]})
+        assert worker_api.post("/analytics/ingest", body, content_type="application/json").status_code == 204
+    assert _everything(clean_engine) == raw
+
+
+def _everything(engine: Client) -> dict[str, Any]:
+    """Every table's rows, added up as every reader does."""
+    tables: dict[str, Any] = {}
+    for table in TABLES:
+        [names] = engine.fetch(f"SELECT sorting_key FROM system.tables WHERE name = '{table}'", tag="tests")[0:1]
+        sums = SUMMED.replace("max_concurrency", "max(max_concurrency)").split(", ")
+        measures = ", ".join(part if "(" in part else f"sum({part})" for part in [*sums, "rows"])
+        sql = f"SELECT {names[0]}, {measures} FROM {table} GROUP BY {names[0]} ORDER BY {names[0]}"
+        tables[table] = engine.fetch(sql, tag="tests")
+    return tables
+
+
+def test_a_batch_taken_while_the_engine_is_away_counts_once(order: Order, worker_api: APIClient) -> None:
+    with engine_away():
+        push(worker_api, row())
+    Batch.objects.update(claimed_until=NOW)
+    Group.objects.update(claimed_until=NOW)
+    writer.replay()
+    writer.replay()
+    assert counted(get_client(), "requests") == (1, 1)
+    assert counted(get_client(), "traffic") == (1, 1)
+
+
+@pytest.fixture
+def many(order: Order, alice: User, make_order: Callable[..., Order], worker_api: APIClient) -> Order:
+    """Six requests, a minute apart, the newest last; the last two of another order without a login."""
+    mobile = make_order(alice, network=Network.MOBILE)
+    extras: tuple[dict[str, Any], ...] = (
+        {"log_error": "dns_failure", "log_status_code": 0},
+        {"log_protocol": "socks", "log_authentication_type": "ip"},
+        {"country_id": "us", "asn_id": 0},
+        {"log_client_ip_address": "2001:DB8::1"},
+    )
+    rows = [
+        row(at=AT + timedelta(minutes=n), log_hostname=f"site{n % 3}.example", log_bytes_received=n * 100, **extra)
+        for n, extra in enumerate(extras)
+    ]
+    for n in (4, 5):
+        free = row(at=AT + timedelta(minutes=n), log_hostname="100%_sure.example", log_bytes_received=n * 100)
+        free |= {"user_id": mobile.user_id, "order_id": mobile.pk}
+        del free["proxy_user_id"]
+        rows.append(free)
+    push(worker_api, *rows)
+    return mobile
+
+
+def minute(n: int) -> str:
+    return f"{AT + timedelta(minutes=n):%Y-%m-%d %H:%M:%S}"
+
+
+FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
+    "everything": ({}, [5, 4, 3, 2, 1, 0]),
+    "network": ({"log_network": "mobile"}, [5, 4]),
+    "not network": ({"not_log_network": "mobile"}, [3, 2, 1, 0]),
+    "protocol": ({"log_protocol": "socks"}, [1]),
+    "hostname in any case": ({"log_hostname": "SITE0.example"}, [3, 0]),
+    "like": ({"like_log_hostname": "SITE%"}, [3, 2, 1, 0]),
+    "like takes letters as they are": ({"like_log_hostname": "100%\\_sure%"}, []),
+    "like with an underscore": ({"like_log_hostname": "%_sure%"}, [5, 4]),
+    "like has one wildcard only": ({"like_log_hostname": "site_.example"}, []),
+    "like everything": ({"like_log_hostname": "%" * 255}, [5, 4, 3, 2, 1, 0]),
+    "status": ({"log_status_code": "0"}, [0]),
+    "min status": ({"min_log_status_code": "1"}, [5, 4, 3, 2, 1]),
+    "error": ({"log_error": "dns_failure"}, [0]),
+    "not error": ({"not_log_error": "dns_failure"}, [5, 4, 3, 2, 1]),
+    "total": ({"min_log_total_bytes": "400", "max_log_total_bytes": "500"}, [4, 3]),
+    "received": ({"log_bytes_received": "300"}, [3]),
+    "below zero": ({"min_log_bytes_received": "-1"}, [5, 4, 3, 2, 1, 0]),
+    "country": ({"country_id": "US"}, [2]),
+    "not country": ({"not_country_id": "de"}, [2]),
+    "asn": ({"asn_id": "0"}, [2]),
+    "client": ({"log_client_ip_address": "2001:db8::1"}, [3]),
+    "authentication": ({"log_authentication_type": "ip"}, [1]),
+    "second": ({"log_request_datetime": minute(2)}, [2]),
+    "since": ({"min_log_request_datetime": minute(4)}, [5, 4]),
+    "until": ({"max_log_request_datetime": minute(1)}, [1, 0]),
+    "not then": ({"not_log_request_datetime": minute(2)}, [5, 4, 3, 1, 0]),
+    "login": ({"proxy_user_id": "alice-1"}, [3, 2, 1, 0]),
+    "sort": ({"sort_by": "log_bytes_received"}, [0, 1, 2, 3, 4, 5]),
+    "sort down": ({"sort_by": "log_hostname_desc", "log_protocol": "http"}, [2, 0, 3, 4, 5]),
+    "page": ({"page": "2", "per_page": "4"}, [1, 0]),
+    "past the end": ({"page": "1000000000"}, []),
+}
+
+
+@pytest.mark.parametrize(("query", "found"), FILTERS.values(), ids=FILTERS)
+def test_a_search_finds(query: dict[str, Any], found: list[int], many: Order, api: APIClient) -> None:
+    numbers = [row["log_bytes_received"] // 100 for row in search(api, **query)["data"]]
+    if "sort_by" in query and "hostname" in query["sort_by"]:
+        assert sorted(numbers) == sorted(found)
+    else:
+        assert numbers == found
+
+
+def test_ids_are_found_only_if_they_are_ones_own(
+    many: Order, api: APIClient, bob: User, make_order: Callable[..., Order], worker_api: APIClient, alice: User
+) -> None:
+    foreign = make_order(bob, logins=("bob-1",))
+    push(worker_api, row(proxy_user_id="bob-1"))
+    assert len(search(api, service_id=many.published_id)["data"]) == 2
+    mine = search(api)["data"][0]
+    assert [found["log_id"] for found in search(api, log_id=mine["log_id"])["data"]] == [mine["log_id"]]
+    assert len(search(api, not_log_id=mine["log_id"], customer_id=alice.pk)["data"]) == 5
+    [theirs] = [
+        str(log_id)
+        for (log_id,) in get_client().fetch(f"SELECT log_id FROM requests WHERE user_id = {bob.pk}", tag="t")
+    ]
+    for query in (
+        {"log_id": theirs},
+        {"log_id": "nonsense"},
+        {"log_id": str(uuid.uuid4())},
+        {"service_id": foreign.published_id},
+        {"proxy_user_id": "bob-1"},
+        {"proxy_user_id": "nobody\0"},
+        {"customer_id": bob.pk},
+    ):
+        assert search(api, 404, **query)["error"] == "Not Found"
+    for log_id in (theirs, "nonsense", str(uuid.uuid4()), mine["log_id"].replace("-", ""), "%00"):
+        assert api.get(f"/log/retrieve/{log_id}").status_code == 404
+
+
+HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
+    "text for a number": ({"log_status_code": "ok"}, 400, "log_status_code"),
+    "no time": ({"min_log_request_datetime": "then"}, 400, "min_log_request_datetime"),
+    "twice": ({"log_method": ["GET", "PUT"]}, 400, "log_method"),
+    "min of a text": ({"min_log_hostname": "a"}, 422, "min_log_hostname"),
+    "like a number": ({"like_log_status_code": "2%"}, 422, "like_log_status_code"),
+    "like an id": ({"like_log_id": "%"}, 422, "like_log_id"),
+    "unknown network": ({"log_network": "satellite"}, 422, "log_network"),
+    "unknown sort": ({"sort_by": "log_password"}, 422, "sort_by"),
+    "sort by SQL": ({"sort_by": "ts; DROP TABLE requests"}, 422, "sort_by"),
+    "too many per page": ({"per_page": "1000"}, 422, "per_page"),
+    "a long pattern": ({"like_log_hostname": "%a" * 200}, 422, "like_log_hostname"),
+}
+
+
+@pytest.mark.parametrize(("query", "status", "named"), HOSTILE.values(), ids=HOSTILE)
+def test_a_search_refuses(query: dict[str, Any], status: int, named: str, order: Order, api: APIClient) -> None:
+    assert named in search(api, status, **query)["message"]
+
+
+def test_many_conditions_at_once_are_answered(many: Order, api: APIClient) -> None:
+    query = {f"not_{name}": "4242" for name, (kind, _) in FIELDS.items() if kind.name in ("integer", "text")}
+    del query["not_log_network"], query["not_log_protocol"]
+    query |= {f"like_{name}": "%" for name, (kind, _) in FIELDS.items() if kind.name == "text"}
+    assert search(api, **query)["total_count"] == 6
+
+
+def test_pages_neither_overlap_nor_skip_under_ties(order: Order, api: APIClient, worker_api: APIClient) -> None:
+    push(worker_api, *[row()] * 7)
+    for sort in ("", "log_request_datetime_asc", "log_hostname_desc"):
+        ids = [search(api, page=page, per_page=2, sort_by=sort)["data"] for page in range(1, 5)]
+        assert len({found["log_id"] for page in ids for found in page}) == 7
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no time": ({"log_request_datetime": None}, "log_request_datetime"),
+    "a wrong time": ({"log_request_datetime": "then"}, "log_request_datetime"),
+    "older than a week": ({"at": NOW - timedelta(days=7, hours=1)}, "log_request_datetime"),
+    "more than a day ahead": ({"at": NOW + timedelta(days=2)}, "log_request_datetime"),
+    "nobody": ({"proxy_user_id": ""}, "user_id"),
+    "an unknown login": ({"proxy_user_id": "mallory"}, "proxy_user_id"),
+    "a wrong protocol": ({"log_protocol": "smtp"}, "log_protocol"),
+    "a status as text": ({"log_status_code": "200"}, "log_status_code"),
+    "a status that is none": ({"log_status_code": 1000}, "log_status_code"),
+    "a wrong address": ({"log_egress_ip_address": "here"}, "log_egress_ip_address"),
+    "a wrong local address": ({"log_local_ip_address": "here"}, "log_local_ip_address"),
+    "a wrong country": ({"country_id": "Germany"}, "country_id"),
+    "bytes below zero": ({"log_bytes_sent": -1}, "log_bytes_sent"),
+    "true": ({"log_concurrency": True}, "log_concurrency"),
+}
+
+
+@pytest.mark.parametrize(("changes", "named"), BAD.values(), ids=BAD)
+def test_a_bad_row_is_named_and_nothing_is_stored(
+    changes: dict[str, Any], named: str, order: Order, worker_api: APIClient, clean_engine: Client
+) -> None:
+    error = push(worker_api, row(), row(**changes), expected=400)
+    assert re.search(rf"\b{named}\b", error["message"]), error
+    assert counted(clean_engine, "requests") == (0, 0)
+
+
+def test_a_customer_may_not_push(order: Order, api: APIClient) -> None:
+    assert push(api, row(), expected=403)["error"] == "Forbidden"
+
+
+def test_what_is_past_its_week_is_not_told(order: Order, api: APIClient, clean_engine: Client) -> None:
+    clean_engine.command(
+        "INSERT INTO requests (log_id, ts, user_id, count)"
+        f" SELECT generateUUIDv4(), now64(3, 'UTC') - toIntervalDay(7), {order.user_id}, 1",
+        tag="tests",
+    )
+    assert search(api)["total_count"] == 0
