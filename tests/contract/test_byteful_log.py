@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Network, Order, User
 from analytics.log.queries import FIELDS
+from analytics.log.rows import to_request_inbox
 from analytics.models import Batch, Group
 from analytics.writer import writer
 from fonproxy.clickhouse.client import Client, get_client
@@ -161,6 +162,14 @@ def _everything(engine: Client) -> dict[str, Any]:
         sql = f"SELECT {names[0]}, {measures} FROM {table} GROUP BY {names[0]} ORDER BY {names[0]}"
         tables[table] = engine.fetch(sql, tag="tests")
     return tables
+
+
+def test_a_batch_that_is_sent_twice_changes_no_table(order: Order, clean_engine: Client) -> None:
+    table = to_request_inbox(json.dumps({"logs": [row(), row(at=NOW - timedelta(days=6))]}).encode(), NOW)
+    for _ in range(2):
+        clean_engine.insert("request_inbox", table, token="twice")
+    found = {name: counted(clean_engine, name) for name in (*TABLES, "requests")}
+    assert found == dict.fromkeys(found, (2, 2)) | {"minute_traffic": (1, 1)}
 
 
 def test_a_batch_taken_while_the_engine_is_away_counts_once(order: Order, worker_api: APIClient) -> None:
