@@ -1,4 +1,4 @@
-"""Query parameters, read strictly and by one rule for every family.
+"""Query parameters, read strictly and by one rule for every family, and fields that bodies share with them.
 
 Unknown parameters are ignored and an empty one counts as absent; a malformed, out-of-range or repeated one is a 400
 that names it.
@@ -41,6 +41,15 @@ class WholeNumberField(serializers.IntegerField):
         if not isinstance(data, str) or not DIGITS.fullmatch(data):
             self.fail("invalid")
         return int(data)
+
+
+class StrictIntegerField(serializers.IntegerField):
+    """A JSON integer: no text, no fraction, no truth value."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return super().to_internal_value(data)
 
 
 @extend_schema_field(str)

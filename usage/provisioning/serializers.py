@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from accounts.models import Network, ProxyType, User
 from accounts.serializers import TextField
-from fonproxy.api.params import ExpiryField, Params, WholeNumberField
+from fonproxy.api.params import ExpiryField, Params, StrictIntegerField, WholeNumberField
 from fonproxy.timerange import InvalidTime, parse_instant
 from usage.cut_off import Change
 from usage.models import CutOff, LedgerEntry, Reason
@@ -21,15 +21,6 @@ from usage.orders import MOST_BYTES
 LONGEST_ID: Final = 128
 MOST_LOGINS: Final = 10_000
 PRINTABLE: Final = re.compile(r"[\x21-\x7e]{1,128}")
-
-
-class BytesField(serializers.IntegerField):
-    """A JSON integer: no text, no fraction, no truth value."""
-
-    def to_internal_value(self, data: Any) -> int:
-        if type(data) is not int:
-            self.fail("invalid")
-        return super().to_internal_value(data)
 
 
 class ExternalIdField(TextField):
@@ -65,7 +56,7 @@ class OrderBody(serializers.Serializer[Any]):
     user = ExternalIdField(help_text="The customer's external id.")
     name = TextField(max_length=100)
     proxyType = serializers.ChoiceField(choices=ProxyType.choices)
-    trafficLimitBytes = BytesField(min_value=0, max_value=MOST_BYTES, allow_null=True)
+    trafficLimitBytes = StrictIntegerField(min_value=0, max_value=MOST_BYTES, allow_null=True)
     startsAt = StartField(required=False, help_text="By default now, or as it is.")
     expiresAt = ExpiryField(required=False, allow_null=True, help_text="By default never, or as it is.")
     proxyUsers = serializers.ListField(
@@ -75,17 +66,17 @@ class OrderBody(serializers.Serializer[Any]):
 
 class CreditBody(serializers.Serializer[Any]):
     reference = ExternalIdField(help_text="The billing system's id for it; the same again adds nothing.")
-    bytes = BytesField(min_value=1, max_value=MOST_BYTES)
+    bytes = StrictIntegerField(min_value=1, max_value=MOST_BYTES)
     note = TextField(max_length=500, allow_blank=True, default="")
 
 
 class AdjustmentBody(CreditBody):
-    bytes = BytesField(min_value=-MOST_BYTES, max_value=MOST_BYTES)
+    bytes = StrictIntegerField(min_value=-MOST_BYTES, max_value=MOST_BYTES)
 
 
 class RenewalBody(serializers.Serializer[Any]):
     reference = ExternalIdField(help_text="The billing system's id for it; the same again renews nothing.")
-    bytes = BytesField(
+    bytes = StrictIntegerField(
         min_value=0, max_value=MOST_BYTES, required=False, default=None, help_text="By default as bought before."
     )
     expiresAt = ExpiryField(required=False, default=None, help_text="By default as it is.")

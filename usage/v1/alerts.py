@@ -14,6 +14,7 @@ from rest_framework.viewsets import ViewSet
 
 from accounts.authentication import caller
 from accounts.serializers import TextField
+from fonproxy.api.params import StrictIntegerField
 from usage.alerts import services, webhooks
 from usage.models import Alert
 from usage.periods import stamp
@@ -21,15 +22,6 @@ from usage.v1.ids import ALERT, alert_id, find_subscription, subscription_id
 from usage.v1.params import UTC_ZONE
 from usage.v1.serializers import envelope, shape
 from usage.v1.views import described, success
-
-
-class PercentField(drf.IntegerField):
-    """A JSON integer: no text, no fraction, no truth value."""
-
-    def to_internal_value(self, data: Any) -> int:
-        if type(data) is not int:
-            self.fail("invalid")
-        return super().to_internal_value(data)
 
 
 class WebhookField(TextField):
@@ -43,7 +35,7 @@ class WebhookField(TextField):
 
 
 class AlertChange(drf.Serializer[Any]):
-    threshold_percent = PercentField(min_value=1, max_value=100, required=False)
+    threshold_percent = StrictIntegerField(min_value=1, max_value=100, required=False)
     recipients = drf.ListField(
         child=TextField(max_length=254, validators=[validate_email]),
         max_length=services.MOST_RECIPIENTS,
@@ -65,7 +57,7 @@ class AlertChange(drf.Serializer[Any]):
 
 class AlertBody(AlertChange):
     subscription_id = TextField(max_length=100)
-    threshold_percent = PercentField(min_value=1, max_value=100)
+    threshold_percent = StrictIntegerField(min_value=1, max_value=100)
     notification_method = drf.ChoiceField(choices=Alert.Method.choices)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

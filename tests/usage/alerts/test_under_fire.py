@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
-import sys
 import time
-from typing import Any
 
 import pytest
 
 from tests import clickhouse, postgres
-from tests.serving import ROOT, free_port
+from tests.serving import free_port
 from tests.usage.alerts.receiver import smtp, web
+from tests.usage.stage import Stage, end
 
 pytestmark = pytest.mark.torture
 KILLS = 50
 ROLES = ("evaluate",) * 4 + ("send",) * 2
 SEED = 6
-
-
-class Stage:
-    """Processes of :mod:`tests.usage.alerts.under_fire` on a pair of stores."""
-
-    def __init__(self, **settings: str) -> None:
-        self.environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "fonproxy.settings", **settings}
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.usage.alerts.under_fire", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def finish(self, process: subprocess.Popen[str]) -> Any:
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0
-        return json.loads(output) if output else None
 
 
 def test_each_due_alert_fires_once_and_every_firing_arrives() -> None:
@@ -54,26 +28,25 @@ def test_each_due_alert_fires_once_and_every_firing_arrives() -> None:
         smtp(mail_port) as mailbox,
     ):
         stage = Stage(
+            "tests.usage.alerts.under_fire",
             DATABASE_URL=f"postgres://{postgres.USER}@127.0.0.1:{port}/postgres",
             CLICKHOUSE_URL=endpoint.url,
             EMAIL_URL=f"smtp://127.0.0.1:{mail_port}",
             FONPROXY_WEBHOOKS_TO_PRIVATE_ADDRESSES="true",
         )
-        stage.finish(stage.start("setup", receiver.url("ok")))
+        stage.run("setup", receiver.url("ok"))
         user = stage.start("use")
         workers = [stage.start(role) for role in ROLES]
         for _ in range(KILLS):
             time.sleep(chance.uniform(0.3, 2))
             victim = chance.randrange(len(ROLES))
-            workers[victim].kill()
-            workers[victim].communicate()
+            end(workers[victim])
             workers[victim] = stage.start(ROLES[victim])
         rounds = stage.finish(user)
         for worker in workers:
-            worker.kill()
-            worker.communicate()
+            end(worker)
         time.sleep(2)  # until the last claims have run out
-        found = stage.finish(stage.start("settle"))
+        found = stage.run("settle")
 
     assert rounds > 5, "there was little to fire"
     assert set(found["firings"].values()) == {rounds}
