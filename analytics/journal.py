@@ -156,11 +156,11 @@ def claim_next(now: datetime) -> Group | None:
         if Group.objects.filter(unclaimed, id=group_id).update(claimed_until=now + CLAIM):
             return Group.objects.get(id=group_id)
     free = Batch.objects.filter(unclaimed, group=None).order_by("id")
-    routes = free.values_list("route", flat=True)[:1]
-    for route in routes:
-        of_route = free.filter(route=route).values_list("id", "rows", "size")
-        return group(_first_that_fit(list(of_route[:10_000])), now)[0]
-    return None
+    oldest = free.values_list("route", flat=True).first()
+    if oldest is None:
+        return None
+    of_route = free.filter(route=oldest).values_list("id", "rows", "size")
+    return group(_first_that_fit(list(of_route[:10_000])), now)[0]
 
 
 def _first_that_fit(batches: Sequence[tuple[int, int, int]]) -> list[int]:

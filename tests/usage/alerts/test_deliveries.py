@@ -178,8 +178,15 @@ def test_a_claim_keeps_others_off_until_it_has_run_out(order: Order, alert: Aler
 
 
 def test_one_hanging_receiver_delays_no_other_alert(
-    committed: None, order: Order, webhook: Webhook, receiver: Receiver, mailbox: Mailbox, alert: Alert
+    committed: None,
+    order: Order,
+    webhook: Webhook,
+    receiver: Receiver,
+    mailbox: Mailbox,
+    alert: Alert,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(webhooks, "DEADLINE_SECONDS", 3.0)
     for number in range(20):
         services.create(
             order,
