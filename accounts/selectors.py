@@ -63,9 +63,16 @@ def orders_of(user_id: int) -> QuerySet[Order]:
     return Order.objects.filter(user_id=user_id).select_related("product").order_by("-started_at", "-pk")
 
 
-def find_order(user_id: int, published_id: str) -> Order:
+def own_account(user_id: int, text: str) -> int:
+    """The number of an account as its owner may ask for it: only their own; raises NotFound."""
+    if text != str(user_id):
+        raise NotFound
+    return user_id
+
+
+def find_order(user_id: int, published_id: str, prefix: str = "") -> Order:
     """The user's order of that published id, with its product; raises NotFound."""
-    order = orders_of(user_id).filter(pk=_decoded("order", published_id)).first()
+    order = orders_of(user_id).filter(pk=_decoded("order", published_id, prefix)).first()
     if order is None:
         raise NotFound
     return order
@@ -84,8 +91,8 @@ def find_key(user_id: int, published_id: str) -> ApiKey:
     return key
 
 
-def _decoded(kind: str, published_id: str) -> int:
-    number = ids.decode(kind, published_id)
+def _decoded(kind: str, published_id: str, prefix: str = "") -> int:
+    number = ids.decode(kind, published_id, prefix)
     if number is None:
         raise NotFound
     return number

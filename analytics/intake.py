@@ -13,6 +13,7 @@ from typing import Final
 import pyarrow as pa
 from django.conf import settings
 from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from accounts.authentication import caller
@@ -25,6 +26,11 @@ from fonproxy.api.errors import FieldError, InvalidInput, TooBusy, Unavailable
 KEY: Final = re.compile(r"[\x20-\x7e]{1,128}")
 SLOT_WAIT_SECONDS: Final = 2.0
 FIRST_WAIT_SECONDS: Final = 10.0
+# For the OpenAPI description of every route that takes rows.
+HEADERS: Final = (
+    OpenApiParameter("Idempotency-Key", str, "header", description="Repeats within 24 hours store nothing again."),
+    OpenApiParameter("Content-Encoding", str, "header", enum=["gzip"]),
+)
 
 # The threads that intake may hold at all, working or waiting, so that it cannot starve reads; and those that work.
 _entrance: Final = BoundedSemaphore(settings.INGEST_CONCURRENCY + settings.INGEST_WAITING)

@@ -92,11 +92,10 @@ DEFAULT_ALERTS = env.flag("FONPROXY_DEFAULT_ALERTS", True)
 WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("FONPROXY_WEBHOOKS_TO_PRIVATE_ADDRESSES", False)
 DEFAULT_FROM_EMAIL = env.text("FONPROXY_MAIL_FROM") or "FonProxy <fonproxy@localhost>"
 EMAIL_TIMEOUT = 10
-MAIL_DIR = DATA_DIR / "mail"
 if email_url := env.address("EMAIL_URL", "smtp://user:password@host:587", ("smtp", "smtps", "smtp+tls", "smtp+ssl")):
     vars().update(Env.email_url_config(email_url))
 else:
-    EMAIL_BACKEND, EMAIL_FILE_PATH = "django.core.mail.backends.filebased.EmailBackend", MAIL_DIR
+    EMAIL_BACKEND, EMAIL_FILE_PATH = "django.core.mail.backends.filebased.EmailBackend", DATA_DIR / "mail"
 
 # --- jobs ----------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"

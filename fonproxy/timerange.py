@@ -20,6 +20,7 @@ GRAIN: Final = timedelta(minutes=15)
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2100
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+UTC_ZONE: Final = ZoneInfo("UTC")
 STAMP: Final = "%Y-%m-%d %H:%M:%S"
 
 _ISO: Final = re.compile(

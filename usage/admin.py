@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -154,7 +154,30 @@ class ReadOnly(admin.ModelAdmin[Any]):
         return False
 
 
-class CreditForm(forms.ModelForm[LedgerEntry]):
+Row = TypeVar("Row", bound=Model)
+
+
+class ServiceForm(forms.ModelForm[Row]):
+    """A form that leaves saving to the service which the APIs use, and shows what it refuses."""
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if self.errors:
+            return given
+        try:
+            with transaction.atomic():  # tried, and taken back: so that the form can say what is wrong
+                self.apply("", timezone.now())
+                transaction.set_rollback(True)
+        except ApiError as refusal:
+            raise forms.ValidationError(str(refusal)) from None
+        return given
+
+    def apply(self, author: str, now: datetime) -> Row:
+        """Raises ApiError."""
+        raise NotImplementedError
+
+
+class CreditForm(ServiceForm[LedgerEntry]):
     """A top-up, refund or adjustment, posted as a billing system would."""
 
     reason = forms.ChoiceField(choices=[(reason.value, reason.label) for reason in orders.CREDITS])
@@ -163,19 +186,7 @@ class CreditForm(forms.ModelForm[LedgerEntry]):
         model = LedgerEntry
         fields = ("order", "reason", "bytes", "reference", "note")
 
-    def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        if self.errors:
-            return given
-        try:
-            with transaction.atomic():  # tried, and taken back: so that the form can say what is wrong
-                self.post("", timezone.now())
-                transaction.set_rollback(True)
-        except ApiError as refusal:
-            raise forms.ValidationError(str(refusal)) from None
-        return given
-
-    def post(self, author: str, now: datetime) -> LedgerEntry:
+    def apply(self, author: str, now: datetime) -> LedgerEntry:
         given = self.cleaned_data
         entry, _ = orders.credit(
             given["order"],
@@ -202,7 +213,7 @@ class LedgerEntryAdmin(ReadOnly):
         return admin.ModelAdmin.has_add_permission(self, request)
 
     def save_model(self, request: HttpRequest, obj: LedgerEntry, form: Any, change: bool) -> None:
-        posted = form.post(request.user.get_username(), timezone.now())
+        posted = form.apply(request.user.get_username(), timezone.now())
         obj.pk = posted.pk
         obj.refresh_from_db()
 
@@ -221,27 +232,14 @@ class DifferenceAdmin(ReadOnly):
     list_select_related = ("order",)
 
 
-class AlertForm(forms.ModelForm[Alert]):
+class AlertForm(ServiceForm[Alert]):
     """An alert as a customer would make it."""
 
     class Meta:
         model = Alert
         fields = ("order", "threshold_percent", "method", "recipients", "webhook_url")
 
-    def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        if self.errors:
-            return given
-        try:
-            with transaction.atomic():  # tried, and taken back: so that the form can say what is wrong
-                self.apply(timezone.now())
-                transaction.set_rollback(True)
-        except ApiError as refusal:
-            raise forms.ValidationError(str(refusal)) from None
-        return given
-
-    def apply(self, now: datetime) -> Alert:
-        """Raises ApiError."""
+    def apply(self, author: str, now: datetime) -> Alert:
         given = self.cleaned_data
         if self.instance.pk is None:
             return alerts.create(
@@ -293,7 +291,7 @@ class AlertAdmin(admin.ModelAdmin[Alert]):
         return "armed" if alert.is_armed else "fired"
 
     def save_model(self, request: HttpRequest, obj: Alert, form: Any, change: bool) -> None:
-        obj.pk = form.apply(timezone.now()).pk
+        obj.pk = form.apply(request.user.get_username(), timezone.now()).pk
         obj.refresh_from_db()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from accounts.models import Network
 from analytics.traffic.queries import Sql
 from fonproxy.api.search import (
     ID,
@@ -26,7 +27,6 @@ from fonproxy.api.search import (
 )
 from fonproxy.timerange import EPOCH
 
-NETWORKS: Final = ("datacenter", "isp", "residential", "mobile")
 PROTOCOLS: Final = ("http", "socks")
 
 # Every field in the order in which it is told, its kind, and its column. What is asked by an id is a number by then.
@@ -35,7 +35,7 @@ FIELDS: Final[Mapping[str, tuple[Kind, str]]] = {
     "customer_id": (ID, "user_id"),
     "proxy_user_id": (ID, "proxy_user_id"),
     "service_id": (ID, "order_id"),
-    "log_network": (one_of(NETWORKS), "network"),
+    "log_network": (one_of(Network.values), "network"),
     "log_protocol": (one_of(PROTOCOLS), "protocol"),
     "log_method": (TEXT, "method"),
     "log_hostname": (LOWER_TEXT, "hostname"),

@@ -85,12 +85,6 @@ def _own_log(user_id: int, text: str, now: datetime) -> str:
     return text.lower()
 
 
-def _own_customer(user_id: int, text: str, now: datetime) -> int:
-    if text != str(user_id):
-        raise NotFound
-    return user_id
-
-
 def _own_proxy_user(user_id: int, text: str, now: datetime) -> int:
     facts = selectors.proxy_users_by_login([text]).get(text)
     if facts is None or facts.user_id != user_id:
@@ -104,7 +98,7 @@ def _own_order(user_id: int, text: str, now: datetime) -> int:
 
 _OWN_IDS: Final[Mapping[str, Callable[[int, str, datetime], int | str]]] = {
     "log_id": _own_log,
-    "customer_id": _own_customer,
+    "customer_id": lambda user_id, text, now: selectors.own_account(user_id, text),
     "proxy_user_id": _own_proxy_user,
     "service_id": _own_order,
 }

@@ -9,24 +9,20 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
-from accounts.authentication import KeyPairAuthentication, caller
+from accounts.authentication import caller
 from accounts.permissions import CanIngest
+from accounts.viewsets import TrackingViewSet
 from analytics import intake
 from analytics.log import reads, rows
 from analytics.log.queries import FIELDS
 from analytics.log.row import LOG
 from analytics.models import Batch
 from fonproxy.api import search
-from fonproxy.api.docs import TrackingErrorSerializer, problems
+from fonproxy.api.docs import TrackingErrorSerializer, problems, shape
 from fonproxy.api.search import NUMBER
 
 KINDS: Final = {name: kind for name, (kind, _) in FIELDS.items()}
-
-
-def _shape(name: str, /, **fields: serializers.Field[Any, Any, Any, Any]) -> type[serializers.Serializer[Any]]:
-    return type(name, (serializers.Serializer,), fields)
 
 
 def _field(name: str, kind: search.Kind) -> serializers.Field[Any, Any, Any, Any]:
@@ -35,8 +31,8 @@ def _field(name: str, kind: search.Kind) -> serializers.Field[Any, Any, Any, Any
     return make(allow_null=name in reads.NULLABLE or name == "proxy_user_id")
 
 
-LOG_ROW: Final = _shape("Log", **{name: _field(name, kind) for name, kind in KINDS.items()})
-INGEST_ROW: Final = _shape(
+LOG_ROW: Final = shape("Log", **{name: _field(name, kind) for name, kind in KINDS.items()})
+INGEST_ROW: Final = shape(
     "LogIngestRow",
     **{
         name: (
@@ -53,23 +49,17 @@ def _problems(*statuses: int) -> dict[int, Any]:
     return problems(*statuses, shape=TrackingErrorSerializer)
 
 
-class LogIngestViewSet(ViewSet):
+class LogIngestViewSet(TrackingViewSet):
     """Intake of single requests, with the guarantee of the other intake."""
 
-    authentication_classes = [KeyPairAuthentication, *ViewSet.authentication_classes]
     permission_classes = [CanIngest]
     throttle_classes = []
 
     @extend_schema(
         tags=["Tracking"],
         operation_id="log_ingest",
-        request=_shape("LogIngest", logs=INGEST_ROW(many=True, help_text="At most 100,000 rows.")),
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key", str, "header", description="Repeats within 24 hours store nothing again."
-            ),
-            OpenApiParameter("Content-Encoding", str, "header", enum=["gzip"]),
-        ],
+        request=shape("LogIngest", logs=INGEST_ROW(many=True, help_text="At most 100,000 rows.")),
+        parameters=[*intake.HEADERS],
         responses={204: None, **_problems(400, 401, 403, 409, 413, 415, 429, 503)},
     )
     def ingest(self, request: Request) -> Response:
@@ -78,8 +68,7 @@ class LogIngestViewSet(ViewSet):
         return Response(status=204)
 
 
-class LogViewSet(ViewSet):
-    authentication_classes = [KeyPairAuthentication, *ViewSet.authentication_classes]
+class LogViewSet(TrackingViewSet):
     csv_columns = tuple(FIELDS)
     csv_name = "log"
 
@@ -100,7 +89,7 @@ class LogViewSet(ViewSet):
         operation_id="log_retrieve",
         parameters=[OpenApiParameter("id", location="path")],
         responses={
-            200: _shape("LogAnswer", data=LOG_ROW(), message=serializers.CharField()),
+            200: search.answer_schema("LogAnswer", LOG_ROW),
             **_problems(400, 401, 403, 404, 429, 503),
         },
     )

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from rest_framework import serializers
 
 from analytics.traffic.queries import DomainOrder
 from fonproxy.api.errors import FieldError, InvalidInput
 from fonproxy.api.params import DomainField, IdField, InstantField, Params, WholeNumberField, ZoneField
-from fonproxy.timerange import Instant, Interval, InvalidTime, Range
+from fonproxy.timerange import UTC_ZONE, Instant, Interval, InvalidTime, Range
 
 # Two calendar months are never longer than this, so "two months, or 62 days if longer" is always 62 days.
 LONGEST: Final = timedelta(days=62)
-UTC_ZONE: Final = ZoneInfo("UTC")
 
 
 class RangeParams(Params):

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
+from fonproxy.api.docs import shape
+
 
 def metric(meaning: str) -> serializers.CharField:
     return serializers.CharField(help_text=f"{meaning} A decimal string, since it may exceed 2^53.")
@@ -15,20 +17,16 @@ def stamp(meaning: str) -> serializers.CharField:
     return serializers.CharField(help_text=f"{meaning} YYYY-MM-DD HH:MM:SS.")
 
 
-def _rows(name: str, **fields: serializers.Field[Any, Any, Any, Any]) -> type[serializers.Serializer[Any]]:
-    return type(name, (serializers.Serializer,), fields)
-
-
 def _envelope(
     row: type[serializers.Serializer[Any]], **fields: serializers.Field[Any, Any, Any, Any]
 ) -> type[serializers.Serializer[Any]]:
     last = stamp("The newest bucket known for the account.")
     last.allow_null = True
-    return _rows(f"{row.__name__}s", data=row(many=True), last_data_at=last, **fields)
+    return shape(f"{row.__name__}s", data=row(many=True), last_data_at=last, **fields)
 
 
 ROWS: Final = {
-    "traffic": _rows(
+    "traffic": shape(
         "TrafficPoint",
         bucket=stamp("Start of the point."),
         total_bytes_sent=metric("Bytes received from the customer."),
@@ -36,19 +34,19 @@ ROWS: Final = {
         bytes_total=metric("Both together."),
         total_count=metric("Requests."),
     ),
-    "requests": _rows(
+    "requests": shape(
         "RequestsPoint",
         bucket=stamp("Start of the point."),
         total_count=metric("Requests."),
         total_errors=metric("Errors."),
     ),
-    "concurrency": _rows(
+    "concurrency": shape(
         "ConcurrencyPoint",
         bucket=stamp("Start of the point."),
         max_concurrency=metric("The largest concurrency that any row reported."),
         total_count=metric("Requests."),
     ),
-    "domains": _rows(
+    "domains": shape(
         "Domain",
         domain=serializers.CharField(),
         total_count=metric("Requests."),
@@ -57,7 +55,7 @@ ROWS: Final = {
         total_bytes_received=metric("Bytes sent to the customer."),
         total_errors=metric("Errors."),
     ),
-    "errors": _rows(
+    "errors": shape(
         "TrafficError",
         error=serializers.CharField(),
         total_errors=metric("How often."),
@@ -65,7 +63,7 @@ ROWS: Final = {
         last_seen=stamp("Start of the last bucket with it."),
         sample_domains=serializers.ListField(child=serializers.CharField(), help_text="Up to 5 with most of it."),
     ),
-    "websites": _rows(
+    "websites": shape(
         "Website",
         domain=serializers.CharField(),
         total_count=metric("Requests."),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -46,12 +46,7 @@ class IngestViewSet(ViewSet):
         tags=["Analytics"],
         operation_id="analytics_ingest",
         request=schema.IngestSerializer,
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key", str, "header", description="Repeats within 24 hours store nothing again."
-            ),
-            OpenApiParameter("Content-Encoding", str, "header", enum=["gzip"]),
-        ],
+        parameters=[*intake.HEADERS],
         responses={204: None, **problems(400, 401, 403, 409, 413, 415, 429, 503)},
     )
     def ingest(self, request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework import serializers
 
@@ -70,6 +70,12 @@ class TrackingErrorSerializer(serializers.Serializer[Any]):
     error = serializers.CharField(help_text="The status in words.")
     message = serializers.CharField()
     api_request_id = serializers.UUIDField()
+
+
+def shape(name: str, /, **fields: serializers.Field[Any, Any, Any, Any]) -> type[serializers.Serializer[Any]]:
+    """A serializer made on the spot, for describing what a route takes or answers."""
+    made: type[serializers.Serializer[Any]] = type(name, (serializers.Serializer,), fields)
+    return extend_schema_serializer(many=False)(made)  # what `list` answers would be described as a list of these
 
 
 def problems(*statuses: int, shape: type[serializers.Serializer[Any]] = ErrorSerializer) -> dict[int, OpenApiResponse]:

@@ -14,9 +14,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from django.http import QueryDict
-from drf_spectacular.utils import OpenApiParameter, extend_schema_serializer
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
+from fonproxy.api.docs import shape
 from fonproxy.api.errors import FieldError, InvalidInput, OutOfRange
 from fonproxy.api.params import DIGITS
 from fonproxy.timerange import floor, parse_instant
@@ -276,13 +277,17 @@ def page_of(rows: Sequence[Any], total: int, search: Search, message: str) -> di
 def page_schema(name: str, row: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
     """The same envelope for the OpenAPI description."""
     whole = serializers.IntegerField
-    fields = {
-        "data": row(many=True),
-        "item_count": whole(),
-        "message": serializers.CharField(),
-        "page": whole(),
-        "per_page": whole(),
-        "total_count": whole(),
-    }
-    page: type[serializers.Serializer[Any]] = type(name, (serializers.Serializer,), fields)
-    return extend_schema_serializer(many=False)(page)  # or it would be described as a list of these
+    return shape(
+        name,
+        data=row(many=True),
+        item_count=whole(),
+        message=serializers.CharField(),
+        page=whole(),
+        per_page=whole(),
+        total_count=whole(),
+    )
+
+
+def answer_schema(name: str, data: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
+    """The envelope of a single thing, for the OpenAPI description."""
+    return shape(name, data=data(), message=serializers.CharField())

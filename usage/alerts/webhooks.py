@@ -24,11 +24,10 @@ import msgspec
 from django.conf import settings
 
 from fonproxy.deadline import hanging_up_at
-from fonproxy.timerange import EPOCH
+from fonproxy.timerange import EPOCH, UTC_ZONE
 from usage.models import Firing
 from usage.periods import stamp
 from usage.v1.ids import alert_id, subscription_id
-from usage.v1.params import UTC_ZONE
 
 DEADLINE_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 4.0

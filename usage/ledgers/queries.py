@@ -91,17 +91,11 @@ def _as_span(operator: Operator, column: str, span: Span) -> Q:
     ]
 
 
-def _own_customer(user_id: int, network: Network, text: str) -> int:
-    if text != str(user_id):
-        raise NotFound
-    return user_id
-
-
 # Ids are never merely compared: one that is not the caller's own is not found, whether or not it exists.
 _OWN_IDS: Final[Mapping[str, Callable[[int, Network, str], int]]] = {
     "pk": lambda user_id, network, text: find_entry(user_id, network, text).pk,
     "order_id": lambda user_id, network, text: selectors.find_order(user_id, text).pk,
-    "order__user_id": _own_customer,
+    "order__user_id": lambda user_id, network, text: selectors.own_account(user_id, text),
 }
 
 

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from accounts.models import Network
 from fonproxy import ids
+from fonproxy.api.docs import shape
 from fonproxy.timerange import STAMP
 from usage.models import LedgerEntry, Reason
 
@@ -36,7 +37,7 @@ def _stamp(at: datetime) -> str:
 def entry_schema(network: Network) -> type[serializers.Serializer[Any]]:
     """The same for the OpenAPI description."""
     p = f"{network}_ledger"
-    fields = {
+    fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
         "customer_id": serializers.IntegerField(),
         f"{p}_id": serializers.CharField(),
         f"{p}_bytes": serializers.IntegerField(help_text="Negative for usage, positive for what was added."),
@@ -50,22 +51,18 @@ def entry_schema(network: Network) -> type[serializers.Serializer[Any]]:
         f"{p}_creation_datetime": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS"),
         f"{p}_last_update_datetime": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS"),
     }
-    return type(f"{network.label}LedgerEntry", (serializers.Serializer,), fields)
+    return shape(f"{network.label}LedgerEntry", **fields)
 
 
 def summary_schema(network: Network) -> type[serializers.Serializer[Any]]:
     def whole(meaning: str) -> serializers.IntegerField:
         return serializers.IntegerField(allow_null=True, help_text=f"{meaning}; null when nothing is metered.")
 
-    fields = {
+    fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
         f"{network}_bytes": whole("Bought and added for the current periods"),
         f"{network}_bytes_used": whole("Carried of it"),
         f"{network}_bytes_left": whole("What is left, by the ledger"),
         f"{network}_requests": serializers.IntegerField(help_text="On the days of the current periods."),
         "proxy_user_ids": serializers.ListField(child=serializers.CharField(), help_text="Proxy logins."),
     }
-    return type(f"{network.label}Summary", (serializers.Serializer,), fields)
-
-
-def answer_schema(name: str, data: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
-    return type(name, (serializers.Serializer,), {"data": data(), "message": serializers.CharField()})
+    return shape(f"{network.label}Summary", **fields)

@@ -8,23 +8,22 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
-from accounts.authentication import KeyPairAuthentication, caller
+from accounts.authentication import caller
 from accounts.models import Network
+from accounts.viewsets import TrackingViewSet
 from fonproxy.api import search
 from fonproxy.api.docs import TrackingErrorSerializer, problems
 from usage.ledgers import queries, serializers
 
-View = TypeVar("View", bound="type[TrackingViewSet]")
+View = TypeVar("View", bound="type[NetworkViewSet]")
 
 
-class TrackingViewSet(ViewSet):
-    authentication_classes = [KeyPairAuthentication, *ViewSet.authentication_classes]
+class NetworkViewSet(TrackingViewSet):
     network: ClassVar[Network]
 
 
-class LedgerViewSet(TrackingViewSet):
+class LedgerViewSet(NetworkViewSet):
     @property
     def csv_columns(self) -> list[str]:
         return list(serializers.entry_schema(self.network)().fields)
@@ -46,7 +45,7 @@ class LedgerViewSet(TrackingViewSet):
         return Response({"data": serializers.described(entry, self.network), "message": message})
 
 
-class SummaryViewSet(TrackingViewSet):
+class SummaryViewSet(NetworkViewSet):
     def retrieve(self, request: Request) -> Response:
         data = queries.summary(caller(request).pk, self.network, timezone.now())
         return Response({"data": data, "message": f"{self.network.label} summary successfully generated."})
@@ -80,7 +79,7 @@ def _ledger(view: View) -> View:
             network,
             "ledger_retrieve",
             f"One entry of the {network} ledger",
-            serializers.answer_schema(f"{label}LedgerAnswer", entry),
+            search.answer_schema(f"{label}LedgerAnswer", entry),
             parameters=[OpenApiParameter("id", location="path")],
         ),
     )(view)
@@ -88,7 +87,7 @@ def _ledger(view: View) -> View:
 
 def _summary(view: View) -> View:
     network, label = view.network, view.network.label
-    answer = serializers.answer_schema(f"{label}SummaryAnswer", serializers.summary_schema(network))
+    answer = search.answer_schema(f"{label}SummaryAnswer", serializers.summary_schema(network))
     about = f"What is left of the {network} traffic"
     return extend_schema_view(retrieve=_route(network, "summary", about, answer))(view)
 

@@ -14,13 +14,14 @@ from rest_framework.viewsets import ViewSet
 
 from accounts.authentication import caller
 from accounts.serializers import TextField
+from fonproxy.api.docs import shape
 from fonproxy.api.params import StrictIntegerField
+from fonproxy.timerange import UTC_ZONE
 from usage.alerts import services, webhooks
 from usage.models import Alert
 from usage.periods import stamp
 from usage.v1.ids import ALERT, alert_id, find_subscription, subscription_id
-from usage.v1.params import UTC_ZONE
-from usage.v1.serializers import envelope, shape
+from usage.v1.serializers import envelope
 from usage.v1.views import described, success
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rest_framework.exceptions import NotFound
-
 from accounts import selectors
 from accounts.models import Order
 from fonproxy import ids
@@ -22,8 +20,4 @@ def alert_id(number: int) -> str:
 
 def find_subscription(user_id: int, published_id: str) -> Order:
     """The customer's order of that subscription id, with its product; raises NotFound."""
-    order_id = ids.decode("order", published_id, SUBSCRIPTION)
-    order = selectors.orders_of(user_id).filter(pk=order_id).first() if order_id is not None else None
-    if order is None:
-        raise NotFound
-    return order
+    return selectors.find_order(user_id, published_id, SUBSCRIPTION)

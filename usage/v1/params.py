@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from rest_framework import serializers
 
 from accounts.models import OrderStatus, ProxyType
 from fonproxy.api.params import IdField, InstantField, Params, WholeNumberField, ZoneField
-from fonproxy.timerange import FIRST_YEAR, Instant, InvalidTime, Range
+from fonproxy.timerange import FIRST_YEAR, UTC_ZONE, Instant, InvalidTime, Range
 from usage.periods import DAY, Granularity, Period, day_of
 
 LONGEST_HOURLY: Final = timedelta(days=62)
-UTC_ZONE: Final = ZoneInfo("UTC")
 LAST_PAGE: Final = 10**12
 INSTANT: Final = timedelta(microseconds=1)
 FIRST_DAY: Final = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)

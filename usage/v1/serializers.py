@@ -5,23 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Order, OrderStatus, ProxyType
 from fonproxy import ids
+from fonproxy.api.docs import shape
+from fonproxy.timerange import UTC_ZONE
 from usage.periods import Granularity, stamp
 from usage.subscriptions import Account
 from usage.v1.ids import subscription_id
-from usage.v1.params import UTC_ZONE
 from usage.v1.reads import gigabytes
 
 Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
-
-
-def shape(name: str, /, **fields: serializers.Field[Any, Any, Any, Any]) -> type[serializers.Serializer[Any]]:
-    made: type[serializers.Serializer[Any]] = type(name, (serializers.Serializer,), fields)
-    return extend_schema_serializer(many=False)(made)
 
 
 def envelope(name: str, /, data: Any, **more: Any) -> type[serializers.Serializer[Any]]:

@@ -15,6 +15,7 @@ from accounts.authentication import caller
 from analytics import reports
 from fonproxy.api.docs import problems
 from fonproxy.api.params import Params
+from fonproxy.timerange import UTC_ZONE
 from usage import subscriptions
 from usage.periods import Period, range_of, stamp
 from usage.v1 import params, reads, serializers
@@ -86,7 +87,7 @@ class SubscriptionViewSet(ViewSet):
         order = find_subscription(caller(request).pk, id)
         account = subscriptions.accounts_of([order])[order.pk]
         runs_out = subscriptions.projected_exhaustion(order, account, now)
-        projected = stamp(runs_out, params.UTC_ZONE) if runs_out else None
+        projected = stamp(runs_out, UTC_ZONE) if runs_out else None
         return success({**serializers.described(order, account, now), "projected_exhaustion_at": projected})
 
 
