@@ -78,6 +78,19 @@ def find_order(user_id: int, published_id: str, prefix: str = "") -> Order:
     return order
 
 
+def find_proxy_user(user_id: int, login: str) -> ProxyUserFacts:
+    """The user's proxy user of that login; raises NotFound."""
+    facts = proxy_users_by_login([login]).get(login)
+    if facts is None or facts.user_id != user_id:
+        raise NotFound
+    return facts
+
+
+def logins_of(proxy_user_ids: Iterable[int]) -> dict[int, str]:
+    """The logins of those proxy users that there still are."""
+    return dict(ProxyUser.objects.filter(pk__in={*proxy_user_ids} - {0}).values_list("pk", "login"))
+
+
 def keys_of(user_id: int) -> QuerySet[ApiKey]:
     """The user's keys, revoked ones included, newest first."""
     return ApiKey.objects.filter(user_id=user_id).order_by("-created_at", "-pk")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.attribution import Attribution, Directory
+from fonproxy.clickhouse import retention
 from geo.countries import countries_of
 
 _text: Final = pa.string()
@@ -37,15 +38,17 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "duration_ms": _number,
     "max_concurrency": _number,
     "recent": pa.uint8(),
+    "taken_at": pa.timestamp("s", tz="UTC"),
+    "unlogged": pa.uint8(),
 }
 SCHEMA: Final = pa.schema(_TYPES)
 
 
-def to_table(columns: Mapping[str, Any], directory: Directory, *, recent_since: datetime) -> pa.Table:
+def to_table(columns: Mapping[str, Any], directory: Directory, now: datetime) -> pa.Table:
     """Checked columns, enriched and in the inbox's types.
 
-    ``ts`` is an Arrow array and the others are lists; ``who`` has what the directory was asked for, row by row.
-    ``recent_since`` is where the minute table's retention begins: rows before it are marked so as not to enter it.
+    ``ts`` is an Arrow array and the others are lists; ``who`` has what the directory was asked for, row by row. Rows
+    that are too old for the tables of minutes and of what the log lacks are marked so as not to enter them.
     """
     ts = columns["ts"].cast(SCHEMA.field("ts").type, safe=False)  # to whole seconds
     enriched = {
@@ -54,13 +57,24 @@ def to_table(columns: Mapping[str, Any], directory: Directory, *, recent_since: 
         "ts": ts,
         "country": countries_of_rows(columns["country"], columns["ip_out"]),
         "domain": [domain.lower() for domain in columns["domain"]],
-        "recent": is_recent(ts, recent_since),
+        "recent": is_kept_in("minute_traffic", ts, now),
+        "taken_at": taken_at(now, len(ts)),
+        "unlogged": is_kept_in("requests", ts, now),
     }
     return pa.table({name: enriched[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 
-def is_recent(ts: pa.Array[Any], since: datetime) -> pa.Array[Any]:
-    return pc.greater_equal(ts, pa.scalar(since, ts.type)).cast(pa.uint8())
+def taken_at(now: datetime, rows: int) -> Any:
+    """The time at which a batch was taken, for each of its rows."""
+    type_ = SCHEMA.field("taken_at").type
+    return pa.array([now.replace(microsecond=0)] * rows, type_)
+
+
+def is_kept_in(table: str, ts: pa.Array[Any], now: datetime) -> pa.Array[Any]:
+    """1 for rows that are young enough for that table."""
+    since = retention.floor(table, now)
+    kept: pa.Array[Any] = pc.greater_equal(ts, pa.scalar(since, ts.type)).cast(pa.uint8())
+    return kept
 
 
 def countries_of_rows(named: Sequence[str], exits: Sequence[str]) -> list[str]:
@@ -85,7 +99,24 @@ def attributed(callers: Sequence[tuple[int, int, str]], directory: Directory) ->
 
 def touched_days(table: pa.Table) -> list[tuple[int, str]]:
     """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted: what an accounting by day has to look at again."""
-    times = table["ts"] if "ts" in table.column_names else table["at_ms"].cast(pa.timestamp("ms"))
-    days = times.cast(pa.timestamp("s"), safe=False).cast(pa.date32())  # in UTC, once the zone is taken off
+    days = _times(table).cast(pa.timestamp("s")).cast(pa.date32())  # in UTC, once the zone is taken off
     pairs = pa.table({"order": table["order_id"], "day": days}).group_by(["order", "day"]).aggregate([])
     return sorted((pair["order"], pair["day"].isoformat()) for pair in pairs.to_pylist())
+
+
+def up_to_date(table: pa.Table) -> pa.Table:
+    """The rows with the columns that an earlier version did not write yet, filled as the engine would."""
+    if "taken_at" in table.column_names:
+        return table
+    later = {"taken_at": _times(table)}
+    if "ts" in table.column_names:
+        later["unlogged"] = pa.repeat(pa.scalar(0, pa.uint8()), table.num_rows)
+    for name, values in later.items():
+        table = table.append_column(SCHEMA.field(name), values)
+    return table
+
+
+def _times(table: pa.Table) -> Any:
+    """When it happened, in whole seconds, by the columns of either inbox."""
+    times = table["ts"] if "ts" in table.column_names else table["at_ms"].cast(pa.timestamp("ms", tz="UTC"))
+    return times.cast(pa.timestamp("s", tz="UTC"), safe=False)

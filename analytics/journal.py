@@ -184,7 +184,7 @@ class Rows(NamedTuple):
 def load(group: Group) -> Rows | None:
     """The group's rows, in the order in which they are always sent; None when it has no batch."""
     batches = list(group.batches.order_by("id").exclude(columns=None))
-    tables = [unpack(bytes(batch.columns or b"")) for batch in batches]
+    tables = [inbox.up_to_date(unpack(bytes(batch.columns or b""))) for batch in batches]
     return Rows(batches[0].inbox, pa.concat_tables(tables)) if tables else None
 
 

@@ -13,5 +13,9 @@ urlpatterns = [
         path(f"analytics/{report}", TrafficViewSet.as_view({"get": report}), name=f"analytics-{report}")
         for report in ("traffic", "requests", "concurrency", "domains", "errors", "websites")
     ),
-    *(path(prefix, include("analytics.log.urls")) for prefix in BYTEFUL_PREFIXES),
+    *(
+        path(prefix, include(f"analytics.{part}.urls"))
+        for part in ("log", "summary", "graph")
+        for prefix in BYTEFUL_PREFIXES
+    ),
 ]

@@ -27,12 +27,11 @@ _batches: list[pa.Table] = []
 def prepare(bodies: Sequence[Body]) -> None:
     """Makes the columns of these bodies, exactly those that the intake would make."""
     now = timezone.now()
-    oldest, recent_since = retention.floor("traffic", now), retention.floor("minute_traffic", now)
+    oldest = retention.floor("traffic", now)
     assert oldest is not None
-    assert recent_since is not None
     for body in bodies:
         columns, directory = parse(TRAFFIC, body.content, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
-        _batches.append(inbox.to_table(columns, directory, recent_since=recent_since))
+        _batches.append(inbox.to_table(columns, directory, now))
 
 
 def insert(inserts: int, batches: int) -> float:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
+DAY: Final = timedelta(days=1)
 GRAIN: Final = timedelta(minutes=15)
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2100
@@ -102,6 +103,20 @@ class Range:
         return self.end - self.start
 
 
+def days(first: date, last: date, zone: ZoneInfo) -> Range:
+    """From the first instant of one day to the last of another, on the zone's clock."""
+    return Range(floor(midnight(first, zone), GRAIN), ceil(midnight(last + DAY, zone), GRAIN))
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def next_month(day: date) -> date:
+    """The first day of the month after this one."""
+    return (day.replace(day=1) + 32 * DAY).replace(day=1)
+
+
 def floor(at: datetime, grain: timedelta) -> datetime:
     return at - (at - EPOCH) % grain
 
@@ -113,13 +128,14 @@ def ceil(at: datetime, grain: timedelta) -> datetime:
 class Interval(Enum):
     """The width of a chart's points."""
 
+    MINUTE = "1m"
     QUARTER = "15m"
     HOUR = "1h"
     DAY = "1d"
 
     @property
     def seconds(self) -> int:
-        return {"15m": 900, "1h": 3600, "1d": 86400}[self.value]
+        return {"1m": 60, "15m": 900, "1h": 3600, "1d": 86400}[self.value]
 
     @classmethod
     def for_range(cls, length: timedelta) -> Interval:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from fonproxy.timerange import EPOCH, GRAIN, Axis, Edge, Interval, Range, ceil, floor
+from fonproxy.timerange import DAY, EPOCH, GRAIN, Axis, Edge, Interval, Range, days, floor, next_month
 
-DAY: Final = timedelta(days=1)
 SECOND: Final = timedelta(seconds=1)
 
 
@@ -42,28 +41,15 @@ def range_of(period: Period, now: datetime, zone: ZoneInfo, first: datetime | No
             monday = today - DAY * today.weekday()
             return days(monday, monday + 6 * DAY, zone)
         case Period.MONTH:
-            return days(today.replace(day=1), _next_month(today) - DAY, zone)
+            return days(today.replace(day=1), next_month(today) - DAY, zone)
         case Period.ALL:
             whole_day = days(today, today, zone)
             return whole_day if first is None else Range(floor(first, GRAIN), whole_day.end)
 
 
-def days(first: date, last: date, zone: ZoneInfo) -> Range:
-    """From the first instant of one day to the last of another, on the zone's clock."""
-    return Range(floor(midnight(first, zone), GRAIN), ceil(midnight(last + DAY, zone), GRAIN))
-
-
 def day_of(at: datetime) -> datetime:
     """The first instant of its day in UTC."""
     return floor(at.astimezone(UTC), DAY)
-
-
-def midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
-
-
-def _next_month(day: date) -> date:
-    return (day.replace(day=1) + 32 * DAY).replace(day=1)
 
 
 def stamp(at: datetime, zone: ZoneInfo) -> str:

@@ -11,9 +11,10 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from accounts import selectors
 from accounts.models import Order, OrderStatus
+from fonproxy.timerange import DAY
 from usage import ledger
 from usage.models import LedgerEntry, Reason
-from usage.periods import DAY, day_of
+from usage.periods import day_of
 
 PACE_DAYS: Final = 7
 SHORTEST: Final = timedelta(minutes=1)

@@ -7,31 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 from accounts.models import Network
+from analytics.conditions import instant, millis, where
 from analytics.traffic.queries import Sql
-from fonproxy.api.search import (
-    ID,
-    LOWER_TEXT,
-    MOMENT,
-    NUMBER,
-    TEXT,
-    Condition,
-    Kind,
-    Operator,
-    Search,
-    Span,
-    one_of,
-)
-from fonproxy.timerange import EPOCH
+from fonproxy.api.search import ID, LOWER_TEXT, MOMENT, NUMBER, TEXT, Condition, Kind, Search, one_of
 
 PROTOCOLS: Final = ("http", "socks")
 
 # Every field in the order in which it is told, its kind, and its column. What is asked by an id is a number by then.
 FIELDS: Final[Mapping[str, tuple[Kind, str]]] = {
-    "log_id": (ID, "log_id"),
+    "log_id": (ID, "toString(log_id)"),
     "customer_id": (ID, "user_id"),
     "proxy_user_id": (ID, "proxy_user_id"),
     "service_id": (ID, "order_id"),
@@ -58,7 +46,6 @@ FIELDS: Final[Mapping[str, tuple[Kind, str]]] = {
     "asn_id": (NUMBER, "asn"),
 }
 COLUMNS: Final = ", ".join(column for _, column in FIELDS.values())
-COMPARISONS: Final = {Operator.EQUAL: "=", Operator.NOT: "!=", Operator.MIN: ">=", Operator.MAX: "<="}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +57,9 @@ class Requests:
     conditions: Sequence[Condition]
 
     def _where(self) -> Sql:
-        parts = ["user_id = {user_id:UInt64}", f"ts >= {_at('since')}"]
-        params: dict[str, Any] = {"user_id": self.user_id, "since": _millis(self.since)}
-        for number, condition in enumerate(self.conditions):
-            part, values = _condition(condition, f"p{number}")
-            parts.append(part)
-            params |= values
-        return Sql(" AND ".join(parts), params)
+        conditions = where(self.conditions, FIELDS)
+        text = f"user_id = {{user_id:UInt64}} AND ts >= {instant('since')}{conditions.text}"
+        return Sql(text, {"user_id": self.user_id, "since": millis(self.since), **conditions.params})
 
     def page(self, search: Search) -> Sql:
         """Rows of :data:`FIELDS`, in their order."""
@@ -97,47 +80,7 @@ class Requests:
 def one(user_id: int, log_id: str, at_ms: int, since: datetime) -> Sql:
     """The request of that id, found by its key."""
     text = (
-        f"SELECT {COLUMNS} FROM requests WHERE user_id = {{user_id:UInt64}} AND ts = {_at('at')}"
-        f" AND ts >= {_at('since')} AND log_id = toUUID({{log_id:String}})"
+        f"SELECT {COLUMNS} FROM requests WHERE user_id = {{user_id:UInt64}} AND ts = {instant('at')}"
+        f" AND ts >= {instant('since')} AND log_id = toUUID({{log_id:String}})"
     )
-    return Sql(text, {"user_id": user_id, "at": at_ms, "since": _millis(since), "log_id": log_id})
-
-
-def _condition(condition: Condition, name: str) -> tuple[str, dict[str, Any]]:
-    column = FIELDS[condition.field][1]
-    value, operator = condition.value, condition.operator
-    if isinstance(value, Span):
-        return _in_span(operator, column, value, name)
-    if operator is Operator.LIKE:
-        return f"{column} ILIKE {{{name}:String}}", {name: _pattern(str(value))}
-    if column == "log_id":
-        return f"{column} {COMPARISONS[operator]} toUUID({{{name}:String}})", {name: value}
-    kind = "Int64" if isinstance(value, int) else "String"
-    return f"{column} {COMPARISONS[operator]} {{{name}:{kind}}}", {name: value}
-
-
-def _in_span(operator: Operator, column: str, span: Span, name: str) -> tuple[str, dict[str, Any]]:
-    since, before = f"{column} >= {_at(f'{name}a')}", f"{column} < {_at(f'{name}b')}"
-    start, end = {f"{name}a": _millis(span.start)}, {f"{name}b": _millis(span.end)}
-    match operator:
-        case Operator.MIN:
-            return since, start
-        case Operator.MAX:
-            return before, end
-        case Operator.NOT:
-            return f"NOT ({since} AND {before})", start | end
-        case _:
-            return f"{since} AND {before}", start | end
-
-
-def _pattern(text: str) -> str:
-    """``%`` stays what it is; whatever else the engine would take for a wildcard is a letter."""
-    return text.replace("\\", "\\\\").replace("_", "\\_")
-
-
-def _at(name: str) -> str:
-    return f"fromUnixTimestamp64Milli({{{name}:Int64}}, 'UTC')"
-
-
-def _millis(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(milliseconds=1)
+    return Sql(text, {"user_id": user_id, "at": at_ms, "since": millis(since), "log_id": log_id})

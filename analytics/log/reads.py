@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -11,7 +11,6 @@ from typing import Any, Final
 from rest_framework.exceptions import NotFound
 
 from accounts import selectors
-from accounts.models import ProxyUser
 from analytics.log import queries
 from analytics.log.queries import FIELDS, Requests
 from analytics.traffic.queries import Sql
@@ -85,28 +84,17 @@ def _own_log(user_id: int, text: str, now: datetime) -> str:
     return text.lower()
 
 
-def _own_proxy_user(user_id: int, text: str, now: datetime) -> int:
-    facts = selectors.proxy_users_by_login([text]).get(text)
-    if facts is None or facts.user_id != user_id:
-        raise NotFound
-    return facts.id
-
-
-def _own_order(user_id: int, text: str, now: datetime) -> int:
-    return selectors.find_order(user_id, text).pk
-
-
 _OWN_IDS: Final[Mapping[str, Callable[[int, str, datetime], int | str]]] = {
     "log_id": _own_log,
     "customer_id": lambda user_id, text, now: selectors.own_account(user_id, text),
-    "proxy_user_id": _own_proxy_user,
-    "service_id": _own_order,
+    "proxy_user_id": lambda user_id, text, now: selectors.find_proxy_user(user_id, text).id,
+    "service_id": lambda user_id, text, now: selectors.find_order(user_id, text).pk,
 }
 
 
 def _described(values: Sequence[tuple[Any, ...]]) -> list[Row]:
     rows = [dict(zip(FIELDS, row, strict=True)) for row in values]
-    logins = login_of(row["proxy_user_id"] for row in rows)
+    logins = selectors.logins_of(row["proxy_user_id"] for row in rows)
     for row in rows:
         row["log_id"] = str(row["log_id"])
         row["proxy_user_id"] = logins.get(row["proxy_user_id"])
@@ -117,8 +105,3 @@ def _described(values: Sequence[tuple[Any, ...]]) -> list[Row]:
         for name in NULLABLE:
             row[name] = row[name] or None
     return rows
-
-
-def login_of(numbers: Iterable[int]) -> dict[int, str]:
-    """The logins of those proxy users that there still are."""
-    return dict(ProxyUser.objects.filter(pk__in={*numbers} - {0}).values_list("pk", "login"))

@@ -44,6 +44,7 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "city": _text,
     "asn": _number,
     "recent": pa.uint8(),
+    "taken_at": pa.timestamp("s", tz="UTC"),
 }
 ADDRESSES: Final = ("client_address", "local_address", "egress_address")
 SCHEMA: Final = pa.schema(_TYPES)
@@ -74,7 +75,8 @@ def to_request_inbox(body: bytes, now: datetime) -> pa.Table:
         **{name: _canonical(columns[RENAMED[name]]) for name in ADDRESSES},
         "authentication_type": [str(kind) for kind in columns["authentication_type"]],
         "country": inbox.countries_of_rows(columns["country"], columns["ip_out"]),
-        "recent": inbox.is_recent(columns["ts"], retention.floor("minute_traffic", now)),
+        "recent": inbox.is_kept_in("minute_traffic", columns["ts"], now),
+        "taken_at": inbox.taken_at(now, len(at_ms)),
     }
     return pa.table({name: table[name] for name in SCHEMA.names}, schema=SCHEMA)
 

@@ -19,7 +19,7 @@ from analytics.log.queries import FIELDS
 from analytics.log.row import LOG
 from analytics.models import Batch
 from fonproxy.api import search
-from fonproxy.api.docs import TrackingErrorSerializer, problems, shape
+from fonproxy.api.docs import shape, tracking_problems
 from fonproxy.api.search import NUMBER
 
 KINDS: Final = {name: kind for name, (kind, _) in FIELDS.items()}
@@ -45,10 +45,6 @@ INGEST_ROW: Final = shape(
 )
 
 
-def _problems(*statuses: int) -> dict[int, Any]:
-    return problems(*statuses, shape=TrackingErrorSerializer)
-
-
 class LogIngestViewSet(TrackingViewSet):
     """Intake of single requests, with the guarantee of the other intake."""
 
@@ -60,7 +56,7 @@ class LogIngestViewSet(TrackingViewSet):
         operation_id="log_ingest",
         request=shape("LogIngest", logs=INGEST_ROW(many=True, help_text="At most 100,000 rows.")),
         parameters=[*intake.HEADERS],
-        responses={204: None, **_problems(400, 401, 403, 409, 413, 415, 429, 503)},
+        responses={204: None, **tracking_problems(400, 401, 403, 409, 413, 415, 429, 503)},
     )
     def ingest(self, request: Request) -> Response:
         """Takes a batch of requests; each also counts, once, in everything that is added up."""
@@ -76,7 +72,7 @@ class LogViewSet(TrackingViewSet):
         tags=["Tracking"],
         operation_id="log_search",
         parameters=search.parameters(KINDS),
-        responses={200: search.page_schema("LogPage", LOG_ROW), **_problems(400, 401, 403, 404, 422, 429, 503)},
+        responses={200: search.page_schema("LogPage", LOG_ROW), **tracking_problems(400, 401, 403, 404, 422, 429, 503)},
     )
     def list(self, request: Request) -> Response:
         """The requests of the last seven days that meet all conditions."""
@@ -90,7 +86,7 @@ class LogViewSet(TrackingViewSet):
         parameters=[OpenApiParameter("id", location="path")],
         responses={
             200: search.answer_schema("LogAnswer", LOG_ROW),
-            **_problems(400, 401, 403, 404, 429, 503),
+            **tracking_problems(400, 401, 403, 404, 429, 503),
         },
     )
     def retrieve(self, request: Request, id: str) -> Response:

@@ -49,7 +49,7 @@ class RangeParams(Params):
 
 class ChartParams(RangeParams):
     interval = serializers.ChoiceField(
-        [interval.value for interval in Interval],
+        [interval.value for interval in Interval if interval is not Interval.MINUTE],
         required=False,
         help_text="Default: 15m up to 2 days, 1h up to 14 days, else 1d.",
     )

@@ -80,24 +80,27 @@ class Chart:
 
     def to_sql(self) -> Sql:
         where = self.scope.where()
-        width = self.axis.interval.seconds
-        number = "0" if self.axis.is_by_day else _by_segment(self.axis.segments, lambda i, _: i)
-        offset = _by_segment(self.axis.segments, lambda _, segment: segment.offset)
         text = (
-            f"SELECT {number} AS segment,"
-            f" intDiv(toInt64(toUnixTimestamp(bucket)) + {offset}, {width}) * {width} AS local,"
-            f" {', '.join(self.measures)}, {NEWEST}"
+            f"SELECT {edge(self.axis, 'toUnixTimestamp(bucket)')}, {', '.join(self.measures)}, {NEWEST}"
             f" FROM {chart_table(self.scope)} WHERE {where.text} GROUP BY segment, local ORDER BY segment, local"
         )
         return Sql(text, where.params)
 
 
-def _by_segment(segments: tuple[Segment, ...], value: Callable[[int, Segment], int]) -> str:
-    """SQL for what holds in the segment of a row's bucket."""
+def edge(axis: Axis, epoch: str) -> str:
+    """SQL for the columns ``segment`` and ``local`` of :class:`fonproxy.timerange.Edge`; ``epoch`` is a row's time."""
+    width = axis.interval.seconds
+    number = "0" if axis.is_by_day else _by_segment(axis.segments, epoch, lambda i, _: i)
+    offset = _by_segment(axis.segments, epoch, lambda _, segment: segment.offset)
+    return f"{number} AS segment, intDiv(toInt64({epoch}) + {offset}, {width}) * {width} AS local"
+
+
+def _by_segment(segments: tuple[Segment, ...], epoch: str, value: Callable[[int, Segment], int]) -> str:
+    """SQL for what holds in the segment of a row."""
     *earlier, last = list(enumerate(segments))
     if not earlier:
         return str(value(*last))
-    cases = [f"toUnixTimestamp(bucket) < {segment.end}, {value(i, segment)}" for i, segment in earlier]
+    cases = [f"{epoch} < {segment.end}, {value(i, segment)}" for i, segment in earlier]
     return f"multiIf({', '.join(cases)}, {value(*last)})"
 
 

@@ -29,4 +29,4 @@ def history_to_inbox(body: bytes, now: datetime) -> pa.Table:
 
 def _to_inbox(body: bytes, now: datetime, *, oldest: datetime) -> pa.Table:
     columns, directory = parse(TRAFFIC, body, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
-    return inbox.to_table(columns, directory, recent_since=retention.floor("minute_traffic", now))
+    return inbox.to_table(columns, directory, now)

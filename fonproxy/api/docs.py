@@ -70,6 +70,7 @@ class TrackingErrorSerializer(serializers.Serializer[Any]):
     error = serializers.CharField(help_text="The status in words.")
     message = serializers.CharField()
     api_request_id = serializers.UUIDField()
+    errors = FieldErrorSerializer(many=True, required=False, help_text="The rows at fault, where a body has rows.")  # type: ignore[assignment]  # as above
 
 
 def shape(name: str, /, **fields: serializers.Field[Any, Any, Any, Any]) -> type[serializers.Serializer[Any]]:
@@ -81,3 +82,8 @@ def shape(name: str, /, **fields: serializers.Field[Any, Any, Any, Any]) -> type
 def problems(*statuses: int, shape: type[serializers.Serializer[Any]] = ErrorSerializer) -> dict[int, OpenApiResponse]:
     """The error responses of a route, by default in the shape of FonProxy's own routes."""
     return {status: OpenApiResponse(shape, description=_MEANINGS[status]) for status in statuses}
+
+
+def tracking_problems(*statuses: int) -> dict[int, OpenApiResponse]:
+    """The same in the shape of the tracking API."""
+    return problems(*statuses, shape=TrackingErrorSerializer)

@@ -7,7 +7,7 @@ a throttle or an engine that is away. The family of a response follows from its 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -35,10 +35,7 @@ def fonproxy(problem: Problem) -> dict[str, Any]:
         "detail": problem.detail,
         "path": problem.path,
         "timestamp": problem.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "errors": [
-            {"field": e.field, **({} if e.index is None else {"index": e.index}), "message": e.message}
-            for e in problem.errors
-        ],
+        "errors": _listed(problem.errors),
     }
 
 
@@ -69,12 +66,23 @@ BYTEFUL_PHRASES: Final = {413: "Request Entity Too Large", 422: "Unprocessable E
 
 
 def byteful(problem: Problem) -> dict[str, Any]:
-    named = "; ".join(f"{error.field}: {error.message}" for error in problem.errors)
+    """Where rows are at fault, ``errors`` lists them: our addition to a shape that has no room for them."""
+    errors = _listed(problem.errors)
     return {
         "error": BYTEFUL_PHRASES.get(problem.status) or HTTPStatus(problem.status).phrase,
-        "message": f"{problem.detail} {named}".strip(),
+        "message": f"{problem.detail} {_in_one_line(problem.errors)}".strip(),
         "api_request_id": _as_uuid(request_id.get()),
+        **({"errors": errors} if any("index" in error for error in errors) else {}),
     }
+
+
+def _in_one_line(errors: Sequence[FieldError]) -> str:
+    places = (e.field if e.index is None else f"row {e.index}, {e.field}" for e in errors)
+    return "; ".join(f"{place}: {e.message}" for place, e in zip(places, errors, strict=True))
+
+
+def _listed(errors: Sequence[FieldError]) -> list[dict[str, Any]]:
+    return [{"field": e.field, **({} if e.index is None else {"index": e.index}), "message": e.message} for e in errors]
 
 
 def _as_uuid(text: str) -> str:
@@ -86,8 +94,7 @@ def _as_uuid(text: str) -> str:
 
 
 def apinalytics(problem: Problem) -> dict[str, Any]:
-    named = "; ".join(f"{error.field}: {error.message}" for error in problem.errors)
-    return {"error": f"{problem.detail} {named}".strip()}
+    return {"error": f"{problem.detail} {_in_one_line(problem.errors)}".strip()}
 
 
 # Its routes hang at both places.

@@ -49,9 +49,11 @@ def declared() -> dict[str, Kept]:
         "order_traffic": Kept("bucket", BUCKET),
         "minute_traffic": Kept("minute", MINUTE, days=1),
         "daily_host": Kept("day", DAY, days=90),
+        "daily_host_times": Kept("day", DAY, days=90),
         "daily_network": Kept("day", DAY),
         "traffic_detail": Kept("bucket", BUCKET, days=90),
         "requests": Kept("ts", SECOND, days=7),
+        "unlogged_traffic": Kept("bucket", BUCKET, days=7),
     }
 
 

@@ -13,7 +13,7 @@ from accounts.authentication import caller
 from accounts.models import Network
 from accounts.viewsets import TrackingViewSet
 from fonproxy.api import search
-from fonproxy.api.docs import TrackingErrorSerializer, problems
+from fonproxy.api.docs import tracking_problems
 from usage.ledgers import queries, serializers
 
 View = TypeVar("View", bound="type[NetworkViewSet]")
@@ -57,7 +57,7 @@ def _route(network: Network, name: str, summary: str, answer: type, refusals: tu
         tags=["Tracking"],
         operation_id=f"{network}_{name}",
         summary=summary,
-        responses={200: answer, **problems(*statuses, shape=TrackingErrorSerializer)},
+        responses={200: answer, **tracking_problems(*statuses)},
         **more,
     )
 

@@ -10,8 +10,8 @@ from rest_framework import serializers
 
 from accounts.models import OrderStatus, ProxyType
 from fonproxy.api.params import IdField, InstantField, Params, WholeNumberField, ZoneField
-from fonproxy.timerange import FIRST_YEAR, UTC_ZONE, Instant, InvalidTime, Range
-from usage.periods import DAY, Granularity, Period, day_of
+from fonproxy.timerange import DAY, FIRST_YEAR, UTC_ZONE, Instant, InvalidTime, Range
+from usage.periods import Granularity, Period, day_of
 
 LONGEST_HOURLY: Final = timedelta(days=62)
 LAST_PAGE: Final = 10**12

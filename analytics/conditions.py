@@ -1,0 +1,75 @@
+"""What a search of the tracking API asks for, as SQL over the columns of a table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from analytics.traffic.queries import Sql
+from fonproxy.api.search import DATE, Condition, Kind, Operator, Span
+from fonproxy.timerange import EPOCH
+
+Fields = Mapping[str, tuple[Kind, str]]
+"""Every field's kind and its column, or an expression over columns."""
+
+COMPARISONS: Final = {Operator.EQUAL: "=", Operator.NOT: "!=", Operator.MIN: ">=", Operator.MAX: "<="}
+
+
+def where(conditions: Sequence[Condition], fields: Fields) -> Sql:
+    """All of them together, each after an ``AND``; ids are what their columns hold by then."""
+    text = ""
+    params: dict[str, Any] = {}
+    for number, condition in enumerate(conditions):
+        part, values = _one(condition, *fields[condition.field], f"p{number}")
+        text += f" AND {part}"
+        params |= values
+    return Sql(text, params)
+
+
+def _one(condition: Condition, kind: Kind, column: str, name: str) -> tuple[str, dict[str, Any]]:
+    value, operator = condition.value, condition.operator
+    if isinstance(value, Span):
+        return _in_span(operator, column, value, name, is_date=kind is DATE)
+    if operator is Operator.LIKE:
+        return f"{column} ILIKE {{{name}:String}}", {name: _pattern(str(value))}
+    type_ = "Int64" if isinstance(value, int) else "String"
+    return f"{column} {COMPARISONS[operator]} {{{name}:{type_}}}", {name: value}
+
+
+def _in_span(operator: Operator, column: str, span: Span, name: str, *, is_date: bool) -> tuple[str, dict[str, Any]]:
+    literal, bound = (day, _iso_day) if is_date else (instant, millis)
+    since, before = f"{column} >= {literal(f'{name}a')}", f"{column} < {literal(f'{name}b')}"
+    start, end = {f"{name}a": bound(span.start)}, {f"{name}b": bound(span.end)}
+    match operator:
+        case Operator.MIN:
+            return since, start
+        case Operator.MAX:
+            return before, end
+        case Operator.NOT:
+            return f"NOT ({since} AND {before})", start | end
+        case _:
+            return f"{since} AND {before}", start | end
+
+
+def _pattern(text: str) -> str:
+    """``%`` stays what it is; whatever else the engine would take for a wildcard is a letter."""
+    return text.replace("\\", "\\\\").replace("_", "\\_")
+
+
+def instant(name: str) -> str:
+    """A bound value that :func:`millis` made, as SQL."""
+    return f"fromUnixTimestamp64Milli({{{name}:Int64}}, 'UTC')"
+
+
+def millis(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(milliseconds=1)
+
+
+def day(name: str) -> str:
+    """A bound ``YYYY-MM-DD`` as SQL."""
+    return f"toDate({{{name}:String}})"
+
+
+def _iso_day(at: datetime) -> str:
+    return at.date().isoformat()

@@ -1,0 +1,145 @@
+"""The graph and the breakdown of the tracking API."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import selectors
+from accounts.authentication import caller
+from accounts.viewsets import TrackingViewSet
+from analytics.graph.params import BreakdownParams, GraphParams, PeriodParams, period_of
+from analytics.graph.queries import Filters
+from analytics.graph.reads import LISTS, NAMES, Reader
+from analytics.graph.sources import Asked, Dimension, Width
+from fonproxy.api.docs import shape, tracking_problems
+from fonproxy.api.search import answer_schema
+
+FLAGS: Final = {dimension: f"return_{name}" for dimension, name in LISTS.items()}
+MEASURES: Final = ("requests", "bytes", "successful", "error")
+
+
+def _measured(name: str, /, **fields: Any) -> type[serializers.Serializer[Any]]:
+    return shape(name, **fields, **{measure: serializers.IntegerField() for measure in MEASURES})
+
+
+SUMMARY: Final = _measured("TrafficSummary")
+
+
+def _period() -> dict[str, Any]:
+    return {
+        "period_start": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS"),
+        "period_end": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS, exclusive."),
+        "summary": SUMMARY(),
+    }
+
+
+GRAPH: Final = shape(
+    "Graph",
+    **_period(),
+    interval=serializers.ChoiceField([width.value for width in Width]),
+    graph=_measured(
+        "GraphPoint",
+        datetime=serializers.CharField(help_text="Start of the point, YYYY-MM-DD HH:MM:SS"),
+        concurrency=serializers.IntegerField(required=False, help_text="The largest that was reported."),
+    )(many=True),
+)
+BREAKDOWN: Final = shape(
+    "Breakdown",
+    **_period(),
+    **{
+        LISTS[dimension]: _measured(
+            f"BreakdownBy{dimension.name.title().replace('_', '')}",
+            **{name: serializers.CharField(allow_null=dimension is Dimension.PROXY_USER)},
+        )(many=True, required=False)
+        for dimension, name in NAMES.items()
+    },
+)
+
+
+class GraphViewSet(TrackingViewSet):
+    csv_list = "graph"
+    csv_name = "graph"
+
+    @property
+    def csv_columns(self) -> tuple[str, ...]:
+        return ("datetime", *MEASURES, *(("concurrency",) if self.shows_concurrency else ()))
+
+    @extend_schema(
+        tags=["Tracking"],
+        operation_id="tracking_graph",
+        parameters=[GraphParams],
+        responses={
+            200: answer_schema("GraphAnswer", GRAPH),
+            **tracking_problems(400, 401, 403, 404, 422, 429, 503),
+        },
+    )
+    def retrieve(self, request: Request) -> Response:
+        """Traffic of any age over time, from single requests, buckets or summaries, whichever still hold it."""
+        given, reader, asked = _read(request, GraphParams)
+        self.shows_concurrency: bool = given["show_log_concurrency"]
+        data = reader.graph(asked, with_concurrency=self.shows_concurrency)
+        return Response({"data": data, "message": "Analytics graph successfully generated."})
+
+
+class BreakdownViewSet(TrackingViewSet):
+    csv_name = "breakdown"
+
+    @property
+    def csv_list(self) -> str:
+        """The first that was asked for."""
+        return LISTS[self.lists[0]]
+
+    @property
+    def csv_columns(self) -> tuple[str, ...]:
+        return (NAMES[self.lists[0]], *MEASURES)
+
+    @extend_schema(
+        tags=["Tracking"],
+        operation_id="tracking_breakdown",
+        parameters=[BreakdownParams],
+        responses={
+            200: answer_schema("BreakdownAnswer", BREAKDOWN),
+            **tracking_problems(400, 401, 403, 404, 422, 429, 503),
+        },
+    )
+    def retrieve(self, request: Request) -> Response:
+        """Traffic of a period by host name, network and proxy user."""
+        given, reader, asked = _read(request, BreakdownParams)
+        self.lists = [dimension for dimension, flag in FLAGS.items() if given.get(flag)] or list(FLAGS)
+        data = reader.breakdown(asked, self.lists, given["sort_by"], given["limit"])
+        return Response({"data": data, "message": "Analytics breakdown successfully generated."})
+
+
+def _read(request: Request, parameters: type[PeriodParams]) -> tuple[dict[str, Any], Reader, Asked]:
+    now = timezone.now()
+    given = parameters.read(request.query_params)
+    filters = _filters(caller(request).pk, given)
+    start, end = period_of(given, now)
+    asked = Asked(start, end, given.get("interval"), filters.dimensions, zone=given["tz"])
+    return given, Reader(filters, now), asked
+
+
+def _filters(user_id: int, given: dict[str, Any]) -> Filters:
+    """Raises NotFound for an id that is not the caller's own."""
+    network: str | None = given.get("network")
+    order = selectors.find_order(user_id, given["service_id"]) if "service_id" in given else None
+    proxy_user = selectors.find_proxy_user(user_id, given["proxy_user_id"]) if "proxy_user_id" in given else None
+    orders: tuple[int, ...] | None = None
+    if order is not None:
+        orders = (order.pk,)
+    elif network is not None:
+        orders = tuple(selectors.orders_of(user_id).filter(product__network=network).values_list("pk", flat=True))
+    return Filters(
+        user_id,
+        order_id=order.pk if order else None,
+        network=network,
+        proxy_user_id=proxy_user.id if proxy_user else None,
+        hostname=given.get("hostname"),
+        orders=orders,
+    )

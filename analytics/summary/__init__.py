@@ -1,0 +1,1 @@
+"""Daily summaries by proxy user, network and, for ninety days, host name."""

@@ -1,0 +1,246 @@
+"""The daily summaries of section 4 of the contract, on both sides of the ninety days."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import Network, Order, User
+from analytics.summary import reads
+from analytics.summary.queries import FIELDS
+from analytics.traffic.rows import to_inbox
+from fonproxy.api.search import Search
+from fonproxy.clickhouse.client import Client, get_client
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+TODAY = NOW.date()
+DAY = timedelta(days=1)
+PREFIXES = ("", "/1.0/public/user")
+EVERYTHING = Search((), None, is_descending=True, page=1, per_page=100)
+
+
+@pytest.fixture
+def order(alice: User, make_order: Callable[..., Order], clean_engine: Client) -> Order:
+    return make_order(alice, logins=("alice-1", "alice-2"), started_at=NOW - 200 * DAY, now=NOW)
+
+
+@pytest.fixture
+def api(alice: User, make_key: Callable[..., str]) -> APIClient:
+    secret = make_key(alice)
+    client = APIClient(raise_request_exception=False)
+    client.credentials(HTTP_X_API_PUBLIC_KEY=secret[:8], HTTP_X_API_PRIVATE_KEY=secret)
+    return client
+
+
+def push(day: date, domain: str, login: str = "alice-1", taken: datetime = NOW, **changes: Any) -> None:
+    """One line at noon of that day, taken at that time."""
+    ts = min(datetime.combine(day, time(12), UTC), NOW)
+    line = {"ts": ts.isoformat(), "proxy_user": login, "domain": domain, "count": 4, "error_count": 1}
+    line |= {"bytes_sent": 100, "bytes_received": 900, **changes}
+    table = to_inbox(json.dumps({"logs": [line]}).encode(), taken)
+    get_client().insert("inbox", table, token=uuid.uuid4().hex)
+
+
+def search(api: APIClient, expected: int = 200, /, **query: Any) -> Any:
+    answer = api.get("/log_summary/search", query)
+    assert answer.status_code == expected, answer.content
+    return answer.json()
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_day_at_a_host_is_one_summary_that_says_when_it_began_and_last_grew(
+    prefix: str, order: Order, api: APIClient
+) -> None:
+    yesterday = TODAY - DAY
+    push(yesterday, "Shop.example", taken=NOW - timedelta(hours=2))
+    push(yesterday, "shop.example", taken=NOW - timedelta(hours=1), count=2, error_count=2)
+    page = api.get(f"{prefix}/log_summary/search").json()
+    assert {name: page[name] for name in page if name != "data"} == {
+        "item_count": 1,
+        "message": "Log Summary search successful.",
+        "page": 1,
+        "per_page": 100,
+        "total_count": 1,
+    }
+    [found] = page["data"]
+    assert list(found) == list(FIELDS)
+    assert found == {
+        "log_summary_id": found["log_summary_id"],
+        "proxy_user_id": "alice-1",
+        "customer_id": order.user_id,
+        "log_summary_network": "residential",
+        "log_summary_hostname": "shop.example",
+        "log_summary_requests": 6,
+        "log_summary_successful": 3,
+        "log_summary_error": 3,
+        "log_summary_bytes": 2000,
+        "log_summary_period": yesterday.isoformat(),
+        "log_summary_creation_datetime": f"{NOW - timedelta(hours=2):%Y-%m-%d %H:%M:%S}",
+        "log_summary_last_update_datetime": f"{NOW - timedelta(hours=1):%Y-%m-%d %H:%M:%S}",
+    }
+    assert uuid.UUID(found["log_summary_id"]).version == 8
+    answer = api.get(f"{prefix}/log_summary/retrieve/{found['log_summary_id']}").json()
+    assert answer == {"data": found, "message": "Log Summary successfully retrieved."}
+
+
+def test_the_host_names_of_a_day_are_given_up_when_it_is_ninety_days_old(order: Order) -> None:
+    day = TODAY - 80 * DAY
+    push(day, "a.example")
+    push(day, "b.example")
+    push(day, "b.example", login="alice-2")
+    last_moment = datetime.combine(day, time(), UTC) + 90 * DAY
+    rows, total = reads.search(order.user_id, EVERYTHING, last_moment)
+    assert [(row["proxy_user_id"], row["log_summary_hostname"]) for row in rows] == [
+        ("alice-1", "a.example"),
+        ("alice-1", "b.example"),
+        ("alice-2", "b.example"),
+    ]
+    assert total == 3
+    afterwards = last_moment + timedelta(seconds=1)
+    rows, total = reads.search(order.user_id, EVERYTHING, afterwards)
+    assert [
+        (row["proxy_user_id"], row["log_summary_hostname"], row["log_summary_requests"], row["log_summary_bytes"])
+        for row in rows
+    ] == [("alice-1", "", 8, 2000), ("alice-2", "", 4, 1000)]
+    assert total == 2
+    assert rows[0]["log_summary_creation_datetime"] == f"{last_moment:%Y-%m-%d %H:%M:%S}"
+    assert (
+        rows[0]["log_summary_id"] == reads.find(order.user_id, rows[0]["log_summary_id"], afterwards)["log_summary_id"]
+    )
+
+
+def test_a_summary_s_id_stays_as_long_as_its_row(order: Order, api: APIClient) -> None:
+    push(TODAY, "a.example")
+    [before] = search(api)["data"]
+    push(TODAY, "a.example")
+    push(TODAY, "b.example")
+    after = api.get(f"/log_summary/retrieve/{before['log_summary_id']}").json()["data"]
+    assert after["log_summary_requests"] == 8
+    assert {row["log_summary_id"] for row in search(api)["data"]} > {before["log_summary_id"]}
+
+
+@pytest.fixture
+def many(order: Order, alice: User, make_order: Callable[..., Order]) -> Order:
+    """Rows told apart by their requests: 1 to 6 from the oldest, the last of another network."""
+    mobile = make_order(alice, network=Network.MOBILE, logins=("alice-m",))
+    days = (120, 100, 5, 3, 3, 0)
+    hosts = ("old.example", "old.example", "a.example", "a.example", "100%_sure.example", "")
+    logins = ("alice-1", "alice-2", "alice-1", "alice-1", "alice-2", "alice-m")
+    for n, (age, host, login) in enumerate(zip(days, hosts, logins, strict=True), 1):
+        push(TODAY - age * DAY, host, login, count=n, error_count=n // 2, bytes_sent=0, bytes_received=n * 10)
+    return mobile
+
+
+def since(age: int) -> str:
+    return (TODAY - age * DAY).isoformat()
+
+
+FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
+    "everything": ({}, [6, 4, 5, 3, 2, 1]),
+    "network": ({"log_summary_network": "mobile"}, [6]),
+    "not network": ({"not_log_summary_network": "mobile"}, [4, 5, 3, 2, 1]),
+    "hostname": ({"log_summary_hostname": "A.example"}, [4, 3]),
+    "like": ({"like_log_summary_hostname": "%A%"}, [4, 5, 3]),
+    "like an underscore": ({"like_log_summary_hostname": "%_sure%"}, [5]),
+    "not hostname": ({"not_log_summary_hostname": "A.example"}, [6, 5, 2, 1]),
+    "login": ({"proxy_user_id": "alice-2"}, [5, 2]),
+    "not login": ({"not_proxy_user_id": "alice-2"}, [6, 4, 3, 1]),
+    "requests": ({"min_log_summary_requests": "3", "max_log_summary_requests": "5"}, [4, 5, 3]),
+    "errors": ({"log_summary_error": "2"}, [4, 5]),
+    "successful": ({"log_summary_successful": "1"}, [2, 1]),
+    "bytes": ({"min_log_summary_bytes": "50"}, [6, 5]),
+    "day": ({"log_summary_period": since(3)}, [4, 5]),
+    "not day": ({"not_log_summary_period": since(3)}, [6, 3, 2, 1]),
+    "since": ({"min_log_summary_period": since(5)}, [6, 4, 5, 3]),
+    "until": ({"max_log_summary_period": since(100)}, [2, 1]),
+    "never": ({"min_log_summary_period": since(1), "max_log_summary_period": since(2)}, []),
+    "created": ({"min_log_summary_creation_datetime": NOW.strftime("%Y-%m-%d %H:%M:%S")}, [6, 4, 5, 3]),
+    "sort": ({"sort_by": "log_summary_bytes"}, [1, 2, 3, 4, 5, 6]),
+    "sort down": ({"sort_by": "log_summary_error_desc"}, [6, 4, 5, 3, 2, 1]),
+    "sort by period": ({"sort_by": "log_summary_period_asc"}, [1, 2, 3, 4, 5, 6]),
+    "page": ({"page": "2", "per_page": "4"}, [2, 1]),
+    "past the end": ({"page": "1000000000"}, []),
+}
+
+
+@pytest.mark.parametrize(("query", "found"), FILTERS.values(), ids=FILTERS)
+def test_a_search_finds(query: dict[str, Any], found: list[int], many: Order, api: APIClient) -> None:
+    assert [row["log_summary_requests"] for row in search(api, **query)["data"]] == found
+
+
+def test_every_summary_is_found_by_its_id_and_by_nobody_else(
+    many: Order, api: APIClient, bob: User, make_order: Callable[..., Order], alice: User
+) -> None:
+    make_order(bob, logins=("bob-1",))
+    push(TODAY, "a.example", login="bob-1")
+    theirs = [row["log_summary_id"] for row in reads.search(bob.pk, EVERYTHING, NOW)[0]]
+    rows = search(api)["data"]
+    for row in rows:
+        assert search(api, log_summary_id=row["log_summary_id"])["data"] == [row]
+        assert search(api, not_log_summary_id=row["log_summary_id"])["total_count"] == len(rows) - 1
+    assert search(api, customer_id=alice.pk)["total_count"] == len(rows)
+    wrong = (
+        *theirs,
+        "nonsense",
+        str(uuid.uuid4()),
+        "99999999-0000-8000-8000-000000000000",
+        rows[0]["log_summary_id"][:-1],
+    )
+    for summary_id in wrong:
+        assert search(api, 404, log_summary_id=summary_id)["error"] == "Not Found"
+        assert api.get(f"/log_summary/retrieve/{summary_id}").status_code == 404
+    assert search(api, 404, customer_id=bob.pk)
+    assert search(api, 404, proxy_user_id="bob-1")
+
+
+HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
+    "text for a number": ({"log_summary_bytes": "much"}, 400, "log_summary_bytes"),
+    "no day": ({"log_summary_period": "then"}, 400, "log_summary_period"),
+    "min of a text": ({"min_log_summary_hostname": "a"}, 422, "min_log_summary_hostname"),
+    "like a number": ({"like_log_summary_bytes": "2%"}, 422, "like_log_summary_bytes"),
+    "unknown sort": ({"sort_by": "day"}, 422, "sort_by"),
+    "unknown network": ({"log_summary_network": "satellite"}, 422, "log_summary_network"),
+}
+
+
+@pytest.mark.parametrize(("query", "status", "named"), HOSTILE.values(), ids=HOSTILE)
+def test_a_search_refuses(query: dict[str, Any], status: int, named: str, order: Order, api: APIClient) -> None:
+    assert named in search(api, status, **query)["message"]
+
+
+def test_two_hundred_conditions_are_answered(many: Order, api: APIClient) -> None:
+    query = {
+        f"{operator}{name}": "%"
+        if operator == "like_"
+        else {"date": "2001-01-01", "date-time": "2001-01-01"}.get(kind.name, "4242")
+        for name, (kind, _) in FIELDS.items()
+        for operator in ("not_", "like_", "min_", "max_")
+        if kind.name != "id" and operator in kind.operators and f"{operator}{name}" != "not_log_summary_network"
+    }
+    assert search(api, **query, **{f"unknown_{n}": n for n in range(200)})["total_count"] == 0
+
+
+def test_the_searches_agree_with_what_was_pushed(order: Order) -> None:
+    hosts, logins = ("a.example", "b.example"), ("alice-1", "alice-2")
+    expected: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+    for n in range(40):
+        age, host, login = (n * 7) % 130, hosts[n % 2], logins[n % 3 % 2]
+        day = TODAY - age * DAY
+        push(day, host, login, count=n)
+        expected[day.isoformat(), login, host if age < 90 else ""] += n
+    found: dict[tuple[str, str, str], int] = {}
+    for page in range(1, 30):
+        rows, total = reads.search(order.user_id, Search((), None, is_descending=True, page=page, per_page=7), NOW)
+        assert total == len(expected)
+        for row in rows:
+            key = row["log_summary_period"], row["proxy_user_id"], row["log_summary_hostname"]
+            assert key not in found
+            found[key] = row["log_summary_requests"]
+    assert found == expected
