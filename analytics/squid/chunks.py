@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from analytics.squid.files import LogFile
 from analytics.squid.lines import Fault, Request, parse
-from analytics.squid.rows import MINUTE_MS, Row, aggregate, stamp
+from analytics.squid.rows import MINUTE_MS, AnyRow, aggregate, moment, one_by_one, stamp
 from analytics.squid.state import Chunk, Totals
 
 
@@ -15,7 +16,7 @@ from analytics.squid.state import Chunk, Totals
 class Content:
     """The rows of a chunk, and what became of its lines. ``faults`` are (line within the chunk from 0, reason)."""
 
-    rows: list[Row]
+    rows: Sequence[AnyRow]
     totals: Totals
     faults: list[tuple[int, Fault]] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
@@ -49,9 +50,10 @@ def read(log: LogFile, chunk: Chunk) -> Content:
         unknown=unknown.total(),
         untimely=untimely,
     )
-    return Content(aggregate(requests, chunk.worker), totals, faults, unknown)
+    rows: Sequence[AnyRow] = one_by_one(requests) if chunk.is_raw else aggregate(requests, chunk.worker)
+    return Content(rows, totals, faults, unknown)
 
 
 def _is_timely(request: Request, chunk: Chunk) -> bool:
-    ts = stamp(request.end_ms // MINUTE_MS)
+    ts = moment(request.end_ms) if chunk.is_raw else stamp(request.end_ms // MINUTE_MS)
     return (not chunk.too_old or ts > chunk.too_old) and (not chunk.too_new or ts < chunk.too_new)

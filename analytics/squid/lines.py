@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -31,7 +32,8 @@ class Fault(StrEnum):
 
 
 class Request(NamedTuple):
-    """``login`` is empty where nobody signed in, ``domain`` where the target has none, ``error`` where it went well.
+    """``login`` is empty where nobody signed in, ``domain`` where the target has none, ``error`` where it went well,
+    ``client`` where the log does not tell the address of who asked.
 
     Times are in milliseconds, ``end_ms`` since the epoch. Bytes are named from the customer's side, as the intake does:
     ``bytes_sent`` came from the customer, ``bytes_received`` went to the customer.
@@ -44,12 +46,15 @@ class Request(NamedTuple):
     error: str
     bytes_sent: int
     bytes_received: int
+    method: str
+    status: int
+    client: str
 
 
 # A login may hold spaces, which Squid leaves as they are where a format says `%[un`; so the hierarchy code, always in
 # capitals, marks where it ends.
 _LINE: Final = re.compile(
-    r"\s*(?P<second>-?\d+)\.(?P<fraction>\d+)\s+(?P<elapsed>-?\d+)\s+\S+\s+(?P<result>\w{1,200})/(?P<status>-?\d+)\s+"
+    r"\s*(?P<second>-?\d+)\.(?P<fraction>\d+)\s+(?P<elapsed>-?\d+)\s+(?P<client>\S+)\s+(?P<result>\w{1,200})/(?P<status>-?\d+)\s+"
     r"(?P<size>-?\d+)\s+(?P<method>\S+)\s+(?P<target>\S+)\s+(?P<login>\S+(?: +\S+)*?)\s+"
     r"(?P<hierarchy>[A-Z][A-Z0-9_]*)/(?P<peer>\S+)\s+\S+(?:\s+(?P<sent>-?\d+))?\s*",
     re.ASCII,
@@ -98,12 +103,23 @@ def _request(field: dict[str, str]) -> Request | Fault:
         error=f"{field['result']}/{field['status']}" if failed else "",
         bytes_sent=sent,
         bytes_received=received,
+        method=field["method"][:MAX_TEXT],
+        status=status,
+        client=_address(field["client"]),
     )
 
 
 def _number(text: str, most: int) -> int | None:
     # The length first: Python refuses to read numbers of thousands of digits.
     return int(text) if text.isdigit() and len(text) <= 15 and int(text) <= most else None
+
+
+def _address(text: str) -> str:
+    """Squid may be told to write a name in its place."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return ""
 
 
 def _login(text: str) -> str | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import field
 
 from analytics.squid.lines import MAX_AMOUNT, Request
 
@@ -29,6 +30,26 @@ class Row(msgspec.Struct, frozen=True):
     max_concurrency: int
     worker: str
     protocol: str = "http"
+
+
+class SingleRow(msgspec.Struct, frozen=True):
+    """One request as the log takes it."""
+
+    ts: str = field(name="log_request_datetime")
+    proxy_user: str = field(name="proxy_user_id")
+    domain: str = field(name="log_hostname")
+    error: str = field(name="log_error")
+    bytes_sent: int = field(name="log_bytes_sent")
+    bytes_received: int = field(name="log_bytes_received")
+    duration_ms: int = field(name="log_total_elapsed_ms")
+    max_concurrency: int = field(name="log_concurrency")
+    method: str = field(name="log_method")
+    status: int = field(name="log_status_code")
+    client: str = field(name="log_client_ip_address")
+    protocol: str = field(name="log_protocol", default="http")
+
+
+AnyRow = Row | SingleRow
 
 
 class _Group(NamedTuple):
@@ -74,6 +95,27 @@ def aggregate(requests: Iterable[Request], worker: str) -> list[Row]:
     ]
 
 
+def one_by_one(requests: Sequence[Request]) -> list[SingleRow]:
+    """A row per request, in the order of the log; its concurrency is that of its minute, as when they are added up."""
+    peaks = _peaks(requests)
+    return [
+        SingleRow(
+            ts=moment(request.end_ms),
+            proxy_user=request.login,
+            domain=request.domain,
+            error=request.error,
+            bytes_sent=request.bytes_sent,
+            bytes_received=request.bytes_received,
+            duration_ms=request.duration_ms,
+            max_concurrency=peaks[request.login, request.end_ms // MINUTE_MS],
+            method=request.method,
+            status=request.status,
+            client=request.client,
+        )
+        for request in requests
+    ]
+
+
 def _row(group: _Group, sums: _Sums, peak: int, worker: str) -> Row:
     return Row(
         ts=stamp(group.minute),
@@ -113,5 +155,10 @@ def stamp(minute: int) -> str:
     return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def to_body(rows: Sequence[Row]) -> bytes:
+def moment(at_ms: int) -> str:
+    """A millisecond since the epoch, as the intake writes times."""
+    return f"{stamp(at_ms // MINUTE_MS)[:-2]}{at_ms % MINUTE_MS // 1000:02}.{at_ms % 1000:03}"
+
+
+def to_body(rows: Sequence[AnyRow]) -> bytes:
     return msgspec.json.encode({"logs": rows})

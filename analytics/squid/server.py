@@ -52,6 +52,9 @@ class Answer:
 
 
 PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
+# Rows that are added up, and single requests.
+ADDED_UP: Final = "/analytics/ingest"
+RAW: Final = "/log/ingest"
 REFUSALS: Final = {
     401: "The server does not know the key: it is wrong, revoked or expired.",
     403: "The key may not push: it needs the scope 'ingest', which staff can grant.",
@@ -71,14 +74,15 @@ class Server:
             raise Stop("The address must be like https://usage.example.com.")
         if not PRINTABLE.fullmatch(key):
             raise Stop("The key must be like fnp_ and 64 digits, without spaces.")
-        self._url = f"{url.rstrip('/')}/analytics/ingest"
+        self._url = url.rstrip("/")
         self._key = key
         self._http = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS)
         )
 
-    def push(self, body: bytes, idempotency_key: str) -> Answer:
+    def push(self, route: str, body: bytes, idempotency_key: str) -> Answer:
         """Raises Stop for answers that would be the same next time."""
+        url = self._url + route
         headers = {
             "x-api-key": self._key,
             "Idempotency-Key": idempotency_key,
@@ -86,7 +90,7 @@ class Server:
             "Content-Encoding": "gzip",
         }
         try:
-            response = self._http.request("POST", self._url, gzip.compress(body, 5), headers=headers, redirect=False)
+            response = self._http.request("POST", url, gzip.compress(body, 5), headers=headers, redirect=False)
         except (NewConnectionError, ConnectTimeoutError) as error:
             return Answer(Outcome.NOT_TAKEN, text=f"the server cannot be reached ({_reason(error)})")
         except HTTPError as error:

@@ -17,14 +17,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from analytics.squid import chunks
 from analytics.squid.chunks import Content
 from analytics.squid.files import Cut, LogFile, Rotation
 from analytics.squid.lines import Fault
 from analytics.squid.rows import to_body
-from analytics.squid.server import Answer, BadRow, Outcome, Server
+from analytics.squid.server import ADDED_UP, RAW, Answer, BadRow, Outcome, Server
 from analytics.squid.state import Chunk, Identity, State, Stop, Store, Totals
 
 # The server remembers a key for 24 hours; an hour less leaves room for clocks that differ.
@@ -81,6 +81,7 @@ class Shipper:
         server: Server,
         *,
         worker: str,
+        is_raw: bool,
         follow: bool,
         patience: Patience,
         say: Callable[[str], object],
@@ -89,6 +90,7 @@ class Shipper:
         self._rotation = rotation
         self._server = server
         self._worker = worker
+        self._is_raw = is_raw
         self._follow = follow
         self._patience = patience
         self._say = say
@@ -202,7 +204,14 @@ class Shipper:
     def _chunk(self, file: Identity, start: int, end: int) -> Chunk:
         # The same piece always has the same key, also for a shipper whose state file was lost.
         key = hashlib.sha256(f"{file.first} {start} {end}".encode()).hexdigest()
-        return Chunk(start=start, end=end, key=f"squid {key}", worker=self._worker, attempted_at=time.time())
+        return Chunk(
+            start=start,
+            end=end,
+            key=f"squid {key}",
+            worker=self._worker,
+            attempted_at=time.time(),
+            is_raw=self._is_raw,
+        )
 
     def _ship(self, log: LogFile, state: State, chunk: Chunk) -> State | None:
         try:
@@ -239,7 +248,7 @@ class Shipper:
         while not self._patience.is_over:
             if self._is_in_doubt:
                 self._refuse_forgotten(chunk)
-            answer = self._server.push(body, chunk.key)
+            answer = self._server.push(RAW if chunk.is_raw else ADDED_UP, body, chunk.key)
             if answer.outcome in (Outcome.TAKEN, Outcome.BAD_ROWS):
                 return answer
             self._is_in_doubt |= answer.outcome is Outcome.IN_DOUBT
@@ -263,11 +272,13 @@ def _without(chunk: Chunk, content: Content, answer: Answer) -> Chunk:
         if not 0 <= (bad.index or 0) < len(content.rows):
             raise Stop(_unmendable(bad))
         row = content.rows[bad.index or 0]
-        if bad.field == "proxy_user":
+        names = {field.encode_name: field.name for field in fields(row)}
+        field = names.get(bad.field)
+        if field == "proxy_user":
             unknown.add(row.proxy_user)
-        elif bad.field == "ts" and row.ts < now:
+        elif field == "ts" and row.ts < now:
             too_old = max(too_old, row.ts)
-        elif bad.field == "ts":
+        elif field == "ts":
             too_new = min(too_new or row.ts, row.ts)
         else:
             raise Stop(_unmendable(bad))

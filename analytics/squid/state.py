@@ -40,6 +40,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
     ``attempted_at`` (seconds since the epoch) is not later than the first attempt that the server may have taken.
     ``unknown`` are the logins left out; rows whose ``ts`` is not after ``too_old`` or not before ``too_new`` are, too.
+    ``is_raw`` says that requests are sent one by one.
     """
 
     start: int
@@ -50,6 +51,7 @@ class Chunk(msgspec.Struct, frozen=True):
     unknown: tuple[str, ...] = ()
     too_old: str = ""
     too_new: str = ""
+    is_raw: bool = False
 
 
 class Totals(msgspec.Struct, frozen=True):

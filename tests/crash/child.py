@@ -22,13 +22,14 @@ import pyarrow as pa
 from fonproxy.clickhouse import migrator, repair, retention
 from fonproxy.clickhouse.embedded import EmbeddedClient
 from fonproxy.clickhouse.errors import EngineUnavailable
-from tests.fonproxy.clickhouse.batches import batch, found
+from tests.fonproxy.clickhouse.batches import batch, found, inbox_of, requests
 
 MEMORY: Final = 2**31
 SPREADS: Final = {
     "retention": timedelta(days=395),
     "bucket": timedelta(0),
     "two_months": timedelta(days=20),
+    "requests": timedelta(days=6),  # one by one, and each day is a partition
 }
 
 
@@ -39,7 +40,12 @@ def earlier() -> pa.Table:
 
 def disputed(spread: str) -> pa.Table:
     """The batch in whose insert the process dies."""
-    return batch(45, over=SPREADS[spread])
+    make = requests if spread == "requests" else batch
+    return make(45, over=SPREADS[spread])
+
+
+def insert(client: EmbeddedClient, table: pa.Table) -> None:
+    client.insert(inbox_of(table), table, token="disputed")
 
 
 def main(directory: Path, action: str, spread: str = "", *flags: str) -> None:
@@ -51,9 +57,9 @@ def main(directory: Path, action: str, spread: str = "", *flags: str) -> None:
     elif action == "persist":
         _persist(client, spread)
     else:
-        client.insert("inbox", disputed(spread), token="disputed")
+        insert(client, disputed(spread))
     if action in ("retry", "persist"):
-        client.insert("inbox", disputed(spread), token="disputed")
+        insert(client, disputed(spread))
         print(json.dumps(found(client)))  # noqa: T201
     client.close()
 
@@ -61,11 +67,11 @@ def main(directory: Path, action: str, spread: str = "", *flags: str) -> None:
 def _persist(client: EmbeddedClient, spread: str) -> None:
     """Insert until it succeeds; it must fail once, and readers must go on."""
     try:
-        client.insert("inbox", disputed(spread), token="disputed")
+        insert(client, disputed(spread))
     except EngineUnavailable as error:
         sys.stderr.write(f"refused: {error}\n")
         found(client)
-        client.insert("inbox", disputed(spread), token="disputed")
+        insert(client, disputed(spread))
 
 
 def _setup(client: EmbeddedClient) -> None:

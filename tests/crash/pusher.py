@@ -31,16 +31,30 @@ from analytics.writer import recover  # noqa: E402
 from fonproxy.clickhouse import migrator, retention  # noqa: E402
 from fonproxy.clickhouse.client import close_client, get_client  # noqa: E402
 from fonproxy.clickhouse.embedded import EmbeddedClient  # noqa: E402
-from tests.analytics.helpers import TABLES, documented_row, push  # noqa: E402
+from tests.analytics.helpers import TABLES, documented_row  # noqa: E402
 from usage.demo.accounts import make_accounts  # noqa: E402
 
 # Fixed within the run of a test, so that the retry sends the same body: the day before yesterday at noon.
 LATEST: Final = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
-SPREADS: Final = {"retention": timedelta(days=395 / 60), "bucket": timedelta(0)}
+SPREADS: Final = {"retention": timedelta(days=395 / 60), "bucket": timedelta(0), "requests": timedelta(hours=1)}
 ROWS: Final = 60
 
 
+def route(spread: str) -> str:
+    return "/log/ingest" if spread == "requests" else "/analytics/ingest"
+
+
+def tables(spread: str) -> tuple[str, ...]:
+    """Those that the batch goes to."""
+    return (*TABLES, "daily_host_times", "requests" if spread == "requests" else "unlogged_traffic")
+
+
 def rows(spread: str) -> list[dict[str, Any]]:
+    if spread == "requests":
+        return [
+            {"log_request_datetime": (LATEST - i * SPREADS[spread]).isoformat(), "user_id": 1, "order_id": 3}
+            for i in range(ROWS)
+        ]
     return [
         documented_row(ts=(LATEST - i * SPREADS[spread]).isoformat(), domain=f"d{i % 7}.example", count=i + 1)
         for i in range(ROWS)
@@ -56,6 +70,12 @@ def kept(table: str) -> tuple[int, int]:
         tag="tests",
     )
     return answer[0], answer[1]
+
+
+def push(client: APIClient, spread: str) -> Any:
+    body = json.dumps({"logs": rows(spread)})
+    headers = {"Idempotency-Key": "disputed"}
+    return client.post(route(spread), body, content_type="application/json", headers=headers)
 
 
 def die() -> None:
@@ -104,9 +124,9 @@ def main(spread: str, point: str = "") -> None:
     client.credentials(HTTP_X_API_KEY=make_accounts(timezone.now()).ingest_key, HTTP_HOST="localhost")
     if point:
         with deadly_at(point):
-            push(client, rows(spread), **{"Idempotency-Key": "disputed"})
-    answer = push(client, rows(spread), **{"Idempotency-Key": "disputed"})
-    found = {table: kept(table) for table in TABLES}
+            push(client, spread)
+    answer = push(client, spread)
+    found = {table: kept(table) for table in tables(spread)}
     close_client()
     print(json.dumps({"status": answer.status_code, "found": found}))  # noqa: T201
 

@@ -27,6 +27,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("two_months", 1),  # the first target's first partition: nothing is there yet
         ("two_months", 6),  # in the middle: some targets have their rows, others do not
         ("bucket", 3),
+        ("requests", 9),  # the log has its rows, and the tables that follow from it do not
         ("retention", 40),  # so many partitions that parts are written in several rounds
     ],
 )

@@ -14,8 +14,7 @@ import pytest
 from django.conf import settings
 
 from fonproxy.clickhouse import retention
-from tests.analytics.helpers import TABLES
-from tests.crash.pusher import ROWS, SPREADS, rows
+from tests.crash.pusher import ROWS, SPREADS, rows, tables
 from tests.engines import embedded_only
 
 pytestmark = embedded_only
@@ -54,24 +53,32 @@ def assert_exact_after_dying_at(point: str, spread: str, directory: Path) -> Non
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     restarted = pusher(directory, spread)
     assert restarted.returncode == 0, restarted.stderr
-    assert json.loads(restarted.stdout) == {"status": 204, "found": {table: right(table, spread) for table in TABLES}}
+    assert json.loads(restarted.stdout) == {
+        "status": 204,
+        "found": {table: right(table, spread) for table in tables(spread)},
+    }
 
 
 def right(table: str, spread: str) -> list[int]:
     """How many of the pushed rows the table keeps, and their requests."""
     floor = retention.floor(table, datetime.now(UTC))
-    counts = [row["count"] for row in rows(spread) if datetime.fromisoformat(row["ts"]) >= floor]
+    times = {"requests": "log_request_datetime"}
+    counts = [
+        row.get("count", 1) for row in rows(spread) if datetime.fromisoformat(row[times.get(spread, "ts")]) >= floor
+    ]
     return [len(counts), sum(counts)]
 
 
 def test_the_widest_batch_touches_what_each_table_keeps() -> None:
-    kept = {table: right(table, "retention")[0] for table in TABLES}
+    kept = {table: right(table, "retention")[0] for table in tables("retention")}
     assert kept["order_traffic"] == kept["traffic"] == ROWS > kept["daily_host"] > kept["minute_traffic"] == 0
 
 
-@pytest.mark.parametrize("point", ["after-commit-2", "before-commit-3"])
-def test_a_push_that_dies_with_the_process_is_exact_after_restart_and_retry(point: str, tmp_path: Path) -> None:
-    assert_exact_after_dying_at(point, "bucket", tmp_path)
+@pytest.mark.parametrize(("point", "spread"), [("after-commit-2", "bucket"), ("before-commit-3", "requests")])
+def test_a_push_that_dies_with_the_process_is_exact_after_restart_and_retry(
+    point: str, spread: str, tmp_path: Path
+) -> None:
+    assert_exact_after_dying_at(point, spread, tmp_path)
 
 
 @pytest.mark.torture

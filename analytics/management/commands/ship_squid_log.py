@@ -21,7 +21,7 @@ from analytics.squid.state import Stop
 
 class Command(BaseCommand):
     help = (
-        "Aggregates a Squid access log by minute, login, domain and error, and pushes it. Started again after "
+        "Pushes a Squid access log, added up by minute, login, domain and error. Started again after "
         "anything, it goes on where it was; nothing counts twice."
     )
     requires_system_checks = []
@@ -31,9 +31,12 @@ class Command(BaseCommand):
         parser.add_argument("file", type=Path, help="the access log; what it was rotated to is found beside it")
         parser.add_argument("--url", required=True, help="where FonProxy is, such as https://usage.example.com")
         parser.add_argument("--key", required=True, help="an API key with the scope ingest")
+        parser.add_argument(
+            "--raw", action="store_true", help="push every request by itself, for the log of the last seven days"
+        )
         parser.add_argument("--follow", action="store_true", help="wait for more, across rotation, until stopped")
 
-    def handle(self, *, file: Path, url: str, key: str, follow: bool, **options: Any) -> None:
+    def handle(self, *, file: Path, url: str, key: str, raw: bool, follow: bool, **options: Any) -> None:
         patience = Patience()
 
         def stop(number: int, frame: FrameType | None) -> None:
@@ -49,6 +52,7 @@ class Command(BaseCommand):
                     Rotation(file.absolute()),
                     Server(url, key),
                     worker=socket.gethostname(),
+                    is_raw=raw,
                     follow=follow,
                     patience=patience,
                     say=lambda text: bar.write(text, file=sys.stderr),

@@ -14,6 +14,19 @@ LINE = (
     " alice HIER_DIRECT/127.0.1.1 a/b 184\n"
 )
 
+REQUEST = Request(
+    end_ms=1795220843689,
+    duration_ms=5,
+    login="alice",
+    domain="shop.example",
+    error="",
+    bytes_sent=184,
+    bytes_received=5338,
+    method="GET",
+    status=200,
+    client="127.0.0.1",
+)
+
 
 def changed(**cells: str) -> bytes:
     names = ("time", "elapsed", "client", "result", "size", "method", "target", "login", "peer", "type", "sent")
@@ -21,11 +34,15 @@ def changed(**cells: str) -> bytes:
 
 
 def test_a_line_is_a_request() -> None:
-    assert parse(LINE.encode()) == Request(1795220843689, 5, "alice", "shop.example", "", 184, 5338)
+    assert parse(LINE.encode()) == REQUEST
 
 
 def test_the_column_of_bytes_from_the_client_may_be_missing() -> None:
-    assert parse(LINE.replace(" 184", "").encode()) == Request(1795220843689, 5, "alice", "shop.example", "", 0, 5338)
+    assert parse(LINE.replace(" 184", "").encode()) == REQUEST._replace(bytes_sent=0)
+
+
+def test_a_client_that_is_written_as_a_name_is_left_out() -> None:
+    assert parse(changed(client="home.example")) == REQUEST._replace(client="")
 
 
 @pytest.mark.parametrize(

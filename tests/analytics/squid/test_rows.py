@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.squid.lines import MAX_AMOUNT, Request
-from analytics.squid.rows import aggregate, to_body
+from analytics.squid.rows import aggregate, one_by_one, to_body
 
 amounts = st.integers(0, 1000) | st.integers(MAX_AMOUNT - 10, MAX_AMOUNT)
 requests = st.builds(
@@ -21,6 +21,9 @@ requests = st.builds(
     error=st.sampled_from(["", "TCP_DENIED/407"]),
     bytes_sent=amounts,
     bytes_received=amounts,
+    method=st.just("GET"),
+    status=st.just(200),
+    client=st.just("192.0.2.1"),
 )
 
 
@@ -50,6 +53,19 @@ def test_concurrency_is_the_most_requests_of_a_login_under_way_at_once(given: li
         in_minute = [at for at in moments if f"{row.ts}" == _minute(at)]
         most = max(sum(r.end_ms - r.duration_ms <= at <= r.end_ms for r in mine) for at in in_minute)
         assert row.max_concurrency == most
+
+
+@given(st.lists(requests, max_size=20))
+def test_one_by_one_they_are_what_they_are_when_added_up(given: list[Request]) -> None:
+    rows = one_by_one(given)
+    assert [row.ts for row in rows] == [_millisecond(request.end_ms) for request in given]
+    peaks = {(row.proxy_user, row.ts): row.max_concurrency for row in aggregate(given, "w")}
+    for row in rows:
+        assert row.max_concurrency == peaks[row.proxy_user, f"{row.ts[:17]}00"]
+
+
+def _millisecond(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
 def _minute(at: int) -> str:

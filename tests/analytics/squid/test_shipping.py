@@ -66,11 +66,12 @@ def _minus(counts: Counter[str], before: Counter[str]) -> Counter[str]:
     return difference if any(difference.values()) else Counter()
 
 
+@pytest.mark.parametrize("options", [(), ("--raw",)])
 def test_every_request_byte_and_error_of_every_customer_and_domain_is_counted(
-    server: Server, log: Path, gained: Callable[[], Counts]
+    options: tuple[str, ...], server: Server, log: Path, gained: Callable[[], Counts]
 ) -> None:
     log.write_bytes(whole_log())
-    code, out, err = ship(log, server)
+    code, out, err = ship(log, server, *options)
     assert (code, err) == (0, "")
     assert out.startswith("43,122 lines: 43,122 requests shipped, ")
     assert gained() == independent_count(log.read_bytes())
@@ -82,6 +83,18 @@ def test_the_default_format_has_no_bytes_from_customers(
     log.write_bytes(native_log())
     assert ship(log, server)[0] == 0
     assert gained() == independent_count(log.read_bytes())
+
+
+def test_raw_requests_are_in_the_log_one_by_one(server: Server, log: Path, tokens: dict[str, str]) -> None:
+    log.write_bytes(native_log())
+    assert ship(log, server, "--raw")[0] == 0
+    lines = [line.split() for line in log.read_text().splitlines() if " alice " in line]
+    for time_, _, client, result, received, method, *_ in lines[:10]:
+        second = time.strftime("%Y-%m-%d+%H:%M:%S", time.gmtime(float(time_)))
+        query = f"log_request_datetime={second}&log_client_ip_address={client}&log_method={method}"
+        query += f"&log_status_code={result.split('/')[1]}&log_bytes_received={received}"
+        answer = server.call("GET", f"/log/search?{query}", Authorization=f"Bearer {tokens['alice']}")
+        assert answer.json["total_count"] >= 1, query
 
 
 def test_shipping_again_ships_only_what_is_new(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
@@ -113,17 +126,18 @@ def test_an_unfinished_last_line_waits_for_its_end(server: Server, log: Path, ga
     assert gained() == independent_count(whole)
 
 
+@pytest.mark.parametrize(("options", "days"), [((), 500), (("--raw",), 8)])
 def test_what_cannot_be_shipped_is_told_and_holds_up_nothing(
-    server: Server, log: Path, gained: Callable[[], Counts]
+    options: tuple[str, ...], days: int, server: Server, log: Path, gained: Callable[[], Counts]
 ) -> None:
     good = native_log()
     [line] = [line for line in good.splitlines(keepends=True) if b" bob " in line][:1]
-    old = b"%.3f" % (time.time() - 500 * 86400) + line[14:]
+    old = b"%.3f" % (time.time() - days * 86400) + line[14:]
     ahead = b"%.3f" % (time.time() + 5 * 86400) + line[14:]
     log.write_bytes(
         line.replace(b" bob ", b" eve ") * 3 + b"nonsense\n\n" + line.replace(b" bob ", b" - ") + old + ahead + good
     )
-    code, out, err = ship(log, server)
+    code, out, err = ship(log, server, *options)
     assert code == 0
     assert "3 requests of the unknown login 'eve' were left out." in out
     assert "1 requests of nobody who had signed in were left out." in out
@@ -340,6 +354,7 @@ def test_a_chunk_is_not_sent_again_once_its_key_may_be_forgotten(log: Path, monk
             Rotation(log),
             Intake(address, "fnp_1"),
             worker="w",
+            is_raw=False,
             follow=True,
             patience=shipper.Patience(),
             say=lambda text: None,

@@ -10,11 +10,29 @@ import pyarrow as pa
 
 from fonproxy.clickhouse.client import Client
 
-TARGETS: Final = ("traffic", "order_traffic", "minute_traffic", "daily_host", "daily_network", "traffic_detail")
+TARGETS: Final = (
+    "traffic",
+    "order_traffic",
+    "minute_traffic",
+    "daily_host",
+    "daily_host_times",
+    "daily_network",
+    "traffic_detail",
+    "unlogged_traffic",
+    "requests",
+)
+# What tells the greatest concurrency, in tables that do.
+PEAKS: Final = dict.fromkeys(TARGETS, "max_concurrency") | {"requests": "concurrency"}
+del PEAKS["daily_host_times"], PEAKS["unlogged_traffic"]
 NOW: Final = datetime(2026, 6, 15, 12, 7, tzinfo=UTC)
 
 _TEXTS: Final = ("network", "country", "protocol", "ip_out", "ip_from", "peer_id", "worker", "domain", "error")
-_OTHER_TYPES: Final = {"ts": pa.timestamp("s", tz="UTC"), "port": pa.uint32(), "recent": pa.uint8()}
+_OTHER_TYPES: Final = {
+    "ts": pa.timestamp("s", tz="UTC"),
+    "port": pa.uint32(),
+    "recent": pa.uint8(),
+    "unlogged": pa.uint8(),
+}
 MEASURES: Final = ("count", "bytes_sent", "bytes_received", "error_count", "duration_ms", "max_concurrency")
 
 
@@ -37,10 +55,32 @@ def batch(rows: int, *, over: timedelta = timedelta(0), now: datetime = NOW, **f
         "domain": [f"host-{i}.example" for i in range(rows)],
         "error": [""] * rows,
         "recent": [int(time > now - timedelta(hours=23)) for time in times],
+        "unlogged": [int(time > now - timedelta(days=6)) for time in times],
     }
     columns |= {name: [1 + i * 7 % (100 + place) for i in range(rows)] for place, name in enumerate(MEASURES)}
     columns |= {name: [value] * rows for name, value in fixed.items()}
     return pa.table({name: pa.array(values, _type(name)) for name, values in columns.items()})
+
+
+def requests(rows: int, *, over: timedelta, now: datetime = NOW) -> pa.Table:
+    """So many different single requests, spread evenly over the time before ``now``."""
+    times = [now - over * i / max(rows - 1, 1) for i in range(rows)]
+    columns: dict[str, list[Any]] = {
+        "log_id": [f"01900000-0000-7000-8000-{i:012x}" for i in range(rows)],
+        "at_ms": [int(time.timestamp() * 1000) for time in times],
+        "user_id": [1 + i % 5 for i in range(rows)],
+        "order_id": [1 + i % 20 for i in range(rows)],
+        "hostname": [f"host-{i}.example" for i in range(rows)],
+        "concurrency": [1 + i for i in range(rows)],
+        "recent": [int(time > now - timedelta(hours=23)) for time in times],
+    }
+    types = {"log_id": pa.string(), "at_ms": pa.int64(), "hostname": pa.string(), "recent": pa.uint8()}
+    return pa.table({name: pa.array(values, types.get(name, pa.uint64())) for name, values in columns.items()})
+
+
+def inbox_of(table: pa.Table) -> str:
+    """Where it is pushed to."""
+    return "request_inbox" if "log_id" in table.column_names else "inbox"
 
 
 def _type(column: str) -> Any:
@@ -58,18 +98,26 @@ Totals = dict[str, tuple[int, int, int]]
 def expected(*batches: pa.Table) -> Totals:
     """Per table what ``found`` must say after these batches, each counted once."""
     everything: list[dict[str, Any]] = [row for rows in batches for row in rows.to_pylist()]
-    recent = [row for row in everything if row["recent"]]
-    return {table: _totals(recent if table == "minute_traffic" else everything) for table in TARGETS}
+    some = {
+        "minute_traffic": [row for row in everything if row["recent"]],
+        "unlogged_traffic": [row for row in everything if row.get("unlogged")],
+        "requests": [row for row in everything if "log_id" in row],
+    }
+    return {table: _totals(some.get(table, everything), table) for table in TARGETS}
 
 
-def _totals(rows: list[dict[str, Any]]) -> tuple[int, int, int]:
-    return len(rows), sum(row["count"] for row in rows), max((row["max_concurrency"] for row in rows), default=0)
+def _totals(rows: list[dict[str, Any]], table: str) -> tuple[int, int, int]:
+    peaks = (row.get("max_concurrency", row.get("concurrency", 0)) for row in rows)
+    return len(rows), sum(row.get("count", 1) for row in rows), max(peaks, default=0) * (table in PEAKS)
 
 
 def found(client: Client) -> Totals:
     """Per table: rows pushed, their count, their greatest concurrency."""
-    sql = "SELECT sum(rows), sum(count), max(max_concurrency) FROM {}"
-    answers = ((table, client.fetch(sql.format(table), tag="tests")[0]) for table in TARGETS)
+    sql = "SELECT sum(rows), sum(count), {} FROM {}"
+    answers = (
+        (table, client.fetch(sql.format(f"max({PEAKS[table]})" if table in PEAKS else "0", table), tag="tests")[0])
+        for table in TARGETS
+    )
     return {table: (rows, count, concurrency) for table, (rows, count, concurrency) in answers}
 
 
