@@ -1,40 +1,15 @@
 -- When rows were taken, and which of them the log of single requests does not hold. Both are told by the application:
 -- a view that asked for the time would give another answer when the batch is repeated.
 
-ALTER TABLE {database}.inbox ADD COLUMN IF NOT EXISTS taken_at DateTime('UTC') DEFAULT ts;
+-- The time is that of the epoch for rows that come through the view of single requests, which tells no time: that view
+-- stays as it is, since its name is part of what keeps a repeated batch from counting twice, and replacing it would
+-- lose what arrives meanwhile.
+ALTER TABLE {database}.inbox ADD COLUMN IF NOT EXISTS taken_at DateTime('UTC');
 -- 1 when the row was pushed added up, and is young enough for the log to be asked about its time.
 ALTER TABLE {database}.inbox ADD COLUMN IF NOT EXISTS unlogged UInt8;
-ALTER TABLE {database}.history_inbox ADD COLUMN IF NOT EXISTS taken_at DateTime('UTC') DEFAULT ts;
+ALTER TABLE {database}.history_inbox ADD COLUMN IF NOT EXISTS taken_at DateTime('UTC');
 ALTER TABLE {database}.history_inbox ADD COLUMN IF NOT EXISTS unlogged UInt8;
-ALTER TABLE {database}.request_inbox
-    ADD COLUMN IF NOT EXISTS taken_at DateTime('UTC') DEFAULT toDateTime(intDiv(at_ms, 1000), 'UTC');
-
-ALTER TABLE {database}.request_traffic_view MODIFY QUERY
-SELECT
-    toDateTime(intDiv(at_ms, 1000), 'UTC') AS ts,
-    user_id,
-    order_id,
-    network,
-    proxy_user_id,
-    country,
-    local_port AS port,
-    protocol,
-    egress_address AS ip_out,
-    client_address AS ip_from,
-    '' AS peer_id,
-    '' AS worker,
-    hostname AS domain,
-    error,
-    toUInt64(1) AS count,
-    bytes_sent,
-    bytes_received,
-    toUInt64(error != '') AS error_count,
-    elapsed_ms AS duration_ms,
-    concurrency AS max_concurrency,
-    recent,
-    taken_at,
-    toUInt8(0) AS unlogged
-FROM {database}.request_inbox;
+ALTER TABLE {database}.request_inbox ADD COLUMN IF NOT EXISTS taken_at DateTime('UTC');
 
 -- When the rows of daily_host came to be and were last added to, beside it: SummingMergeTree's list of measures cannot
 -- be made longer once a table has rows.
@@ -66,7 +41,21 @@ SELECT
     count,
     taken_at AS created_at,
     taken_at AS updated_at
-FROM {database}.inbox;
+FROM {database}.inbox
+WHERE toUnixTimestamp(taken_at) != 0;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.request_times_view TO {database}.daily_host_times AS
+SELECT
+    user_id,
+    toDate(toDateTime(intDiv(at_ms, 1000), 'UTC')) AS day,
+    proxy_user_id,
+    network,
+    hostname,
+    toUInt64(1) AS rows,
+    toUInt64(1) AS count,
+    taken_at AS created_at,
+    taken_at AS updated_at
+FROM {database}.request_inbox;
 
 -- What the log does not hold of the time it covers: a chart by the minute from it would leave this out.
 CREATE TABLE IF NOT EXISTS {database}.unlogged_traffic

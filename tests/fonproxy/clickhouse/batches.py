@@ -29,6 +29,7 @@ NOW: Final = datetime(2026, 6, 15, 12, 7, tzinfo=UTC)
 _TEXTS: Final = ("network", "country", "protocol", "ip_out", "ip_from", "peer_id", "worker", "domain", "error")
 _OTHER_TYPES: Final = {
     "ts": pa.timestamp("s", tz="UTC"),
+    "taken_at": pa.timestamp("s", tz="UTC"),
     "port": pa.uint32(),
     "recent": pa.uint8(),
     "unlogged": pa.uint8(),
@@ -55,6 +56,7 @@ def batch(rows: int, *, over: timedelta = timedelta(0), now: datetime = NOW, **f
         "domain": [f"host-{i}.example" for i in range(rows)],
         "error": [""] * rows,
         "recent": [int(time > now - timedelta(hours=23)) for time in times],
+        "taken_at": [now.replace(microsecond=0)] * rows,
         "unlogged": [int(time > now - timedelta(days=6)) for time in times],
     }
     columns |= {name: [1 + i * 7 % (100 + place) for i in range(rows)] for place, name in enumerate(MEASURES)}
