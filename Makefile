@@ -32,6 +32,7 @@ bench: install-dev  ## every benchmark; each prints ratios measured in one run
 	$(BIN)/python -m bench.reads
 	$(BIN)/python -m bench.geo
 	$(BIN)/python -m bench.alerts
+	$(BIN)/python -m bench.logs
 
 format: install-dev  ## put the code into shape
 	$(BIN)/ruff format .

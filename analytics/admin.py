@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from analytics import journal, unattributed
-from analytics.models import Batch, Group
+from analytics import exits, journal, unattributed
+from analytics.models import Batch, ExitLookup, Group
+from fonproxy.clickhouse.errors import EngineError
 
 
 class JournalAdmin(admin.ModelAdmin[Any]):
@@ -102,3 +104,42 @@ class GroupAdmin(JournalAdmin):
     @admin.display(description="batches")
     def batch_count(self, group: Any) -> int:
         return int(group.batch_count)
+
+
+@admin.register(ExitLookup)
+class ExitLookupAdmin(admin.ModelAdmin[ExitLookup]):
+    """Asked once, kept for ever: who looked up whom, and why, is itself on record."""
+
+    change_form_template = "admin/analytics/exitlookup/change_form.html"
+    list_display = ("created_at", "author", "address", "at", "domain", "note")
+    list_select_related = ("author",)
+    search_fields = ("address", "domain", "note", "author__username")
+    ordering = ("-pk",)
+    show_full_result_count = False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ExitLookup, form: Any, change: bool) -> None:
+        obj.author_id = request.user.pk
+        obj.save()
+
+    def response_add(self, request: HttpRequest, obj: ExitLookup, post_url_continue: str | None = None) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:analytics_exitlookup_change", args=[obj.pk]))
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        lookup: ExitLookup | None = kwargs.get("obj")
+        if lookup is not None:
+            context |= {"uses": self._uses(request, lookup), "most": exits.MOST}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _uses(self, request: HttpRequest, lookup: ExitLookup) -> list[exits.Use]:
+        within = timedelta(minutes=lookup.within)
+        try:
+            return exits.uses_of(lookup.address, lookup.at, within, lookup.domain, timezone.now())
+        except EngineError:
+            self.message_user(request, "ClickHouse is away: look again later.", messages.ERROR)
+            return []

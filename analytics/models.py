@@ -94,3 +94,30 @@ class Batch(models.Model):
 
 
 INBOXES: Final = {Batch.Route.TRAFFIC: "inbox", Batch.Route.HISTORY: "history_inbox", Batch.Route.LOG: "request_inbox"}
+
+
+class ExitLookup(models.Model):
+    """That a member of staff asked who used an exit address. The answer is looked up again whenever it is viewed."""
+
+    class Within(models.IntegerChoices):
+        QUARTER = 15, "15 minutes"
+        HOUR = 60, "1 hour"
+        DAY = 1440, "1 day"
+
+    address = models.GenericIPAddressField("exit address", unpack_ipv4=True)
+    at = models.DateTimeField("time", help_text="UTC, as in the complaint.")
+    within = models.PositiveSmallIntegerField(
+        choices=Within.choices, default=Within.QUARTER, help_text="How far before and after it to look."
+    )
+    domain = models.CharField(max_length=255, blank=True, help_text="Only this one, if the complaint names it.")
+    note = models.CharField(max_length=255, blank=True, help_text="Why: the number of the case, or who complained.")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "exit lookup"
+
+    def __str__(self) -> str:
+        return f"{self.address} at {self.at:%Y-%m-%d %H:%M}"

@@ -63,3 +63,24 @@ def _row(dice: random.Random, owner: Owner, domain: str, now: datetime) -> dict[
         "duration_ms": dice.randrange(60_000),
         "max_concurrency": dice.randrange(40),
     }
+
+
+def as_log_body(body: bytes) -> bytes:
+    """The same rows as if each were a single request, by the log's names."""
+    names = {
+        "ts": "log_request_datetime",
+        "user_id": "user_id",
+        "order_id": "order_id",
+        "port": "log_local_port",
+        "ip_out": "log_egress_ip_address",
+        "ip_from": "log_client_ip_address",
+        "domain": "log_hostname",
+        "error": "log_error",
+        "bytes_sent": "log_bytes_sent",
+        "bytes_received": "log_bytes_received",
+        "duration_ms": "log_total_elapsed_ms",
+        "max_concurrency": "log_concurrency",
+    }
+    extra = {"log_method": "GET", "log_status_code": 200, "log_protocol": "http"}
+    rows = [{**extra, **{names[k]: v for k, v in row.items() if k in names}} for row in json.loads(body)["logs"]]
+    return json.dumps({"logs": rows}).encode()

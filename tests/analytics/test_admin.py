@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from analytics import journal
-from analytics.models import Batch
+from analytics.models import Batch, ExitLookup
 from analytics.traffic.rows import to_inbox
 from fonproxy.clickhouse.client import Client
-from tests.analytics.helpers import body_of, documented_row, push
+from tests.analytics.helpers import body_of, documented_row, engine_away, push, recently
 
 pytestmark = pytest.mark.django_db
 
@@ -96,3 +96,47 @@ def test_only_staff_see_unattributed_traffic(engine: Client, alice: User) -> Non
     browser = Browser()
     browser.force_login(alice)
     assert browser.get(f"{BATCHES}unattributed/").status_code == 302
+
+
+LOOKUPS = "/admin/analytics/exitlookup/"
+
+
+def test_staff_learn_who_used_an_exit_address_and_that_they_asked_is_kept(
+    clean_engine: Client, browser: Browser, client_for: Any, worker: User, alice: User, make_order: Any
+) -> None:
+    order = make_order(alice, logins=("alice-1",))
+    pushed = {"user_id": alice.pk, "order_id": order.pk, "ip_out": "192.0.2.7", "ip_from": "203.0.113.9"}
+    push(
+        client_for(worker, "ingest"),
+        [
+            documented_row(**pushed, domain="victim.example"),
+            documented_row(**pushed, domain="other.example"),
+            documented_row(ip_out="192.0.2.8", domain="elsewhere.example"),
+            documented_row(ip_out="2001:db8::7", user_id=888, domain="unknown.example"),
+        ],
+    )
+
+    def look_up(**changes: str) -> str:
+        at = recently()
+        asked = {"address": "192.0.2.7", "at_0": f"{at:%Y-%m-%d}", "at_1": f"{at:%H:%M:%S}", "within": "15"}
+        answer = browser.post(f"{LOOKUPS}add/", {**asked, "note": "case 12", **changes}, follow=True)
+        assert answer.status_code == 200
+        return str(answer.content.decode())
+
+    page = look_up()
+    for expected in (f"/admin/accounts/order/{order.pk}/", "alice-1", "203.0.113.9", "other.example, victim.example"):
+        assert expected in page
+    assert "elsewhere.example" not in page
+    assert "other.example" not in look_up(domain="Victim.example")
+    assert "888 (unknown)" in look_up(address="2001:db8::7")
+    assert "Nobody" in look_up(at_0="2020-01-01")
+    assert "Enter a valid IPv4 or IPv6 address." in look_up(address="here")
+    kept = browser.get(LOOKUPS).content.decode()
+    assert kept.count("case 12") == 4
+    assert ExitLookup.objects.filter(author__username="admin").count() == 4
+
+
+def test_an_exit_lookup_while_the_engine_is_away_says_so(clean_engine: Client, browser: Browser) -> None:
+    lookup = ExitLookup.objects.create(address="192.0.2.7", at=recently())
+    with engine_away():
+        assert "ClickHouse is away" in browser.get(f"{LOOKUPS}{lookup.pk}/change/").content.decode()

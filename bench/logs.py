@@ -1,0 +1,118 @@
+"""The log: single requests a second beside rows that are added up, and searches beside their bare queries.
+
+Both intakes take bodies of 10,000 rows over HTTP from the same served product, in turn. The searches are those of the
+customer with most requests, over a week of them; over HTTP and bare, in turn, on copies of the same parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+from bench.bodies import as_log_body, make_body
+from bench.support import Embedded, Target, connected, median, percentile, print_table, served
+
+REQUESTS: Final = 20_000_000
+CUSTOMERS: Final = 100
+KEYS: Final = 30
+ROWS: Final = 10_000
+ROUNDS: Final = 5
+BODIES: Final = 10
+REPEATS: Final = 60
+OF_TRAFFIC: Final = Target(least=0.4)
+ABOVE_BARE: Final = Target(most=5)
+ABOVE_SELECT_1: Final = Target(most=10)
+SEARCHES: Final = {
+    "newest": "",
+    "second page, oldest first": "page=2&sort_by=log_request_datetime_asc",
+    "one host": "log_hostname=www.site-7.example.com",
+    "like a host": "like_log_hostname=%25site-1%25",
+    "errors, largest first": "log_error=timeout&sort_by=log_total_bytes_desc",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--requests", type=int, default=REQUESTS)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fonproxy-bench-") as directory:
+        report_intake(Path(directory) / "intake")
+        report_searches(Path(directory) / "searches", options.requests)
+
+
+def report_intake(directory: Path) -> None:
+    with Embedded(directory) as seeding:
+        owners = seeding.run("customers.make_orders", 40, 100)
+        key = seeding.run("customers.make_ingest_key")
+    traffic = [make_body(ROWS, owners, datetime.now(UTC), seed).content for seed in range(3)]
+    log = [as_log_body(body) for body in traffic]
+    headers = {"x-api-key": key, "Content-Type": "application/json"}
+    rates: dict[str, list[float]] = {"/analytics/ingest": [], "/log/ingest": []}
+    with served(directory) as port, connected(port) as connection:
+        for number in range(ROUNDS + 1):
+            for route, bodies in (("/analytics/ingest", traffic), ("/log/ingest", log)):
+                time.sleep(1)  # merges of the one before end
+                started = perf_counter()
+                for n in range(BODIES):
+                    connection.request("POST", route, bodies[n % len(bodies)], headers)
+                    answer = connection.getresponse()
+                    if (answer.status, answer.read()) != (204, b""):
+                        raise RuntimeError(f"{route} answered {answer.status}.")
+                if number:
+                    rates[route].append(BODIES * ROWS / (perf_counter() - started))
+    print_table(("", "rows/s"), [(route, f"{median(found):,.0f}") for route, found in rates.items()])
+    ratio = median(rates["/log/ingest"]) / median(rates["/analytics/ingest"])
+    print(f"log beside traffic: {ratio:.2f} ({OF_TRAFFIC.verdict(ratio)})\n")
+
+
+def report_searches(directory: Path, requests: int) -> None:
+    served_dir, copy = directory / "served", directory / "copy"
+    with Embedded(served_dir) as engine:
+        engine.run("customers.make_customers", CUSTOMERS)
+        keys = engine.run("customers.make_read_keys", 1, KEYS)
+        held = engine.run("log_requests.fill", CUSTOMERS, requests)
+        ids = engine.run("log_requests.some_ids", 1, REPEATS)
+    shutil.copytree(served_dir, copy, symlinks=True)
+    print(f"{held['all']:,} requests, {held['largest']:,} of the customer who asks\n")
+    calls = 0
+    rows, above = [], []
+    with ExitStack() as stack:
+        bare = stack.enter_context(Embedded(copy))
+        connection = stack.enter_context(connected(stack.enter_context(served(served_dir))))
+        for name, query in SEARCHES.items():
+            times: tuple[list[float], list[float]] = ([], [])
+            for _ in range(REPEATS // 4):
+                times[0].append(bare.run("log_requests.ask", 1, query) * 1000)
+                times[1].append(_get(connection, f"/log/search?{query}", keys[calls % KEYS]))
+                calls += 1
+            above.append(median(times[1]) - median(times[0]))
+            rows.append((name, f"{median(times[0]):.1f}", f"{median(times[1]):.1f}", f"{above[-1]:.1f}"))
+        print_table(("p50, milliseconds", "bare", "HTTP", "above"), rows)
+        print(f"at most {max(above):.1f} ms above the bare query ({ABOVE_BARE.verdict(max(above))})")
+        one = [bare.run("log_requests.select_1") * 1000 for _ in ids]
+        found = [_get(connection, f"/log/retrieve/{log_id}", keys[n % KEYS]) for n, log_id in enumerate(ids)]
+    p99 = percentile(found, 99), percentile(one, 99)
+    print(f"retrieve by id: p99 {p99[0]:.1f} ms over HTTP, SELECT 1 {p99[1]:.1f} ms bare", end="")
+    print(f" ({ABOVE_SELECT_1.verdict(p99[0] - p99[1])} ms above)")
+
+
+def _get(connection: HTTPConnection, path: str, key: str) -> float:
+    started = perf_counter()
+    connection.request("GET", path, headers={"x-api-key": key})
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status != 200:
+        raise RuntimeError(f"{path} was answered with {answer.status}: {body[:200]!r}")
+    return (perf_counter() - started) * 1000
+
+
+if __name__ == "__main__":
+    main()
