@@ -11,8 +11,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import services
-from accounts.models import ApiKey, Product, ProxyUser, User
+from accounts import applications, services
+from accounts.models import ApiKey, Application, ApplicationKey, Product, ProxyUser, User
 from fonproxy import ids
 
 
@@ -128,3 +128,84 @@ class ApiKeyAdmin(PublishedIdSearch):
         obj.pk = key.pk
         obj.refresh_from_db()
         self.message_user(request, f"Copy the key now, it is not shown again: {secret}", messages.SUCCESS)
+
+
+class ApplicationKeyInline(admin.TabularInline[ApplicationKey, Application]):
+    model = ApplicationKey
+    fields = readonly_fields = ("kind", "hint", "created_at", "ends_at")
+    ordering = ("-pk",)
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class NewApplicationForm(forms.ModelForm[Application]):
+    """Refuses one application too many while the form can still say so."""
+
+    def clean_user(self) -> User:
+        user: User = self.cleaned_data["user"]
+        if Application.objects.filter(user=user).count() >= applications.MAX_APPLICATIONS:
+            raise forms.ValidationError(f"The user already has {applications.MAX_APPLICATIONS} applications.")
+        return user
+
+
+@admin.register(Application)
+class ApplicationAdmin(PublishedIdSearch):
+    """An application is not deleted: its events would belong to nothing."""
+
+    kind = "application"
+    list_display = ("name", "published_id", "user", "created_at")
+    list_select_related = ("user",)
+    search_fields = ("name", "user__username")
+    autocomplete_fields = ("user",)
+    ordering = ("-pk",)
+    actions = ("rotate_keys", "end_keys")
+    inlines = (ApplicationKeyInline,)
+    show_full_result_count = False
+
+    def get_fields(self, request: HttpRequest, obj: Application | None = None) -> Any:
+        return ("user", "name") if obj is None else ("published_id", "user", "name", "created_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Application | None = None) -> Any:
+        return () if obj is None else ("published_id", "user", "created_at")
+
+    def get_form(
+        self, request: HttpRequest, obj: Application | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        return super().get_form(request, obj, change, **({} if change else {"form": NewApplicationForm}), **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Application, form: Any, change: bool) -> None:
+        if change:
+            obj.save(update_fields=["name"])
+            return
+        made, keys = applications.create(obj.user, obj.name, timezone.now())
+        obj.pk = made.pk
+        obj.refresh_from_db()
+        self._tell(request, obj, keys)
+
+    @admin.action(description="Exchange keys of selected applications", permissions=["change"])
+    def rotate_keys(self, request: HttpRequest, queryset: QuerySet[Application]) -> None:
+        self._rotate(request, queryset, "Keys exchanged.", immediately=False)
+
+    @admin.action(description="Exchange keys, and end the old ones at once", permissions=["change"])
+    def end_keys(self, request: HttpRequest, queryset: QuerySet[Application]) -> None:
+        self._rotate(request, queryset, "Keys exchanged, the old ones ended at once.", immediately=True)
+
+    def _rotate(self, request: HttpRequest, queryset: QuerySet[Application], done: str, *, immediately: bool) -> None:
+        for application in queryset:
+            keys = applications.rotate_keys(application, timezone.now(), immediately=immediately)
+            self.log_change(request, application, done)
+            self._tell(request, application, keys)
+
+    def _tell(self, request: HttpRequest, application: Application, keys: applications.Keys) -> None:
+        self.message_user(
+            request,
+            f"Copy the keys of {application} ({application.published_id}) now, they are not shown again: "
+            f"write {keys.write}, read {keys.read}",
+            messages.SUCCESS,
+        )

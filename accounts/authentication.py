@@ -17,7 +17,8 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, Token
 
-from accounts.models import ApiKey, User
+from accounts import applications
+from accounts.models import ApiKey, ApplicationKey, User
 from accounts.services import KEY_SHAPE, KEY_START, hash_key, record_access
 
 CHALLENGE: Final = 'Bearer realm="api"'
@@ -77,6 +78,23 @@ class KeyPairAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+
+class ApplicationAuthentication(BaseAuthentication):
+    """``X-Auth-User``, an application's id, with ``X-Auth-Key``, one of its keys; ``request.auth`` is that key."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApplicationKey] | None:
+        application_id, secret = request.headers.get("X-Auth-User"), request.headers.get("X-Auth-Key")
+        if application_id is None and secret is None:
+            return None
+        key = applications.find_key(application_id or "", secret or "", timezone.now())
+        if key is None:
+            raise AuthenticationFailed("X-Auth-User and X-Auth-Key are not an application and one of its keys.")
+        _remember(request, key.application.user)
+        return key.application.user, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Application"
 
 
 def find_active_key(secret: str) -> ApiKey:

@@ -177,3 +177,36 @@ class ApiKey(models.Model):
 
     def is_active(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+class Application(models.Model):
+    """An API whose owner reports its events to us."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="applications")
+    name = models.CharField(max_length=100)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def published_id(self) -> str:
+        return ids.encode("application", self.pk)
+
+
+class ApplicationKey(models.Model):
+    """One of an application's keys; only its hash is kept. Rotated ones work until ``ends_at``."""
+
+    class Kind(models.TextChoices):
+        WRITE = "write"
+        READ = "read"
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="keys")
+    kind = models.CharField(max_length=5, choices=Kind.choices)
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=4, editable=False, help_text="How it begins.")
+    created_at = models.DateTimeField(editable=False)
+    ends_at = models.DateTimeField(null=True, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.hint}…"

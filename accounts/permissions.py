@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, ApplicationKey
 
 if TYPE_CHECKING:  # the views read this module by name from the settings, while they are being imported
     from rest_framework.views import APIView
@@ -43,6 +43,20 @@ class IsStaff(CanRead):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return super().has_permission(request, view) and _is_staff(request)
+
+
+class CanWriteEvents(BasePermission):
+    """An application's write key."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, ApplicationKey) and request.auth.kind == ApplicationKey.Kind.WRITE
+
+
+class CanReadEvents(BasePermission):
+    """An application's read key."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, ApplicationKey) and request.auth.kind == ApplicationKey.Kind.READ
 
 
 def _is_staff(request: Request) -> bool:

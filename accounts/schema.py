@@ -33,6 +33,21 @@ class KeyPairScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         ]
 
 
+class ApplicationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its hook is not annotated
+    target_class = "accounts.authentication.ApplicationAuthentication"
+    name = ["applicationId", "applicationKey"]  # both at once
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
+        meanings = {
+            "User": "An application's id.",
+            "Key": "Its write key to send, its read key to ask.",
+        }
+        return [
+            {"type": "apiKey", "in": "header", "name": f"X-Auth-{half}", "description": meaning}
+            for half, meaning in meanings.items()
+        ]
+
+
 class JwtScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its hook is not annotated
     target_class = "accounts.authentication.JwtAuthentication"
     name = "jwt"

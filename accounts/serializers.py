@@ -8,7 +8,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from accounts.models import ApiKey, Network, Order, OrderStatus, ProxyType, Scope
+from accounts.applications import Keys
+from accounts.models import ApiKey, Application, Network, Order, OrderStatus, ProxyType, Scope
 from fonproxy.api.params import ExpiryField, IdField, Params
 
 
@@ -123,3 +124,47 @@ class OrderSerializer(serializers.Serializer[Order]):
 @extend_schema_serializer(many=False)  # or it would be described as a list of these
 class OrderListSerializer(serializers.Serializer[Any]):
     orders = OrderSerializer(many=True)
+
+
+class NewApplicationSerializer(serializers.Serializer[Any]):
+    name = TextField(max_length=100)
+
+
+class RotationSerializer(serializers.Serializer[Any]):
+    immediately = serializers.BooleanField(
+        default=False, help_text="End the old keys at once, for one that leaked; else they work on for a while."
+    )
+
+
+class ApplicationSerializer(serializers.Serializer[Application]):
+    id = serializers.CharField(source="published_id", help_text="To be sent as X-Auth-User.")
+    name = serializers.CharField()
+    createdAt = serializers.DateTimeField(source="created_at")
+
+
+class ApplicationWithKeysSerializer(ApplicationSerializer):
+    """An application as it is told once, with its keys from the context."""
+
+    writeKey = serializers.SerializerMethodField(help_text="The secret, shown this once.")
+    readKey = serializers.SerializerMethodField(help_text="The secret, shown this once.")
+
+    def get_writeKey(self, application: Application) -> str:
+        return self._keys.write
+
+    def get_readKey(self, application: Application) -> str:
+        return self._keys.read
+
+    @property
+    def _keys(self) -> Keys:
+        keys: Keys = self.context["keys"]
+        return keys
+
+
+@extend_schema_serializer(many=False)  # or it would be described as a list of these
+class ApplicationListSerializer(serializers.Serializer[Any]):
+    applications = ApplicationSerializer(many=True)
+
+
+class ApplicationKeysSerializer(serializers.Serializer[Any]):
+    application = ApplicationWithKeysSerializer()
+    message = serializers.CharField(help_text="A stable key.")

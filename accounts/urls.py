@@ -9,6 +9,7 @@ from accounts import views
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("api-keys", views.ApiKeyViewSet, basename="api-key")
+router.register("applications", views.ApplicationViewSet, basename="application")
 router.register("orders", views.OrderViewSet, basename="order")
 
 urlpatterns = [

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth import authenticate
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -13,9 +16,9 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts import selectors, serializers, services
+from accounts import applications, selectors, serializers, services
 from accounts.authentication import CHALLENGE, caller, read_token, user_of_token
-from accounts.models import Scope
+from accounts.models import Application, Scope
 from accounts.permissions import CanRead, IsPerson
 from accounts.throttles import TokenThrottle
 from fonproxy.api.docs import problems
@@ -119,6 +122,56 @@ class ApiKeyViewSet(ViewSet):
     def destroy(self, request: Request, id: str) -> Response:
         services.revoke_key(selectors.find_key(caller(request).pk, id), timezone.now())
         return Response(status=204)
+
+
+class ApplicationViewSet(ViewSet):
+    permission_classes = [IsPerson]
+    lookup_field = "id"
+    lookup_value_converter = "str"
+    csv_columns = ("id", "name", "createdAt")
+    csv_name = "applications"
+
+    @extend_schema(
+        operation_id="applications_list",
+        tags=["Applications"],
+        summary="List your applications",
+        responses={200: serializers.ApplicationListSerializer, **problems(400, 401, 403, 429)},
+    )
+    def list(self, request: Request) -> Response:
+        found = applications.applications_of(caller(request).pk)
+        return Response(serializers.ApplicationListSerializer({"applications": found}).data)
+
+    @extend_schema(
+        operation_id="applications_create",
+        tags=["Applications"],
+        summary="Make an application with its keys",
+        request=serializers.NewApplicationSerializer,
+        responses={201: serializers.ApplicationKeysSerializer, **problems(400, 401, 403, 409, 413, 429)},
+    )
+    def create(self, request: Request) -> Response:
+        body = serializers.NewApplicationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        application, keys = applications.create(caller(request), body.validated_data["name"], timezone.now())
+        return Response(self._told(application, keys, "application.created"), status=201)
+
+    @extend_schema(
+        operation_id="applications_rotate_keys",
+        tags=["Applications"],
+        summary="Exchange an application's keys",
+        request=serializers.RotationSerializer,
+        responses={200: serializers.ApplicationKeysSerializer, **problems(400, 401, 403, 404, 413, 429)},
+    )
+    @action(detail=True, methods=["post"], url_path="rotate-keys")
+    def rotate_keys(self, request: Request, id: str) -> Response:
+        application = applications.find_application(caller(request).pk, id)
+        body = serializers.RotationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        keys = applications.rotate_keys(application, timezone.now(), **body.validated_data)
+        return Response(self._told(application, keys, "application.keys_rotated"))
+
+    def _told(self, application: Application, keys: applications.Keys, message: str) -> dict[str, Any]:
+        answer = {"application": application, "message": message}
+        return serializers.ApplicationKeysSerializer(answer, context={"keys": keys}).data
 
 
 class OrderViewSet(ViewSet):

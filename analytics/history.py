@@ -19,8 +19,8 @@ import msgspec
 
 from analytics import intake
 from analytics.models import Batch
+from analytics.pushed.faults import MAX_ROWS_NAMED
 from analytics.pushed.row import FAULTS
-from analytics.pushed.rows import MAX_ROWS_NAMED
 from analytics.traffic.rows import history_to_inbox
 from fonproxy.api.errors import ApiError
 

@@ -99,6 +99,8 @@ def attributed(callers: Sequence[tuple[int, int, str]], directory: Directory) ->
 
 def touched_days(table: pa.Table) -> list[tuple[int, str]]:
     """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted: what an accounting by day has to look at again."""
+    if "order_id" not in table.column_names:
+        return []
     days = _times(table).cast(pa.timestamp("s")).cast(pa.date32())  # in UTC, once the zone is taken off
     pairs = pa.table({"order": table["order_id"], "day": days}).group_by(["order", "day"]).aggregate([])
     return sorted((pair["order"], pair["day"].isoformat()) for pair in pairs.to_pylist())
@@ -106,7 +108,7 @@ def touched_days(table: pa.Table) -> list[tuple[int, str]]:
 
 def up_to_date(table: pa.Table) -> pa.Table:
     """The rows with the columns that an earlier version did not write yet, filled as the engine would."""
-    if "taken_at" in table.column_names:
+    if "recent" not in table.column_names or "taken_at" in table.column_names:
         return table
     later = {"taken_at": _times(table)}
     if "ts" in table.column_names:

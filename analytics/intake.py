@@ -41,14 +41,18 @@ Parse = Callable[[bytes, datetime], pa.Table]
 """Turns a body into inbox columns, given the current time; what it raises refuses the body as a whole."""
 
 
-def take(request: Request, route: Batch.Route, parse: Parse) -> None:
+def take(request: Request, route: Batch.Route, parse: Parse, *, scope: str = "") -> None:
     """Returns when the rows are durable and will be counted exactly once, readable while the engine is up.
+
+    An Idempotency-Key holds within the account and the route, and within ``scope`` if there is one.
 
     Raises what ``parse`` raises, Conflict for a key used with another body, TooBusy when every intake slot stays taken,
     and Unavailable when the journal is full or a repeat overtook a first request that is not done yet.
     """
     now = timezone.now()
     key = _idempotency_key(request)
+    if key is not None and scope:
+        key = f"{scope} {key}"
     with _place(_entrance, wait=0):
         with _place(_slots, wait=SLOT_WAIT_SECONDS):
             body = read_body(request._request, settings.INGEST_MAX_BYTES)

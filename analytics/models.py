@@ -42,6 +42,7 @@ class Batch(models.Model):
         TRAFFIC = "traffic", "/analytics/ingest"
         HISTORY = "history", "import_history"
         LOG = "log", "/log/ingest"
+        EVENTS = "events", "/1/event/"
 
     account = models.ForeignKey(
         # A batch outlives the account that sent it: its rows belong to customers.
@@ -52,7 +53,10 @@ class Batch(models.Model):
     )
     route = models.CharField(max_length=16, choices=Route.choices)
     key = models.CharField(
-        max_length=128, null=True, blank=True, help_text="The caller's Idempotency-Key, if it sent one."
+        max_length=160,
+        null=True,
+        blank=True,
+        help_text="The caller's Idempotency-Key, if it sent one, after what it holds within.",
     )
     body_hash = models.BinaryField(
         null=True, help_text="SHA-256 of the body, kept beside a key to recognise another body."
@@ -93,7 +97,12 @@ class Batch(models.Model):
         return INBOXES[self.Route(self.route)]
 
 
-INBOXES: Final = {Batch.Route.TRAFFIC: "inbox", Batch.Route.HISTORY: "history_inbox", Batch.Route.LOG: "request_inbox"}
+INBOXES: Final = {
+    Batch.Route.TRAFFIC: "inbox",
+    Batch.Route.HISTORY: "history_inbox",
+    Batch.Route.LOG: "request_inbox",
+    Batch.Route.EVENTS: "events",
+}
 
 
 class ExitLookup(models.Model):

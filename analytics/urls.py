@@ -8,6 +8,7 @@ from analytics.traffic.views import IngestViewSet, TrafficViewSet
 from fonproxy.api.families import BYTEFUL_PREFIXES
 
 urlpatterns = [
+    path("", include("analytics.events.urls")),
     path("analytics/ingest", IngestViewSet.as_view({"post": "ingest"}), name="analytics-ingest"),
     *(
         path(f"analytics/{report}", TrafficViewSet.as_view({"get": report}), name=f"analytics-{report}")

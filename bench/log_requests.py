@@ -44,10 +44,10 @@ INSERT INTO requests
 )
 WITH cityHash64({user}, number) AS dice, {start} + intDiv(number * {length}, {size}) AS at
 SELECT
-    reinterpretAsUUID(bitOr(bitShiftLeft(toUInt128(bitOr(bitShiftLeft(toUInt64(at), 16), 28672)), 64),
-        bitOr(toUInt128(9223372036854775808), toUInt128(intDiv(dice, 4))))),
-    fromUnixTimestamp64Milli(toInt64(at), 'UTC'), {user}, {user} * 10 + dice % 3, 'residential', order_id, 'http',
-    'GET', concat('www.site-', toString(intDiv(dice, 7) % 5000), '.example.com'), 200,
+    reinterpretAsUUID(bitOr(bitShiftLeft(bitOr(toUInt128(9223372036854775808), toUInt128(intDiv(dice, 4))), 64),
+        toUInt128(bitOr(bitShiftLeft(toUInt64(at), 16), 28672)))),
+    fromUnixTimestamp64Milli(toInt64(at), 'UTC'), {user}, {user} * 10 + dice % 3, 'residential',
+    {user} * 10 + dice % 3, 'http', 'GET', concat('www.site-', toString(intDiv(dice, 7) % 5000), '.example.com'), 200,
     dice % 25 = 0 ? 'timeout' : '', '', dice % 100000, dice % 10000000, dice % 60000, dice % 40, '1', '203.0.113.7',
     '198.51.100.1', 8080, concat('192.0.2.', toString(dice % 250)), 'DE', 'berlin', 3320, 1, 1
 FROM numbers({first}, {end - first})

@@ -65,6 +65,20 @@ ENGINE_MEMORY_BYTES = env.whole("FONPROXY_ENGINE_MEMORY_MB", 4096, least=512, mo
 FSYNC = env.flag("FONPROXY_FSYNC", False)
 TRAFFIC_RETENTION_MONTHS = env.whole("FONPROXY_TRAFFIC_RETENTION_MONTHS", 13, least=3, most=120)
 
+EVENTS_RETENTION_MONTHS = env.whole("FONPROXY_EVENTS_RETENTION_MONTHS", 13, least=3, most=120)
+# What one question for time series may cost.
+EVENTS_MAX_ROWS = env.whole("FONPROXY_EVENTS_MAX_ROWS", 200_000_000, least=1, most=10**12)
+EVENTS_MAX_GROUPS = env.whole("FONPROXY_EVENTS_MAX_GROUPS", 1000, least=1, most=10_000)
+EVENTS_MAX_POINTS = env.whole("FONPROXY_EVENTS_MAX_POINTS", 200_000, least=1, most=900_000)
+# Parameters of reported URLs whose names have one of these words are stored without their values.
+SECRET_PARAMETERS = frozenset(
+    name.lower()
+    for name in env.names(
+        "FONPROXY_SECRET_PARAMETERS",
+        "token,key,apikey,password,passwd,pwd,pass,secret,authorization,auth,credential,credentials,signature,sig,jwt",
+    )
+)
+KEY_GRACE_HOURS = env.whole("FONPROXY_KEY_GRACE_HOURS", 24, least=0, most=8760)
 JOURNAL_MAX_ROWS = env.whole("FONPROXY_JOURNAL_MAX_ROWS", 5_000_000, least=1, most=10**9)
 JOURNAL_MAX_BYTES = env.whole("FONPROXY_JOURNAL_MAX_MB", 2048, least=1, most=10**6) * 2**20
 
@@ -196,12 +210,21 @@ TEMPLATES = [
         },
     }
 ]
-# Any web page may call the public counts; no credentials travel.
-CORS_URLS_REGEX = r"^/geo/"
+# Any web page may call the public counts, and the events of the API that it was given a key for; no cookies travel.
+CORS_URLS_REGEX = r"^/(geo|1)/"
 CORS_ALLOW_ALL_ORIGINS = True
-CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS"]
-CORS_ALLOW_HEADERS = ["accept", "content-type", "if-none-match", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["ETag", "Retry-After", "X-Request-Id"]
+CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS", "POST"]
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "content-encoding",
+    "content-type",
+    "idempotency-key",
+    "if-none-match",
+    "x-auth-key",
+    "x-auth-user",
+    "x-request-id",
+]
+CORS_EXPOSE_HEADERS = ["ETag", "Retry-After", "X-Groups-Left-Out", "X-Request-Id"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"

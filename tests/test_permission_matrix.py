@@ -15,6 +15,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from accounts import applications
 from accounts.models import ApiKey, Network, Order, User
 from accounts.services import issue_key, revoke_key
 from fonproxy import ids
@@ -47,7 +48,9 @@ OWN_ORDER = (200, 404, 200, 403, 404, 401, 401, 401, 401, 401, 200, 200, 404, 40
 OWN_LIST = (200, 200, 200, 403, 200, 401, 401, 401, 401, 401, 200, 200, 200, 200)
 KEYS_READ = (200, 200, 403, 403, 200, 401, 401, 401, 401, 401, 200, 200, 200, 200)
 KEYS_MADE = (201, 201, 403, 403, 201, 401, 401, 401, 401, 401, 201, 403, 201, 403)
+KEYS_ROTATED = (200, 404, 403, 403, 404, 401, 401, 401, 401, 401, 200, 403, 404, 403)
 KEY_ENDED = (204, 404, 403, 403, 404, 401, 401, 401, 401, 401, 204, 403, 404, 403)
+NOBODY_HERE = (401,) * 14
 NOT_THERE = (404, 404, 404, 403, 404, 401, 401, 401, 401, 401, 404, 404, 404, 404)
 # The first makes it; for the others it is there already.
 ALERT_MADE = (201, 404, 409, 403, 404, 401, 401, 401, 401, 401, 409, 403, 404, 403)
@@ -135,6 +138,13 @@ TABLE = {
     ("GET", "api-keys"): KEYS_READ,
     ("POST", "api-keys"): KEYS_MADE,
     ("DELETE", "api-keys/<str:id>"): KEY_ENDED,
+    ("GET", "applications"): KEYS_READ,
+    ("POST", "applications"): KEYS_MADE,
+    ("POST", "applications/<str:id>/rotate-keys"): KEYS_ROTATED,
+    ("GET", "applications/<str:id>/export"): OWN_ORDER,
+    # An application's keys are another kind of credential; tests/contract/test_apinalytics.py tries those.
+    **{("POST", f"1/{name}"): NOBODY_HERE for name in ("event", "event/", "events", "events/")},
+    **{("GET", f"1/timeseries/<str:start>/<str:end>{slash}"): NOBODY_HERE for slash in ("", "/")},
     ("GET", "orders"): OWN_LIST,
     ("POST", "analytics/ingest"): INTAKE,
     ("GET", "analytics/traffic"): OWN_ORDER,
@@ -228,6 +238,8 @@ class People:
             "auth/token": lambda: {"username": self.owner.username, "password": PASSWORD},
             "auth/token/refresh": lambda: {"refresh": str(RefreshToken.for_user(self.owner))},
             "api-keys": lambda: {"name": "a new one"},
+            "applications": lambda: {"name": "a new one"},
+            "applications/<str:id>/rotate-keys": dict,
             "analytics/ingest": lambda: {"logs": [documented_row()]},
             f"{ORDER}/adjustments": lambda: {"reference": "r", "bytes": 1},
             f"{ORDER}/top-ups": lambda: {"reference": "r", "bytes": 1},
@@ -272,6 +284,11 @@ class People:
             return f"/{path.replace('<str:id>', ids.encode(f'{network}_ledger', entry.pk))}"
         if path.startswith("api/v1/subscriptions/"):
             return f"/{path.replace('<str:id>', f'sub_{self.order.published_id}')}"
+        if path.startswith("1/timeseries"):
+            return f"/{path.replace('<str:start>', '1500000000').replace('<str:end>', '1500000001')}"
+        if path.startswith("applications/"):
+            application = applications.create(self.owner, "an API", timezone.now())[0]
+            return f"/{path.replace('<str:id>', application.published_id)}"
         if "<str:id>" in path:
             key = issue_key(user=self.owner, name="its own", scopes=("read",), now=timezone.now())[0]
             path = path.replace("<str:id>", key.published_id)
@@ -295,7 +312,7 @@ def test_every_caller_gets_what_the_table_says(method: str, path: str, people: P
 def test_any_other_method_is_refused_even_to_staff(path: str, people: People) -> None:
     client = people.caller("staff")
     for method in {*METHODS, "OPTIONS", "TRACE", "PROPFIND"} - ROUTES[path]:
-        assert people.call(client, method, path).status_code in (403, 405), method
+        assert people.call(client, method, path).status_code in (401, 403, 405), method
 
 
 @pytest.mark.parametrize("path", [path for method, path in TABLE if method == "GET"])

@@ -17,6 +17,7 @@ from rest_framework.exceptions import NotFound
 from accounts.models import ApiKey, Order, ProxyUser, User
 from analytics import erasure as engine
 from analytics import touched
+from analytics.models import Batch
 from fonproxy.api.errors import Conflict, Unavailable
 from usage import cut_off
 from usage.models import CutOff, Erasure, LedgerEntry
@@ -57,7 +58,7 @@ def _lock_out(user: User, now: datetime) -> int:
 
 def _refuse_while_under_way(user: User) -> None:
     orders = set(Order.objects.filter(user=user).values_list("pk", flat=True))
-    if orders & touched.orders_under_way():
+    if orders & touched.orders_under_way() or Batch.objects.filter(account=user, settled_at=None).exists():
         raise Unavailable("Traffic of this customer is still on its way to ClickHouse: try again.", wait=5)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Final
@@ -12,6 +11,7 @@ import pyarrow as pa
 from django.conf import settings
 
 from analytics import inbox
+from analytics.ids import new_ids
 from analytics.log.row import LOG
 from analytics.pushed.rows import parse
 from fonproxy.clickhouse import retention
@@ -85,12 +85,3 @@ def _canonical(addresses: Sequence[str]) -> list[str]:
     """As everybody writes them, so that they are found however they were written."""
     known = {text: str(ip_address(text)) if text else "" for text in set(addresses)}
     return [known[text] for text in addresses]
-
-
-def new_ids(at_ms: Iterable[int]) -> Iterator[str]:
-    """A UUIDv7 (RFC 9562) for each of these milliseconds."""
-    for at in at_ms:
-        low = secrets.randbits(74)
-        number = at << 80 | 7 << 76 | (low >> 62) << 64 | 2 << 62 | low & (1 << 62) - 1
-        text = f"{number:032x}"
-        yield f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -6,7 +6,6 @@ is wrong with each.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -18,16 +17,13 @@ import pyarrow as pa
 
 from analytics.attribution import Directory, Who
 from analytics.pushed.checks import TIME, Columns, all_sound, fault_of
-from analytics.pushed.row import FAULTS, UNKNOWN_TIME, Kind, Pushed, sketch
+from analytics.pushed.faults import MAX_ROWS_NAMED, in_words, named, row_or_fault
+from analytics.pushed.row import FAULTS, Kind, Pushed, sketch
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
 
 # More than twice what a row has, so that honest batches with unknown fields pass; bounds what a body makes us hold.
 VALUES_PER_ROW: Final = 50
-MAX_ROWS_NAMED: Final = 100
 INVALID_BODY: Final = "analytics.invalid_body"
-
-SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_MISSING_FIELD: Final = re.compile(r"Object missing required field `(\w+)`")
 
 
 def parse(kind: Kind[Any], body: bytes, *, oldest: datetime, now: datetime, max_rows: int) -> tuple[Columns, Directory]:
@@ -65,9 +61,9 @@ def _sketch(body: bytes, max_rows: int) -> list[msgspec.Raw]:
     try:
         raws = sketch(body)
     except msgspec.ValidationError as fault:
-        raise InvalidInput("The body is not as documented.", code=INVALID_BODY, errors=[_named(fault)]) from None
+        raise InvalidInput("The body is not as documented.", code=INVALID_BODY, errors=[named(fault)]) from None
     except FAULTS as fault:
-        raise InvalidInput(f"The body is not JSON: {_in_words(fault, body)}.", code=INVALID_BODY) from None
+        raise InvalidInput(f"The body is not JSON: {in_words(fault, body)}.", code=INVALID_BODY) from None
     _refuse_too_many(len(raws), max_rows)
     return raws
 
@@ -96,41 +92,8 @@ def _until_enough_are_bad(kind: Kind[Any], raws: Sequence[msgspec.Raw]) -> Itera
     """The rows, or what keeps them from being decoded, up to the last that could be named."""
     bad = 0
     for index, raw in enumerate(raws):
-        row = _row_or_fault(kind, index, raw)
+        row = row_or_fault(kind.decode_row, index, raw)
         yield row
         bad += isinstance(row, FieldError)
         if bad == MAX_ROWS_NAMED:
             return
-
-
-def _row_or_fault(kind: Kind[Any], index: int, raw: msgspec.Raw) -> Pushed | FieldError:
-    try:
-        row: Pushed = kind.decode_row(raw)
-        return row
-    except msgspec.ValidationError as fault:
-        return _named(fault, index)
-    except RecursionError:
-        return FieldError("row", "Is nested too deeply.", index)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # its syntax was found right before
-        return FieldError("row", "Holds text that is not valid Unicode.", index)
-
-
-def _named(fault: msgspec.ValidationError, index: int | None = None) -> FieldError:
-    """The decoder's finding as field and sentence."""
-    reason, _, place = str(fault).partition(" - at ")
-    if missing := _MISSING_FIELD.fullmatch(reason):
-        return FieldError(missing[1], "Is required.", index)
-    field = place.strip("`").removeprefix("$").removeprefix(".") or ("body" if index is None else "row")
-    if reason == UNKNOWN_TIME:
-        reason = "Must be a time as YYYY-MM-DD HH:MM:SS or in ISO 8601"
-    return FieldError(field, f"{reason.replace('`', '')}.", index)
-
-
-def _in_words(fault: Exception, body: bytes) -> str:
-    if isinstance(fault, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(fault, UnicodeDecodeError):
-        return "it is not valid UTF-8"
-    if SURROGATE.search(body):  # the decoder calls a lone one the end of its input
-        return "it is cut off, or half of a surrogate pair is missing"
-    return str(fault)

@@ -14,7 +14,12 @@ from fonproxy.api.throttles import PublicThrottle
 
 def without_second_places(endpoints: list[Any], **_: Any) -> list[Any]:
     """Leaves out the routes that hang at a second place, where they are the same again."""
-    return [endpoint for endpoint in endpoints if not endpoint[0].startswith(f"/{BYTEFUL_PREFIXES[1]}")]
+    second = (f"/{BYTEFUL_PREFIXES[1]}", "/1/events")
+    return [
+        endpoint
+        for endpoint in endpoints
+        if not endpoint[0].startswith(second) and (endpoint[0].endswith("/") or not endpoint[0].startswith("/1/"))
+    ]
 
 
 class SchemaView(SpectacularJSONAPIView):

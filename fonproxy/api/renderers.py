@@ -28,8 +28,8 @@ class CsvRenderer(BaseRenderer):
     """The list inside a family's envelope as CSV with a header line.
 
     The view names its ``csv_columns``, so that an empty answer has a header too, and its file in ``csv_name``; where
-    the list lies deeper, ``csv_list`` is its name inside the envelope's ``data``. A column ``a.b`` is b of the row's a.
-    What is no list stays JSON.
+    the list lies deeper, ``csv_list`` is its name inside the envelope's ``data``; where there is none, ``csv_rows``
+    makes one. A column ``a.b`` is b of the row's a. What is no list stays JSON.
     """
 
     media_type = "text/csv"
@@ -41,12 +41,19 @@ class CsvRenderer(BaseRenderer):
     ) -> bytes:
         context = renderer_context or {}
         response, view = context["response"], context["view"]
-        rows = _list_in(data, getattr(view, "csv_list", None)) if response.status_code < 400 else None
+        rows = _rows_in(data, view) if response.status_code < 400 else None
         if rows is None:
             response.headers["Content-Type"] = JsonRenderer.media_type
             return JsonRenderer().render(data)
         response.headers["Content-Disposition"] = f'attachment; filename="{view.csv_name}.csv"'
         return write_csv(view.csv_columns, rows).encode()
+
+
+def _rows_in(data: Any, view: Any) -> Iterable[Mapping[str, Any]] | None:
+    if hasattr(view, "csv_rows"):
+        made: Iterable[Mapping[str, Any]] = view.csv_rows(data)
+        return made
+    return _list_in(data, getattr(view, "csv_list", None))
 
 
 def _list_in(data: Any, name: str | None) -> list[Mapping[str, Any]] | None:

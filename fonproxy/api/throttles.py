@@ -19,7 +19,7 @@ class ReadThrottle(SimpleRateThrottle):
     def get_cache_key(self, request: Request, view: APIView) -> str:
         key_id = getattr(request.auth, "pk", None)
         if key_id is not None:
-            ident = f"key:{key_id}"
+            ident = f"{type(request.auth).__name__}:{key_id}"
         elif request.user.is_authenticated:
             ident = f"user:{request.user.pk}"
         else:

@@ -53,6 +53,7 @@ def declared() -> dict[str, Kept]:
         "daily_network": Kept("day", DAY),
         "traffic_detail": Kept("bucket", BUCKET, days=90),
         "requests": Kept("ts", SECOND, days=7),
+        "events": Kept("ts", SECOND, months=settings.EVENTS_RETENTION_MONTHS),
         "unlogged_traffic": Kept("bucket", BUCKET, days=7),
     }
 

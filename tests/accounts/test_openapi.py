@@ -23,7 +23,15 @@ def test_the_description_is_valid(schema: dict[str, Any], capsys: pytest.Capture
 
 
 def test_every_route_is_described(schema: dict[str, Any]) -> None:
-    assert set(schema["paths"]) == {"/auth/token", "/auth/token/refresh", "/api-keys", "/api-keys/{id}", "/orders"}
+    assert set(schema["paths"]) == {
+        "/auth/token",
+        "/auth/token/refresh",
+        "/api-keys",
+        "/api-keys/{id}",
+        "/applications",
+        "/applications/{id}/rotate-keys",
+        "/orders",
+    }
 
 
 def test_the_three_credentials_are_described(schema: dict[str, Any]) -> None:

@@ -1,0 +1,144 @@
+"""Events are sent with an application's write key, asked for with its read key, and exported by its owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from typing import Any, Final
+
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from accounts.applications import find_application
+from accounts.authentication import ApplicationAuthentication, caller
+from accounts.models import Application, ApplicationKey
+from accounts.permissions import CanReadEvents, CanWriteEvents
+from analytics import intake
+from analytics.events import params, reads, rows
+from analytics.models import Batch
+from fonproxy.api.docs import problems, shape
+from fonproxy.api.params import InstantField, Params
+
+EVENT: Final = shape(
+    "Event",
+    timestamp=serializers.IntegerField(help_text="Seconds since 1970."),
+    consumer_id=serializers.CharField(required=False, allow_blank=True, max_length=255),
+    method=serializers.CharField(max_length=255),
+    url=serializers.CharField(max_length=8192, help_text="Values of parameters like token or password are not kept."),
+    function=serializers.CharField(required=False, max_length=255, default=rows.UNKNOWN_FUNCTION),
+    response_us=serializers.IntegerField(min_value=0, max_value=2**44),
+    status_code=serializers.IntegerField(min_value=0, max_value=999),
+)
+SERIES: Final = shape(
+    "TimeSeries",
+    groups=serializers.DictField(
+        child=serializers.ListField(child=serializers.ListField(child=serializers.FloatField(allow_null=True))),
+        help_text="Points as `[seconds, value]`, by group; without a group by the application's id.",
+    ),
+    start=serializers.IntegerField(),
+    end=serializers.IntegerField(),
+    granularity=serializers.IntegerField(help_text="Milliseconds."),
+)
+ERROR: Final = shape("EventsError", error=serializers.CharField())
+COLUMNS: Final = ("group", "timestamp", "value")
+
+
+def application_of(request: Request) -> Application:
+    """Whose key a permission has let in."""
+    assert isinstance(request.auth, ApplicationKey)
+    return request.auth.application
+
+
+class EventViewSet(ViewSet):
+    authentication_classes = [ApplicationAuthentication]
+    permission_classes = [CanWriteEvents]
+    throttle_classes = []
+
+    @extend_schema(
+        tags=["Events"],
+        operation_id="events_send",
+        request=EVENT(many=True),
+        parameters=[*intake.HEADERS],
+        responses={
+            200: OpenApiResponse(OpenApiTypes.OBJECT, description="Taken; an empty object."),
+            **problems(400, 401, 403, 409, 413, 415, 429, 503, shape=ERROR),
+        },
+    )
+    def send(self, request: Request) -> Response:
+        """Takes events of the application, at most 10,000: 200 means they are durable and will be counted once."""
+        application = application_of(request)
+        parse = partial(_parse, application)
+        intake.take(request, Batch.Route.EVENTS, parse, scope=application.published_id)
+        return Response({})
+
+
+def _parse(application: Application, body: bytes, now: Any) -> Any:
+    return rows.to_columns(body, application, now)
+
+
+class TimeSeriesViewSet(ViewSet):
+    authentication_classes = [ApplicationAuthentication]
+    permission_classes = [CanReadEvents]
+    csv_columns = COLUMNS
+    csv_name = "timeseries"
+
+    def csv_rows(self, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        return (
+            dict(zip(COLUMNS, (group, time, value), strict=True))
+            for group, points in data["groups"].items()
+            for time, value in points
+        )
+
+    @extend_schema(
+        tags=["Events"],
+        operation_id="events_timeseries",
+        parameters=[
+            OpenApiParameter("start", int, "path", description="Seconds since 1970, inclusive."),
+            OpenApiParameter("end", int, "path", description="Seconds since 1970, exclusive."),
+            params.SeriesParams,
+            params.INCLUDE,
+        ],
+        responses={200: SERIES, **problems(400, 401, 403, 422, 429, 503, shape=ERROR)},
+    )
+    def retrieve(self, request: Request, start: str, end: str) -> Response:
+        """A time series over the application's events, or one per group; groups beyond the largest are `__other__`."""
+        given = params.read(start, end, request.query_params)
+        answer = reads.series(application_of(request), given, timezone.now())
+        return Response(answer.body, headers={"X-Groups-Left-Out": "true"} if answer.is_cut else None)
+
+
+class ExportParams(Params):
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {
+            "from": InstantField(required=False, help_text="Default: since the oldest that is kept."),
+            "to": InstantField(required=False, help_text="Exclusive; a date is its whole day. Default: all."),
+        }
+
+
+class ExportViewSet(ViewSet):
+    @extend_schema(
+        tags=["Applications"],
+        operation_id="applications_export",
+        parameters=[ExportParams, OpenApiParameter("id", location="path")],
+        responses={
+            (200, "application/x-ndjson"): OpenApiTypes.STR,
+            **problems(400, 401, 403, 404, 429, 503),
+        },
+    )
+    def retrieve(self, request: Request, id: str) -> StreamingHttpResponse:
+        """All events of one of your applications, a JSON object per line, in the order of time."""
+        application = find_application(caller(request).pk, id)
+        given = ExportParams.read(request.query_params)
+        since, before = given.get("from"), given.get("to")
+        pages = reads.export(application, since.at if since else None, before.end if before else None, timezone.now())
+        # The first page is asked for before the answer begins: an engine that is away is a 503, not a broken answer.
+        response = StreamingHttpResponse(chain([next(pages)], pages), content_type="application/x-ndjson")
+        response["Content-Disposition"] = f'attachment; filename="{id}.ndjson"'
+        return response

@@ -1,0 +1,541 @@
+"""Section 5 of the contract: events of an API, and time series over them, against a model in plain Python."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts import applications
+from accounts.models import Application, ApplicationKey, User
+from accounts.services import hash_key
+from analytics.models import Batch, Group
+from analytics.writer import writer
+from fonproxy.clickhouse.client import Client, get_client
+from tests.analytics.helpers import counted, engine_away
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+# Some whole hour of the day before yesterday.
+T0 = int((NOW - timedelta(days=2)).replace(minute=0, second=0).timestamp())
+
+
+@pytest.fixture
+def application(alice: User, clean_engine: Client) -> tuple[Application, applications.Keys]:
+    return applications.create(alice, "Shop API", NOW)
+
+
+def client_with(application: Application, key: str) -> APIClient:
+    client = APIClient(raise_request_exception=False)
+    client.credentials(HTTP_X_AUTH_USER=application.published_id, HTTP_X_AUTH_KEY=key)
+    return client
+
+
+@pytest.fixture
+def sender(application: tuple[Application, applications.Keys]) -> APIClient:
+    return client_with(application[0], application[1].write)
+
+
+@pytest.fixture
+def reader(application: tuple[Application, applications.Keys]) -> APIClient:
+    return client_with(application[0], application[1].read)
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """As the public sender writes one: every field, and no data."""
+    return {
+        "timestamp": T0,
+        "consumer_id": "c-1",
+        "method": "GET",
+        "url": "/v1/items?page=2",
+        "function": "list_items",
+        "response_us": 1500,
+        "status_code": 200,
+        "data": None,
+        **changes,
+    }
+
+
+def send(
+    client: APIClient, *events: dict[str, Any], expected: int = 200, path: str = "/1/event/", **headers: str
+) -> Any:
+    answer = client.post(path, json.dumps(events), content_type="application/json", headers=headers)
+    assert answer.status_code == expected, answer.content
+    return answer.json()
+
+
+def ask(client: APIClient, start: int, end: int, expected: int = 200, /, **query: Any) -> Any:
+    answer = client.get(f"/1/timeseries/{start}/{end}/", query)
+    assert answer.status_code == expected, answer.content
+    return answer.json()
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/1/event/", "/1/event", "/1/events/"])
+def test_events_are_sent_and_counted(
+    path: str, sender: APIClient, reader: APIClient, application: tuple[Application, applications.Keys]
+) -> None:
+    assert send(sender, event(), event(status_code=404), path=path) == {}
+    assert ask(reader, T0, T0 + 3600) == {
+        "groups": {application[0].published_id: [[T0, 2]]},
+        "start": T0,
+        "end": T0 + 3600,
+        "granularity": 3_600_000,
+    }
+
+
+def test_no_events_are_taken_as_well(sender: APIClient) -> None:
+    assert send(sender) == {}
+
+
+def test_what_is_not_told_has_its_default_and_what_is_not_known_is_ignored(
+    sender: APIClient, reader: APIClient
+) -> None:
+    few = event(anything={"else": [1]})
+    del few["function"], few["consumer_id"], few["data"]
+    send(sender, few, event(consumer_id=""))
+    assert list(ask(reader, T0, T0 + 1, group="function")["groups"]) == ["list_items", "unknown"]
+    assert list(ask(reader, T0, T0 + 1, group="consumer_id")["groups"]) == [""]
+
+
+BAD: dict[str, tuple[Any, str]] = {
+    "not JSON": ("[{", "not JSON"),
+    "an object": ("{}", "array"),
+    "null": ("null", "array"),
+    "no timestamp": ([{key: value for key, value in event().items() if key != "timestamp"}], "timestamp"),
+    "a fraction": ([event(timestamp=T0 + 0.5)], "timestamp"),
+    "a timestamp as text": ([event(timestamp=str(T0))], "timestamp"),
+    "milliseconds": ([event(timestamp=T0 * 1000)], "timestamp"),
+    "too old": ([event(timestamp=T0 - 500 * 86400)], "timestamp"),
+    "ahead": ([event(timestamp=T0 + 5 * 86400)], "timestamp"),
+    "a negative time": ([event(response_us=-1)], "response_us"),
+    "a status as text": ([event(status_code="200")], "status_code"),
+    "true": ([event(status_code=True)], "status_code"),
+    "a long consumer": ([event(consumer_id="x" * 256)], "consumer_id"),
+    "a number in the list": ([1], "row"),
+    "half a surrogate pair": ('[{"timestamp": 1, "url": "\\ud800"}]', "surrogate"),
+}
+
+
+@pytest.mark.parametrize(("body", "named"), BAD.values(), ids=BAD)
+def test_a_bad_event_is_named_and_nothing_is_stored(
+    body: Any, named: str, sender: APIClient, clean_engine: Client
+) -> None:
+    text = body if isinstance(body, str) else json.dumps([event(), *body])
+    answer = sender.post("/1/event/", text, content_type="application/json")
+    assert answer.status_code == 400, answer.content
+    assert list(answer.json()) == ["error"]
+    assert named in answer.json()["error"]
+    assert counted(clean_engine, "events") == (0, 0)
+
+
+def test_more_than_ten_thousand_events_are_too_many(sender: APIClient, clean_engine: Client) -> None:
+    assert "10,000" in send(sender, *[event()] * 10_001, expected=413)["error"]
+    send(sender, *[event()] * 10_000)
+    assert counted(clean_engine, "events") == (10_000, 10_000)
+
+
+def test_a_batch_may_be_gzipped_and_repeated_under_its_key(
+    sender: APIClient, application: tuple[Application, applications.Keys], alice: User, clean_engine: Client
+) -> None:
+    body = gzip.compress(json.dumps([event()]).encode())
+    headers = {"Idempotency-Key": "x" * 128, "Content-Encoding": "gzip"}
+    for _ in range(2):
+        answer = sender.post("/1/event/", body, content_type="application/json", headers=headers)
+        assert answer.status_code == 200
+    assert counted(clean_engine, "events") == (1, 1)
+    assert send(sender, event(), event(), expected=409, key="x" * 128)["error"]
+    other, keys = applications.create(alice, "another", NOW)  # its keys are its own affair
+    send(client_with(other, keys.write), event(), event(), key="x" * 128)
+    assert counted(clean_engine, "events") == (3, 3)
+
+
+def test_events_taken_while_the_engine_is_away_count_once(sender: APIClient, reader: APIClient) -> None:
+    with engine_away():
+        send(sender, event())
+        assert ask(reader, T0, T0 + 1, 503)["error"]
+    Batch.objects.update(claimed_until=NOW)
+    Group.objects.update(claimed_until=NOW)
+    writer.replay()
+    writer.replay()
+    assert counted(get_client(), "events") == (1, 1)
+
+
+MASKED = {
+    "/v1?token=abc&page=2": "/v1?token=***&page=2",
+    "/v1?access_token=abc": "/v1?access_token=***",
+    "/v1?accessToken=abc;x=1": "/v1?accessToken=***;x=1",
+    "/v1?API-KEY=abc": "/v1?API-KEY=***",
+    "/v1?%74oken=abc": "/v1?%74oken=***",
+    "/v1?monkey=abc&keyboard=x": "/v1?monkey=abc&keyboard=x",
+    "/v1?a=1&password=p%26q#secret=s": "/v1?a=1&password=***#secret=***",
+    "/v1?apikey=a&apikey=b": "/v1?apikey=***&apikey=***",
+    "https://user:pass@api.example/v1?q=a@b": "https://api.example/v1?q=a@b",
+    "/v1?password=": "/v1?password=***",
+    "/v1?password": "/v1?password",
+}
+
+
+def test_secrets_in_urls_are_not_stored(sender: APIClient, reader: APIClient) -> None:
+    send(sender, *(event(url=url) for url in MASKED))
+    assert set(ask(reader, T0, T0 + 1, group="url")["groups"]) == set(MASKED.values())
+    found = ask(reader, T0, T0 + 1, include="url:/v1?token=abc&page=2")
+    assert [point for points in found["groups"].values() for point in points] == [[T0, 1]]
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_each_key_does_its_own_work_only(
+    application: tuple[Application, applications.Keys], sender: APIClient, reader: APIClient, bob: User
+) -> None:
+    send(sender, event())
+    other, keys = applications.create(bob, "another", NOW)
+    assert send(reader, event(), expected=403)["error"]
+    assert ask(sender, T0, T0 + 1, 403)["error"]
+    assert ask(client_with(other, keys.read), T0, T0 + 1)["groups"] == {other.published_id: [[T0, 0]]}
+    for client in (
+        client_with(application[0], keys.read),
+        client_with(other, application[1].read),
+        client_with(application[0], "nonsense"),
+        client_with(application[0], ""),
+        APIClient(),
+    ):
+        answer = client.get(f"/1/timeseries/{T0}/{T0 + 1}/")
+        assert answer.status_code == 401
+        assert list(answer.json()) == ["error"]
+
+
+def test_a_padded_key_is_the_same_key(application: tuple[Application, applications.Keys]) -> None:
+    ask(client_with(application[0], f"{application[1].read}="), T0, T0 + 1)
+
+
+def test_keys_are_unpadded_base64_and_kept_as_hashes(application: tuple[Application, applications.Keys]) -> None:
+    for key in application[1]:
+        assert len(key) % 4 == 0
+        assert "=" not in key
+        assert ApplicationKey.objects.filter(key_hash=hash_key(key)).exists()
+        assert not ApplicationKey.objects.filter(key_hash=key).exists()
+
+
+def test_an_exchanged_key_works_until_its_time(
+    application: tuple[Application, applications.Keys], reader: APIClient, settings: Any
+) -> None:
+    made, old = application
+    new = applications.rotate_keys(made, NOW)
+    for keys in (old, new):
+        send(client_with(made, keys.write), event())
+        ask(client_with(made, keys.read), T0, T0 + 1)
+    end = NOW + timedelta(hours=settings.KEY_GRACE_HOURS)
+    assert applications.find_key(made.published_id, old.read, end - timedelta(seconds=1)) is not None
+    assert applications.find_key(made.published_id, old.read, end) is None
+    assert applications.find_key(made.published_id, new.read, end) is not None
+    newest = applications.rotate_keys(made, NOW, immediately=True)
+    assert ask(reader, T0, T0 + 1, 401)
+    assert ask(client_with(made, new.read), T0, T0 + 1, 401)
+    ask(client_with(made, newest.read), T0, T0 + 1)
+
+
+def test_an_application_is_made_and_its_keys_exchanged_by_its_owner(
+    alice: User, bob: User, clean_engine: Client
+) -> None:
+    owner, other = APIClient(), APIClient()
+    owner.force_authenticate(alice)
+    other.force_authenticate(bob)
+    made = owner.post("/applications", {"name": "Shop API"}, format="json")
+    assert made.status_code == 201
+    assert made.json()["message"] == "application.created"
+    told = made.json()["application"]
+    assert list(told) == ["id", "name", "createdAt", "writeKey", "readKey"]
+    client = APIClient()
+    client.credentials(HTTP_X_AUTH_USER=told["id"], HTTP_X_AUTH_KEY=told["writeKey"])
+    send(client, event())
+    listed = owner.get("/applications").json()["applications"]
+    assert listed == [{name: told[name] for name in ("id", "name", "createdAt")}]
+    assert other.get("/applications").json() == {"applications": []}
+    assert other.post(f"/applications/{told['id']}/rotate-keys").status_code == 404
+    answer = owner.post(f"/applications/{told['id']}/rotate-keys", {"immediately": True}, format="json").json()
+    assert answer["message"] == "application.keys_rotated"
+    send(client, event(), expected=401)
+    client.credentials(HTTP_X_AUTH_USER=told["id"], HTTP_X_AUTH_KEY=answer["application"]["writeKey"])
+    send(client, event())
+
+
+@pytest.mark.parametrize("body", [{}, {"name": ""}, {"name": 3}, {"name": "x" * 101}])
+def test_an_application_needs_a_name(body: dict[str, Any], alice: User) -> None:
+    owner = APIClient()
+    owner.force_authenticate(alice)
+    answer = owner.post("/applications", body, format="json")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "name"
+
+
+# --- time series -----------------------------------------------------------------------------------------------------
+
+GRANULARITIES = {None: None, "": None, "second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "90": 90}
+AGGREGATIONS = ("count", "mean", "min", "max", "sum", "percentile_1", "percentile_50", "percentile_95", "percentile_99")
+GROUPS = (None, "", "consumer_id", "method", "url", "function", "status_code")
+INCLUDES: tuple[tuple[str, ...], ...] = (
+    (),
+    ("",),
+    ("method:GET",),
+    ("method:GET", "method:PUT", "status_code:200"),
+    ("consumer_id:",),
+    ("url:http://x.example/a:b",),
+)
+
+
+@pytest.fixture
+def events(sender: APIClient) -> list[dict[str, Any]]:
+    chance = random.Random(5)
+    made = [
+        event(
+            timestamp=T0 + chance.randrange(8000),
+            consumer_id=chance.choice(("c-1", "c-2", "")),
+            method=chance.choice(("GET", "PUT")),
+            url=chance.choice(("/a", "http://x.example/a:b")),
+            function=chance.choice(("f", "ü")),
+            response_us=chance.randrange(10**6),
+            status_code=chance.choice((200, 404)),
+        )
+        for _ in range(400)
+    ]
+    send(sender, *made)
+    return made
+
+
+def aggregate(name: str, values: list[int]) -> Any:
+    match name.split("_"):
+        case ["count"]:
+            return len(values)
+        case ["mean"]:
+            return sum(values) / len(values)
+        case ["percentile", percent]:
+            return sorted(values)[math.ceil(int(percent) * len(values) / 100) - 1]
+        case _:
+            functions: dict[str, Callable[[list[int]], int]] = {"min": min, "max": max, "sum": sum}
+            return functions[name](values)
+
+
+def model(
+    events: Iterable[dict[str, Any]],
+    start: int,
+    end: int,
+    name: str,
+    step: int | None,
+    group: str,
+    includes: Iterable[str],
+) -> dict[str, list[list[Any]]]:
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for text in filter(None, includes):
+        field, _, value = text.partition(":")
+        wanted[field].add(value)
+    points: defaultdict[str, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for one in events:
+        if start <= one["timestamp"] < end and all(str(one[field]) in values for field, values in wanted.items()):
+            at = one["timestamp"] // step * step if step else start
+            points[str(one[group]) if group else ""][at].append(one["response_us"])
+    return {
+        key: [[at, aggregate(name, values)] for at, values in sorted(series.items())] for key, series in points.items()
+    }
+
+
+@pytest.mark.parametrize("name", AGGREGATIONS)
+def test_a_time_series_is_what_was_sent(
+    name: str,
+    events: list[dict[str, Any]],
+    reader: APIClient,
+    application: tuple[Application, applications.Keys],
+) -> None:
+    start, end = T0 + 17, T0 + 7211
+    for (granularity, step), group, includes in product(GRANULARITIES.items(), GROUPS, INCLUDES):
+        query: dict[str, Any] = {"aggregation": name, "include": list(includes)}
+        query |= {} if granularity is None else {"granularity": granularity}
+        query |= {} if group is None else {"group": group}
+        answer = ask(reader, start, end, **query)
+        expected = model(events, start, end, name, step, group or "", includes)
+        if not group:
+            expected = {application[0].published_id: expected.get("", [])}
+        assert answer["granularity"] == (step or end - start) * 1000
+        assert answer["groups"].keys() == expected.keys()
+        for key, points in expected.items():
+            assert [point[0] for point in answer["groups"][key]] == [point[0] for point in points]
+            assert [point[1] for point in answer["groups"][key]] == pytest.approx([point[1] for point in points])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"granularity": "hour"},
+        {"granularity": "hour", "group": "consumer_id"},
+        {"granularity": "hour", "group": "consumer_id", "aggregation": "percentile_95"},
+        {"granularity": "hour", "group": "function", "aggregation": "mean"},
+    ],
+)
+def test_the_published_examples_are_answered(query: dict[str, str], reader: APIClient) -> None:
+    answer = ask(reader, 1412605036, 1412691436, **query)
+    assert answer["start"], answer["end"] == (1412605036, 1412691436)
+    assert answer["granularity"] == (3_600_000 if query else 86_400_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("count", 0), ("sum", 0), ("mean", None), ("min", None), ("max", None), ("percentile_9", None)]
+)
+def test_nothing_is_zero_or_unknown(
+    name: str, value: Any, reader: APIClient, application: tuple[Application, applications.Keys]
+) -> None:
+    own = application[0].published_id
+    assert ask(reader, T0, T0 + 60, aggregation=name)["groups"] == {own: [[T0, value]]}
+    assert ask(reader, T0, T0, aggregation=name)["groups"] == {own: [[T0, value]]}
+    assert ask(reader, T0, T0 + 60, aggregation=name, granularity="minute")["groups"] == {own: []}
+    assert ask(reader, T0, T0 + 60, aggregation=name, group="url")["groups"] == {}
+
+
+def test_percentiles_of_many_events_are_off_by_one_per_cent_at_most(
+    reader: APIClient, application: tuple[Application, applications.Keys]
+) -> None:
+    get_client().command(
+        "INSERT INTO events (application_id, ts, event_id, response_us)"
+        f" SELECT {application[0].pk}, toDateTime({T0}, 'UTC'), generateUUIDv4(), number * number FROM numbers(30000)",
+        tag="tests",
+    )
+    for percent in (1, 50, 95, 99):
+        [[(_, value)]] = ask(reader, T0, T0 + 1, aggregation=f"percentile_{percent}")["groups"].values()
+        exact = (percent * 300 - 1) ** 2
+        assert abs(value - exact) <= 0.01 * exact + 1
+
+
+HOSTILE: dict[str, tuple[str, dict[str, Any], str]] = {
+    "no number": (f"/1/timeseries/then/{T0}/", {}, "start"),
+    "a fraction": (f"/1/timeseries/{T0}.5/{T0 + 9}/", {}, "start"),
+    "negative": (f"/1/timeseries/-1/{T0}/", {}, "start"),
+    "long ago": (f"/1/timeseries/1/{T0}/", {}, "start"),
+    "milliseconds": (f"/1/timeseries/{T0}/{T0}000/", {}, "end"),
+    "backwards": (f"/1/timeseries/{T0}/{T0 - 1}/", {}, "end"),
+    "another value": (f"/1/timeseries/{T0}/{T0}/", {"value": "bytes"}, "value"),
+    "no aggregation": (f"/1/timeseries/{T0}/{T0}/", {"aggregation": "median"}, "aggregation"),
+    "percentile 0": (f"/1/timeseries/{T0}/{T0}/", {"aggregation": "percentile_0"}, "aggregation"),
+    "percentile 100": (f"/1/timeseries/{T0}/{T0}/", {"aggregation": "percentile_100"}, "aggregation"),
+    "percentile of half": (f"/1/timeseries/{T0}/{T0}/", {"aggregation": "percentile_99.9"}, "aggregation"),
+    "no width": (f"/1/timeseries/{T0}/{T0}/", {"granularity": "0"}, "granularity"),
+    "month": (f"/1/timeseries/{T0}/{T0}/", {"granularity": "month"}, "granularity"),
+    "too fine": (f"/1/timeseries/{T0}/{T0 + 10001}/", {"granularity": "second"}, "granularity"),
+    "no group": (f"/1/timeseries/{T0}/{T0}/", {"group": "response_us"}, "group"),
+    "two groups": (f"/1/timeseries/{T0}/{T0}/", {"group": ["url", "method"]}, "group"),
+    "no field": (f"/1/timeseries/{T0}/{T0}/", {"include": "user_id:1"}, "include"),
+    "no colon": (f"/1/timeseries/{T0}/{T0}/", {"include": "method"}, "include"),
+    "no status": (f"/1/timeseries/{T0}/{T0}/", {"include": "status_code:ok"}, "include"),
+    "too many": (f"/1/timeseries/{T0}/{T0}/", {"include": [f"url:{n}" for n in range(101)]}, "include"),
+}
+
+
+@pytest.mark.parametrize(("path", "query", "named"), HOSTILE.values(), ids=HOSTILE)
+def test_a_malformed_question_is_told(path: str, query: dict[str, Any], named: str, reader: APIClient) -> None:
+    answer = reader.get(path, query)
+    assert answer.status_code == 400, answer.content
+    assert named in answer.json()["error"]
+
+
+def test_too_many_groups_are_put_together(sender: APIClient, reader: APIClient, settings: Any) -> None:
+    settings.EVENTS_MAX_GROUPS = 3
+    sizes = {"/a": 5, "/b": 4, "/c": 3, "/d": 2, "/e": 2, "__other__": 9}
+    send(sender, *(event(url=url, response_us=n) for url, size in sizes.items() for n in range(size)))
+    answer = reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "url"})
+    assert answer.headers["X-Groups-Left-Out"] == "true"
+    assert answer.json()["groups"] == {"/a": [[T0, 5]], "/b": [[T0, 4]], "/c": [[T0, 3]], "__other__": [[T0, 13]]}
+    assert list(answer.json()["groups"])[-1] == "__other__"
+    largest = reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "url", "aggregation": "max"})
+    assert largest.json()["groups"]["__other__"] == [[T0, 8]]
+    assert "X-Groups-Left-Out" not in reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "method"}).headers
+
+
+def test_what_costs_too_much_is_refused_with_what_to_narrow(
+    events: list[dict[str, Any]], reader: APIClient, settings: Any
+) -> None:
+    settings.EVENTS_MAX_POINTS = 10
+    assert "granularity" in ask(reader, T0, T0 + 8000, 422, granularity="minute")["error"]
+    settings.EVENTS_MAX_ROWS = 100
+    assert "shorter" in ask(reader, T0, T0 + 8000, 422)["error"]
+
+
+def test_a_web_page_may_ask_from_anywhere(reader: APIClient, sender: APIClient) -> None:
+    for path, method in ((f"/1/timeseries/{T0}/{T0}/", "GET"), ("/1/event/", "POST")):
+        answer = APIClient().options(
+            path,
+            headers={
+                "Origin": "https://dashboard.example",
+                "Access-Control-Request-Method": method,
+                "Access-Control-Request-Headers": "x-auth-key,x-auth-user,content-type",
+            },
+        )
+        assert answer.status_code == 200
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        allowed = answer.headers["Access-Control-Allow-Headers"].lower()
+        assert all(name in allowed for name in ("x-auth-key", "x-auth-user", "content-type"))
+        assert method in answer.headers["Access-Control-Allow-Methods"]
+    answer = reader.get(f"/1/timeseries/{T0}/{T0}/", headers={"Origin": "https://dashboard.example"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_the_dashboard_s_empty_parameters_are_absent(events: list[dict[str, Any]], reader: APIClient) -> None:
+    empty = dict.fromkeys(("value", "group", "granularity", "aggregation", "include"), "")
+    assert ask(reader, T0, T0 + 8000, **empty) == ask(reader, T0, T0 + 8000)
+    bracketed = {**empty, "include[]": ["method:GET"]}
+    assert ask(reader, T0, T0 + 8000, **bracketed) == ask(reader, T0, T0 + 8000, include="method:GET")
+
+
+def test_a_time_series_can_be_had_as_csv(sender: APIClient, reader: APIClient) -> None:
+    send(sender, event(), event(method="PUT", timestamp=T0 + 60))
+    query = {"group": "method", "granularity": "minute", "format": "csv"}
+    lines = reader.get(f"/1/timeseries/{T0}/{T0 + 100}/", query).content.decode().splitlines()
+    assert lines == ["group,timestamp,value", f"GET,{T0},1", f"PUT,{T0 + 60},1"]
+
+
+# --- export ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_owner_exports_all_events_in_order_page_by_page(
+    events: list[dict[str, Any]],
+    application: tuple[Application, applications.Keys],
+    alice: User,
+    client_for: Callable[..., APIClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("analytics.events.reads.PAGE", 7)
+    answer = client_for(alice).get(f"/applications/{application[0].published_id}/export")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]  # type: ignore[attr-defined]
+    assert [line["timestamp"] for line in lines] == sorted(line["timestamp"] for line in lines)
+    keys = list(lines[0])
+    sent = [{key: one[key] for key in keys} for one in events]
+    assert sorted(map(str, lines)) == sorted(map(str, sent))
+
+
+def test_an_export_is_bounded_and_the_owner_s_alone(
+    events: list[dict[str, Any]],
+    application: tuple[Application, applications.Keys],
+    alice: User,
+    bob: User,
+    client_for: Callable[..., APIClient],
+) -> None:
+    path = f"/applications/{application[0].published_id}/export"
+    since, until = (datetime.fromtimestamp(T0 + n, UTC).isoformat() for n in (100, 4000))
+    answer: Any = client_for(alice).get(path, {"from": since, "to": until})
+    found = b"".join(answer.streaming_content).splitlines()
+    assert len(found) == sum(T0 + 100 <= one["timestamp"] < T0 + 4000 for one in events)
+    assert client_for(bob).get(path).status_code == 404
+    assert client_for(alice).get(path, {"from": "then"}).status_code == 400
+    with engine_away():
+        assert client_for(alice).get(path).status_code == 503
