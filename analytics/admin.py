@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,6 +16,7 @@ from django.utils import timezone
 from analytics import exits, journal, unattributed
 from analytics.models import Batch, ExitLookup, Group
 from fonproxy.clickhouse.errors import EngineError
+from fonproxy.timerange import FIRST_YEAR, LAST_YEAR
 
 
 class JournalAdmin(admin.ModelAdmin[Any]):
@@ -106,10 +108,19 @@ class GroupAdmin(JournalAdmin):
         return int(group.batch_count)
 
 
+class ExitLookupForm(forms.ModelForm[ExitLookup]):
+    def clean_at(self) -> datetime:
+        at: datetime = self.cleaned_data["at"]
+        if not FIRST_YEAR <= at.year <= LAST_YEAR:
+            raise forms.ValidationError(f"Must lie in the years {FIRST_YEAR} to {LAST_YEAR}.")
+        return at
+
+
 @admin.register(ExitLookup)
 class ExitLookupAdmin(admin.ModelAdmin[ExitLookup]):
     """Asked once, kept for ever: who looked up whom, and why, is itself on record."""
 
+    form = ExitLookupForm
     change_form_template = "admin/analytics/exitlookup/change_form.html"
     list_display = ("created_at", "author", "address", "at", "domain", "note")
     list_select_related = ("author",)

@@ -34,7 +34,9 @@ def _one(condition: Condition, kind: Kind, column: str, name: str) -> tuple[str,
     if operator is Operator.LIKE:
         return f"{column} ILIKE {{{name}:String}}", {name: _pattern(str(value))}
     type_ = "Int64" if isinstance(value, int) else "String"
-    return f"{column} {COMPARISONS[operator]} {{{name}:{type_}}}", {name: value}
+    text = f"{column} {COMPARISONS[operator]} {{{name}:{type_}}}"
+    # What is not known is not that value either.
+    return f"ifNull({text}, 1)" if operator is Operator.NOT and column.startswith("nullIf") else text, {name: value}
 
 
 def _in_span(operator: Operator, column: str, span: Span, name: str, *, is_date: bool) -> tuple[str, dict[str, Any]]:

@@ -107,12 +107,12 @@ def touched_days(table: pa.Table) -> list[tuple[int, str]]:
 
 
 def up_to_date(table: pa.Table) -> pa.Table:
-    """The rows with the columns that an earlier version did not write yet, filled as the engine would."""
+    """The rows with the columns that an earlier version did not write yet, so that nothing is told that is not so."""
     if "recent" not in table.column_names or "taken_at" in table.column_names:
         return table
     later = {"taken_at": _times(table)}
     if "ts" in table.column_names:
-        later["unlogged"] = pa.repeat(pa.scalar(0, pa.uint8()), table.num_rows)
+        later["unlogged"] = pa.array([1] * table.num_rows, pa.uint8())
     for name, values in later.items():
         table = table.append_column(SCHEMA.field(name), values)
     return table

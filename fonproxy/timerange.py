@@ -202,7 +202,7 @@ class Axis:
 
 
 def _segments(range_: Range, zone: ZoneInfo) -> Iterator[Segment]:
-    """Clock changes are found to the stored grain: a bucket that one cuts in two has the offset of its start."""
+    """Clock changes are found to the quarter of an hour: a bucket that one cuts in two has the offset of its start."""
     start = at = range_.start
     offset = _utc_offset(at, zone)
     while at < range_.end:
@@ -210,8 +210,8 @@ def _segments(range_: Range, zone: ZoneInfo) -> Iterator[Segment]:
         if _utc_offset(step, zone) == offset:
             at = step
             continue
-        while _utc_offset(at, zone) == offset:
-            at += GRAIN
+        while at < range_.end and _utc_offset(at, zone) == offset:
+            at = min(floor(at, GRAIN) + GRAIN, range_.end)
         yield Segment(_epoch(start), _epoch(at), offset)
         start, offset = at, _utc_offset(at, zone)
     if start < range_.end:

@@ -79,7 +79,7 @@ class BreakdownParams(PeriodParams):
     return_hostnames = serializers.BooleanField(required=False, help_text="List host names.")
     return_networks = serializers.BooleanField(required=False, help_text="List networks.")
     return_proxy_users = serializers.BooleanField(
-        required=False, help_text="List proxy logins. Without any of the three all are listed."
+        required=False, help_text="List proxy logins. Without any of the three, all that is kept."
     )
     sort_by = serializers.CharField(
         required=False,

@@ -11,12 +11,12 @@ from typing import Any, Final, NamedTuple
 from accounts import selectors
 from analytics.graph import queries
 from analytics.graph.queries import Filters, Question
-from analytics.graph.sources import Asked, Dimension, Source, Width, finer_than_kept, sources
+from analytics.graph.sources import Asked, Dimension, Source, Width, finest_kept, sources
 from analytics.traffic.queries import Sql
 from fonproxy.api.errors import FieldError, InvalidInput, OutOfRange
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
-from fonproxy.timerange import EPOCH, Axis, Edge, Range, ceil, floor, local_stamp
+from fonproxy.timerange import DAY, EPOCH, Axis, Edge, Range, ceil, floor, local_stamp
 
 MOST_POINTS: Final = 10_000
 Row = dict[str, Any]
@@ -61,8 +61,7 @@ class Reader:
         asked = asked if asked.width else replace(asked, width=self._usual_width(asked))
         assert asked.width is not None
         _refuse_too_many_points(asked, self.now)
-        source = self._source(asked)
-        points = {} if asked.start == asked.end else self._points(source, asked)
+        points = {} if self._is_empty(asked) else self._points(self._source(asked), asked)
         named = {"concurrency": 0} if with_concurrency else {}
         graph = [
             {"datetime": label, **carried.described, **({"concurrency": carried.concurrency} if named else {})}
@@ -75,17 +74,15 @@ class Reader:
         """The period, its sums, and what each host name, network or proxy user had of them."""
         total = Carried()
         found: Row = {}
-        if asked.start < asked.end:
+        if not self._is_empty(asked):
             [values] = _fetch(self._question(self._source(asked), asked).total(), "breakdown.total")
             total = Carried(*values)
         for dimension in lists:
-            rows = self._by(replace(asked, grouped=frozenset({dimension})), dimension, order, limit)
-            found[LISTS[dimension]] = rows
+            by = replace(asked, grouped=frozenset({dimension}))
+            found[LISTS[dimension]] = [] if self._is_empty(asked) else self._by(by, dimension, order, limit)
         return {**_period(asked), "summary": total.described, **found}
 
     def _by(self, asked: Asked, dimension: Dimension, order: str, limit: int) -> list[Row]:
-        if asked.start == asked.end:
-            return []
         question = self._question(self._source(asked), asked)
         values = _fetch(question.by(dimension, order, limit), f"breakdown.{dimension}")
         is_login = dimension is Dimension.PROXY_USER
@@ -109,13 +106,30 @@ class Reader:
         months = groupby(points, key=lambda point: f"{point[0][:7]}-01 00:00:00")
         return {month: _sum(carried for _, carried in days) for month, days in months}
 
+    def kept(self, asked: Asked, lists: Iterable[Dimension]) -> list[Dimension]:
+        """Those of the lists that the period is still held by."""
+        return [
+            dimension
+            for dimension in lists
+            if sources(replace(asked, grouped=frozenset({dimension})), self._oldest) or self._is_empty(asked)
+        ]
+
+    def _is_empty(self, asked: Asked) -> bool:
+        return asked.start >= min(asked.end, self._latest)
+
+    @property
+    def _latest(self) -> datetime:
+        """Nothing that was taken lies so far ahead; a period may end in another century."""
+        return self.now + 2 * DAY
+
     def _question(self, source: Source, asked: Asked) -> Question:
-        return Question(source, Range(floor(asked.start, source.grain), ceil(asked.end, source.grain)), self.filters)
+        end = min(asked.end, self._latest)
+        return Question(source, Range(floor(asked.start, source.grain), ceil(end, source.grain)), self.filters)
 
     def _source(self, asked: Asked) -> Source:
         found = [source for source in sources(asked, self._oldest) if not source.is_log or self._is_logged(asked)]
         if not found:
-            raise _not_kept(asked, finer_than_kept(asked, self._oldest))
+            raise _not_kept(asked, finest_kept(asked, self._oldest))
         return found[0]
 
     def _is_logged(self, asked: Asked) -> bool:
@@ -134,7 +148,7 @@ class Reader:
             usual = Width.HOUR
         if sources(replace(asked, width=usual), self._oldest):
             return usual
-        return finer_than_kept(replace(asked, width=usual), self._oldest) or usual
+        return finest_kept(replace(asked, width=usual), self._oldest) or usual
 
 
 LISTS: Final = {

@@ -13,9 +13,11 @@ from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from fonproxy.timerange import DAY, GRAIN, UTC_ZONE, Interval, ceil, floor
+from fonproxy.timerange import DAY, GRAIN, UTC_ZONE, Axis, Interval, Range, ceil, floor
 
 MINUTE: Final = timedelta(minutes=1)
+# What the log does not hold.
+LACKING: Final = "unlogged_traffic"
 
 
 class Dimension(StrEnum):
@@ -98,11 +100,17 @@ def sources(asked: Asked, oldest: Callable[[str], datetime]) -> list[Source]:
 
     A table whose rows lie across the period's ends would count what is not asked for: it is the last resort.
     """
-    able = [source for source in SOURCES if _can_answer(source, asked) and oldest(source.table) <= asked.start]
+    able = [source for source in SOURCES if _can_answer(source, asked) and _holds(source, asked.start, oldest)]
     return sorted(able, key=lambda source: not _is_exact(source, asked))
 
 
-def finer_than_kept(asked: Asked, oldest: Callable[[str], datetime]) -> Width | None:
+def _holds(source: Source, start: datetime, oldest: Callable[[str], datetime]) -> bool:
+    """Whether all of the first point is there; and of the log, what tells whether it is complete."""
+    guard = oldest(LACKING) <= floor(start, GRAIN) if source.is_log else True
+    return guard and oldest(source.table) <= floor(start, source.grain)
+
+
+def finest_kept(asked: Asked, oldest: Callable[[str], datetime]) -> Width | None:
     """The finest width in which the period is held, for whoever asked for a finer one; None when there is none."""
     coarser = iter(Width) if asked.width is None else _after(asked.width)
     return next((width for width in coarser if sources(replace(asked, width=width), oldest)), None)
@@ -118,8 +126,16 @@ def _can_answer(source: Source, asked: Asked) -> bool:
         all(source.can_filter(dimension) for dimension in asked.filters)
         and all(dimension in source.columns for dimension in asked.grouped)
         and (asked.width is None or source.grain.total_seconds() <= asked.width.interval.seconds)
-        and (source.grain < DAY or asked.zone == UTC_ZONE)  # days are those of UTC
+        and (source.grain < DAY or _has_days_of_utc(asked))
     )
+
+
+def _has_days_of_utc(asked: Asked) -> bool:
+    """Whether the zone's clock showed that of UTC all the time; a zone goes by many names."""
+    if asked.zone == UTC_ZONE:
+        return True
+    axis = Axis.over(Range(floor(asked.start, GRAIN), ceil(asked.end, GRAIN)), Interval.DAY, asked.zone)
+    return all(segment.offset == 0 for segment in axis.segments)
 
 
 def _is_exact(source: Source, asked: Asked) -> bool:

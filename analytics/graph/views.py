@@ -93,11 +93,11 @@ class BreakdownViewSet(TrackingViewSet):
     @property
     def csv_list(self) -> str:
         """The first that was asked for."""
-        return LISTS[self.lists[0]]
+        return LISTS[self.lists[0]] if self.lists else "none"
 
     @property
     def csv_columns(self) -> tuple[str, ...]:
-        return (NAMES[self.lists[0]], *MEASURES)
+        return (*(NAMES[dimension] for dimension in self.lists[:1]), *MEASURES)
 
     @extend_schema(
         tags=["Tracking"],
@@ -111,7 +111,10 @@ class BreakdownViewSet(TrackingViewSet):
     def retrieve(self, request: Request) -> Response:
         """Traffic of a period by host name, network and proxy user."""
         given, reader, asked = _read(request, BreakdownParams)
-        self.lists = [dimension for dimension, flag in FLAGS.items() if given.get(flag)] or list(FLAGS)
+        self.lists = [dimension for dimension, flag in FLAGS.items() if given.get(flag)]
+        if not self.lists:
+            unnamed = [dimension for dimension, flag in FLAGS.items() if flag not in given]
+            self.lists = reader.kept(asked, unnamed)
         data = reader.breakdown(asked, self.lists, given["sort_by"], given["limit"])
         return Response({"data": data, "message": "Analytics breakdown successfully generated."})
 
@@ -132,7 +135,7 @@ def _filters(user_id: int, given: dict[str, Any]) -> Filters:
     proxy_user = selectors.find_proxy_user(user_id, given["proxy_user_id"]) if "proxy_user_id" in given else None
     orders: tuple[int, ...] | None = None
     if order is not None:
-        orders = (order.pk,)
+        orders = (order.pk,) if network in (None, order.product.network) else ()
     elif network is not None:
         orders = tuple(selectors.orders_of(user_id).filter(product__network=network).values_list("pk", flat=True))
     return Filters(

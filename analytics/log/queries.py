@@ -6,16 +6,27 @@ None can be asked without an account, nor beyond the time that requests are kept
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from accounts.models import Network
+from analytics.addresses import canonical
 from analytics.conditions import instant, millis, where
 from analytics.traffic.queries import Sql
 from fonproxy.api.search import ID, LOWER_TEXT, MOMENT, NUMBER, TEXT, Condition, Kind, Search, one_of
 
 PROTOCOLS: Final = ("http", "socks")
+
+
+def _address(text: str) -> str:
+    try:
+        return canonical(text)
+    except ValueError:
+        return text.lower()  # it finds nothing
+
+
+ADDRESS: Final = replace(LOWER_TEXT, read=_address)
 
 # Every field in the order in which it is told, its kind, and its column. What is asked by an id is a number by then.
 FIELDS: Final[Mapping[str, tuple[Kind, str]]] = {
@@ -27,7 +38,7 @@ FIELDS: Final[Mapping[str, tuple[Kind, str]]] = {
     "log_protocol": (one_of(PROTOCOLS), "protocol"),
     "log_method": (TEXT, "method"),
     "log_hostname": (LOWER_TEXT, "hostname"),
-    "log_status_code": (NUMBER, "status_code"),
+    "log_status_code": (NUMBER, "nullIf(status_code, 0)"),
     "log_error": (TEXT, "error"),
     "log_session_id": (TEXT, "session_id"),
     "log_total_bytes": (NUMBER, "bytes_sent + bytes_received"),
@@ -36,14 +47,14 @@ FIELDS: Final[Mapping[str, tuple[Kind, str]]] = {
     "log_total_elapsed_ms": (NUMBER, "elapsed_ms"),
     "log_concurrency": (NUMBER, "concurrency"),
     "log_authentication_type": (TEXT, "authentication_type"),
-    "log_client_ip_address": (LOWER_TEXT, "client_address"),
-    "log_local_ip_address": (LOWER_TEXT, "local_address"),
-    "log_local_port": (NUMBER, "local_port"),
-    "log_egress_ip_address": (LOWER_TEXT, "egress_address"),
+    "log_client_ip_address": (ADDRESS, "client_address"),
+    "log_local_ip_address": (ADDRESS, "local_address"),
+    "log_local_port": (NUMBER, "nullIf(local_port, 0)"),
+    "log_egress_ip_address": (ADDRESS, "egress_address"),
     "log_request_datetime": (MOMENT, "ts"),
     "country_id": (LOWER_TEXT, "lower(country)"),
     "city_alias": (TEXT, "city"),
-    "asn_id": (NUMBER, "asn"),
+    "asn_id": (NUMBER, "nullIf(asn, 0)"),
 }
 COLUMNS: Final = ", ".join(column for _, column in FIELDS.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from fonproxy.clickhouse.client import get_client
 from fonproxy.timerange import STAMP
 
 Row = dict[str, Any]
+NUMBER: Final = re.compile("0|[1-9][0-9]{0,9}")
 # Texts and numbers that were not told.
 NULLABLE: Final = frozenset(
     {
@@ -100,8 +102,12 @@ def _described(values: Sequence[tuple[Any, ...]]) -> list[Row]:
         row["proxy_user_id"] = logins.get(row["proxy_user_id"])
         row["service_id"] = ids.encode("order", row["service_id"])
         row["log_request_datetime"] = row["log_request_datetime"].strftime(STAMP)
-        kind = row["log_authentication_type"]
-        row["log_authentication_type"] = int(kind) if kind.isascii() and kind.isdigit() else kind
         for name in NULLABLE:
-            row[name] = row[name] or None
+            row[name] = None if row[name] == "" else row[name]
+        row["log_authentication_type"] = _as_number(row["log_authentication_type"])
     return rows
+
+
+def _as_number(kind: str | None) -> int | str | None:
+    """Some workers report the kind as a number; nothing else becomes one."""
+    return int(kind) if kind and NUMBER.fullmatch(kind) else kind

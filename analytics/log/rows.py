@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Final
 
 import pyarrow as pa
 from django.conf import settings
 
 from analytics import inbox
+from analytics.addresses import canonical
 from analytics.ids import new_ids
 from analytics.log.row import LOG
 from analytics.pushed.rows import parse
@@ -82,6 +82,5 @@ def to_request_inbox(body: bytes, now: datetime) -> pa.Table:
 
 
 def _canonical(addresses: Sequence[str]) -> list[str]:
-    """As everybody writes them, so that they are found however they were written."""
-    known = {text: str(ip_address(text)) if text else "" for text in set(addresses)}
+    known = {text: canonical(text) if text else "" for text in set(addresses)}
     return [known[text] for text in addresses]

@@ -26,6 +26,8 @@ KINDS: Final = {name: kind for name, (kind, _) in FIELDS.items()}
 
 
 def _field(name: str, kind: search.Kind) -> serializers.Field[Any, Any, Any, Any]:
+    if name == "log_authentication_type":
+        return serializers.JSONField(allow_null=True, help_text="A number or a text, as it was reported.")
     is_number = kind is NUMBER or name == "customer_id"
     make = serializers.IntegerField if is_number else serializers.CharField
     return make(allow_null=name in reads.NULLABLE or name == "proxy_user_id")

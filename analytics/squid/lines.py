@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from analytics.addresses import canonical
 
 MAX_LINE: Final = 2**16
 MAX_TEXT: Final = 255
@@ -117,7 +118,7 @@ def _number(text: str, most: int) -> int | None:
 def _address(text: str) -> str:
     """Squid may be told to write a name in its place."""
     try:
-        return str(ip_address(text))
+        return canonical(text)
     except ValueError:
         return ""
 

@@ -31,7 +31,7 @@ from fonproxy.clickhouse.retention import declared
 
 # A UUID of version 8 (RFC 9562), whose first eight digits are the day and whose other bits follow from what makes the
 # row: the same row always has the same id, and an id tells where to look for its row.
-_DIGEST: Final = "lower(hex(SHA256(concat(toString(proxy_user_id), '/', network, '/', hostname))))"
+_DIGEST: Final = "lower(hex(sipHash128Reference(concat(toString(proxy_user_id), '/', network, '/', hostname))))"
 ID_SQL: Final = (
     f"concat(toString(toYYYYMMDD(day)), '-', substring({_DIGEST}, 1, 4), '-8', substring({_DIGEST}, 5, 3),"
     f" '-8', substring({_DIGEST}, 8, 3), '-', substring({_DIGEST}, 11, 12))"
@@ -98,7 +98,7 @@ class Summaries:
         matching = self._matching()
         text = (
             f"SELECT {COLUMNS} {matching.text}"
-            f" ORDER BY {column} {direction}, day DESC, proxy_user_id, network, hostname"
+            f" ORDER BY {column} {direction}, {ID_SQL}"
             " LIMIT {limit:UInt32} OFFSET {offset:UInt64}"
         )
         return Sql(text, {**matching.params, "limit": search.per_page, "offset": search.offset})

@@ -58,6 +58,7 @@ class Kind:
     name: str
     operators: Collection[Operator]
     read: Callable[[str], Value]
+    read_pattern: Callable[[str], str] = lambda text: _text(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ _TEXTUAL: Final = (Operator.EQUAL, Operator.NOT, Operator.LIKE)
 ID: Final = Kind("id", (Operator.EQUAL, Operator.NOT), str)
 NUMBER: Final = Kind("integer", _ORDERED, _number)
 TEXT: Final = Kind("text", _TEXTUAL, _text)
-LOWER_TEXT: Final = Kind("text", _TEXTUAL, _lower)
+LOWER_TEXT: Final = Kind("text", _TEXTUAL, _lower, _lower)
 MOMENT: Final = Kind("date-time", _ORDERED, _moment)
 DATE: Final = Kind("date", _ORDERED, _day)
 
@@ -186,7 +187,7 @@ class _Reader:
         return None, Operator.EQUAL
 
     def _value(self, name: str, kind: Kind, operator: Operator) -> Value | None:
-        read = TEXT.read if operator is Operator.LIKE else kind.read
+        read = kind.read_pattern if operator is Operator.LIKE else kind.read
         text = self._single(name)
         try:
             return None if text is None else read(text)

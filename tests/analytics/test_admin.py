@@ -130,6 +130,8 @@ def test_staff_learn_who_used_an_exit_address_and_that_they_asked_is_kept(
     assert "other.example" not in look_up(domain="Victim.example")
     assert "888 (unknown)" in look_up(address="2001:db8::7")
     assert "Nobody" in look_up(at_0="2020-01-01")
+    assert "Must lie in the years" in look_up(at_0="0001-01-01", within="1440")
+    assert "Must lie in the years" in look_up(at_0="9999-12-31", within="1440")
     assert "Enter a valid IPv4 or IPv6 address." in look_up(address="here")
     kept = browser.get(LOOKUPS).content.decode()
     assert kept.count("case 12") == 4

@@ -65,8 +65,9 @@ def event(**changes: Any) -> dict[str, Any]:
 
 
 def send(
-    client: APIClient, *events: dict[str, Any], expected: int = 200, path: str = "/1/event/", **headers: str
+    client: APIClient, *events: dict[str, Any], expected: int = 200, path: str = "/1/event/", key: str | None = None
 ) -> Any:
+    headers = {"Idempotency-Key": key} if key else None
     answer = client.post(path, json.dumps(events), content_type="application/json", headers=headers)
     assert answer.status_code == expected, answer.content
     return answer.json()

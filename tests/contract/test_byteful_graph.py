@@ -413,6 +413,53 @@ def test_a_breakdown_refuses(
     assert named in answer.json()["message"]
 
 
+def test_a_period_that_ends_in_another_century_costs_no_more(orders: tuple[Order, Order], api: APIClient) -> None:
+    push_raw([Sent(NOW, orders[0], "alice-1")])
+    query = {"period_start": f"{NOW:%Y-%m-%d}", "period_end": "2100-12-31"}
+    data = graph(api, **query, interval="minute")
+    assert data["summary"]["requests"] == 1
+    assert len(data["graph"]) <= 1440
+    later = {"period_start": "2090-01-01", "period_end": "2100-12-31"}
+    assert graph(api, **later, interval="hour")["graph"] == []
+
+
+def test_an_order_of_another_network_carried_nothing_there(orders: tuple[Order, Order], api: APIClient) -> None:
+    push_raw([Sent(NOW, orders[0], "alice-1")])
+    for interval in ("minute", "hour", "day"):
+        query = {"preset": "today", "interval": interval, "service_id": orders[0].published_id}
+        assert graph(api, **query, network="residential")["summary"]["requests"] == 1
+        assert graph(api, **query, network="mobile")["summary"]["requests"] == 0
+
+
+@pytest.mark.parametrize("tz", ["UTC", "Etc/UTC", "Zulu", "GMT"])
+def test_utc_goes_by_many_names(tz: str, orders: tuple[Order, Order], api: APIClient) -> None:
+    query = {"period_start": "2024-01-01", "period_end": "2024-01-31", "proxy_user_id": "alice-1"}
+    assert len(graph(api, **query, interval="day", tz=tz)["graph"]) == 31
+
+
+def test_a_minute_at_the_end_of_the_log_is_told_whole_or_not_at_all(orders: tuple[Order, Order]) -> None:
+    filters = Filters(orders[0].user_id, hostname="a.example")
+    for age, kept in ((timedelta(days=7), False), (timedelta(days=7) - timedelta(minutes=16), True)):
+        start = (NOW - age).replace(second=0)
+        asked = Asked(start, start + timedelta(minutes=1), Width.MINUTE, filters.dimensions)
+        assert [source.table for source in sources(asked, oldest) if source.is_log] == ["requests"] * kept
+
+
+def test_lists_that_are_not_kept_are_left_out_unless_they_are_asked_for(
+    orders: tuple[Order, Order], api: APIClient
+) -> None:
+    query = {"period_start": "2020-01-01", "period_end": "2020-01-31"}
+    assert {"networks", "proxy_users"} == set(api.get("/analytics/breakdown", query).json()["data"]) & {
+        "hostnames",
+        "networks",
+        "proxy_users",
+    }
+    assert api.get("/analytics/breakdown", {**query, "return_hostnames": "true"}).status_code == 422
+    few = api.get("/analytics/breakdown", {"preset": "today", "return_networks": "false"}).json()["data"]
+    assert "networks" not in few
+    assert "hostnames" in few
+
+
 def test_an_equal_start_and_end_is_an_empty_graph(orders: tuple[Order, Order], api: APIClient) -> None:
     moment = "2026-01-01 00:00:00"
     assert graph(api, period_start=moment, period_end=moment)["graph"] == []

@@ -221,7 +221,7 @@ FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
     "like with an underscore": ({"like_log_hostname": "%_sure%"}, [5, 4]),
     "like has one wildcard only": ({"like_log_hostname": "site_.example"}, []),
     "like everything": ({"like_log_hostname": "%" * 255}, [5, 4, 3, 2, 1, 0]),
-    "status": ({"log_status_code": "0"}, [0]),
+    "not told is no number": ({"log_status_code": "0"}, []),
     "min status": ({"min_log_status_code": "1"}, [5, 4, 3, 2, 1]),
     "error": ({"log_error": "dns_failure"}, [0]),
     "not error": ({"not_log_error": "dns_failure"}, [5, 4, 3, 2, 1]),
@@ -230,7 +230,10 @@ FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
     "below zero": ({"min_log_bytes_received": "-1"}, [5, 4, 3, 2, 1, 0]),
     "country": ({"country_id": "US"}, [2]),
     "not country": ({"not_country_id": "de"}, [2]),
-    "asn": ({"asn_id": "0"}, [2]),
+    "not that number": ({"not_asn_id": "3320"}, [2]),
+    "client in another spelling": ({"log_client_ip_address": "2001:DB8:0:0::1"}, [3]),
+    "mapped": ({"log_egress_ip_address": "::ffff:192.0.2.7"}, [5, 4, 3, 2, 1, 0]),
+    "like in capitals": ({"like_log_hostname": "SITE%"}, [3, 2, 1, 0]),
     "client": ({"log_client_ip_address": "2001:db8::1"}, [3]),
     "authentication": ({"log_authentication_type": "ip"}, [1]),
     "second": ({"log_request_datetime": minute(2)}, [2]),
@@ -340,6 +343,22 @@ def test_a_bad_row_is_named_and_nothing_is_stored(
     error = push(worker_api, row(), row(**changes), expected=400)
     assert re.search(rf"\b{named}\b", error["message"]), error
     assert counted(clean_engine, "requests") == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [(0, 0), (1, 1), ("007", "007"), ("9" * 20, "9" * 20), ("ip", "ip"), ("", None)]
+)
+def test_the_kind_of_authentication_is_told_as_it_was_reported(
+    kind: Any, told: Any, order: Order, api: APIClient, worker_api: APIClient
+) -> None:
+    push(worker_api, row(log_authentication_type=kind))
+    assert search(api)["data"][0]["log_authentication_type"] == told
+
+
+def test_what_is_written_in_letters_of_any_case_is_found(order: Order, api: APIClient, worker_api: APIClient) -> None:
+    push(worker_api, row(log_hostname="İstanbul.example"))
+    assert search(api, log_hostname="İstanbul.example")["total_count"] == 1
+    assert search(api, like_log_hostname="İ%")["total_count"] == 1
 
 
 def test_a_customer_may_not_push(order: Order, api: APIClient) -> None:

@@ -97,7 +97,7 @@ def test_the_host_names_of_a_day_are_given_up_when_it_is_ninety_days_old(order: 
     push(day, "b.example", login="alice-2")
     last_moment = datetime.combine(day, time(), UTC) + 90 * DAY
     rows, total = reads.search(order.user_id, EVERYTHING, last_moment)
-    assert [(row["proxy_user_id"], row["log_summary_hostname"]) for row in rows] == [
+    assert sorted((row["proxy_user_id"], row["log_summary_hostname"]) for row in rows) == [
         ("alice-1", "a.example"),
         ("alice-1", "b.example"),
         ("alice-2", "b.example"),
@@ -105,10 +105,10 @@ def test_the_host_names_of_a_day_are_given_up_when_it_is_ninety_days_old(order: 
     assert total == 3
     afterwards = last_moment + timedelta(seconds=1)
     rows, total = reads.search(order.user_id, EVERYTHING, afterwards)
-    assert [
+    assert sorted(
         (row["proxy_user_id"], row["log_summary_hostname"], row["log_summary_requests"], row["log_summary_bytes"])
         for row in rows
-    ] == [("alice-1", "", 8, 2000), ("alice-2", "", 4, 1000)]
+    ) == [("alice-1", "", 8, 2000), ("alice-2", "", 4, 1000)]
     assert total == 2
     assert rows[0]["log_summary_creation_datetime"] == f"{last_moment:%Y-%m-%d %H:%M:%S}"
     assert (
@@ -130,7 +130,7 @@ def test_a_summary_s_id_stays_as_long_as_its_row(order: Order, api: APIClient) -
 def many(order: Order, alice: User, make_order: Callable[..., Order]) -> Order:
     """Rows told apart by their requests: 1 to 6 from the oldest, the last of another network."""
     mobile = make_order(alice, network=Network.MOBILE, logins=("alice-m",))
-    days = (120, 100, 5, 3, 3, 0)
+    days = (120, 100, 5, 4, 3, 0)
     hosts = ("old.example", "old.example", "a.example", "a.example", "100%_sure.example", "")
     logins = ("alice-1", "alice-2", "alice-1", "alice-1", "alice-2", "alice-m")
     for n, (age, host, login) in enumerate(zip(days, hosts, logins, strict=True), 1):
@@ -143,27 +143,27 @@ def since(age: int) -> str:
 
 
 FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
-    "everything": ({}, [6, 4, 5, 3, 2, 1]),
+    "everything": ({}, [6, 5, 4, 3, 2, 1]),
     "network": ({"log_summary_network": "mobile"}, [6]),
-    "not network": ({"not_log_summary_network": "mobile"}, [4, 5, 3, 2, 1]),
+    "not network": ({"not_log_summary_network": "mobile"}, [5, 4, 3, 2, 1]),
     "hostname": ({"log_summary_hostname": "A.example"}, [4, 3]),
-    "like": ({"like_log_summary_hostname": "%A%"}, [4, 5, 3]),
+    "like": ({"like_log_summary_hostname": "%A%"}, [5, 4, 3]),
     "like an underscore": ({"like_log_summary_hostname": "%_sure%"}, [5]),
     "not hostname": ({"not_log_summary_hostname": "A.example"}, [6, 5, 2, 1]),
     "login": ({"proxy_user_id": "alice-2"}, [5, 2]),
     "not login": ({"not_proxy_user_id": "alice-2"}, [6, 4, 3, 1]),
-    "requests": ({"min_log_summary_requests": "3", "max_log_summary_requests": "5"}, [4, 5, 3]),
-    "errors": ({"log_summary_error": "2"}, [4, 5]),
+    "requests": ({"min_log_summary_requests": "3", "max_log_summary_requests": "5"}, [5, 4, 3]),
+    "errors": ({"log_summary_error": "2"}, [5, 4]),
     "successful": ({"log_summary_successful": "1"}, [2, 1]),
     "bytes": ({"min_log_summary_bytes": "50"}, [6, 5]),
-    "day": ({"log_summary_period": since(3)}, [4, 5]),
-    "not day": ({"not_log_summary_period": since(3)}, [6, 3, 2, 1]),
-    "since": ({"min_log_summary_period": since(5)}, [6, 4, 5, 3]),
+    "day": ({"log_summary_period": since(3)}, [5]),
+    "not day": ({"not_log_summary_period": since(3)}, [6, 4, 3, 2, 1]),
+    "since": ({"min_log_summary_period": since(5)}, [6, 5, 4, 3]),
     "until": ({"max_log_summary_period": since(100)}, [2, 1]),
     "never": ({"min_log_summary_period": since(1), "max_log_summary_period": since(2)}, []),
-    "created": ({"min_log_summary_creation_datetime": NOW.strftime("%Y-%m-%d %H:%M:%S")}, [6, 4, 5, 3]),
+    "created": ({"min_log_summary_creation_datetime": NOW.strftime("%Y-%m-%d %H:%M:%S")}, [6, 5, 4, 3]),
     "sort": ({"sort_by": "log_summary_bytes"}, [1, 2, 3, 4, 5, 6]),
-    "sort down": ({"sort_by": "log_summary_error_desc"}, [6, 4, 5, 3, 2, 1]),
+    "sort down": ({"sort_by": "log_summary_requests_desc"}, [6, 5, 4, 3, 2, 1]),
     "sort by period": ({"sort_by": "log_summary_period_asc"}, [1, 2, 3, 4, 5, 6]),
     "page": ({"page": "2", "per_page": "4"}, [2, 1]),
     "past the end": ({"page": "1000000000"}, []),
@@ -213,6 +213,16 @@ HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
 @pytest.mark.parametrize(("query", "status", "named"), HOSTILE.values(), ids=HOSTILE)
 def test_a_search_refuses(query: dict[str, Any], status: int, named: str, order: Order, api: APIClient) -> None:
     assert named in search(api, status, **query)["message"]
+
+
+@pytest.mark.parametrize("sort", ["", "log_summary_requests", "log_summary_network_desc"])
+def test_equals_are_in_the_order_of_their_ids(sort: str, order: Order, api: APIClient) -> None:
+    for n in range(9):
+        push(TODAY, f"{n}.example")
+    ids = [search(api, sort_by=sort, per_page=2, page=page)["data"] for page in range(1, 6)]
+    found = [row["log_summary_id"] for page in ids for row in page]
+    assert found == sorted(found)
+    assert len(found) == 9
 
 
 def test_two_hundred_conditions_are_answered(many: Order, api: APIClient) -> None:

@@ -308,3 +308,14 @@ def test_a_day_that_begins_twice_is_one_point() -> None:
 def test_what_is_no_zone_of_the_database_is_refused(name: str) -> None:
     with pytest.raises(InvalidTime):
         parse_zone(name)
+
+
+@pytest.mark.parametrize(("day", "change"), [("2026-03-29", 1), ("2026-10-25", 1)])
+def test_a_clock_change_is_found_at_its_quarter_wherever_the_range_begins(day: str, change: int) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    midnight = datetime.fromisoformat(f"{day}T00:00:00+00:00")
+    for minute in range(60):
+        range_ = Range(midnight + timedelta(minutes=minute), midnight + timedelta(hours=change, minutes=5))
+        axis = Axis.over(range_, Interval.MINUTE, zone)
+        assert [segment.end for segment in axis.segments[:-1]] == [int(midnight.timestamp()) + change * 3600]
+        assert len(axis.edges()) == 65 - minute

@@ -80,3 +80,7 @@ SELECT
     count
 FROM {database}.inbox
 WHERE unlogged;
+
+-- Of what came before, nobody knows how it was pushed: it counts as lacking.
+INSERT INTO {database}.unlogged_traffic (user_id, bucket, order_id, rows, count)
+SELECT user_id, bucket, order_id, rows, count FROM {database}.order_traffic WHERE bucket >= now() - INTERVAL 8 DAY;

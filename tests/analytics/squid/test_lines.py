@@ -41,8 +41,12 @@ def test_the_column_of_bytes_from_the_client_may_be_missing() -> None:
     assert parse(LINE.replace(" 184", "").encode()) == REQUEST._replace(bytes_sent=0)
 
 
-def test_a_client_that_is_written_as_a_name_is_left_out() -> None:
-    assert parse(changed(client="home.example")) == REQUEST._replace(client="")
+@pytest.mark.parametrize(
+    ("written", "client"),
+    [("home.example", ""), ("fe80::1%eth0", ""), ("2001:DB8:0::1", "2001:db8::1"), ("::ffff:1.2.3.4", "1.2.3.4")],
+)
+def test_a_client_is_an_address_in_its_usual_spelling(written: str, client: str) -> None:
+    assert parse(changed(client=written)) == REQUEST._replace(client=client)
 
 
 @pytest.mark.parametrize(
