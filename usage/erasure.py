@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from rest_framework.exceptions import NotFound
 
-from accounts.models import ApiKey, Order, ProxyUser, User
+from accounts.models import ApiKey, Application, Order, ProxyUser, User
 from analytics import erasure as engine
 from analytics import touched
 from analytics.models import Batch
@@ -66,13 +66,15 @@ def _erase_relational(user: User) -> dict[str, int]:
     orders = Order.objects.filter(user=user)
     with transaction.atomic():
         numbers = list(orders.values_list("pk", flat=True))
+        applications = list(Application.objects.filter(user=user).values_list("pk", flat=True))
         # Lets the database agree to the ledger's deletion.
         Erasure.objects.bulk_create([Erasure(order_id=number) for number in numbers], ignore_conflicts=True)
         erased = {
             "ledger_entries": LedgerEntry.objects.filter(order__in=numbers).delete()[0],
             "cut_offs": CutOff.objects.filter(order__in=numbers).delete()[0],
             "api_keys": ApiKey.objects.filter(user=user).delete()[0],
-            "audit_entries": _audit_of({User: [user.pk], Order: numbers}).delete()[0],
+            "audit_entries": _audit_of({User: [user.pk], Order: numbers, Application: applications}).delete()[0],
+            "applications": Application.objects.filter(pk__in=applications).delete()[1].get("accounts.Application", 0),
         }
         Erasure.objects.filter(order__in=numbers).delete()
         erased["orders"] = orders.delete()[1].get("accounts.Order", 0)

@@ -1,21 +1,23 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from accounts import services
-from accounts.models import ApiKey, Order, Product, ProxyUser, User
+from accounts import applications, services
+from accounts.models import ApiKey, Application, Order, Product, ProxyUser, User
 
 MakeOrder = Callable[..., Order]
 MakeKey = Callable[..., str]
-MODELS = ("user", "product", "order", "proxyuser", "apikey")
+MODELS = ("user", "product", "order", "proxyuser", "apikey", "application")
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def plenty(make_order: MakeOrder, make_key: MakeKey) -> None:
         order = make_order(user, network=["isp", "mobile", "residential"][number % 3])
         ProxyUser.objects.create(login=f"login-{number}", order=order)
         make_key(user, name=f"key-{number}")
+        applications.create(user, f"API {number}", timezone.now())
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -229,3 +232,31 @@ def test_customers_have_no_business_in_admin(alice: User) -> None:
     client = Client()
     client.force_login(alice)
     assert client.get(reverse("admin:accounts_apikey_changelist")).status_code == 302
+
+
+APPLICATIONS = "/admin/accounts/application/"
+
+
+def test_staff_make_an_application_and_exchange_its_keys(admin: Client, alice: User) -> None:
+    answer = admin.post(f"{APPLICATIONS}add/", {"user": alice.pk, "name": "Shop API", **NO_KEYS}, follow=True)
+    first = keys_told(answer)
+    application = Application.objects.get()
+    assert (application.user, application.name) == (alice, "Shop API")
+    assert first[0] not in admin.get(f"{APPLICATIONS}{application.pk}/change/").content.decode()
+    for action, works_on in (("rotate_keys", True), ("end_keys", False)):
+        selected = {"action": action, "_selected_action": [application.pk]}
+        second = keys_told(admin.post(APPLICATIONS, selected, follow=True))
+        now = timezone.now()
+        assert (applications.find_key(application.published_id, first[0], now) is not None) is works_on
+        assert applications.find_key(application.published_id, second[1], now) is not None
+    assert LogEntry.objects.filter(object_id=str(application.pk), change_message__contains="at once").count() == 1
+    assert admin.post(f"{APPLICATIONS}{application.pk}/delete/").status_code == 403
+
+
+NO_KEYS = {"keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
+
+
+def keys_told(answer: Any) -> list[str]:
+    """The write key and the read key, as the message tells them."""
+    [message] = [str(message) for message in answer.context["messages"] if "not shown again" in str(message)]
+    return re.findall(r"(?:write|read) ([\w-]{40})", message)

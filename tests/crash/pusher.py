@@ -36,20 +36,29 @@ from usage.demo.accounts import make_accounts  # noqa: E402
 
 # Fixed within the run of a test, so that the retry sends the same body: the day before yesterday at noon.
 LATEST: Final = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
-SPREADS: Final = {"retention": timedelta(days=395 / 60), "bucket": timedelta(0), "requests": timedelta(hours=1)}
+SPREADS: Final = {
+    "retention": timedelta(days=395 / 60),
+    "bucket": timedelta(0),
+    "requests": timedelta(hours=1),
+    "events": timedelta(days=2),
+}
 ROWS: Final = 60
 
 
-def route(spread: str) -> str:
-    return "/log/ingest" if spread == "requests" else "/analytics/ingest"
+ROUTES: Final = {"requests": "/log/ingest", "events": "/1/event/"}
 
 
 def tables(spread: str) -> tuple[str, ...]:
     """Those that the batch goes to."""
+    if spread == "events":
+        return ("events",)
     return (*TABLES, "daily_host_times", "requests" if spread == "requests" else "unlogged_traffic")
 
 
 def rows(spread: str) -> list[dict[str, Any]]:
+    if spread == "events":
+        times = [int((LATEST - i * SPREADS[spread]).timestamp()) for i in range(ROWS)]
+        return [{"timestamp": at, "method": "GET", "url": "/", "response_us": 1, "status_code": 200} for at in times]
     if spread == "requests":
         return [
             {"log_request_datetime": (LATEST - i * SPREADS[spread]).isoformat(), "user_id": 1, "order_id": 3}
@@ -73,9 +82,9 @@ def kept(table: str) -> tuple[int, int]:
 
 
 def push(client: APIClient, spread: str) -> Any:
-    body = json.dumps({"logs": rows(spread)})
+    body = json.dumps(rows(spread) if spread == "events" else {"logs": rows(spread)})
     headers = {"Idempotency-Key": "disputed"}
-    return client.post(route(spread), body, content_type="application/json", headers=headers)
+    return client.post(ROUTES.get(spread, "/analytics/ingest"), body, content_type="application/json", headers=headers)
 
 
 def die() -> None:
@@ -121,7 +130,13 @@ def main(spread: str, point: str = "") -> None:
     migrator.migrate(get_client())
     recover()
     client = APIClient()
-    client.credentials(HTTP_X_API_KEY=make_accounts(timezone.now()).ingest_key, HTTP_HOST="localhost")
+    credentials = make_accounts(timezone.now())
+    client.credentials(
+        HTTP_X_API_KEY=credentials.ingest_key,
+        HTTP_X_AUTH_USER=credentials.application.published_id,
+        HTTP_X_AUTH_KEY=credentials.application_keys.write,
+        HTTP_HOST="localhost",
+    )
     if point:
         with deadly_at(point):
             push(client, spread)

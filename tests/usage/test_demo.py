@@ -15,10 +15,12 @@ from django.utils import timezone
 
 from accounts.models import ProxyUser
 from analytics.models import Batch
-from fonproxy.clickhouse.client import Client
+from fonproxy.clickhouse.client import Client, get_client
 from fonproxy.env import Environment
-from fonproxy.timerange import GRAIN, floor
+from fonproxy.timerange import DAY, GRAIN, floor
+from usage.demo import events as demo_events
 from usage.demo import traffic
+from usage.demo.events import HOUR
 
 NOON = datetime(2026, 11, 12, 12, 7, tzinfo=UTC)
 BY_LOGIN = "SELECT proxy_user_id, sum(count), sum(bytes_received), sum(error_count) FROM traffic_detail GROUP BY 1"
@@ -101,4 +103,14 @@ def test_the_demo_environment_can_be_read_into_the_shell_that_runs_the_next_comm
     seed(timezone.now())
     exported = re.findall(r"^export (\w+)=", (settings.DATA_DIR / "demo.env").read_text(), re.MULTILINE)
     Environment(dict.fromkeys(exported, "x")).refuse_unknown()
-    assert exported == ["BASE_URL", "READ_KEY", "INGEST_KEY"]
+    assert exported == ["BASE_URL", "READ_KEY", "INGEST_KEY", "APP_ID", "APP_WRITE_KEY", "APP_READ_KEY"]
+
+
+def test_the_demo_s_application_has_two_weeks_of_events_and_seeding_again_adds_none() -> None:
+    now = timezone.now()
+    for _ in range(2):
+        seed(now)
+        [(events, first)] = get_client().fetch("SELECT count(), min(ts) FROM events", tag="tests")
+        assert first < now - timedelta(days=13)
+        expected = list(demo_events.events(floor(now - timedelta(days=14), DAY), floor(now, HOUR)))
+        assert events == len(expected) > 5000

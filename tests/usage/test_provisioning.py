@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import ApiKey, Order, ProxyUser, User
+from accounts import applications
+from accounts.models import ApiKey, Application, Order, ProxyUser, User
+from analytics.events.rows import to_columns
 from fonproxy.clickhouse.client import Client
 from tests.analytics.helpers import TABLES, counted, engine_away
 from tests.usage.helpers import carry, carry_and_post, credits_of
@@ -218,14 +221,20 @@ def test_an_erased_customer_leaves_nothing_in_either_store(
     carry_and_post(sold, timezone.now(), 5)
     carry_and_post(other, timezone.now(), 7)
     make_key(sold.user)
+    application, _ = applications.create(sold.user, "an API", timezone.now())
+    kept, _ = applications.create(alice, "another API", timezone.now())
+    for owner in (application, kept):
+        event = {"timestamp": int(time.time()), "method": "GET", "url": "/", "response_us": 1, "status_code": 200}
+        engine.insert("events", to_columns(json.dumps([event]).encode(), owner, timezone.now()), token=str(owner.pk))
     answer = shop("DELETE", "users/c-1")
     assert answer.status_code == 200, answer.content
     erased = answer.json()["erased"]
-    assert {erased[table] for table in TABLES} == {1}
+    assert {erased[table] for table in (*TABLES, "events", "applications")} == {1}
     assert (erased["orders"], erased["users"], erased["ledger_entries"], erased["proxy_users"]) == (1, 1, 2, 2)
     assert not User.objects.filter(external_id="c-1").exists()
     assert LedgerEntry.objects.exclude(order=other).count() == ApiKey.objects.count() == Erasure.objects.count() == 0
-    assert {counted(engine, table) for table in TABLES} == {(1, 1)}
+    assert {counted(engine, table) for table in (*TABLES, "events")} == {(1, 1)}
+    assert list(Application.objects.all()) == [kept]
     assert shop("DELETE", "users/c-1").status_code == 404
     posting.post_usage(timezone.now())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +17,19 @@ from typing import Final
 from django.conf import settings
 from django.db import transaction
 
-from accounts.models import ApiKey, Network, Order, Product, ProxyType, ProxyUser, Scope, User
+from accounts.applications import KEY_BYTES, Keys
+from accounts.models import (
+    ApiKey,
+    Application,
+    ApplicationKey,
+    Network,
+    Order,
+    Product,
+    ProxyType,
+    ProxyUser,
+    Scope,
+    User,
+)
 from accounts.services import KEY_START, PREFIX_LENGTH, hash_key
 from usage import orders
 
@@ -49,6 +62,8 @@ class Credentials:
     password: str
     read_key: str
     ingest_key: str
+    application: Application
+    application_keys: Keys
 
 
 def make_accounts(now: datetime) -> Credentials:
@@ -64,6 +79,7 @@ def make_accounts(now: datetime) -> Credentials:
             password,
             _key(customers["alice"], "demo", [Scope.READ], now),
             _key(worker, "demo worker", [Scope.INGEST], now),
+            *_application(customers["alice"], now),
         )
 
 
@@ -116,3 +132,18 @@ def _key(user: User, name: str, scopes: Sequence[Scope], now: datetime) -> str:
         },
     )
     return secret
+
+
+def _application(owner: User, now: datetime) -> tuple[Application, Keys]:
+    application, _ = Application.objects.get_or_create(user=owner, name="Shop API", defaults={"created_at": now})
+    keys = Keys(*(_application_key(kind) for kind in Keys._fields))
+    for kind, secret in keys._asdict().items():
+        ApplicationKey.objects.get_or_create(
+            key_hash=hash_key(secret),
+            defaults={"application": application, "kind": kind, "hint": secret[:4], "created_at": now},
+        )
+    return application, keys
+
+
+def _application_key(kind: str) -> str:
+    return urlsafe_b64encode(bytes.fromhex(_derived(f"application {kind}"))[:KEY_BYTES]).decode()

@@ -17,20 +17,23 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
-from accounts.models import User
+from accounts.models import Application, User
 from analytics import intake
+from analytics.events.rows import to_columns
 from analytics.models import Batch
 from analytics.traffic.rows import to_inbox
 from analytics.writer import recover
 from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError
-from fonproxy.timerange import GRAIN, floor
-from usage.demo import accounts, geo
+from fonproxy.timerange import DAY, GRAIN, floor
+from usage.demo import accounts, events, geo
+from usage.demo.events import HOUR
 from usage.demo.traffic import WORKERS, first_quarter, rows
 
 # About 10,000 rows: large enough to be quick, small enough that little is done again after a stop.
 SLICE: Final = timedelta(days=4)
+EVENTS_OF: Final = timedelta(days=14)
 
 
 class Command(BaseCommand):
@@ -46,6 +49,7 @@ class Command(BaseCommand):
         geo.make_counts(now)
         try:
             self._push_traffic(now)
+            self._push_events(credentials.application, now)
         except EngineError as error:
             raise CommandError(str(error)) from error
         shell = settings.DATA_DIR / "demo.env"
@@ -53,7 +57,10 @@ class Command(BaseCommand):
             shell,
             f"export BASE_URL={url}\n"
             f"export READ_KEY={credentials.read_key}\n"
-            f"export INGEST_KEY={credentials.ingest_key}\n",
+            f"export INGEST_KEY={credentials.ingest_key}\n"
+            f"export APP_ID={credentials.application.published_id}\n"
+            f"export APP_WRITE_KEY={credentials.application_keys.write}\n"
+            f"export APP_READ_KEY={credentials.application_keys.read}\n",
         )
         self.stdout.write(
             f"""
@@ -61,7 +68,8 @@ class Command(BaseCommand):
   Customers  {", ".join(accounts.CUSTOMERS)}, with the same password
   Reference  {url}/docs
   Keys       in {os.path.relpath(shell)}, to be read into a shell with:  . {os.path.relpath(shell)}
-             READ_KEY reads as alice, INGEST_KEY pushes as a proxy worker
+             READ_KEY reads as alice, INGEST_KEY pushes as a proxy worker; APP_ID with APP_WRITE_KEY and APP_READ_KEY
+             stand for the events of an API of hers
 """
         )
 
@@ -90,6 +98,29 @@ class Command(BaseCommand):
                 key = f"demo {since:%Y-%m-%dT%H:%M} {until:%Y-%m-%dT%H:%M}"
                 intake.accept(body, to_inbox, account_id=worker.pk, route=Batch.Route.TRAFFIC, key=key, now=now)
                 progress.update((until - since).days)
+
+    def _push_events(self, application: Application, now: datetime) -> None:
+        """The same for the events of the demo's application, day by day up to the last whole hour."""
+        since, until = _first_missing_hour(application, now), floor(now, HOUR)
+        while since < until:
+            end = min(since + DAY, until)
+            body = msgspec.json.encode(list(events.events(since, end)))
+            key = f"demo {since:%Y-%m-%dT%H} {end:%Y-%m-%dT%H}"
+            intake.accept(
+                body,
+                lambda body, now: to_columns(body, application, now),
+                account_id=application.user_id,
+                route=Batch.Route.EVENTS,
+                key=key,
+                now=now,
+            )
+            since = end
+
+
+def _first_missing_hour(application: Application, now: datetime) -> datetime:
+    newest = "SELECT max(ts), count() FROM events WHERE application_id = {application_id:UInt64}"
+    [(ts, found)] = get_client().fetch(newest, {"application_id": application.pk}, tag="seed_demo")
+    return floor(ts, HOUR) + HOUR if found else floor(now - EVENTS_OF, DAY)
 
 
 def _missing(now: datetime) -> datetime:
