@@ -20,6 +20,7 @@ from accounts.authentication import caller
 from analytics import journal
 from analytics.models import Batch
 from analytics.writer import writer
+from fonproxy import measures
 from fonproxy.api.body import read_body
 from fonproxy.api.errors import FieldError, InvalidInput, TooBusy, Unavailable
 
@@ -66,7 +67,10 @@ def accept(
 ) -> Batch | None:
     """Takes a body that has been read; returns the batch that came in under its key before, if one did."""
     origin = journal.Origin(account_id, route, key, hashlib.sha256(body).digest() if key else None)
-    return journal.find(origin, now) or _take_new(origin, parse(body, now), now)
+    earlier = journal.find(origin, now) or _take_new(origin, parse(body, now), now)
+    if earlier is None:
+        measures.TAKEN_BYTES.labels(route.value).inc(len(body))
+    return earlier
 
 
 def _take_new(origin: journal.Origin, table: pa.Table, now: datetime) -> Batch | None:
@@ -75,6 +79,7 @@ def _take_new(origin: journal.Origin, table: pa.Table, now: datetime) -> Batch |
     batch, is_new = journal.record(origin, table, now=now, claimed=not is_away)
     if not is_new:
         return batch
+    measures.TAKEN_ROWS.labels(origin.route.value).inc(table.num_rows)
     if table.num_rows and not is_away:
         writer.write(batch, table)
     return None

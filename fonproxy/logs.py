@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+# What a ClickHouse server calls the statements of the request; it lists them under the same names.
+query_ids: ContextVar[list[str] | None] = ContextVar("query_ids", default=None)
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request"}
 

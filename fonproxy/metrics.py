@@ -11,6 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from fonproxy import beat
+
+beat.register()
+
 # By name: the floor imports no app.
 STAFF_ONLY = "accounts.permissions.IsStaff"
 

@@ -11,9 +11,11 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 
-from fonproxy.logs import request_id
+from fonproxy import measures
+from fonproxy.logs import query_ids, request_id
 
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 QUIET: Final = ("/healthz", "/readyz", "/static/")
 
 access_log = logging.getLogger("fonproxy.access")
@@ -28,13 +30,17 @@ class RequestLog:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-Id", "")
         token = request_id.set(given if SANE_ID.fullmatch(given) else str(uuid.uuid4()))
+        queries = query_ids.set([])
         started = perf_counter()
         try:
             response = self.get_response(request)
             response["X-Request-Id"] = request_id.get()
-            self._log(request, response, perf_counter() - started)
+            seconds = perf_counter() - started
+            _count(request, response, seconds)
+            self._log(request, response, seconds)
             return response
         finally:
+            query_ids.reset(queries)
             request_id.reset(token)
 
     def _log(self, request: HttpRequest, response: HttpResponse, seconds: float) -> None:
@@ -46,5 +52,17 @@ class RequestLog:
             request.method,
             request.path,
             response.status_code,
-            extra={"ms": round(seconds * 1000, 1), "account": getattr(request, "account_id", None)},
+            extra={
+                "ms": round(seconds * 1000, 1),
+                "account": getattr(request, "account_id", None),
+                **({"query_ids": asked} if (asked := query_ids.get()) else {}),
+            },
         )
+
+
+def _count(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    """By route, never by path: what a caller makes up must not become a time series of its own."""
+    match = request.resolver_match
+    route = str(match.route) if match else "unknown"
+    method = request.method if request.method in METHODS else "other"
+    measures.HTTP_SECONDS.labels(method, route, response.status_code).observe(seconds)

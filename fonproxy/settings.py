@@ -119,6 +119,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
+CELERY_IMPORTS = ["fonproxy.beat"]
 # What has waited for so many seconds is dropped: the next one does the same work.
 CELERY_BEAT_SCHEDULE = {
     # Rows taken while the engine was away, or by a process that died, reach the engine within seconds of its return.

@@ -15,6 +15,7 @@ from fonproxy.clickhouse import repair, text
 from fonproxy.clickhouse.address import DEFAULT_DATABASE
 from fonproxy.clickhouse.errors import EngineUnavailable, from_text
 from fonproxy.clickhouse.profiles import INGEST, MIGRATE, READ, Profile, identifier, log_comment, settings_clause
+from fonproxy.measures import engine_call
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +79,7 @@ class EmbeddedClient:
         """See ``Client.fetch``."""
         bound = {name: text.parameter(value) for name, value in (params or {}).items()}
         settings = settings_clause((*ANSWER, ("log_comment", log_comment(tag)), *profile.settings))
-        with self._connection() as connection:
+        with engine_call(tag), self._connection() as connection:
             answer: bytes = connection.query(f"{sql}\nSETTINGS {settings}", "JSONCompact", params=bound).bytes()
         return text.rows(answer)
 
@@ -95,7 +96,7 @@ class EmbeddedClient:
             (("log_comment", log_comment(f"insert {table}")), ("insert_deduplication_token", token), *INGEST.settings)
         )
         names = ", ".join(identifier(name) for name in columns.column_names)
-        with _arrow_file(columns) as name, self._inserting:
+        with engine_call(f"insert {table}"), _arrow_file(columns) as name, self._inserting:
             if self._in_doubt:
                 self._restart()
             self._in_doubt = True

@@ -17,6 +17,8 @@ from fonproxy.clickhouse import text
 from fonproxy.clickhouse.address import Address
 from fonproxy.clickhouse.errors import EngineError, EngineFault, EngineUnavailable, from_text
 from fonproxy.clickhouse.profiles import INGEST, MIGRATE, READ, Profile, identifier, literal, log_comment
+from fonproxy.logs import query_ids
+from fonproxy.measures import engine_call
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,11 +63,12 @@ class NativeClient:
             )
             return _converted(rows, [type_ for _, type_ in columns])
 
-        try:
-            rows: list[tuple[Any, ...]] = self._run(profile, ask)
-        except _LostServer:
-            rows = self._run(profile, ask)
-        return rows
+        with engine_call(tag):
+            try:
+                rows: list[tuple[Any, ...]] = self._run(profile, ask)
+            except _LostServer:
+                rows = self._run(profile, ask)
+            return rows
 
     def insert(self, table: str, columns: pa.Table, *, token: str) -> None:
         """See ``Client.insert``."""
@@ -81,12 +84,13 @@ class NativeClient:
         }
         values = [_values(column) for column in columns.columns]
         if columns.num_rows:
-            self._run(
-                INGEST,
-                lambda client, query_id: client.execute(
-                    statement, values, columnar=True, settings=settings, query_id=query_id
-                ),
-            )
+            with engine_call(f"insert {table}"):
+                self._run(
+                    INGEST,
+                    lambda client, query_id: client.execute(
+                        statement, values, columnar=True, settings=settings, query_id=query_id
+                    ),
+                )
 
     def command(self, sql: str, *, tag: str) -> None:
         """See ``Client.command``."""
@@ -117,6 +121,8 @@ class NativeClient:
     def _run(self, profile: Profile, ask: Callable[[clickhouse_driver.Client, str], Any]) -> Any:
         with self._connection(profile) as client:
             query_id = str(uuid4())
+            if (asked := query_ids.get()) is not None:
+                asked.append(query_id)
             with self._lock:
                 self._running.add(query_id)
             try:

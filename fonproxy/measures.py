@@ -1,0 +1,37 @@
+"""What this process counts as it goes, for ``GET /metrics``. What the stores know is collected by the apps instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+
+HTTP_SECONDS: Final = Histogram(
+    "fonproxy_http_request_seconds",
+    "Requests answered, by route and status.",
+    ["method", "route", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+TAKEN_ROWS: Final = Counter("fonproxy_intake_rows", "Rows made durable, by kind of intake.", ["intake"])
+TAKEN_BYTES: Final = Counter("fonproxy_intake_bytes", "Bytes of bodies made durable, unpacked.", ["intake"])
+ENGINE_SECONDS: Final = Histogram(
+    "fonproxy_engine_seconds",
+    "Calls of ClickHouse, by the code that asks and how they ended.",
+    ["kind", "outcome"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30),
+)
+
+
+@contextmanager
+def engine_call(kind: str) -> Iterator[None]:
+    """Times what happens within as one call of the engine."""
+    started = perf_counter()
+    outcome = "failed"
+    try:
+        yield
+        outcome = "ok"
+    finally:
+        ENGINE_SECONDS.labels(kind, outcome).observe(perf_counter() - started)

@@ -1,0 +1,109 @@
+"""What ``GET /metrics`` tells, and that dashboard and alert rules ask for nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import yaml
+from django.conf import settings
+from django.core.cache import cache
+from django.utils import timezone
+from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from fonproxy import beat
+from fonproxy.clickhouse.client import Client
+from tests.analytics.helpers import documented_row, engine_away, push
+
+OPS = settings.BASE_DIR / "ops"
+
+
+@pytest.fixture
+def samples(clean_engine: Client, staff: User, client_for: Callable[..., APIClient]) -> Callable[..., dict[str, float]]:
+    """The samples of a name, by their labels as text."""
+    api = client_for(staff, "read")
+
+    def samples(name: str) -> dict[str, float]:
+        answer = api.get("/metrics")
+        assert answer.status_code == 200
+        return {
+            ",".join(f"{key}={sample.labels[key]}" for key in sorted(sample.labels)): sample.value
+            for family in text_string_to_metric_families(answer.content.decode())
+            for sample in family.samples
+            if sample.name == name
+        }
+
+    return samples
+
+
+def test_requests_are_counted_by_route_and_status_and_never_by_what_a_caller_makes_up(
+    samples: Callable[..., dict[str, float]], client_for: Callable[..., APIClient], alice: User
+) -> None:
+    name = "fonproxy_http_request_seconds_count"
+    before = samples(name)
+    client = client_for(alice)
+    client.get("/analytics/traffic", {"from": "2026-01-01"})
+    for path in ("/made/up", "/made/up/too", "/log/retrieve/nonsense"):
+        client.get(path)
+    client.generic("BREW", "/orders")
+    after = samples(name)
+    gained = {labels: count - before.get(labels, 0) for labels, count in after.items() if "route=metrics" not in labels}
+    assert {labels: count for labels, count in gained.items() if count} == {
+        "method=GET,route=analytics/traffic,status=400": 1,
+        "method=GET,route=unknown,status=404": 2,
+        "method=GET,route=log/retrieve/<str:id>,status=404": 1,
+        "method=other,route=orders,status=405": 1,
+    }
+
+
+def test_rows_bytes_and_engine_time_are_counted(
+    samples: Callable[..., dict[str, float]], client_for: Callable[..., APIClient], worker: User
+) -> None:
+    rows, size = (samples(f"fonproxy_intake_{what}_total").get("intake=traffic", 0) for what in ("rows", "bytes"))
+    inserts = samples("fonproxy_engine_seconds_count").get("kind=insert inbox,outcome=ok", 0)
+    push(client_for(worker, "ingest"), [documented_row(), documented_row()])
+    assert samples("fonproxy_intake_rows_total")["intake=traffic"] == rows + 2
+    assert samples("fonproxy_intake_bytes_total")["intake=traffic"] > size + 100
+    assert samples("fonproxy_engine_seconds_count")["kind=insert inbox,outcome=ok"] == inserts + 1
+
+
+def test_the_journal_s_depth_and_age_are_told(
+    samples: Callable[..., dict[str, float]], client_for: Callable[..., APIClient], worker: User
+) -> None:
+    assert samples("fonproxy_journal_rows") == {"": 0}
+    with engine_away():
+        push(client_for(worker, "ingest"), [documented_row()])
+        assert samples("fonproxy_journal_rows") == {"": 1}
+        assert samples("fonproxy_journal_batches") == {"": 1}
+        assert 0 < samples("fonproxy_journal_age_seconds")[""] < 60
+
+
+def test_a_job_s_age_is_told_once_it_has_ended(samples: Callable[..., dict[str, float]]) -> None:
+    cache.clear()
+    assert samples("fonproxy_job_age_seconds") == {}
+    from usage.tasks import evaluate_alerts
+
+    beat.note_end(evaluate_alerts)
+    assert 0 <= samples("fonproxy_job_age_seconds")["job=evaluate-alerts"] < 60
+    assert beat.ages()["reconcile-ledgers"] is None
+    cache.set("job-ended:evaluate-alerts", (timezone.now() - timedelta(hours=1)).timestamp())
+    assert samples("fonproxy_job_age_seconds")["job=evaluate-alerts"] >= 3600
+
+
+@pytest.mark.django_db
+def test_dashboard_and_alert_rules_ask_for_what_is_told(clean_engine: Client) -> None:
+    dashboard = json.loads((OPS / "grafana" / "fonproxy.json").read_text())
+    rules = yaml.safe_load((OPS / "prometheus" / "alerts.yml").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    names = {name for text in asked for name in re.findall(r"\bfonproxy_\w+", text)}
+    families = {re.sub(r"_(?:count|sum|bucket|total)$", "", name) for name in names}
+    assert families <= {family.name for family in REGISTRY.collect()}
+    jobs = {job for text in asked for found in re.findall(r'job=~"([^"]+)"', text) for job in found.split("|")}
+    assert jobs <= set(settings.CELERY_BEAT_SCHEDULE)
