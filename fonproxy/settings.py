@@ -102,6 +102,19 @@ GEO_PROVIDER_TOKEN = env.text("FONPROXY_GEO_PROVIDER_TOKEN")
 # --- mail and alerts -----------------------------------------------------------------------------------------------
 PUBLIC_URL = env.address("FONPROXY_PUBLIC_URL", "https://usage.example.com", ("http", "https"))
 PUBLIC_URL = (PUBLIC_URL or "http://127.0.0.1:8000").rstrip("/")
+# Behind TLS, as the public address says, cookies travel by TLS alone and browsers remember to use it.
+IS_TLS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
+SECURE_HSTS_SECONDS = 31_536_000 if IS_TLS else 0
+# The proxy that ends TLS says how it was called; without one in front nobody could tell, and every call would be sent
+# around in a circle.
+SECURE_SSL_REDIRECT = IS_TLS and TRUSTED_PROXIES > 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_SSL_REDIRECT else None
+# Probes and Prometheus call from inside.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# Whether the other names under the provider's domain speak TLS is not ours to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 DEFAULT_ALERTS = env.flag("FONPROXY_DEFAULT_ALERTS", True)
 WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("FONPROXY_WEBHOOKS_TO_PRIVATE_ADDRESSES", False)
 DEFAULT_FROM_EMAIL = env.text("FONPROXY_MAIL_FROM") or "FonProxy <fonproxy@localhost>"

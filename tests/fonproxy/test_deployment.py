@@ -1,0 +1,62 @@
+"""An installation behind TLS, as its own processes see it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.serving import ROOT, environment, manage
+
+BEHIND_TLS = {"FONPROXY_PUBLIC_URL": "https://usage.example.com", "FONPROXY_TRUSTED_PROXIES": "1"}
+CALLS = """
+import json, sys, django
+django.setup()
+from django.test import Client
+answers = {}
+for path in ("/docs", "/healthz", "/admin/login/"):
+    for scheme in ("http", "https"):
+        answer = Client(HTTP_HOST="localhost", HTTP_X_FORWARDED_PROTO=scheme).get(path)
+        cookie = answer.cookies.get("csrftoken")
+        answers[f"{scheme} {path}"] = [
+            answer.status_code,
+            answer.headers.get("Location", ""),
+            answer.headers.get("Strict-Transport-Security", ""),
+            bool(cookie and cookie["secure"]),
+        ]
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_the_deployment_check_is_clean_behind_tls(directory: Path) -> None:
+    checked = manage(directory, "check", "--deploy", "--fail-level", "WARNING", **BEHIND_TLS)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_behind_tls_plain_calls_are_sent_to_it_and_cookies_are_secure(directory: Path) -> None:
+    answers = _answers(directory, **BEHIND_TLS)
+    assert answers["http /docs"][:2] == [301, "https://localhost/docs"]
+    assert answers["https /docs"][0] == answers["http /healthz"][0] == 200
+    assert answers["https /admin/login/"][2:] == ["max-age=31536000", True]
+
+
+def test_without_tls_nothing_is_sent_anywhere_and_cookies_work_on_loopback(directory: Path) -> None:
+    answers = _answers(directory)
+    assert answers["http /admin/login/"] == [200, "", "", False]
+
+
+def _answers(directory: Path, **variables: str) -> dict[str, list[object]]:
+    found = subprocess.run(
+        [sys.executable, "-c", CALLS], cwd=ROOT, env=environment(directory, **variables), capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    answers: dict[str, list[object]] = json.loads(found.stdout)
+    return answers
