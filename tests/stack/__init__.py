@@ -1,0 +1,1 @@
+"""The production processes on private services: see ``topology``."""
