@@ -66,7 +66,7 @@ def read(start: str, end: str, query: QueryDict) -> dict[str, Any]:
     if period["end"] < period["start"]:
         raise _malformed("end", "The end lies before the start.")
     step = given.get("granularity")
-    if step and (period["end"] - period["start"]) / step > MOST_POINTS:
+    if step and -(-period["end"] // step) - period["start"] // step > MOST_POINTS:
         raise _malformed("granularity", f"Would make more than {MOST_POINTS:,} points.")
     # jQuery writes a list with brackets behind its name.
     includes = [*query.getlist("include"), *query.getlist("include[]")]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from analytics.traffic.queries import Sql
 
 OTHER: Final = "__other__"
-# Up to so many events a percentile is one of their values; beyond it is off by at most 1 % of itself.
+# Up to so many events a percentile is exact; beyond, it lies within 1 % of that value or of the one below it.
 EXACT_UP_TO: Final = 8192
 ERROR_BOUND: Final = 0.01
 
@@ -61,7 +61,7 @@ NOTHING: Final[Mapping[str, int | None]] = {"count": 0, "sum": 0}
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Rows ``(time, group, is it one of the largest, value, events)``: ``most_points`` and one more at most.
+    """Rows ``(time, group, is it one of the largest, value, events, are others in it)``: one more than ``most_points``.
 
     ``step`` is the width of points in seconds, None for one point stamped with the start. ``includes`` are alternatives
     by field.
@@ -91,7 +91,8 @@ class Series:
                 f" GROUP BY {self.group} ORDER BY count() DESC, {self.group} LIMIT {{most_groups:UInt32}})"
             )
         text = (
-            f"SELECT time, if(is_large, name, '') AS kept, is_large, {self.aggregation} AS value, count() AS events"
+            f"SELECT time, if(is_large, name, '') AS kept, is_large, {self.aggregation} AS value, count() AS events,"
+            f" max(NOT is_large AND name != '{OTHER}')"
             f" FROM (SELECT {time} AS time, {name} AS name, {is_large} AS is_large, response_us"
             f" FROM events WHERE {where.text})"
             " GROUP BY time, kept, is_large ORDER BY time LIMIT {limit:UInt64}"

@@ -82,7 +82,7 @@ def _too_much(field: str, message: str) -> OutOfRange:
 
 
 def _points(rows: list[tuple[Any, ...]]) -> list[tuple[int, Any]]:
-    return [(time, value) for time, _, _, value, _ in rows]
+    return [(time, value) for time, _, _, value, *_ in rows]
 
 
 def _groups(rows: list[tuple[Any, ...]]) -> tuple[dict[str, list[tuple[int, Any]]], bool]:
@@ -90,9 +90,9 @@ def _groups(rows: list[tuple[Any, ...]]) -> tuple[dict[str, list[tuple[int, Any]
     groups: defaultdict[str, list[tuple[int, Any]]] = defaultdict(list)
     sizes: Counter[str] = Counter()
     is_cut = False
-    for time, name, is_large, value, events in rows:
+    for time, name, is_large, value, events, holds_others in rows:
         key = name if is_large else OTHER
-        is_cut |= not is_large
+        is_cut |= bool(holds_others)
         groups[key].append((time, value))
         sizes[key] += events
     order = sorted(groups, key=lambda name: (name == OTHER, -sizes[name], name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from itertools import chain
 from typing import Any, Final
@@ -25,6 +26,7 @@ from analytics.events import params, reads, rows
 from analytics.models import Batch
 from fonproxy.api.docs import problems, shape
 from fonproxy.api.params import InstantField, Params
+from fonproxy.timerange import InvalidTime, Range, ceil
 
 EVENT: Final = shape(
     "Event",
@@ -47,6 +49,7 @@ SERIES: Final = shape(
     granularity=serializers.IntegerField(help_text="Milliseconds."),
 )
 ERROR: Final = shape("EventsError", error=serializers.CharField())
+SECOND: Final = timedelta(seconds=1)
 COLUMNS: Final = ("group", "timestamp", "value")
 
 
@@ -121,6 +124,19 @@ class ExportParams(Params):
             "to": InstantField(required=False, help_text="Exclusive; a date is its whole day. Default: all."),
         }
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """``since`` and ``before``, in the whole seconds that events have."""
+        start, end = attrs.get("from"), attrs.get("to")
+        try:
+            if start and end:
+                Range.between(start, end)
+        except InvalidTime as fault:
+            raise serializers.ValidationError({"to": [str(fault)]}) from None
+        return {
+            **({"since": ceil(start.at, SECOND)} if start else {}),
+            **({"before": ceil(end.end, SECOND)} if end else {}),
+        }
+
 
 class ExportViewSet(ViewSet):
     @extend_schema(
@@ -136,8 +152,7 @@ class ExportViewSet(ViewSet):
         """All events of one of your applications, a JSON object per line, in the order of time."""
         application = find_application(caller(request).pk, id)
         given = ExportParams.read(request.query_params)
-        since, before = given.get("from"), given.get("to")
-        pages = reads.export(application, since.at if since else None, before.end if before else None, timezone.now())
+        pages = reads.export(application, given.get("since"), given.get("before"), timezone.now())
         # The first page is asked for before the answer begins: an engine that is away is a 503, not a broken answer.
         response = StreamingHttpResponse(chain([next(pages)], pages), content_type="application/x-ndjson")
         response["Content-Disposition"] = f'attachment; filename="{id}.ndjson"'

@@ -22,6 +22,8 @@ from tests.stack import topology
 from tests.stack.topology import Stack
 
 pytestmark = pytest.mark.stack
+# About jobs within the one process of the small install.
+ONE_PROCESS = ("--deselect", "tests/geo/test_processes.py")
 SUITES = ("tests/contract", "tests/analytics/test_journal.py", "tests/geo", "tests/accounts")
 
 
@@ -118,7 +120,7 @@ def test_the_api_suites_pass_on_the_production_services() -> None:
         clickhouse.running() as endpoint,
     ):
         outcome = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", "0", "--no-header", *SUITES],
+            [sys.executable, "-m", "pytest", "-n", "0", "--no-header", *SUITES, *ONE_PROCESS],
             cwd=ROOT,
             env={
                 **os.environ,
