@@ -14,12 +14,20 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from http.client import HTTPConnection
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-from bench.support import Embedded, Target, connected, median, percentile, print_table, served
+from bench.support import (
+    Embedded,
+    Target,
+    connected,
+    milliseconds_of_get,
+    percentile,
+    print_beside_bare,
+    print_table,
+    served,
+)
 
 EVENTS: Final = 20_000_000
 SENDER: Final = 91
@@ -130,29 +138,16 @@ def report_series(directory: Path, events: int) -> None:
         headers = engine.run("event_rows.make_application")["read"]
         start, end = engine.run("event_rows.fill", events)
     shutil.copytree(served_dir, copy, symlinks=True)
-    rows = []
+    print(f"{events:,} events\n")
     with ExitStack() as stack:
         bare = stack.enter_context(Embedded(copy))
         connection = stack.enter_context(connected(stack.enter_context(served(served_dir))))
-        for name, query in SERIES.items():
-            times: tuple[list[float], list[float]] = ([], [])
-            for _ in range(REPEATS):
-                times[0].append(bare.run("event_rows.ask", start, end, query) * 1000)
-                times[1].append(_get(connection, f"/1/timeseries/{start}/{end}/?{query}", headers))
-            bare_ms, http_ms = median(times[0]), median(times[1])
-            rows.append((name, f"{bare_ms:.1f}", f"{http_ms:.1f}", f"{http_ms / bare_ms:.2f}"))
-    print(f"{events:,} events\n")
-    print_table(("p50, milliseconds", "bare", "HTTP", "of bare"), rows)
-
-
-def _get(connection: HTTPConnection, path: str, headers: dict[str, str]) -> float:
-    started = perf_counter()
-    connection.request("GET", path, headers=headers)
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status != 200:
-        raise RuntimeError(f"{path} was answered with {answer.status}: {body[:200]!r}")
-    return (perf_counter() - started) * 1000
+        print_beside_bare(
+            SERIES,
+            lambda query: float(bare.run("event_rows.ask", start, end, query) * 1000),
+            lambda query: milliseconds_of_get(connection, f"/1/timeseries/{start}/{end}/?{query}", headers),
+            REPEATS,
+        )
 
 
 if __name__ == "__main__":

@@ -12,13 +12,23 @@ import tempfile
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from http.client import HTTPConnection
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
 from bench.bodies import as_log_body, make_body
-from bench.support import Embedded, Target, connected, median, percentile, print_table, served
+from bench.support import (
+    Embedded,
+    Target,
+    connected,
+    median,
+    milliseconds_of_get,
+    percentile,
+    print_beside_bare,
+    print_table,
+    served,
+)
 
 REQUESTS: Final = 20_000_000
 CUSTOMERS: Final = 100
@@ -80,34 +90,20 @@ def report_searches(directory: Path, requests: int) -> None:
         ids = engine.run("log_requests.some_ids", 1, REPEATS)
     shutil.copytree(served_dir, copy, symlinks=True)
     print(f"{held['all']:,} requests, {held['largest']:,} of the customer who asks\n")
-    calls = 0
-    rows = []
+    turn = cycle({"x-api-key": key} for key in keys)
     with ExitStack() as stack:
         bare = stack.enter_context(Embedded(copy))
         connection = stack.enter_context(connected(stack.enter_context(served(served_dir))))
-        for name, query in SEARCHES.items():
-            times: tuple[list[float], list[float]] = ([], [])
-            for _ in range(REPEATS // 4):
-                times[0].append(bare.run("log_requests.ask", 1, query) * 1000)
-                times[1].append(_get(connection, f"/log/search?{query}", keys[calls % KEYS]))
-                calls += 1
-            bare_ms, http_ms = median(times[0]), median(times[1])
-            rows.append((name, f"{bare_ms:.1f}", f"{http_ms:.1f}", f"{http_ms / bare_ms:.2f}"))
-        print_table(("p50, milliseconds", "bare", "HTTP", "of bare"), rows)
+        print_beside_bare(
+            SEARCHES,
+            lambda query: float(bare.run("log_requests.ask", 1, query) * 1000),
+            lambda query: milliseconds_of_get(connection, f"/log/search?{query}", next(turn)),
+            REPEATS // 4,
+        )
         one = [bare.run("log_requests.select_1") * 1000 for _ in ids]
-        found = [_get(connection, f"/log/retrieve/{log_id}", keys[n % KEYS]) for n, log_id in enumerate(ids)]
+        found = [milliseconds_of_get(connection, f"/log/retrieve/{log_id}", next(turn)) for log_id in ids]
     p99 = percentile(found, 99), percentile(one, 99)
     print(f"retrieve by id: p99 {p99[0]:.1f} ms over HTTP, SELECT 1 {p99[1]:.1f} ms bare")
-
-
-def _get(connection: HTTPConnection, path: str, key: str) -> float:
-    started = perf_counter()
-    connection.request("GET", path, headers={"x-api-key": key})
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status != 200:
-        raise RuntimeError(f"{path} was answered with {answer.status}: {body[:200]!r}")
-    return (perf_counter() - started) * 1000
 
 
 if __name__ == "__main__":

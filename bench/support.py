@@ -9,7 +9,8 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,6 +125,29 @@ def _close() -> None:
     from fonproxy.clickhouse.client import close_client
 
     close_client()
+
+
+def milliseconds_of_get(connection: HTTPConnection, path: str, headers: dict[str, str]) -> float:
+    """Until the last byte of the answer; raises RuntimeError for anything but 200."""
+    started = time.perf_counter()
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status != 200:
+        raise RuntimeError(f"{path} was answered with {answer.status}: {body[:200]!r}")
+    return (time.perf_counter() - started) * 1000
+
+
+def print_beside_bare(
+    cases: dict[str, str], bare: Callable[[str], float], http: Callable[[str], float], repeats: int
+) -> None:
+    """The medians of each case, bare and over HTTP, in milliseconds, asked in turn."""
+    rows = []
+    for name, query in cases.items():
+        times = [(bare(query), http(query)) for _ in range(repeats)]
+        bare_ms, http_ms = (median(column) for column in zip(*times, strict=True))
+        rows.append((name, f"{bare_ms:.1f}", f"{http_ms:.1f}", f"{http_ms / bare_ms:.2f}"))
+    print_table(("p50, milliseconds", "bare", "HTTP", "of bare"), rows)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -61,14 +61,6 @@ def orders(alice: User, make_order: Callable[..., Order], clean_engine: Client) 
     )
 
 
-@pytest.fixture
-def api(alice: User, make_key: Callable[..., str]) -> APIClient:
-    secret = make_key(alice)
-    client = APIClient(raise_request_exception=False)
-    client.credentials(HTTP_X_API_PUBLIC_KEY=secret[:8], HTTP_X_API_PRIVATE_KEY=secret)
-    return client
-
-
 def push_raw(requests: Iterable[Sent], now: datetime = NOW) -> None:
     rows = [
         {

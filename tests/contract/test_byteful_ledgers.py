@@ -45,14 +45,6 @@ def order(alice: User, make_order: Callable[..., Order], clean_engine: Client) -
     return order
 
 
-@pytest.fixture
-def api(alice: User, make_key: Callable[..., str]) -> APIClient:
-    secret = make_key(alice)
-    client = APIClient(raise_request_exception=False)
-    client.credentials(HTTP_X_API_PUBLIC_KEY=secret[:8], HTTP_X_API_PRIVATE_KEY=secret)
-    return client
-
-
 def search(api: APIClient, status: int = 200, network: str = "residential", **query: Any) -> Any:
     answer = api.get(f"/{network}_ledger/search", query)
     assert answer.status_code == status, answer.json()

@@ -31,14 +31,6 @@ def order(alice: User, make_order: Callable[..., Order], clean_engine: Client) -
     return make_order(alice, logins=("alice-1", "alice-2"), started_at=NOW - 200 * DAY, now=NOW)
 
 
-@pytest.fixture
-def api(alice: User, make_key: Callable[..., str]) -> APIClient:
-    secret = make_key(alice)
-    client = APIClient(raise_request_exception=False)
-    client.credentials(HTTP_X_API_PUBLIC_KEY=secret[:8], HTTP_X_API_PRIVATE_KEY=secret)
-    return client
-
-
 def push(day: date, domain: str, login: str = "alice-1", taken: datetime = NOW, **changes: Any) -> None:
     """One line at noon of that day, taken at that time."""
     ts = min(datetime.combine(day, time(12), UTC), NOW)
