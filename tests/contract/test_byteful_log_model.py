@@ -1,0 +1,138 @@
+"""Every operator and every sort of the log's search, against a model in plain Python."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import Order, User
+from analytics.log.queries import FIELDS
+from analytics.log.rows import to_request_inbox
+from fonproxy.api.search import Operator
+from fonproxy.clickhouse.client import Client, get_client
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+NAMES = ("a.example", "B.example", "a_b.example", "100%.example", "", "ä.example")
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def rows(alice: User, make_order: Callable[..., Order], clean_engine: Client, api: APIClient) -> list[Row]:
+    """As the search tells them; few values for each field, so that there are ties."""
+    orders = [make_order(alice, network=network, logins=(network,)) for network in ("isp", "mobile")]
+    dice = random.Random(11)
+    pushed = [
+        {
+            "log_request_datetime": (NOW - timedelta(seconds=dice.randrange(8))).isoformat(),
+            "proxy_user_id": dice.choice(["isp", "mobile"]),
+            "log_protocol": dice.choice(["http", "socks"]),
+            "log_method": dice.choice(["GET", "CONNECT", ""]),
+            "log_hostname": dice.choice(NAMES),
+            "log_status_code": dice.choice([0, 200, 404]),
+            "log_error": dice.choice(["", "timeout", "Reset_1"]),
+            "log_session_id": dice.choice(["", "s-1"]),
+            "log_bytes_sent": dice.randrange(3),
+            "log_bytes_received": dice.randrange(3),
+            "log_total_elapsed_ms": dice.randrange(3),
+            "log_concurrency": dice.randrange(3),
+            "log_authentication_type": dice.choice([0, 1, "ip", ""]),
+            "log_client_ip_address": dice.choice(["203.0.113.9", "2001:db8::1", ""]),
+            "log_local_ip_address": dice.choice(["198.51.100.1", ""]),
+            "log_local_port": dice.choice([0, 8080]),
+            "log_egress_ip_address": dice.choice(["192.0.2.7", "192.0.2.8"]),
+            "country_id": dice.choice(["de", "us"]),
+            "city_alias": dice.choice(["berlin", ""]),
+            "asn_id": dice.choice([0, 3320]),
+        }
+        for _ in range(80)
+    ]
+    table = to_request_inbox(json.dumps({"logs": pushed}).encode(), NOW)
+    get_client().insert("request_inbox", table, token=uuid.uuid4().hex)
+    found: list[Row] = api.get("/log/search").json()["data"]
+    assert len(found) == len(pushed) == len(orders) * 40
+    return found
+
+
+def meets(value: Any, operator: Operator, asked: str, is_number: bool) -> bool:
+    """What a condition says of a told value. Texts that were not told are empty; numbers are nothing at all."""
+    if is_number and value is None:
+        return operator is Operator.NOT
+    mine: Any = value if is_number else str("" if value is None else value)
+    wanted: Any = int(asked) if is_number else asked
+    match operator:
+        case Operator.EQUAL:
+            return bool(mine == wanted)
+        case Operator.NOT:
+            return bool(mine != wanted)
+        case Operator.MIN:
+            return bool(mine >= wanted)
+        case Operator.MAX:
+            return bool(mine <= wanted)
+        case Operator.LIKE:
+            pattern = ".*".join(re.escape(part) for part in asked.split("%"))
+            return re.fullmatch(pattern, mine, re.IGNORECASE | re.DOTALL) is not None
+
+
+def asked_of(value: Any, operator: Operator, dice: random.Random) -> str:
+    text = str("" if value is None else value)
+    if operator is not Operator.LIKE:
+        return text
+    cut = dice.randrange(len(text) + 1)
+    return dice.choice([f"{text[:cut]}%", f"%{text[cut:].upper()}", f"%{text[cut : cut + 2]}%", text])
+
+
+@pytest.mark.parametrize("field", [name for name in FIELDS if name not in ("log_id", "customer_id", "service_id")])
+def test_a_field_is_asked_for_with_each_of_its_operators(field: str, rows: list[Row], api: APIClient) -> None:
+    kind = FIELDS[field][0]
+    dice = random.Random(field)
+    for operator in kind.operators:
+        for row in dice.sample(rows, 8):
+            asked = asked_of(row[field], operator, dice)
+            if not asked:
+                continue  # an empty parameter is an absent one
+            found = api.get("/log/search", {f"{operator}{field}": asked}).json()
+            expected = {one["log_id"] for one in rows if meets(one[field], operator, asked, kind.name == "integer")}
+            assert {one["log_id"] for one in found["data"]} == expected, (operator, asked)
+            assert found["total_count"] == len(expected)
+
+
+@pytest.mark.parametrize("field", [None, *FIELDS])
+@pytest.mark.parametrize("direction", ["", "_asc", "_desc"])
+def test_every_sort_is_followed_by_pages_that_neither_overlap_nor_skip(
+    field: str | None, direction: str, rows: list[Row], api: APIClient
+) -> None:
+    if field is None and direction:
+        return
+    sort: dict[str, Any] = {"sort_by": f"{field}{direction}"} if field else {}
+    pages = [api.get("/log/search", {**sort, "page": page, "per_page": 17}).json()["data"] for page in range(1, 6)]
+    found = [row for page in pages for row in page]
+    assert sorted(row["log_id"] for row in found) == sorted(row["log_id"] for row in rows)
+    if field in ("proxy_user_id", "service_id"):
+        return  # sorted by what they stand for
+    is_descending = direction == "_desc" or field is None
+    for one, other in pairwise(found):
+        mine, next_ = (row[field or "log_request_datetime"] for row in (one, other))
+        if mine is None and FIELDS[field or "log_id"][0].name == "integer":
+            assert next_ is None  # what was not told comes last
+        elif next_ is None and FIELDS[field or "log_id"][0].name == "integer":
+            continue
+        elif (told := _sorted_as(field, mine)) == (follows := _sorted_as(field, next_)):
+            assert one["log_id"] < other["log_id"] or field == "log_id"
+        else:
+            assert (told > follows) is is_descending
+
+
+def _sorted_as(field: str | None, value: Any) -> Any:
+    """Kinds of authentication are texts to the engine, also those that are told as numbers."""
+    if value is None:
+        return ""
+    return str(value) if field == "log_authentication_type" else value
