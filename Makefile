@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check torture stack bench format lock install install-dev
+.PHONY: help run up test check torture stack bench format lock install install-dev
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ check: install-dev  ## format, lint, types, import rules, migrations, dead code,
 
 torture: install-dev  ## crash points and kill matrices (long)
 	$(BIN)/python -m pytest -m torture
+
+up:  ## the production processes in containers (compose.yaml; needs .env)
+	docker compose up --build --detach --wait
 
 stack: install-dev  ## the production processes on private PostgreSQL, Redis and ClickHouse
 	$(BIN)/python -m pytest -n 0 -m stack tests/stack

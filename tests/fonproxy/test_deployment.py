@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from fonproxy.settings import env
 from tests.serving import ROOT, environment, manage
 
 BEHIND_TLS = {"FONPROXY_PUBLIC_URL": "https://usage.example.com", "FONPROXY_TRUSTED_PROXIES": "1"}
@@ -60,3 +63,28 @@ def _answers(directory: Path, **variables: str) -> dict[str, list[object]]:
     assert found.returncode == 0, found.stderr
     answers: dict[str, list[object]] = json.loads(found.stdout)
     return answers
+
+
+def test_the_compose_file_and_its_example_name_settings_that_exist() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    ours = {name: service for name, service in compose["services"].items() if service.get("image") == "fonproxy:local"}
+    assert set(ours) == {"migrate", "web", "worker", "beat"}
+    for service in ours.values():
+        assert set(service["environment"]) <= env.known
+        assert set(service["depends_on"]) <= set(compose["services"])
+    example = dict(
+        line.split("=", 1)
+        for line in (ROOT / ".env.example").read_text().splitlines()
+        if "=" in line and line[0] != "#"
+    )
+    named = set(re.findall(r"\$\{(\w+):\?}", (ROOT / "compose.yaml").read_text()))
+    assert named <= set(example)
+    assert set(example) - {"POSTGRES_PASSWORD", "CLICKHOUSE_PASSWORD"} <= env.known
+    assert "127.0.0.1" in example["FONPROXY_ALLOWED_HOSTS"]  # the health check calls it by that
+
+
+def test_the_image_holds_what_the_processes_import() -> None:
+    copied = set(re.findall(r"^COPY (\w+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == {"fonproxy", "accounts", "geo", "analytics", "usage", "templates"}
+    assert allowed == copied | {"manage.py", "requirements.txt"}
