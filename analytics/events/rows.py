@@ -65,10 +65,8 @@ def to_columns(body: bytes, application: Application, now: datetime) -> pa.Table
             "ts": pa.array(times, pa.int64()).cast(pa.timestamp("s", tz="UTC")),
             "event_id": pa.array(list(new_ids(at * 1000 for at in times)), pa.string()),
             "user_id": pa.array([application.user_id] * len(events), NUMBER),
-            **{
-                name: pa.array([getattr(event, name) for event in events], pa.string())
-                for name in ("consumer_id", "method")
-            },
+            "consumer_id": texts("consumer_id"),
+            "method": texts("method"),
             "url": pa.array([mask(event.url) for event in events], pa.string()),
             "function": texts("function"),
             "response_us": pa.array([event.response_us for event in events], NUMBER),

@@ -61,13 +61,16 @@ class Reader:
         asked = asked if asked.width else replace(asked, width=self._usual_width(asked))
         assert asked.width is not None
         _refuse_too_many_points(asked, self.now)
-        points = {} if self._is_empty(asked) else self._points(self._source(asked), asked)
-        named = {"concurrency": 0} if with_concurrency else {}
+        points = [] if self._is_empty(asked) else self._points(self._source(asked), asked)
         graph = [
-            {"datetime": label, **carried.described, **({"concurrency": carried.concurrency} if named else {})}
-            for label, carried in points.items()
+            {
+                "datetime": label,
+                **carried.described,
+                **({"concurrency": carried.concurrency} if with_concurrency else {}),
+            }
+            for label, carried in points
         ]
-        total = _sum(points.values())
+        total = _sum(carried for _, carried in points)
         return {**_period(asked), "interval": asked.width.value, "summary": total.described, "graph": graph}
 
     def breakdown(self, asked: Asked, lists: Iterable[Dimension], order: str, limit: int) -> Row:
@@ -92,8 +95,8 @@ class Reader:
             for name, *measures in values
         ]
 
-    def _points(self, source: Source, asked: Asked) -> dict[str, Carried]:
-        """By label, in order."""
+    def _points(self, source: Source, asked: Asked) -> list[tuple[str, Carried]]:
+        """Labels and what was carried, in order. The hour that clocks show twice is two points with one label."""
         assert asked.width is not None
         question = self._question(source, asked)
         axis = Axis.over(question.range, asked.width.interval, asked.zone)
@@ -102,9 +105,9 @@ class Reader:
         edges = sorted({edge for edge in axis.edges() if _start(edge, axis) <= self.now} | found.keys())
         points = [(edge.label, found.get(edge, Carried())) for edge in edges]
         if asked.width is not Width.MONTH:
-            return dict(points)
+            return points
         months = groupby(points, key=lambda point: f"{point[0][:7]}-01 00:00:00")
-        return {month: _sum(carried for _, carried in days) for month, days in months}
+        return [(month, _sum(carried for _, carried in days)) for month, days in months]
 
     def kept(self, asked: Asked, lists: Iterable[Dimension]) -> list[Dimension]:
         """Those of the lists that the period is still held by."""

@@ -134,6 +134,8 @@ def _has_days_of_utc(asked: Asked) -> bool:
     """Whether the zone's clock showed that of UTC all the time; a zone goes by many names."""
     if asked.zone == UTC_ZONE:
         return True
+    if asked.start.astimezone(asked.zone).utcoffset():
+        return False
     axis = Axis.over(Range(floor(asked.start, GRAIN), ceil(asked.end, GRAIN)), Interval.DAY, asked.zone)
     return all(segment.offset == 0 for segment in axis.segments)
 

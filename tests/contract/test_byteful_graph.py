@@ -415,6 +415,24 @@ def test_a_period_that_ends_in_another_century_costs_no_more(orders: tuple[Order
     assert graph(api, **later, interval="hour")["graph"] == []
 
 
+def test_the_hour_that_clocks_show_twice_is_two_points(orders: tuple[Order, Order]) -> None:
+    change = datetime(2026, 10, 25, 1, tzinfo=UTC)  # from 03:00 back to 02:00 in Berlin
+    now = change + timedelta(days=20)
+    requests = [Sent(change + timedelta(minutes=minutes), orders[0], "alice-1") for minutes in (-30, 30, 40)]
+    push_added_up(requests, now)
+    start = change - timedelta(hours=3)
+    asked = Asked(start, start + timedelta(hours=5), Width.HOUR, zone=ZoneInfo("Europe/Berlin"))
+    data = Reader(Filters(orders[0].user_id), now).graph(asked, with_concurrency=False)
+    assert [(point["datetime"][11:13], point["requests"]) for point in data["graph"]] == [
+        ("00", 0),
+        ("01", 0),
+        ("02", 1),
+        ("02", 2),
+        ("03", 0),
+    ]
+    assert data["summary"]["requests"] == 3
+
+
 def test_an_order_of_another_network_carried_nothing_there(orders: tuple[Order, Order], api: APIClient) -> None:
     push_raw([Sent(NOW, orders[0], "alice-1")])
     for interval in ("minute", "hour", "day"):
