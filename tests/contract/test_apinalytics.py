@@ -381,7 +381,9 @@ def test_a_time_series_is_what_was_sent(
     application: tuple[Application, applications.Keys],
 ) -> None:
     start, end = T0 + 17, T0 + 7211
-    for (granularity, step), group, includes in product(GRANULARITIES.items(), GROUPS, INCLUDES):
+    # Every pair of a granularity, a group and a filter, and all of them with every aggregation.
+    for (i, (granularity, step)), (j, group) in product(enumerate(GRANULARITIES.items()), enumerate(GROUPS)):
+        includes = INCLUDES[(i + j) % len(INCLUDES)]
         query: dict[str, Any] = {"aggregation": name, "include": list(includes)}
         query |= {} if granularity is None else {"granularity": granularity}
         query |= {} if group is None else {"group": group}
