@@ -63,6 +63,8 @@ CLICKHOUSE_URL = env.text("CLICKHOUSE_URL")
 CLICKHOUSE = Address.parse(CLICKHOUSE_URL) if CLICKHOUSE_URL else None
 ENGINE_MEMORY_BYTES = env.whole("FONPROXY_ENGINE_MEMORY_MB", 4096, least=512, most=1_000_000) * 2**20
 FSYNC = env.flag("FONPROXY_FSYNC", False)
+# Needs a server with Keeper; the embedded engine has its own repair instead.
+CLICKHOUSE_REPLICATED = env.flag("FONPROXY_CLICKHOUSE_REPLICATED", False)
 TRAFFIC_RETENTION_MONTHS = env.whole("FONPROXY_TRAFFIC_RETENTION_MONTHS", 13, least=3, most=120)
 
 EVENTS_RETENTION_MONTHS = env.whole("FONPROXY_EVENTS_RETENTION_MONTHS", 13, least=3, most=120)

@@ -8,6 +8,7 @@ are kept and how safely they are written, is set after them on every run where t
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,30 @@ class Migration:
         """Its statements, without comments, for this database."""
         lines = (line for line in self.sql.splitlines() if not line.lstrip().startswith("--"))
         parts = "\n".join(lines).replace("{database}", database).split(";")
-        return [part.strip() for part in parts if part.strip()]
+        found = [part.strip() for part in parts if part.strip()]
+        return [replicated(statement) for statement in found] if settings.CLICKHOUSE_REPLICATED else found
+
+
+_TABLE: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\.(\w+)")
+_ENGINE: Final = re.compile(r"ENGINE = (Summing|Aggregating|)MergeTree(?:\((\(.*?\))\))?")
+_WINDOW: Final = "non_replicated_deduplication_window = 10000"
+
+
+def replicated(statement: str) -> str:
+    """The same statement, for a table that is kept by Keeper: there a token and its part are noted together.
+
+    ``{shard}`` and ``{replica}`` are macros of the server.
+    """
+    table = _TABLE.search(statement)
+    if table is None or not _ENGINE.search(statement):
+        return statement
+    place = f"'/clickhouse/tables/{{shard}}/{table[1]}/{table[2]}', '{{replica}}'"
+
+    def engine(found: re.Match[str]) -> str:
+        return f"ENGINE = Replicated{found[1]}MergeTree({place}{f', {found[2]}' if found[2] else ''})"
+
+    window = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"
+    return _ENGINE.sub(engine, statement).replace(_WINDOW, window)
 
 
 def migrations(directory: Path = DDL) -> list[Migration]:
@@ -88,7 +112,7 @@ def plan(client: Client) -> list[str]:
 
 def migrate(client: Client, directory: Path = DDL) -> list[str]:
     """Apply what is pending, then set retention and safety of writes. Returns the names of the files applied."""
-    client.command(STATE_TABLE, tag="migrate")
+    client.command(replicated(STATE_TABLE) if settings.CLICKHOUSE_REPLICATED else STATE_TABLE, tag="migrate")
     waiting = pending(client, directory)
     for migration in waiting:
         _record(client, migration, "running")
