@@ -24,8 +24,6 @@ FAMILIES = {
     "/log_summary/x": "byteful",
     "/residential_ledger/x": "byteful",
     "/mobile/x": "byteful",
-    "/analytics/graph": "byteful",
-    "/analytics/breakdown": "byteful",
 }
 
 
