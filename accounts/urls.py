@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from accounts import views
+from accounts import sign_in, views
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("api-keys", views.ApiKeyViewSet, basename="api-key")
@@ -16,4 +16,10 @@ urlpatterns = [
     path("auth/token", views.TokenView.as_view(), name="token"),
     path("auth/token/refresh", views.TokenRefreshView.as_view(), name="token-refresh"),
     *router.urls,
+    path("sign-in", sign_in.SignInView.as_view(), name="sign-in"),
+    path("sign-out", sign_in.SignOutView.as_view(), name="sign-out"),
+    path("password-reset", sign_in.PasswordResetView.as_view(), name="password-reset"),
+    path("password-reset/sent", sign_in.PasswordResetSentView.as_view(), name="password-reset-sent"),
+    path("password-reset/done", sign_in.NewPasswordDoneView.as_view(), name="password-reset-done"),
+    path("password-reset/<uidb64>/<token>", sign_in.NewPasswordView.as_view(), name="new-password"),
 ]

@@ -11,7 +11,7 @@ from fonproxy.api.docs import ReferenceView, SchemaView
 from fonproxy.metrics import MetricsView
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
+    path("", RedirectView.as_view(pattern_name="overview"), name="home"),
     path("healthz", health.live, name="live"),
     path("readyz", health.ready, name="ready"),
     path("metrics", MetricsView.as_view(), name="metrics"),
@@ -24,7 +24,7 @@ urlpatterns = [
     path("", include("usage.urls")),
 ]
 
-handler400 = "fonproxy.api.handler.bad_request"
-handler403 = "fonproxy.api.handler.forbidden"
-handler404 = "fonproxy.api.handler.not_found"
-handler500 = "fonproxy.api.handler.server_error"
+handler400 = "fonproxy.error_views.bad_request"
+handler403 = "fonproxy.error_views.forbidden"
+handler404 = "fonproxy.error_views.not_found"
+handler500 = "fonproxy.error_views.server_error"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet
 
 from accounts import selectors
 from accounts.models import Order, OrderStatus
@@ -63,15 +63,24 @@ def _has_status(status: OrderStatus, now: datetime) -> Q:
     }[status]
 
 
-def projected_exhaustion(order: Order, account: Account, now: datetime) -> datetime | None:
-    """When the order runs out at the pace of the last seven days; None when it does not before it expires."""
-    if account.left is None:
-        return None
-    since = max(day_of(now) - (PACE_DAYS - 1) * DAY, order.started_at)
-    lines = LedgerEntry.objects.filter(order=order, reason=Reason.USAGE, usage_day__gte=day_of(since).date())
-    carried = -(lines.aggregate(total=Sum("bytes", default=0))["total"])
-    at = run_out(account.left, carried, max(now - since, SHORTEST), now)
-    return None if at is None or (order.expires_at is not None and at >= order.expires_at) else at
+def projected_exhaustions(
+    orders: Collection[Order], accounts: Mapping[int, Account], now: datetime
+) -> dict[int, datetime | None]:
+    """When each order runs out at the pace of the last seven days; None when it does not before it expires."""
+    week = day_of(now) - (PACE_DAYS - 1) * DAY
+    since = {order.pk: max(week, order.started_at) for order in orders}
+    carried = dict.fromkeys(since, 0)
+    lines = LedgerEntry.objects.filter(order__in=since, reason=Reason.USAGE, usage_day__gte=week.date())
+    for order_id, day, size in lines.values_list("order_id", "period_date", "bytes"):
+        if day >= day_of(since[order_id]).date():
+            carried[order_id] -= size
+    found: dict[int, datetime | None] = {}
+    for order in orders:
+        left = accounts[order.pk].left
+        during = max(now - since[order.pk], SHORTEST)
+        at = None if left is None else run_out(left, carried[order.pk], during, now)
+        found[order.pk] = None if at is None or (order.expires_at is not None and at >= order.expires_at) else at
+    return found
 
 
 def run_out(left: int, carried: int, during: timedelta, now: datetime) -> datetime | None:

@@ -11,7 +11,6 @@ from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from django.views import csrf, defaults
 from redis.exceptions import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -62,7 +61,7 @@ def _problem(exc: Exception, path: str) -> Problem | None:
     if isinstance(exc, exceptions.ValidationError):
         errors = tuple(_field_errors(exc.detail))
         return Problem(400, CODES[400], "The request has fields that are not as documented.", errors, path, now)
-    status = _status(exc)
+    status = status_of(exc)
     if status is None:
         return None
     return Problem(status, CODES.get(status, "request.refused"), _sentence(exc, status), (), path, now)
@@ -74,7 +73,8 @@ def _sentence(exc: Exception, status: int) -> str:
     return SENTENCES[status]
 
 
-def _status(exc: Exception) -> int | None:
+def status_of(exc: Exception) -> int | None:
+    """The status of a foreseen error, None for what nobody foresaw."""
     match exc:
         case exceptions.APIException():
             return exc.status_code
@@ -97,7 +97,7 @@ def _headers(exc: Exception) -> dict[str, str]:
     if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         header: str | None = getattr(exc, "auth_header", None)
         return {"WWW-Authenticate": header} if header else {}
-    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if _status(exc) == 503 else {}
+    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status_of(exc) == 503 else {}
 
 
 def _field_errors(detail: Any, field: str = "", index: int | None = None) -> list[FieldError]:
@@ -129,31 +129,3 @@ def plain_response(request: HttpRequest, status: int) -> HttpResponse:
     problem = Problem(status, CODES[status], sentence, (), request.path, timezone.now())
     body = JsonRenderer().render(shape_for(request.path)(problem))
     return HttpResponse(body, status=status, content_type="application/json")
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return plain_response(request, 400)
-
-
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path.startswith("/admin/"):
-        return defaults.permission_denied(request, exception)
-    return plain_response(request, 403)
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    if request.path.startswith("/admin/"):
-        return csrf.csrf_failure(request, reason)
-    return plain_response(request, 403)
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path.startswith("/admin/"):
-        return defaults.page_not_found(request, exception)
-    return plain_response(request, 404)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    if request.path.startswith("/admin/"):
-        return defaults.server_error(request)
-    return plain_response(request, 500)

@@ -105,15 +105,16 @@ def _fire(row: _Row, used: int, now: datetime) -> int:
         if (alert.order.limit_bytes, alert.order.period_number) != (limit, row.state.period):
             transaction.set_rollback(True)  # topped up or renewed since it was read: the next look will tell
             return 0
+        account = Account(limit, used, max(limit - used, 0))
         firing = Firing.objects.create(
             alert=alert,
             arming=row.arming,
             threshold_percent=row.state.threshold_percent,
             used_bytes=used,
             limit_bytes=limit,
-            runs_out_at=subscriptions.projected_exhaustion(
-                alert.order, Account(limit, used, max(limit - used, 0)), now
-            ),
+            runs_out_at=subscriptions.projected_exhaustions([alert.order], {alert.order_id: account}, now)[
+                alert.order_id
+            ],
             fired_at=now,
         )
         Delivery.objects.bulk_create(

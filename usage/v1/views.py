@@ -85,10 +85,10 @@ class SubscriptionViewSet(ViewSet):
         """One subscription, and when it will have run out."""
         now = timezone.now()
         order = find_subscription(caller(request).pk, id)
-        account = subscriptions.accounts_of([order])[order.pk]
-        runs_out = subscriptions.projected_exhaustion(order, account, now)
+        accounts = subscriptions.accounts_of([order])
+        runs_out = subscriptions.projected_exhaustions([order], accounts, now)[order.pk]
         projected = stamp(runs_out, UTC_ZONE) if runs_out else None
-        return success({**serializers.described(order, account, now), "projected_exhaustion_at": projected})
+        return success({**serializers.described(order, accounts[order.pk], now), "projected_exhaustion_at": projected})
 
 
 class UsageViewSet(ViewSet):

@@ -133,7 +133,7 @@ def test_a_young_order_s_pace_is_that_of_its_life(
     young = make_order(alice, limit=100, started_at=late, now=late)
     carry_and_post(young, late + timedelta(minutes=5), 50)
     now = late + timedelta(minutes=5)
-    at = subscriptions.projected_exhaustion(young, subscriptions.accounts_of([young])[young.pk], now)
+    at = subscriptions.projected_exhaustions([young], subscriptions.accounts_of([young]), now)[young.pk]
     assert at == now + timedelta(minutes=5)
 
 

@@ -1,0 +1,77 @@
+"""How a person gets in and out of the pages: sign-in, sign-out, a forgotten password."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from django.contrib.auth import views
+from django.contrib.auth.forms import PasswordResetForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse_lazy
+from kombu.exceptions import OperationalError as BrokerAway
+from rest_framework.parsers import FormParser
+from rest_framework.request import Request
+
+from accounts import tasks
+from accounts.throttles import TokenThrottle
+from fonproxy.pages import Page, error_page
+
+
+class Tried(Page):
+    """A form by which passwords or addresses could be guessed: as often as a token may be asked for."""
+
+    def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
+        throttle = TokenThrottle()
+        if throttle.allow_request(Request(request, parsers=[FormParser()]), self):  # type: ignore[arg-type]  # reads no view
+            return super().post(request, *args, **kwargs)  # type: ignore[misc,no-any-return]  # of the view beside this base
+        seconds = math.ceil(throttle.wait() or 60)
+        response = render(request, "accounts/too_often.html", {"seconds": seconds}, status=429)
+        response["Retry-After"] = str(seconds)
+        return response
+
+
+class SignInView(Tried, views.LoginView):
+    http_method_names = ["get", "head", "post"]
+    template_name = "accounts/sign_in.html"
+    redirect_authenticated_user = True
+
+    def get_default_redirect_url(self) -> str:
+        user = self.request.user
+        return str(reverse_lazy("admin:index")) if user.is_staff else super().get_default_redirect_url()
+
+
+class SignOutView(Page, views.LogoutView):  # type: ignore[misc]  # its dispatch answers with one kind of response
+    http_method_names = ["post"]
+
+
+class PasswordResetView(Tried, views.PasswordResetView):
+    """Answers the same at the same speed whether or not anybody has the address: a job looks it up and mails."""
+
+    http_method_names = ["get", "head", "post"]
+    template_name = "accounts/password_reset.html"
+    success_url = reverse_lazy("password-reset-sent")
+
+    def form_valid(self, form: PasswordResetForm) -> HttpResponse:
+        try:
+            tasks.mail_password_reset.delay(form.cleaned_data["email"])
+        except BrokerAway:
+            return error_page(self.request, 503)
+        return super(views.PasswordResetView, self).form_valid(form)
+
+
+class PasswordResetSentView(Page, views.PasswordResetDoneView):
+    http_method_names = ["get", "head"]
+    template_name = "accounts/password_reset_sent.html"
+
+
+class NewPasswordView(Page, views.PasswordResetConfirmView):
+    http_method_names = ["get", "head", "post"]
+    template_name = "accounts/new_password.html"
+    success_url = reverse_lazy("password-reset-done")
+
+
+class NewPasswordDoneView(Page, views.PasswordResetCompleteView):
+    http_method_names = ["get", "head"]
+    template_name = "accounts/new_password_done.html"

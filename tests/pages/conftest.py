@@ -1,0 +1,108 @@
+"""A browser that looks at a served FonProxy as a person does, and minds what a person would not see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
+
+from tests.serving import Server, row, serving
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+DESKTOP, PHONE = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
+WAIT_MS = 10_000
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="package")
+def server() -> Iterator[Server]:
+    """Has three days of alice's traffic; bob has none."""
+    with serving(FONPROXY_THROTTLE_TOKEN="1000/min", FONPROXY_THROTTLE_READ="10000/min") as running:
+        now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        rows = [
+            row(
+                ts=f"{now - timedelta(hours=hour):%Y-%m-%d %H:%M:%S}",
+                domain=f"site-{hour % 40:02}.example",
+                count=10,
+                bytes_sent=2**20,
+                bytes_received=2**24,
+                country="DE" if hour % 3 else "US",
+                **({"error": "ECONNREFUSED", "error_count": 2} if hour % 5 == 0 else {}),
+            )
+            for hour in range(72)
+        ]
+        assert running.push(*rows).status == 204
+        yield running
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        assert "CI" not in os.environ, "Chromium is missing."
+        pytest.skip("Chromium is not installed here.")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, server: Server) -> Iterator[Visit]:
+    """Opens a path in a new window, signed in as somebody unless told ``None``.
+
+    With ``failing`` the browser may say that it could not load something.
+    At the end no page may have had an error in its console, or have asked another host for anything.
+    """
+    problems: list[str] = []
+    contexts = []
+
+    def open_page(
+        path: str,
+        who: str | None = "alice",
+        size: ViewportSize = DESKTOP,
+        theme: str = "light",
+        *,
+        failing: bool = False,
+    ) -> Page:
+        context = browser.new_context(
+            viewport=size,
+            color_scheme=theme,  # type: ignore[arg-type]  # light or dark
+            base_url=server.url,
+            timezone_id="Europe/Berlin",
+            permissions=["clipboard-read", "clipboard-write"],
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        context.set_default_timeout(WAIT_MS)
+        page = context.new_page()
+        page.on("console", lambda message: _mind(message, failing, problems))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: _mind_host(request.url, server.url, problems))
+        page.goto(path if who is None else f"/sign-in?next={path}")
+        if who is not None:
+            page.get_by_label("Username").fill(who)
+            page.get_by_label("Password").fill(server.keys["PASSWORD"])
+            page.get_by_role("button", name="Sign in").click()
+            page.wait_for_url(f"**{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def _mind(message: ConsoleMessage, failing: bool, problems: list[str]) -> None:
+    if message.type == "error" and not (failing and message.text.startswith("Failed to load resource")):
+        problems.append(message.text)
+
+
+def _mind_host(url: str, home: str, problems: list[str]) -> None:
+    if not url.startswith((f"{home}/", "data:", "blob:")):
+        problems.append(f"asked {url}")

@@ -1,0 +1,51 @@
+"""The overview, and how it is for a newcomer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import ViewportSize, expect
+
+from tests.pages.conftest import DESKTOP, PHONE, Visit
+from tests.serving import Server, row
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_customer_sees_what_is_left_and_what_was_carried(visit: Visit, size: ViewportSize) -> None:
+    page = visit("/dashboard", size=size)
+    expect(page.get_by_role("progressbar", name="Used of Residential 100 GB")).to_be_visible()
+    expect(page.locator("#month")).to_contain_text("720")
+    expect(page.locator("#traffic canvas")).to_be_visible()
+    expect(page.locator("#domains")).to_contain_text("site-00.example")
+    expect(page.locator("#errors")).to_contain_text("The site turned the connection away.")
+    expect(page.locator("#countries")).to_contain_text("Germany")
+    expect(page.locator("#freshness")).to_contain_text("Newest data")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_live_tile_follows_what_is_pushed(visit: Visit, server: Server) -> None:
+    page = visit("/dashboard")
+    expect(page.locator("#live")).to_contain_text("Connections")
+    assert server.push(row(ts=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", worker="w", max_concurrency=7)).status == 204
+    expect(page.locator("#live dd").first).to_have_text("7")
+
+
+def test_a_panel_whose_api_fails_says_so_and_is_shown_once_asked_again(visit: Visit) -> None:
+    page = visit("/dashboard/explore", failing=True)
+    expect(page.locator("#websites")).to_contain_text("site-00.example")
+    page.route("**/analytics/websites?*", lambda route: route.fulfill(status=500, json={"detail": "Not now."}))
+    page.get_by_text("24 hours").click()
+    expect(page.locator("#websites")).to_contain_text("This is not up to date. Not now.")
+    page.unroute("**/analytics/websites?*")
+    page.locator("#websites").get_by_role("button", name="Try again").click()
+    expect(page.locator("#websites")).not_to_contain_text("not up to date")
+
+
+def test_a_newcomer_is_shown_how_to_begin_until_the_first_row_arrives(visit: Visit, server: Server) -> None:
+    page = visit("/dashboard", who="bob")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Nothing has been carried yet")
+    command = page.locator("#first-push").text_content() or ""
+    assert '"proxy_user": "bob"' in command
+    assert server.push(row(proxy_user="bob")).status == 204
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")

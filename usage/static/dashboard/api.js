@@ -1,0 +1,71 @@
+// Calls of the JSON APIs with the session cookie, and the same calls as a person would make them.
+
+export class Problem extends Error {
+  constructor(status, message, retryAfter) {
+    super(message);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export function address(path, params = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== undefined && value !== null && value !== "") query.set(name, value);
+  }
+  return query.size ? `${path}?${query}` : path;
+}
+
+/** The answer's JSON; throws Problem, or AbortError when the signal says so. */
+export async function read(path, params, signal) {
+  let response;
+  try {
+    response = await fetch(address(path, params), { headers: { Accept: "application/json" }, signal });
+  } catch (failure) {
+    if (failure.name === "AbortError") throw failure;
+    throw new Problem(0, gettext("The server cannot be reached."), 5);
+  }
+  if (response.ok) return response.json();
+  if (response.status === 401) {
+    location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+  }
+  const told = await response.json().catch(() => ({}));
+  throw new Problem(response.status, sentence(told), Number(response.headers.get("Retry-After")) || 0);
+}
+
+// Each API family tells its errors in its own shape.
+function sentence(told) {
+  const details = (told.errors || []).map((error) => `${error.field}: ${error.message}`).join("; ");
+  const named = Object.entries(told.error?.details || {}).map(([field, found]) => `${field}: ${found[0]}`).join("; ");
+  const text = told.detail || told.error?.message || (told.error && told.message) || told.error;
+  return [typeof text === "string" ? text : gettext("Something went wrong."), details || named].filter(Boolean).join(" ");
+}
+
+export function curl(path, params) {
+  const url = new URL(address(path, params), location.origin).href.replaceAll("'", "%27");
+  return `curl -H 'x-api-key: YOUR_API_KEY' '${url}'`;
+}
+
+export async function copy(text, said) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without TLS there is no clipboard for scripts; what is selected can still be copied.
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  toast(said);
+}
+
+export function toast(text) {
+  const note = document.createElement("p");
+  note.className = "toast";
+  note.role = "status";
+  document.body.append(note);
+  note.textContent = text;
+  setTimeout(() => note.remove(), 2500);
+}

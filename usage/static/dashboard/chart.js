@@ -1,0 +1,143 @@
+// Charts over time: uPlot, with the colours of the page, a table for those who cannot see it, and keys for the cursor.
+
+import * as zone from "./zone.js";
+import { table } from "./table.js";
+
+const drawn = new Set();
+
+function colour(name) {
+  // A canvas takes no custom property; what the browser makes of it for an element, it does.
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+const translucent = (found) => found.replace(/^rgb\((.*)\)$/, "rgba($1, 0.14)");
+
+/**
+ * Draws into the body. `times` are seconds on the clock face, `series` is [{label, values, format, filled?}].
+ * `onZoom(from, to)` gets the clock faces between which somebody dragged; `binary` puts ticks at powers of two.
+ */
+export function chart(body, { times, series, title, format, onZoom, binary = false }) {
+  const place = document.createElement("div");
+  place.className = "chart";
+  place.tabIndex = 0;
+  place.role = "img";
+  place.ariaLabel = `${title}: ${summary(times, series)}`;
+  const data = document.createElement("details");
+  data.className = "chart-data";
+  const words = document.createElement("summary");
+  words.textContent = gettext("As a table");
+  const rows = document.createElement("div");
+  data.append(words, rows);
+  data.addEventListener("toggle", () => {
+    if (data.open) asTable(rows, times, series);
+  });
+  forget(body);
+  body.replaceChildren(place, data);
+  const draw = () => {
+    place.plot?.destroy();
+    place.plot = new uPlot(options(place, { series, format, onZoom, binary, count: times.length }), [times, ...series.map((one) => one.values)], place);
+  };
+  draw();
+  const resized = new ResizeObserver(() => place.plot.setSize(size(place)));
+  resized.observe(place);
+  place.addEventListener("keydown", (event) => moveCursor(event, place.plot, times));
+  drawn.add({ body, place, draw, resized });
+}
+
+function forget(body) {
+  for (const one of drawn) {
+    if (one.body !== body && document.contains(one.place)) continue;
+    one.resized.disconnect();
+    one.place.plot.destroy();
+    drawn.delete(one);
+  }
+}
+
+for (const [target, name] of [[window, "themechange"], [matchMedia("(prefers-color-scheme: dark)"), "change"]]) {
+  target.addEventListener(name, () => drawn.forEach((one) => one.draw()));
+}
+
+const POWERS_OF_TWO = Array.from({ length: 52 }, (_, power) => 2 ** power);
+
+/** The clock, and the date under it where a day begins. */
+function tick(at, step, isFirst) {
+  const [date, clock] = zone.label(at).split(" ");
+  if (step >= 28 * 86400) return date.slice(0, 7);
+  if (step >= 86400) return date.slice(5);
+  return isFirst || clock === "00:00" ? `${clock}\n${date.slice(5)}` : clock;
+}
+
+const size = (place) => ({ width: Math.max(place.clientWidth, 200), height: place.clientWidth < 500 ? 200 : 240 });
+
+function options(place, { series, format, onZoom, binary, count }) {
+  const line = colour("--line");
+  const axis = { stroke: colour("--faint"), grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+  const lone = count < 40 ? { show: true, size: 5 } : { show: false };
+  return {
+    ...size(place),
+    // Labels are those of the chosen zone's clocks already.
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    scales: { y: { range: (_, least, most) => [Math.min(least, 0), most > 0 ? most * 1.08 : 1] } },
+    axes: [
+      { ...axis, values: (_, ticks, __, ___, step) => ticks.map((at, number) => tick(at, step, number === 0)) },
+      { ...axis, size: 70, incrs: binary ? POWERS_OF_TWO : undefined, values: (_, ticks) => ticks.map(format) },
+    ],
+    series: [
+      { label: gettext("Time"), value: (_, at) => (at === null ? "—" : zone.label(at)) },
+      ...series.map((one, number) => {
+        const stroke = colour(`--series-${(number % 3) + 1}`);
+        return {
+          label: one.label,
+          stroke,
+          width: 2,
+          dash: number >= 3 ? [6, 4] : undefined,
+          fill: one.filled ? translucent(stroke) : undefined,
+          points: lone,
+          value: (_, value) => (value === null || value === undefined ? "—" : one.format(value)),
+        };
+      }),
+    ],
+    cursor: { drag: { x: Boolean(onZoom), y: false, setScale: false } },
+    hooks: {
+      setSelect: [(plot) => {
+        if (!onZoom || plot.select.width < 5) return;
+        const { left, width } = plot.select;
+        plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+        onZoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+      }],
+    },
+  };
+}
+
+function moveCursor(event, plot, times) {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const at = Math.min(Math.max((plot.cursor.idx ?? (step > 0 ? -1 : times.length)) + step, 0), times.length - 1);
+  plot.setCursor({ left: plot.valToPos(times[at], "x"), top: 10 });
+}
+
+function summary(times, series) {
+  if (!times.length) return "";
+  const parts = series.map((one) => {
+    const most = one.values.reduce((found, value) => Math.max(found, value ?? 0), 0);
+    return interpolate(gettext("%s at most %s"), [one.label, one.format(most)]);
+  });
+  return `${zone.label(times[0])} – ${zone.label(times.at(-1))}; ${parts.join("; ")}`;
+}
+
+function asTable(body, times, series) {
+  const columns = [
+    { label: gettext("Time"), text: (at) => zone.label(times[at]) },
+    ...series.map((one) => ({
+      label: one.label, kind: "number",
+      text: (at) => (one.values[at] === null || one.values[at] === undefined ? "—" : one.format(one.values[at])),
+    })),
+  ];
+  table(body, columns, times.map((_, at) => at));
+}

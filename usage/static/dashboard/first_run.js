@@ -1,0 +1,16 @@
+// Waits for the first rows and then turns into the dashboard.
+
+import { copy, read } from "./api.js";
+
+const command = document.getElementById("first-push");
+const now = new Date().toISOString().slice(0, 19).replace("T", " ");
+command.textContent = command.textContent.replace("NOW", now);
+document.getElementById("copy-push").addEventListener("click", () =>
+  copy(command.textContent, gettext("The command is on your clipboard.")));
+
+setInterval(async () => {
+  if (document.hidden) return;
+  const day = (shift) => new Date(Date.now() + shift * 864e5).toISOString().slice(0, 10);
+  const answer = await read("/analytics/traffic", { from: day(-30), to: day(1), interval: "1d" }).catch(() => null);
+  if (answer?.last_data_at) location.reload();
+}, 3000);

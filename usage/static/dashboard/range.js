@@ -1,0 +1,37 @@
+// The range a view is about: a preset, or two instants.
+
+import * as zone from "./zone.js";
+
+const HOUR = 3600;
+const DAY = 86400;
+export const LONGEST_DAYS = 62;
+
+const startOfMonth = (face, back = 0) => {
+  const date = new Date(face * 1000);
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() - back, 1) / 1000;
+};
+
+/** Names and, by the zone's clock, from and to on its face. The newest hour or day is included. */
+export const PRESETS = {
+  "24h": (now) => [Math.floor(now / HOUR) * HOUR - 23 * HOUR, now],
+  "7d": (now) => [Math.floor(now / DAY) * DAY - 6 * DAY, now],
+  "30d": (now) => [Math.floor(now / DAY) * DAY - 29 * DAY, now],
+  month: (now) => [startOfMonth(now), now],
+  "last-month": (now) => [startOfMonth(now, 1), startOfMonth(now)],
+};
+
+/** The instants in seconds between which the state's range lies. */
+export function instants({ range, from, to }, tz, now = Date.now() / 1000) {
+  if (!range && from && to) {
+    const given = [Date.parse(from) / 1000, Date.parse(to) / 1000];
+    if (given.every(Number.isFinite)) return given;
+  }
+  const [start, end] = (PRESETS[range] || PRESETS["7d"])(zone.shown(now, tz));
+  return [zone.instant(start, tz), range === "last-month" ? zone.instant(end, tz) : Math.ceil(now / 60) * 60];
+}
+
+/** The same as the parameters of the analytics API. */
+export function params(given, tz, now) {
+  const [from, to] = instants(given, tz, now);
+  return { from: zone.iso(from), to: zone.iso(to), tz };
+}
