@@ -46,6 +46,8 @@ class Page(ContextMixin, View):
     """The first base of a page's view: what is away becomes a page that says so, also while the template is filled."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if str(request.method).lower() not in self.http_method_names:
+            return self.http_method_not_allowed(request)  # before anything Django's own views do in their dispatch
         try:
             response = super().dispatch(request, *args, **kwargs)
             render_now = getattr(response, "render", None)

@@ -11,5 +11,9 @@ from usage.dashboard.overview import OverviewPage
 urlpatterns = [
     path("dashboard", OverviewPage.as_view(), name="overview"),
     path("dashboard/explore", ExplorePage.as_view(), name="explore"),
-    path("dashboard/strings.js", JavaScriptCatalog.as_view(packages=["usage"]), name="strings"),
+    path(
+        "dashboard/strings.js",
+        JavaScriptCatalog.as_view(packages=["usage"], http_method_names=["get", "head"]),
+        name="strings",
+    ),
 ]
