@@ -22,6 +22,13 @@ from fonproxy.clickhouse.client import Client, close_client, get_client
 from tests.isolation import data_dir
 from usage import orders
 
+LONG = ("test_on_clickhouse_server.py", "test_on_postgres.py", "test_schemathesis.py", "test_equivalence.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: one that begins last has the other processes wait for it."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(autouse=True)
 def _quick_and_forgetful(settings: Any) -> None:

@@ -1,4 +1,7 @@
-"""What goes through ClickHouse, done again over the native protocol: its suites run in a process of their own."""
+"""What goes through ClickHouse, done again over the native protocol: its suites run in a process of their own.
+
+The other suites of the API go through the same few calls; ``make stack`` runs them on a server too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 
 from tests import clickhouse
 
-SUITES = ("tests/fonproxy/clickhouse", "tests/contract", "tests/analytics")
+SUITES = ("tests/fonproxy/clickhouse", "tests/contract/test_fonproxy_analytics.py", "tests/analytics/test_journal.py")
 
 
 def test_the_engine_s_clients_and_the_api_behave_the_same_on_a_server() -> None:

@@ -24,7 +24,7 @@ from tests.stack.topology import Stack
 pytestmark = pytest.mark.stack
 # About jobs within the one process of the small install.
 ONE_PROCESS = ("--deselect", "tests/geo/test_processes.py")
-SUITES = ("tests/contract", "tests/analytics/test_journal.py", "tests/geo", "tests/accounts")
+SUITES = ("tests/contract", "tests/analytics", "tests/geo", "tests/accounts")
 
 
 @pytest.fixture(scope="module")

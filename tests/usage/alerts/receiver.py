@@ -22,6 +22,8 @@ class Receiver:
 
     port: int = 0
     calls: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    is_over: threading.Event = field(default_factory=threading.Event, repr=False)
+    """Set to end what hangs."""
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}"
@@ -30,17 +32,16 @@ class Receiver:
 @contextmanager
 def web() -> Iterator[Receiver]:
     receiver = Receiver()
-    is_over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.calls.append((self.path, dict(self.headers), body))
             if self.path == "/hang":
-                is_over.wait(60)
+                receiver.is_over.wait(60)
             if self.path == "/drip":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
-                while not is_over.wait(0.2):
+                while not receiver.is_over.wait(0.2):
                     self.wfile.write(b"x")
             self.send_response({"/ok": 204, "/fail": 500, "/redirect": 302}.get(self.path, 200))
             self.send_header("Location", receiver.url("ok"))
@@ -58,7 +59,7 @@ def web() -> Iterator[Receiver]:
     try:
         yield receiver
     finally:
-        is_over.set()
+        receiver.is_over.set()
         server.shutdown()
         server.server_close()
 
