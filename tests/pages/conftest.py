@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, StorageState, ViewportSize, sync_playwright
 
 from tests.serving import Server, row, serving
 
@@ -52,8 +53,29 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="package")
+def sessions(browser: Browser, server: Server) -> Callable[[str], StorageState]:
+    """The cookies of who has signed in; each does so once."""
+
+    @cache
+    def of(who: str) -> StorageState:
+        with browser.new_context(base_url=server.url) as context:
+            sign_in(context.new_page(), who, server)
+            return context.storage_state()
+
+    return of
+
+
+def sign_in(page: Page, who: str, server: Server, *, then: str = "/dashboard") -> None:
+    page.goto(f"/sign-in?next={then}")
+    page.get_by_label("Username").fill(who)
+    page.get_by_label("Password").fill(server.keys["PASSWORD"])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"**{then}")
+
+
 @pytest.fixture
-def visit(browser: Browser, server: Server) -> Iterator[Visit]:
+def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageState]) -> Iterator[Visit]:
     """Opens a path in a new window, signed in as somebody unless told ``None``.
 
     With ``failing`` the browser may say that it could not load something.
@@ -71,6 +93,7 @@ def visit(browser: Browser, server: Server) -> Iterator[Visit]:
         failing: bool = False,
     ) -> Page:
         context = browser.new_context(
+            storage_state=sessions(who) if who else None,
             viewport=size,
             color_scheme=theme,  # type: ignore[arg-type]  # light or dark
             base_url=server.url,
@@ -84,12 +107,7 @@ def visit(browser: Browser, server: Server) -> Iterator[Visit]:
         page.on("console", lambda message: _mind(message, failing, problems))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: _mind_host(request.url, server.url, problems))
-        page.goto(path if who is None else f"/sign-in?next={path}")
-        if who is not None:
-            page.get_by_label("Username").fill(who)
-            page.get_by_label("Password").fill(server.keys["PASSWORD"])
-            page.get_by_role("button", name="Sign in").click()
-            page.wait_for_url(f"**{path}")
+        page.goto(path)
         return page
 
     yield open_page

@@ -1,0 +1,62 @@
+"""axe finds no serious fault on any page, in either theme; and what the pages load is what it says it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Page
+
+from tests.pages.conftest import PHONE, Visit
+
+AXE: Final = (settings.BASE_DIR / "tests/vendor/axe-core-4.14.1/axe.min.js").read_text()
+PAGES: Final = (
+    ("/sign-in", None),
+    ("/password-reset", None),
+    ("/password-reset/sent", None),
+    ("/password-reset/MQ/used", None),
+    ("/dashboard/nothing-here", None),
+    ("/alerts/unsubscribe/cut-off", None),
+    ("/dashboard", "alice"),
+    ("/dashboard", "carol"),
+    ("/dashboard/explore", "alice"),
+)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("path", "who"), PAGES)
+def test_no_page_has_a_serious_fault(visit: Visit, path: str, who: str | None, theme: str) -> None:
+    page = visit(path, who, theme=theme, failing=who is None)
+    page.wait_for_load_state("networkidle")
+    assert faults(page) == []
+    page.set_viewport_size(PHONE)
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def faults(page: Page) -> list[tuple[str, Any]]:
+    page.evaluate(AXE)  # the debugger's way in, which the page's own policy does not concern
+    found = page.evaluate("axe.run()")["violations"]
+    return [
+        (fault["id"], [node["html"] for node in fault["nodes"]])
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("base", ["fonproxy/static/vendor", "tests/vendor"])
+def test_what_is_kept_from_others_is_what_they_published(base: str) -> None:
+    directory = Path(settings.BASE_DIR) / base
+    entries = json.loads((directory / "manifest.json").read_text())
+    kept = {
+        f"{entry['name']}-{entry['version']}/{name}": sha for entry in entries for name, sha in entry["sha256"].items()
+    }
+    there = {
+        str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in directory.glob("*/*")
+    }
+    assert there == kept

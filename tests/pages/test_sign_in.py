@@ -1,0 +1,73 @@
+"""In, out, and back in after a forgotten password."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+import time
+
+from playwright.sync_api import expect
+
+from tests.pages.conftest import Visit, sign_in
+from tests.serving import Server
+
+
+def test_a_page_asks_a_stranger_to_sign_in_and_then_goes_where_they_wanted(visit: Visit, server: Server) -> None:
+    page = visit("/dashboard/explore?range=30d", who=None)
+    expect(page).to_have_url(re.compile("/sign-in"))
+    page.get_by_label("Username").fill("alice")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_have_text("The user name or the password is wrong.")
+    page.get_by_label("Password").fill(server.keys["PASSWORD"])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile(r"/dashboard/explore\?range=30d$"))
+
+
+def test_who_signs_out_is_out(visit: Visit, server: Server) -> None:
+    page = visit("/sign-in", who=None)
+    sign_in(page, "carol", server)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/sign-in"))
+    page.goto("/dashboard")
+    expect(page).to_have_url(re.compile("/sign-in"))
+
+
+def test_staff_begin_in_the_console(visit: Visit, server: Server) -> None:
+    page = visit("/sign-in", who=None)
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(server.keys["PASSWORD"])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile("/admin/$"))
+
+
+def test_a_forgotten_password_is_replaced_by_a_mailed_link(visit: Visit, server: Server) -> None:
+    page = visit("/password-reset", who=None)
+    page.get_by_label("Email").fill("dave@example.com")
+    page.get_by_role("button", name="Send the link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Look into your mail")
+    link = re.search(r"http://\S+/password-reset/\S+", newest_mail(server))
+    assert link
+    page.goto(link[0].replace("http://127.0.0.1:8000", server.url))
+    page.get_by_label("New password:", exact=True).fill("a horse that is correct")
+    page.get_by_label("New password confirmation").fill("a horse that is correct")
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your password is changed")
+    page.goto("/sign-in")
+    page.get_by_label("Username").fill("dave")
+    page.get_by_label("Password").fill("a horse that is correct")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile("/dashboard$"))
+
+
+def newest_mail(server: Server) -> str:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if files := sorted((server.data_dir / "mail").glob("*"), key=lambda file: file.stat().st_mtime):
+            mail = email.message_from_bytes(files[-1].read_bytes(), policy=email.policy.default)
+            body = mail.get_body()
+            assert body
+            return str(body.get_content())
+        time.sleep(0.2)
+    raise AssertionError("no mail came")
