@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -72,6 +73,33 @@ def served(data_dir: Path, **variables: str) -> Iterator[int]:
                 server.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 server.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The served demo; ``password`` is that of all its people."""
+
+    url: str
+    password: str
+
+
+@contextmanager
+def demo() -> Iterator[Demo]:
+    """The product with its demo's two months of traffic, in a directory of its own."""
+    with tempfile.TemporaryDirectory(prefix="fonproxy-demo-") as name:
+        for command in ("migrate", "clickhouse_migrate", "seed_demo"):
+            told = subprocess.run(
+                [sys.executable, "manage.py", command],
+                cwd=ROOT,
+                env=environment(Path(name)),
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+            ).stdout
+        password = re.search(r"password (\w+)", told)
+        assert password
+        with served(Path(name), FONPROXY_THROTTLE_READ="100000/min") as port:
+            yield Demo(f"http://127.0.0.1:{port}", password[1])
 
 
 @contextmanager

@@ -40,15 +40,22 @@ export function chartPanel(id, onZoom) {
   return new Panel(id, {
     path: kind.path,
     isEmpty: (answer) => answer.data.every((row) => kind.lines().every((line) => Number(row[line.name]) === 0)),
-    draw: (body, { data }) => chart(body, {
-      title: body.closest("section").querySelector("h2").textContent,
-      times: data.map((row) => zone.face(row.bucket)),
-      series: kind.lines().map((line) => ({
-        label: line.label, values: column(data, line.name), format: kind.exact || kind.format, filled: line.filled,
-      })),
-      format: kind.format,
-      binary: kind.binary,
-      onZoom,
-    }),
+    draw: (body, answer) => draw(body, kind, whole(answer), onZoom),
+  });
+}
+
+/** Without the last interval while nothing of it has come in: it would look like a fall to nothing. */
+const whole = ({ data, last_data_at: last }) => (data.at(-1).bucket > (last || "") ? data.slice(0, -1) : data);
+
+function draw(body, kind, data, onZoom) {
+  chart(body, {
+    title: body.closest("section").querySelector("h2").textContent,
+    times: data.map((row) => zone.face(row.bucket)),
+    series: kind.lines().map((line) => ({
+      label: line.label, values: column(data, line.name), format: kind.exact || kind.format, filled: line.filled,
+    })),
+    format: kind.format,
+    binary: kind.binary,
+    onZoom,
   });
 }

@@ -1,0 +1,38 @@
+"""Pictures of every page for the documents: the demo's alice, and a member of staff in the console."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench.browser import DESKTOP, PHONE, chromium, session, window
+from bench.support import ROOT, demo
+
+WHERE: Final = ROOT / "docs" / "screenshots"
+# Name of the picture: path, who looks at it, in the dark, on a phone.
+PICTURES: Final = {
+    "sign-in": ("/sign-in", None, False, False),
+    "overview": ("/dashboard", "alice", False, False),
+    "overview-dark": ("/dashboard", "alice", True, False),
+    "overview-phone": ("/dashboard", "alice", False, True),
+    "explore": ("/dashboard/explore", "alice", False, False),
+    "console": ("/admin/", "admin", False, False),
+}
+
+
+def main() -> None:
+    WHERE.mkdir(exist_ok=True)
+    with demo() as running, chromium() as browser:
+        sessions = {who: session(browser, running, who) for who in ("alice", "admin")}
+        for name, (path, who, is_dark, is_phone) in PICTURES.items():
+            cookies = sessions[who] if who else None
+            with window(browser, running, cookies, PHONE if is_phone else DESKTOP, is_dark=is_dark) as context:
+                page = context.new_page()
+                page.goto(path)
+                page.wait_for_load_state("networkidle")
+                page.wait_for_timeout(500)  # charts are drawn in the frame after
+                page.screenshot(path=WHERE / f"{name}.png")
+                print(f"docs/screenshots/{name}.png")
+
+
+if __name__ == "__main__":
+    main()
