@@ -11,11 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
 from kombu.exceptions import OperationalError as BrokerAway
-from rest_framework.parsers import FormParser
-from rest_framework.request import Request
 
 from accounts import tasks
-from accounts.throttles import TokenThrottle
+from accounts.throttles import FormThrottle
 from fonproxy.pages import Page, error_page
 
 
@@ -23,8 +21,8 @@ class Tried(Page):
     """A form by which passwords or addresses could be guessed: as often as a token may be asked for."""
 
     def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
-        throttle = TokenThrottle()
-        if throttle.allow_request(Request(request, parsers=[FormParser()]), self):  # type: ignore[arg-type]  # reads no view
+        throttle = FormThrottle()
+        if throttle.allow_request(request, self):  # type: ignore[arg-type]  # reads no more than any request has
             return super().post(request, *args, **kwargs)  # type: ignore[misc,no-any-return]  # of the view beside this base
         seconds = math.ceil(throttle.wait() or 60)
         response = render(request, "accounts/too_often.html", {"seconds": seconds}, status=429)

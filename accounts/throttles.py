@@ -18,9 +18,19 @@ class TokenThrottle(SimpleRateThrottle):
     scope = "token"
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        body = request.data
-        name = body.get("username") if isinstance(body, dict) else None
+        name = self.named(request)
         # Hashed because the name is whatever was sent: of any length, with characters that no cache takes in a key.
         lowered = name.lower() if isinstance(name, str) else ""
         digest = hashlib.sha256(lowered.encode("utf-8", "surrogatepass")).hexdigest()
         return self.cache_format % {"scope": self.scope, "ident": f"{self.get_ident(request)}:{digest}"}
+
+    def named(self, request: Request) -> object:
+        body = request.data
+        return body.get("username") if isinstance(body, dict) else None
+
+
+class FormThrottle(TokenThrottle):
+    """The same for the forms of pages; what is tried by either counts for both."""
+
+    def named(self, request: Request) -> object:
+        return request.POST.get("username") or request.POST.get("email")

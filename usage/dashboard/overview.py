@@ -14,6 +14,7 @@ from django.views.generic import TemplateView
 from accounts import selectors
 from accounts.models import Order, ProxyUser
 from analytics import reports
+from fonproxy.clickhouse.errors import EngineUnavailable
 from usage import subscriptions
 from usage.dashboard.error_help import HELP
 from usage.dashboard.pages import CustomerPage
@@ -55,12 +56,19 @@ def cards(orders: list[Order], now: datetime) -> list[Subscription]:
     return [Subscription(order, order.status(now).value, accounts[order.pk], run_out[order.pk]) for order in orders]
 
 
+def _has_traffic(user_id: int) -> bool:
+    try:
+        return reports.first_bucket(user_id) is not None
+    except EngineUnavailable:
+        return True  # what is left is known all the same, and each panel says for itself what is away
+
+
 class OverviewPage(CustomerPage, TemplateView):
     def get_template_names(self) -> list[str]:
         return ["dashboard/overview.html" if self.has_traffic else "dashboard/first_run.html"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        self.has_traffic = reports.first_bucket(self.customer.pk) is not None
+        self.has_traffic = _has_traffic(self.customer.pk)
         context = super().get_context_data(**kwargs)
         return context | (self._overview() if self.has_traffic else self._first_run())
 

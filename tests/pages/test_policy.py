@@ -1,0 +1,85 @@
+"""What every page promises: nothing foreign runs in it, its forms are its own, and strangers learn nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.test import Client
+
+from accounts.models import User
+from tests.accounts.helpers import PASSWORD
+from tests.analytics.helpers import engine_away
+
+TEMPLATES = sorted(settings.BASE_DIR.glob("templates/**/*.html"))
+# A signed link is what allows it, from a mail reader that has no cookie.
+WITHOUT_SESSION = {"unsubscribe.html"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/sign-in", "/docs", "/admin/login/", "/geo/counts", "/healthz", "/nothing", "/dashboard/x"]
+)
+def test_every_answer_allows_our_own_files_only(client: Client, db: None, path: str) -> None:
+    policy = client.get(path)["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_every_form_that_changes_something_carries_its_token_and_no_template_has_inline_code(template: Any) -> None:
+    text = template.read_text()
+    if "emails" not in template.parts:
+        assert re.findall(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src=)", text) == []
+    for form in re.findall(r'<form[^>]*method="post".*?</form>', text, re.DOTALL | re.IGNORECASE):
+        assert "{% csrf_token %}" in form or template.name in WITHOUT_SESSION
+
+
+def test_a_form_sent_from_elsewhere_changes_nothing_and_is_answered_with_a_page(alice: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice)
+    answer = browser.post("/sign-out")
+    assert answer.status_code == 403
+    assert b"You may not do that" in answer.content
+    assert browser.get("/dashboard/explore").status_code == 200
+
+
+def test_passwords_are_not_tried_many_times(client: Client, alice: User) -> None:
+    cache.clear()
+    tried = [client.post("/sign-in", {"username": "Alice", "password": "wrong"}) for _ in range(11)]
+    assert [answer.status_code for answer in tried] == [200] * 10 + [429]
+    assert int(tried[-1]["Retry-After"]) > 0
+    assert client.post("/sign-in", {"username": "alice", "password": PASSWORD}).status_code == 429
+
+
+@pytest.mark.parametrize("address", ["alice@example.com", "nobody@example.com"])
+def test_asking_for_a_password_tells_nobody_who_is_known(client: Client, alice: User, address: str) -> None:
+    answer = client.post("/password-reset", {"email": address}, follow=True)
+    assert answer.redirect_chain == [("/password-reset/sent", 302)]
+
+
+def test_signing_in_leads_to_no_other_site(client: Client, alice: User) -> None:
+    data = {"username": "alice", "password": PASSWORD, "next": "https://elsewhere.example/"}
+    assert client.post("/sign-in", data)["Location"] == "/dashboard"
+
+
+def test_while_the_engine_is_away_the_overview_still_tells_what_is_left(
+    client: Client, alice: User, make_order: Any, engine: Any
+) -> None:
+    make_order(alice, limit=2**30)
+    client.force_login(alice)
+    with engine_away():
+        answer = client.get("/dashboard")
+    assert answer.status_code == 200
+    assert "1.00 GB left" in answer.content.decode()
+
+
+def test_an_address_without_a_page_is_answered_with_one(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    answer = client.get("/dashboard/nothing")
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.content.decode()
+    assert answer["X-Request-Id"] in answer.content.decode()
