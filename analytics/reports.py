@@ -56,7 +56,7 @@ WHERE user_id IN {users:Array(UInt64)}
             {pair_users:Array(UInt64)}, {pair_orders:Array(UInt64)}, arrayMap(d -> toDate(d), {pair_days:Array(String)})
         ))
     )
-GROUP BY user_id, order_id, day
+GROUP BY order_id, day
 """
 
 ALL_DAYS: Final = """
@@ -66,7 +66,7 @@ WHERE user_id IN {users:Array(UInt64)}
     AND (user_id, order_id) IN (
         SELECT arrayJoin(arrayZip({pair_users:Array(UInt64)}, {pair_orders:Array(UInt64)}))
     )
-GROUP BY user_id, order_id, day
+GROUP BY order_id, day
 """
 
 

@@ -167,6 +167,15 @@ def test_an_account_s_reports_are_those_of_its_rows(cluster: Cluster, now: datet
         assert reports.first_bucket(user) is not None
 
 
+def test_what_all_orders_ever_carried_is_gathered_from_every_shard(cluster: Cluster, now: datetime) -> None:
+    cluster.clients[0].insert("inbox", batch(500, now=now, bytes_sent=2, bytes_received=1), token="all")
+    assert cluster.users(0)
+    assert cluster.users(1)
+    assert reports.ever_carried({order: 1 + (order - 1) % 5 for order in range(1, 21)}) == dict.fromkeys(
+        range(1, 21), 75
+    )
+
+
 def test_a_time_series_with_its_largest_groups_stays_on_the_application_s_shard(
     cluster: Cluster, now: datetime
 ) -> None:
