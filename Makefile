@@ -41,6 +41,7 @@ bench: install-dev  ## every benchmark; each prints ratios measured in one run
 	$(BIN)/python -m bench.logs
 	$(BIN)/python -m bench.events
 	$(BIN)/python -m bench.pages
+	$(BIN)/python -m bench.storage
 
 screenshots: install-dev  ## the pages' pictures in docs/screenshots, from the demo
 	$(BIN)/python -m bench.screenshots

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fonproxy.clickhouse import retention
+from fonproxy.clickhouse import cluster, retention
 from fonproxy.clickhouse.client import get_client
+from fonproxy.clickhouse.migrator import DATABASE
 
 
 def erase_account(user_id: int) -> dict[str, int]:
@@ -14,7 +15,8 @@ def erase_account(user_id: int) -> dict[str, int]:
     held = rows_held(user_id)
     for table, rows in held.items():
         if rows:
-            get_client().command(f"ALTER TABLE {table} DELETE WHERE user_id = {user_id:d}", tag="erasure")
+            place = cluster.everywhere(f"{cluster.of_rows(DATABASE)}.{table}")
+            get_client().command(f"ALTER TABLE {place} DELETE WHERE user_id = {user_id:d}", tag="erasure")
     return held
 
 

@@ -13,7 +13,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
-from fonproxy.clickhouse.address import Address
+from fonproxy.clickhouse.address import Address, cluster_name
 from fonproxy.env import Environment, private_directory, secret_kept_in
 
 # Lets `ModelAdmin[Order]` and its like be written: Django's own classes are generic for type checkers only.
@@ -65,8 +65,9 @@ CLICKHOUSE_URL = env.text("CLICKHOUSE_URL")
 CLICKHOUSE = Address.parse(CLICKHOUSE_URL) if CLICKHOUSE_URL else None
 ENGINE_MEMORY_BYTES = env.whole("FONPROXY_ENGINE_MEMORY_MB", 4096, least=512, most=1_000_000) * 2**20
 FSYNC = env.flag("FONPROXY_FSYNC", False)
+CLICKHOUSE_CLUSTER = cluster_name(env.text("CLICKHOUSE_CLUSTER"), CLICKHOUSE)
 # Needs a server with Keeper; the embedded engine has its own repair instead.
-CLICKHOUSE_REPLICATED = env.flag("FONPROXY_CLICKHOUSE_REPLICATED", False)
+CLICKHOUSE_REPLICATED = env.flag("FONPROXY_CLICKHOUSE_REPLICATED", CLICKHOUSE_CLUSTER is not None)
 TRAFFIC_RETENTION_MONTHS = env.whole("FONPROXY_TRAFFIC_RETENTION_MONTHS", 13, least=3, most=120)
 
 EVENTS_RETENTION_MONTHS = env.whole("FONPROXY_EVENTS_RETENTION_MONTHS", 13, least=3, most=120)

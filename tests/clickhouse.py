@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -21,9 +21,10 @@ from tests.serving import ROOT, free_port
 class Endpoint:
     """A process that can be killed, stopped and started again on the same data."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, port: int = 0, shards: Sequence[int] = ()) -> None:
         self.directory = directory
-        self.port = free_port()
+        self.port = port or free_port()
+        self.shards = shards
         self.start()
 
     @property
@@ -32,7 +33,10 @@ class Endpoint:
 
     def start(self) -> Self:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.clickhouse_server", str(self.port), str(self.directory)],
+            [
+                *(sys.executable, "-m", "tests.clickhouse_server", str(self.port), str(self.directory)),
+                *map(str, self.shards),
+            ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
         )
@@ -55,6 +59,21 @@ def running() -> Iterator[Endpoint]:
             yield endpoint
         finally:
             endpoint.kill()
+
+
+@contextmanager
+def running_cluster(shards: int = 2) -> Iterator[list[Endpoint]]:
+    """One endpoint for each shard of the cluster `usage`; any of them takes rows and questions for all."""
+    ports = [free_port() for _ in range(shards)]
+    with (
+        tempfile.TemporaryDirectory(prefix="fonproxy-cluster-", ignore_cleanup_errors=True) as name,
+        ExitStack() as stack,
+    ):
+        endpoints = []
+        for port in ports:
+            endpoints.append(Endpoint(Path(name, str(port)), port, ports))
+            stack.callback(endpoints[-1].kill)
+        yield endpoints
 
 
 def old_server() -> str | None:

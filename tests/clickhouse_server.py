@@ -1,6 +1,11 @@
 """A small server that speaks ClickHouse's native protocol and lets chDB do the work, for tests of the driver's path.
 
-    python -m tests.clickhouse_server PORT DIRECTORY
+    python -m tests.clickhouse_server PORT DIRECTORY [PORT_OF_A_SHARD …]
+
+With the ports of all shards, its own among them, it is one server of the cluster `usage`: chDB spreads rows over the
+shards and gathers answers from them, as any ClickHouse does, by what is spoken here. Two things are missing. Without
+Keeper, a statement for the whole cluster is handed on from here, and tables are not replicated. And chDB cannot be told
+to stop in the middle of a query, so aggregates over several shards that are to be put together are refused.
 
 It knows as much of the protocol as the driver uses at the revision that it announces: settings and parameters as text,
 compressed blocks, inserts, errors, cancelled queries. The driver's own classes do the framing.
@@ -14,6 +19,7 @@ import socket
 import socketserver
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,11 +28,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from chdb.state.sqlitelike import Connection
+from clickhouse_driver import Client
 from clickhouse_driver.block import BlockInfo, ColumnOrientedBlock
 from clickhouse_driver.bufferedreader import BufferedSocketReader, CompressedBufferedReader
 from clickhouse_driver.bufferedwriter import BufferedSocketWriter, CompressedBufferedWriter
 from clickhouse_driver.compression import get_compressor_cls
 from clickhouse_driver.context import Context
+from clickhouse_driver.errors import ServerException
 from clickhouse_driver.protocol import ClientPacketTypes as Sent
 from clickhouse_driver.protocol import ServerPacketTypes as Told
 from clickhouse_driver.reader import read_binary_str, read_binary_uint8, read_binary_uint64
@@ -42,11 +50,29 @@ UNKNOWN_DATABASE: Final = 81
 UNKNOWN_EXCEPTION: Final = 1002
 
 _CODE: Final = re.compile(r"Code: (\d+)\. (?:DB::Exception: )?(.*)", re.DOTALL)
-_INSERT: Final = re.compile(r"INSERT INTO (\w+) \((.*)\) VALUES", re.IGNORECASE)
+_INSERT: Final = re.compile(r"INSERT INTO ([\w.]+) \((.*)\) (?:VALUES|FORMAT Native)", re.IGNORECASE)
 _KILL: Final = re.compile(r"KILL QUERY WHERE query_id IN \((.*)\) SYNC")
+_ON_CLUSTER: Final = re.compile(r" ON CLUSTER 'usage'")
+_REPLICATED: Final = re.compile(r"ENGINE = Replicated(\w*)MergeTree\('[^']*', '[^']*'(?:, )?")
+_WINDOW: Final = re.compile(
+    r"(?<!non_)replicated_deduplication_window = \d+, replicated_deduplication_window_seconds = \d+"
+)
 _READ: Final = re.compile(r"\s*(SELECT|WITH|EXPLAIN)\b", re.IGNORECASE)
-# One write can be followed by another's only when it is known to be complete; see the embedded client.
-_inserting: Final = threading.Lock()
+# One write can be followed by another's only when it is known to be complete; see the embedded client. By database:
+# rows for all shards of a cluster go on to the tables of this one.
+_inserting: Final[defaultdict[str, threading.Lock]] = defaultdict(threading.Lock)
+TABLES_STATUS_REQUEST: Final = 5
+TABLES_STATUS_RESPONSE: Final = 9
+COMPLETE: Final = 2
+TCP: Final = 1
+NOT_IMPLEMENTED: Final = 48
+
+
+CLUSTER: Final = "<clickhouse><tcp_port>1</tcp_port><remote_servers><usage>{}</usage></remote_servers></clickhouse>"
+SHARD: Final = (
+    "<shard><internal_replication>true</internal_replication>"
+    "<replica><host>127.0.0.1</host><port>{}</port></replica></shard>"
+)
 
 
 class Refused(Exception):
@@ -119,6 +145,8 @@ class Session(socketserver.BaseRequestHandler):
                     self._query()
                 except Refused as refusal:
                     self._refuse(refusal)
+            elif packet == TABLES_STATUS_REQUEST:
+                self._tell_status()
             # CANCEL, that came after the end, needs no answer.
 
     def _hello(self) -> None:
@@ -141,6 +169,17 @@ class Session(socketserver.BaseRequestHandler):
         self.fout.flush()
         read_binary_str(self.fin)  # the quota key
 
+    def _tell_status(self) -> None:
+        """Whether tables are replicated, and how far behind: none is."""
+        tables = [(read_binary_str(self.fin), read_binary_str(self.fin)) for _ in range(read_varint(self.fin))]
+        write_varint(TABLES_STATUS_RESPONSE, self.fout)
+        write_varint(len(tables), self.fout)
+        for names in tables:
+            for name in names:
+                write_binary_str(name, self.fout)
+            write_binary_uint8(0, self.fout)
+        self.fout.flush()
+
     def _refuse(self, refusal: Refused) -> None:
         write_varint(Told.EXCEPTION, self.fout)
         write_binary_int32(refusal.code, self.fout)
@@ -154,12 +193,16 @@ class Session(socketserver.BaseRequestHandler):
         self._client_info()
         settings = dict(self._settings())
         read_binary_str(self.fin)  # the secret between servers
-        for _ in ("stage", "compression"):
-            read_varint(self.fin)
+        stage = read_varint(self.fin)
+        read_varint(self.fin)  # always compressed
         sql = read_binary_str(self.fin)
         # They come in quotes, escaped once more than the engine in this process wants them.
         params = {name: _unquoted(value) for name, value in self._settings()}
-        self._receive()  # no external tables
+        while self._receive().num_columns:
+            pass  # what servers tell one another beside a query: here it is not needed
+        if stage != COMPLETE:
+            raise Refused(NOT_IMPLEMENTED, f"This server answers no query up to stage {stage} only.")
+        settings["network_compression_method"] = "LZ4"  # among servers; it is what the driver can read
         # The engine in this process gives queries ids of its own: the client's travels in a setting of no effect here.
         settings["query_cache_tag"] = query_id
         if insert := _INSERT.fullmatch(sql.strip()):
@@ -178,13 +221,14 @@ class Session(socketserver.BaseRequestHandler):
         for _ in ("user", "query id", "address"):
             read_binary_str(self.fin)
         read_binary_uint64(self.fin)
-        read_binary_uint8(self.fin)
-        for _ in ("os user", "host", "name"):
-            read_binary_str(self.fin)
-        for _ in ("major", "minor", "revision"):
-            read_varint(self.fin)
+        is_by_tcp = read_binary_uint8(self.fin) == TCP  # a server within a process says less about itself
+        if is_by_tcp:
+            for _ in ("os user", "host", "name"):
+                read_binary_str(self.fin)
+            for _ in ("major", "minor", "revision"):
+                read_varint(self.fin)
         read_binary_str(self.fin)
-        for _ in ("depth", "patch"):
+        for _ in ("depth", "patch") if is_by_tcp else ("depth",):
             read_varint(self.fin)
         read_binary_uint8(self.fin)  # no tracing
         for _ in ("collaborate", "participants", "number"):
@@ -227,7 +271,9 @@ class Session(socketserver.BaseRequestHandler):
 
     def _insert(self, table: str, names: str, settings: dict[str, str]) -> None:
         wanted = [name.strip() for name in names.split(",")]
-        types = dict(self.server.column_types(self.database, table))
+        database, _, name = table.rpartition(".")
+        database = database or self.database
+        types = dict(self.server.column_types(database, name))
         if not types:
             raise Refused(60, f"Unknown table {table}.")
         if unknown := [name for name in wanted if name not in types]:
@@ -243,7 +289,7 @@ class Session(socketserver.BaseRequestHandler):
             if not block.num_rows:
                 break
         settings.pop("insert_block_size", None)
-        with _inserting, os.fdopen(os.memfd_create("block"), "wb") as file:
+        with _inserting[database], os.fdopen(os.memfd_create("block"), "wb") as file:
             file.write(received.getvalue())
             file.flush()
             self._run(
@@ -280,6 +326,9 @@ class Session(socketserver.BaseRequestHandler):
 
     def _command(self, sql: str, settings: dict[str, str]) -> None:
         """On a connection of its own: DDL has no SETTINGS, and those that are set stay."""
+        if _ON_CLUSTER.search(sql):
+            self._hand_on(_alone(sql), settings)
+            return
         engine = self.server.connect(self.database)
         try:
             if settings:
@@ -289,6 +338,14 @@ class Session(socketserver.BaseRequestHandler):
             raise _refused(error) from None
         finally:
             engine.close()
+
+    def _hand_on(self, sql: str, settings: dict[str, str]) -> None:
+        for port in self.server.shards:
+            with Client("127.0.0.1", port, compression="lz4", client_revision=REVISION) as client:
+                try:
+                    client.execute(sql, settings=settings)
+                except ServerException as error:
+                    raise Refused(error.code, error.message) from None
 
     def _run(self, sql: str, params: dict[str, str], answer_format: str = "Native") -> bytes:
         engine = self.engine or self.server.connect(self.database)
@@ -300,6 +357,12 @@ class Session(socketserver.BaseRequestHandler):
             raise _refused(error) from None
         self.engine = engine
         return answer
+
+
+def _alone(sql: str) -> str:
+    """The statement for one server without Keeper."""
+    sql = _REPLICATED.sub(r"ENGINE = \1MergeTree(", _ON_CLUSTER.sub("", sql))
+    return _WINDOW.sub("non_replicated_deduplication_window = 10000", sql)
 
 
 def _aware(value: Any) -> Any:
@@ -330,8 +393,13 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, directory: Path) -> None:
+    def __init__(self, port: int, directory: Path, shards: list[int]) -> None:
+        self.shards = shards
         self.url = f"{directory}?max_server_memory_usage={4 * 2**30}"
+        if shards:
+            config = directory / "cluster.xml"
+            config.write_text(CLUSTER.format("".join(SHARD.format(shard) for shard in shards)))
+            self.url += f"&config-file={config}"
         self.keeper = self.connect("")  # the engine stops with its last connection
         super().__init__(("127.0.0.1", port), Session)
 
@@ -358,15 +426,15 @@ class Server(socketserver.ThreadingTCPServer):
             engine.close()
 
 
-def main(port: int, directory: Path) -> None:
+def main(port: int, directory: Path, shards: list[int]) -> None:
     from fonproxy.clickhouse.repair import repair
 
     directory.mkdir(parents=True, exist_ok=True)
     repair(directory)
-    with Server(port, directory) as server:
+    with Server(port, directory, shards) as server:
         print("listening", flush=True)  # noqa: T201
         server.serve_forever()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), [int(port) for port in sys.argv[3:]])

@@ -13,6 +13,7 @@ EXAMPLE: Final = "clickhouse://user:password@host:9000,other-host:9000/database"
 DEFAULT_DATABASE: Final = "fonproxy"
 PORTS: Final = {"clickhouse": 9000, "clickhouses": 9440}
 
+_CLUSTER: Final = re.compile(r"[A-Za-z0-9_-]+")
 _URL: Final = re.compile(
     r"(?P<scheme>clickhouses?)://"
     r"(?:(?P<user>[^:@/?#]+)(?::(?P<password>[^@/?#]*))?@)?"
@@ -47,3 +48,14 @@ class Address:
             found["database"] or DEFAULT_DATABASE,
             found["scheme"] == "clickhouses",
         )
+
+
+def cluster_name(text: str | None, address: Address | None) -> str | None:
+    """``CLICKHOUSE_CLUSTER`` as given, if it can be one."""
+    if text is None:
+        return None
+    if not _CLUSTER.fullmatch(text):
+        raise ImproperlyConfigured("CLICKHOUSE_CLUSTER must be a name of letters, digits, _ and -.")
+    if address is None:
+        raise ImproperlyConfigured("CLICKHOUSE_CLUSTER needs CLICKHOUSE_URL: the embedded engine is no cluster.")
+    return text

@@ -8,7 +8,6 @@ are kept and how safely they are written, is set after them on every run where t
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from fonproxy.clickhouse import retention
+from fonproxy.clickhouse import cluster, retention
 from fonproxy.clickhouse.address import DEFAULT_DATABASE
 from fonproxy.clickhouse.client import Client
 from fonproxy.clickhouse.profiles import literal
@@ -25,8 +24,8 @@ DATABASE: Final = settings.CLICKHOUSE.database if settings.CLICKHOUSE else DEFAU
 DDL: Final = Path(__file__).with_name("ddl")
 SCRATCH: Final = f"{DATABASE}_declared"
 
-STATE_TABLE: Final = f"""
-CREATE TABLE IF NOT EXISTS {DATABASE}.schema_migrations
+STATE_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS {database}.schema_migrations
 (
     name String,
     state Enum8('running' = 1, 'done' = 2),
@@ -35,7 +34,7 @@ CREATE TABLE IF NOT EXISTS {DATABASE}.schema_migrations
 )
 ENGINE = MergeTree
 ORDER BY (name, at)
-"""
+""".strip()
 
 
 class SchemaError(Exception):
@@ -54,33 +53,10 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     def statements(self, database: str) -> list[str]:
-        """Its statements, without comments, for this database."""
+        """What to run for it, without comments, for this database."""
         lines = (line for line in self.sql.splitlines() if not line.lstrip().startswith("--"))
-        parts = "\n".join(lines).replace("{database}", database).split(";")
-        found = [part.strip() for part in parts if part.strip()]
-        return [replicated(statement) for statement in found] if settings.CLICKHOUSE_REPLICATED else found
-
-
-_TABLE: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\.(\w+)")
-_ENGINE: Final = re.compile(r"ENGINE = (Summing|Aggregating|)MergeTree(?:\((\(.*?\))\))?")
-_WINDOW: Final = "non_replicated_deduplication_window = 10000"
-
-
-def replicated(statement: str) -> str:
-    """The same statement, for a table that is kept by Keeper: there a token and its part are noted together.
-
-    ``{shard}`` and ``{replica}`` are macros of the server.
-    """
-    table = _TABLE.search(statement)
-    if table is None or not _ENGINE.search(statement):
-        return statement
-    place = f"'/clickhouse/tables/{{shard}}/{table[1]}/{table[2]}', '{{replica}}'"
-
-    def engine(found: re.Match[str]) -> str:
-        return f"ENGINE = Replicated{found[1]}MergeTree({place}{f', {found[2]}' if found[2] else ''})"
-
-    window = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"
-    return _ENGINE.sub(engine, statement).replace(_WINDOW, window)
+        parts = [part.strip() for part in "\n".join(lines).split(";")]
+        return [made for part in parts if part for made in cluster.statements(part, database)]
 
 
 def migrations(directory: Path = DDL) -> list[Migration]:
@@ -112,7 +88,8 @@ def plan(client: Client) -> list[str]:
 
 def migrate(client: Client, directory: Path = DDL) -> list[str]:
     """Apply what is pending, then set retention and safety of writes. Returns the names of the files applied."""
-    client.command(replicated(STATE_TABLE) if settings.CLICKHOUSE_REPLICATED else STATE_TABLE, tag="migrate")
+    for statement in [*cluster.databases(DATABASE), *cluster.statements(STATE_TABLE, DATABASE)]:
+        client.command(statement, tag="migrate")
     waiting = pending(client, directory)
     for migration in waiting:
         _record(client, migration, "running")

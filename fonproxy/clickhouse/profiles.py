@@ -27,6 +27,17 @@ ALWAYS: Final[tuple[tuple[str, int | str], ...]] = (
     ("session_timezone", "UTC"),
     ("join_use_nulls", 0),
     ("use_query_cache", 0),
+    # On a cluster: rows are on their shards when an insert returns, not in a queue beside them.
+    ("distributed_foreground_insert", 1),
+    # All of an account's rows are on one shard: the others are not asked, and a sub-query stays there.
+    ("optimize_skip_unused_shards", 1),
+    ("distributed_product_mode", "local"),
+    # Of a shard's replicas, the same one is written and read while it lives: another may lack the newest rows for a
+    # moment, and what has just been counted would seem to be gone.
+    ("load_balancing", "in_order"),
+    ("prefer_localhost_replica", 0),
+    # No answer is better than one without some accounts.
+    ("skip_unavailable_shards", 0),
 )
 
 # A page waits for the answer: better a refusal after 30 seconds than a thread lost to one query.
@@ -60,7 +71,9 @@ MIGRATE: Final = Profile(
         # A part remembers when its rows expire. Left as it was, it would lose them at the old time, although they
         # are now to be kept for longer.
         ("materialize_ttl_after_modify", 1),
-        ("mutations_sync", 1),
+        # On every replica. What is to be erased is gone when the statement returns.
+        ("mutations_sync", 2),
+        ("distributed_ddl_task_timeout", 3600),
     ),
 )
 

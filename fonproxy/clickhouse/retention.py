@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 
+from fonproxy.clickhouse import cluster
+
 if TYPE_CHECKING:
     from fonproxy.clickhouse.client import Client
 
@@ -98,9 +100,10 @@ _FSYNC: Final = ("fsync_after_insert", "fsync_part_directory")
 def alterations(client: Client, database: str) -> list[str]:
     """The statements that make the live tables keep rows as declared, and write them as safely; none when they do."""
     sql = "SELECT name, engine_full FROM system.tables WHERE database = {database:String}"
-    engines = dict(client.fetch(sql, {"database": database}, tag="retention.alterations"))
+    held_in = cluster.of_rows(database)
+    engines = dict(client.fetch(sql, {"database": held_in}, tag="retention.alterations"))
     return [
-        f"ALTER TABLE {database}.{table} {change}"
+        f"ALTER TABLE {cluster.everywhere(f'{held_in}.{table}')} {change}"
         for table, kept in declared().items()
         for change in _changes(kept, engines[table])
     ]

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -81,6 +82,19 @@ def test_the_compose_file_and_its_example_name_settings_that_exist() -> None:
     assert named <= set(example)
     assert set(example) - {"POSTGRES_PASSWORD", "CLICKHOUSE_PASSWORD"} <= env.known
     assert "127.0.0.1" in example["FONPROXY_ALLOWED_HOSTS"]  # the health check calls it by that
+
+
+def test_the_example_of_a_cluster_writes_each_row_to_one_replica_and_lets_keeper_copy_it() -> None:
+    # Were it otherwise, a replica would get its rows twice: from the insert and from its peers.
+    cluster = ElementTree.parse(ROOT / "ops" / "clickhouse" / "cluster.xml")
+    shards = cluster.findall("remote_servers/*/shard")
+    assert [shard.findtext("internal_replication") for shard in shards] == ["true"] * 2
+    assert {macro.tag for macro in cluster.findall("macros/*")} == {"shard", "replica"}
+
+
+def test_production_in_containers_has_replicated_tables() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    assert compose["x-fonproxy"]["environment"]["FONPROXY_CLICKHOUSE_REPLICATED"] == "true"
 
 
 def test_the_image_holds_what_the_processes_import() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from fonproxy.clickhouse.address import Address
+from fonproxy.clickhouse.address import Address, cluster_name
 
 
 def test_everything_can_be_said() -> None:
@@ -34,3 +34,13 @@ def test_anything_else_is_refused_without_repeating_it(url: str) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert "hunter2" not in repr(Address.parse("clickhouse://me:hunter2@db"))
+
+
+def test_a_cluster_is_named_beside_an_address_or_not_at_all() -> None:
+    servers = Address.parse("clickhouse://one,two")
+    assert cluster_name("proxy-usage_2", servers) == "proxy-usage_2"
+    assert cluster_name(None, None) is None
+    with pytest.raises(ImproperlyConfigured, match="CLICKHOUSE_CLUSTER must be a name"):
+        cluster_name("it's", servers)
+    with pytest.raises(ImproperlyConfigured, match="CLICKHOUSE_CLUSTER needs CLICKHOUSE_URL"):
+        cluster_name("usage", None)

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fonproxy.clickhouse import migrator, retention
+from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import Client
 from fonproxy.clickhouse.errors import EngineFault
 
@@ -77,29 +75,3 @@ def test_a_database_newer_than_the_program_is_refused(engine: Client, files: Pat
 
     with pytest.raises(migrator.SchemaError, match="9002_extra"):
         migrator.migrate(engine)
-
-
-def test_every_table_can_be_made_replicated_and_the_engine_can_read_how(engine: Client, settings: Any) -> None:
-    settings.CLICKHOUSE_REPLICATED = True
-    statements = [statement for file in migrator.migrations() for statement in file.statements("somewhere")]
-    statements.append(migrator.replicated(migrator.STATE_TABLE))
-    tables = [statement for statement in statements if "MergeTree" in statement and "CREATE TABLE" in statement]
-    assert len(tables) == len(retention.declared()) + 1
-    for statement in tables:
-        found = re.search(
-            r"ENGINE = Replicated\w*MergeTree\('/clickhouse/tables/\{shard\}/\w+/(\w+)', '\{replica\}'", statement
-        )
-        assert found, statement
-        assert f".{found[1]}\n" in statement
-        assert "non_replicated" not in statement
-    for statement in statements:
-        assert engine.fetch("SELECT formatQuery({statement:String})", {"statement": statement}, tag="tests")
-
-
-def test_measures_stay_listed_when_a_table_is_made_replicated() -> None:
-    made = migrator.replicated(
-        "CREATE TABLE IF NOT EXISTS d.t\n(a UInt64)\nENGINE = SummingMergeTree((rows, count))\nORDER BY a"
-        "\nSETTINGS non_replicated_deduplication_window = 10000"
-    )
-    assert "ReplicatedSummingMergeTree('/clickhouse/tables/{shard}/d/t', '{replica}', (rows, count))" in made
-    assert "SETTINGS replicated_deduplication_window = 10000" in made
