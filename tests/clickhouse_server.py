@@ -331,7 +331,7 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 128
 
     def __init__(self, port: int, directory: Path) -> None:
-        self.url = f"{directory}?max_server_memory_usage={4 * 2**30}"
+        self.url = f"{directory}?max_server_memory_usage={4 * 2**30}&config-file={_config(directory)}"
         self.keeper = self.connect("")  # the engine stops with its last connection
         super().__init__(("127.0.0.1", port), Session)
 
@@ -356,6 +356,23 @@ class Server(socketserver.ThreadingTCPServer):
             return [(name, type_) for name, type_ in (line.split("\t") for line in str(found).splitlines())]
         finally:
             engine.close()
+
+
+# As ops/clickhouse/backups.xml says it to a server.
+_CONFIG: Final = """
+<clickhouse>
+    <storage_configuration><disks><backups><type>local</type><path>{path}/</path></backups></disks></storage_configuration>
+    <backups><allowed_disk>backups</allowed_disk></backups>
+</clickhouse>
+"""
+
+
+def _config(directory: Path) -> Path:
+    """A disk for backups beside the data, which servers that come after it can read."""
+    disk, file = directory.with_name("backups"), directory.with_name("backups.xml")
+    disk.mkdir(exist_ok=True)
+    file.write_text(_CONFIG.format(path=disk))
+    return file
 
 
 def main(port: int, directory: Path) -> None:
