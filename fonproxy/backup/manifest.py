@@ -56,7 +56,11 @@ def describe(made_at: str) -> Manifest:
 
 def fingerprints() -> dict[str, str]:
     """Of each secret that something in the stores depends on, enough to tell it from another."""
-    kept = {"FONPROXY_SECRET_KEY": settings.SECRET_KEY, "FONPROXY_ID_SALT": settings.ID_SALT}
+    kept = {
+        "FONPROXY_SECRET_KEY": settings.SECRET_KEY,
+        "FONPROXY_ID_SALT": settings.ID_SALT,
+        "FONPROXY_KEY_PEPPERS": settings.KEY_PEPPERS[0],
+    }
     return {name: hmac.new(value.encode(), b"backup", hashlib.sha256).hexdigest()[:8] for name, value in kept.items()}
 
 
