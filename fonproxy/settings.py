@@ -220,6 +220,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "fonproxy.middleware.RequestLog",
+    "fonproxy.middleware.SecureHeaders",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
