@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from django.utils import timezone
 
 from analytics import hold
@@ -37,7 +38,7 @@ class Command(BaseCommand):
             raise CommandError(f"{directory} exists already: name a new directory.")
         try:
             self._make(directory)
-        except (BackupError, EngineError, hold.HoldLost) as fault:
+        except (BackupError, EngineError, DatabaseError, hold.HoldLost) as fault:
             raise CommandError(f"No backup was made: {fault}") from None
         except OSError as fault:
             raise CommandError(f"No backup was made in {directory}: {fault.strerror}.") from None

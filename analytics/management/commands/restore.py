@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from analytics import hold
 from fonproxy.backup import BackupError, embedded, manifest, relational, server
@@ -27,7 +28,7 @@ class Command(BaseCommand):
             manifest.refuse_unfit(backup)
             _refuse_full()
             _load(directory, backup)
-        except (BackupError, EngineError) as fault:
+        except (BackupError, EngineError, DatabaseError) as fault:
             raise CommandError(str(fault)) from None
         except OSError as fault:
             raise CommandError(f"The backup could not be restored: {fault.strerror}.") from None
