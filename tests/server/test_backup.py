@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -136,6 +137,30 @@ def test_what_was_on_its_way_is_counted_once_after_a_restore(backup: Path, tmp_p
         assert server.requests_of_alice() == 14
     finally:
         server.stop()
+
+
+KILLED = """
+import os, signal, sys, django
+django.setup()
+from unittest import mock
+from django.core.management import call_command
+with mock.patch("fonproxy.backup.embedded.pack", lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)):
+    call_command("backup", sys.argv[1])
+"""
+
+
+def test_a_killed_backup_looks_like_none_and_the_next_one_clears_up(backup: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(backup.with_name("data"), data, symlinks=True)
+    wanted = tmp_path / "backup"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(wanted)], cwd=ROOT, env=environment(data), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not wanted.exists()
+    [half] = tmp_path.glob("backup.partial-*")
+    refused = manage(tmp_path / "new", "restore", str(half))
+    assert (refused.returncode, "is not a whole backup" in refused.stderr) == (1, True)
+    assert manage(data, "backup", str(wanted)).returncode == 0
+    assert not list(data.glob("backup-*"))
 
 
 def test_nothing_is_restored_over_data(backup: Path) -> None:
