@@ -12,11 +12,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import applications, services
+from accounts.audit import Audited
 from accounts.models import ApiKey, Application, ApplicationKey, Product, ProxyUser, User
 from fonproxy import ids
 
 
-class PublishedIdSearch(admin.ModelAdmin[Any]):
+class PublishedIdSearch(Audited):
     """Search that finds a row by its published id and by its number as well."""
 
     kind: str
@@ -43,7 +44,7 @@ class UserAdmin(PublishedIdSearch, DjangoUserAdmin[User]):
 
 
 @admin.register(Product)
-class ProductAdmin(admin.ModelAdmin[Product]):
+class ProductAdmin(Audited):
     list_display = ("name", "proxy_type", "network")
     list_filter = ("proxy_type", "network")
     search_fields = ("name",)
@@ -52,7 +53,7 @@ class ProductAdmin(admin.ModelAdmin[Product]):
 
 
 @admin.register(ProxyUser)
-class ProxyUserAdmin(admin.ModelAdmin[ProxyUser]):
+class ProxyUserAdmin(Audited):
     list_display = ("login", "order", "user", "created_at")
     list_filter = ("order__product__network",)
     list_select_related = ("order__user",)

@@ -13,8 +13,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from rest_framework.exceptions import NotFound
 
+from accounts import peppers
 from accounts.models import Application, ApplicationKey, User
-from accounts.services import hash_key
 from fonproxy import ids
 from fonproxy.api.errors import Conflict
 
@@ -56,7 +56,7 @@ def _issue(application: Application, now: datetime) -> Keys:
     keys = Keys(_new_secret(), _new_secret())
     for kind, secret in zip((ApplicationKey.Kind.WRITE, ApplicationKey.Kind.READ), keys, strict=True):
         ApplicationKey.objects.create(
-            application=application, kind=kind, key_hash=hash_key(secret), hint=secret[:4], created_at=now
+            application=application, kind=kind, hint=secret[:4], created_at=now, **peppers.stored(secret)._asdict()
         )
     return keys
 
@@ -72,9 +72,12 @@ def find_key(application_id: str, secret: str, now: datetime) -> ApplicationKey 
     if number is None or not KEY_SHAPE.fullmatch(secret):
         return None
     known = ApplicationKey.objects.select_related("application__user").filter(
-        Q(ends_at=None) | Q(ends_at__gt=now), key_hash=hash_key(secret), application_id=number
+        Q(ends_at=None) | Q(ends_at__gt=now), key_hash__in=peppers.hashes(secret), application_id=number
     )
-    return known.filter(application__user__is_active=True).first()
+    key = known.filter(application__user__is_active=True).first()
+    if key is not None:
+        peppers.renew(key, secret)
+    return key
 
 
 def applications_of(user_id: int) -> QuerySet[Application]:

@@ -17,9 +17,9 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, Token
 
-from accounts import applications
+from accounts import applications, peppers
 from accounts.models import ApiKey, ApplicationKey, User
-from accounts.services import KEY_SHAPE, KEY_START, hash_key, record_access
+from accounts.services import KEY_SHAPE, KEY_START, record_access
 
 CHALLENGE: Final = 'Bearer realm="api"'
 BAD_KEY: Final = "The API key is not valid."
@@ -102,10 +102,11 @@ def find_active_key(secret: str) -> ApiKey:
     if not KEY_SHAPE.fullmatch(secret):
         raise AuthenticationFailed(BAD_KEY)
     now = timezone.now()
-    key = ApiKey.objects.select_related("user").filter(key_hash=hash_key(secret)).first()
+    key = ApiKey.objects.select_related("user").filter(key_hash__in=peppers.hashes(secret)).first()
     if key is None or not key.is_active(now) or not key.user.is_active:
         raise AuthenticationFailed(BAD_KEY)
     record_access(key, now)
+    peppers.renew(key, secret)
     return key
 
 

@@ -140,12 +140,13 @@ class Scope(models.TextChoices):
 
 
 class ApiKey(models.Model):
-    """A program's credential. Only its hash is kept: 256 random bits need neither salt nor a slow hash."""
+    """A program's credential. Only its hash is kept: 256 random bits and a pepper need neither salt nor a slow hash."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=8, editable=False)
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    pepper = models.CharField(max_length=8, db_default="", editable=False, help_text="Which pepper is in the hash.")
     can_read = models.BooleanField("read", default=True)
     can_ingest = models.BooleanField("ingest", default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -204,6 +205,7 @@ class ApplicationKey(models.Model):
     application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="keys")
     kind = models.CharField(max_length=5, choices=Kind.choices)
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    pepper = models.CharField(max_length=8, db_default="", editable=False, help_text="Which pepper is in the hash.")
     hint = models.CharField(max_length=4, editable=False, help_text="How it begins.")
     created_at = models.DateTimeField(editable=False)
     ends_at = models.DateTimeField(null=True, editable=False)

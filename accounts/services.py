@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Collection
@@ -12,6 +11,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Q
 
+from accounts import peppers
 from accounts.models import ApiKey, Scope, User
 from fonproxy.api.errors import Conflict
 
@@ -20,10 +20,6 @@ KEY_SHAPE: Final = re.compile(r"fnp_[0-9a-f]{64}")
 PREFIX_LENGTH: Final = 8
 MAX_ACTIVE_KEYS: Final = 100
 ACCESS_GRAIN: Final = timedelta(seconds=60)
-
-
-def hash_key(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def issue_key(
@@ -43,7 +39,7 @@ def issue_key(
             user=user,
             name=name,
             prefix=secret[:PREFIX_LENGTH],
-            key_hash=hash_key(secret),
+            **peppers.stored(secret)._asdict(),
             can_read=Scope.READ in scopes,
             can_ingest=Scope.INGEST in scopes,
             created_at=now,

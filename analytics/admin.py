@@ -13,13 +13,14 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from accounts.audit import Audited
 from analytics import exits, journal, unattributed
 from analytics.models import Batch, ExitLookup, Group
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import FIRST_YEAR, LAST_YEAR
 
 
-class JournalAdmin(admin.ModelAdmin[Any]):
+class JournalAdmin(Audited):
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -117,7 +118,7 @@ class ExitLookupForm(forms.ModelForm[ExitLookup]):
 
 
 @admin.register(ExitLookup)
-class ExitLookupAdmin(admin.ModelAdmin[ExitLookup]):
+class ExitLookupAdmin(Audited):
     """Asked once, kept for ever: who looked up whom, and why, is itself on record."""
 
     form = ExitLookupForm
@@ -148,6 +149,7 @@ class ExitLookupAdmin(admin.ModelAdmin[ExitLookup]):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _uses(self, request: HttpRequest, lookup: ExitLookup) -> list[exits.Use]:
+        self.log_change(request, lookup, "Looked up.")  # whoever sees who it was is on record, not only who asked first
         within = timedelta(minutes=lookup.within)
         try:
             return exits.uses_of(lookup.address, lookup.at, within, lookup.domain, timezone.now())

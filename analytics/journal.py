@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, Sum
 
-from analytics import inbox
+from analytics import hold, inbox
 from analytics.models import Batch, Group
 from fonproxy.api.errors import Conflict, Unavailable
 
@@ -112,9 +112,10 @@ def _refuse_when_full(rows: int, size: int) -> None:
 def group(batch_ids: Sequence[int], now: datetime) -> tuple[Group, set[int]]:
     """Decides, once, that these batches go together; returns the group and the ids that were still free to join.
 
-    The batches are of one route.
+    The batches are of one route. Raises Held while a backup is taken.
     """
     with transaction.atomic():
+        hold.refuse_while_held(now)
         made = Group.objects.create(created_at=now, claimed_until=now + CLAIM)
         free = Batch.objects.filter(id__in=batch_ids, group=None, settled_at=None)
         # Locked in order, so that two that group the same batches wait for one another instead of deadlocking.
@@ -143,6 +144,11 @@ def was_refused(batch: Batch) -> bool:
     return batch.group_id is not None and Group.objects.filter(id=batch.group_id, attempts__gt=0).exists()
 
 
+def give_back(batch_ids: Sequence[int], now: datetime) -> None:
+    """Ends the claim on batches that their taker cannot send, so that replay does not wait for it."""
+    Batch.objects.filter(id__in=batch_ids, group=None).update(claimed_until=now)
+
+
 def release_claims(now: datetime) -> None:
     """Ends every claim: for a process that starts and knows that no other is alive."""
     Group.objects.filter(settled_at=None).update(claimed_until=now)
@@ -150,7 +156,10 @@ def release_claims(now: datetime) -> None:
 
 
 def claim_next(now: datetime) -> Group | None:
-    """The oldest group that nobody is sending, or a new one of the oldest free batches; None when there is neither."""
+    """The oldest group that nobody is sending, or a new one of the oldest free batches; None when there is neither.
+
+    Raises Held when there are only free batches, and a backup is being taken.
+    """
     unclaimed = Q(claimed_until__lte=now, settled_at=None)
     for group_id in Group.objects.filter(unclaimed).order_by("created_at").values_list("id", flat=True):
         if Group.objects.filter(unclaimed, id=group_id).update(claimed_until=now + CLAIM):

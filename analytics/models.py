@@ -97,6 +97,17 @@ class Batch(models.Model):
         return INBOXES[self.Route(self.route)]
 
 
+class Hold(models.Model):
+    """The one row that keeps batches from being grouped, and so from being sent, until a backup is done."""
+
+    THE_ONE: Final = 1
+
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"until {self.until}"
+
+
 INBOXES: Final = {
     Batch.Route.TRAFFIC: "inbox",
     Batch.Route.HISTORY: "history_inbox",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition
 from time import monotonic, sleep
@@ -18,6 +19,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from analytics import journal
+from analytics.hold import Held, is_held
 from analytics.models import Batch, Group
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError, EngineUnavailable
@@ -86,8 +88,13 @@ class Writer:
         return taken
 
     def _send_together(self, taken: list[_Queued]) -> None:
+        ids = sorted(queued.batch.pk for queued in taken)
+        try:
+            group, joined = journal.group(ids, timezone.now())
+        except Held:
+            journal.give_back(ids, timezone.now())
+            return
         taken.sort(key=lambda queued: queued.batch.pk)
-        group, joined = journal.group([queued.batch.pk for queued in taken], timezone.now())
         tables = [queued.table for queued in taken if queued.batch.pk in joined]
         self._send(group, journal.Rows(taken[0].batch.inbox, pa.concat_tables(tables)) if tables else None)
 
@@ -107,25 +114,30 @@ class Writer:
     def replay(self) -> int:
         """Sends what was left behind, oldest first, until nothing is left or the engine is away.
 
-        Returns the number of groups sent. A group that the engine will not take is passed over for a while.
+        Returns the number of groups sent. A group that the engine will not take is passed over for a while. During a
+        backup, only what was grouped before is sent.
         """
         sent = 0
-        while group := journal.claim_next(timezone.now()):
-            if self._send(group, journal.load(group)):
-                sent += 1
-            elif self.engine_is_away:
-                break
+        with suppress(Held):
+            while group := journal.claim_next(timezone.now()):
+                if self._send(group, journal.load(group)):
+                    sent += 1
+                elif self.engine_is_away:
+                    break
         return sent
 
     def wait_until_settled(self, batch: Batch, seconds: float) -> bool:
         """Waits for another's batch to become readable; True at once when that is up to replay."""
         deadline = monotonic() + seconds
-        while batch.settled_at is None and not self.engine_is_away and not journal.was_refused(batch):
+        while batch.settled_at is None and not self._is_up_to_replay(batch):
             if monotonic() >= deadline:
                 return False
             sleep(POLL_SECONDS)
             batch.refresh_from_db(fields=["settled_at", "group"])
         return True
+
+    def _is_up_to_replay(self, batch: Batch) -> bool:
+        return self.engine_is_away or journal.was_refused(batch) or is_held(timezone.now())
 
 
 writer: Final = Writer()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 PREFIX: Final = "FONPROXY_"
+SHORTEST_SECRET: Final = 32
 FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -63,6 +64,13 @@ class Environment:
         """A list separated by commas."""
         value = self.text(name, default) or default
         return [part.strip() for part in value.split(",") if part.strip()]
+
+    def secrets(self, name: str) -> list[str]:
+        """Secrets separated by commas, none by default; what they are is never repeated."""
+        values = self.names(name, "")
+        if any(len(value) < SHORTEST_SECRET for value in values):
+            raise ImproperlyConfigured(f"{name} must have secrets of at least {SHORTEST_SECRET} characters.")
+        return values
 
     def refuse_unknown(self) -> None:
         """Stop when a ``FONPROXY_…`` variable is set that no setting reads: it is a typing mistake."""

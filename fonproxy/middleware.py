@@ -1,4 +1,4 @@
-"""The first middleware: a request id in and out, and one access log line per request."""
+"""The first middleware: a request id in and out, and one access log line per request. And headers that Django lacks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fonproxy.logs import query_ids, request_id
 
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+PERMISSIONS: Final = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 QUIET: Final = ("/healthz", "/readyz", "/static/")
 
 access_log = logging.getLogger("fonproxy.access")
@@ -58,6 +59,23 @@ class RequestLog:
                 **({"query_ids": asked} if (asked := query_ids.get()) else {}),
             },
         )
+
+
+class SecureHeaders:
+    """What Django's own middlewares do not say: no device for our pages, no copy of an answer to a known caller.
+
+    Caches know that an answer to ``Authorization`` is private; ``x-api-key`` and its like are unknown to them.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS)
+        if getattr(request, "account_id", None) is not None:
+            response.headers.setdefault("Cache-Control", "private, no-store")
+        return response
 
 
 def _count(request: HttpRequest, response: HttpResponse, seconds: float) -> None:

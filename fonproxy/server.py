@@ -98,7 +98,11 @@ class _JsonErrorTask(ErrorTask):  # type: ignore[misc]
         token = request_id.set(str(uuid.uuid4()))
         try:
             body = JsonRenderer().render(shape_for(path)(problem))
-            self.response_headers += [("Content-Type", "application/json"), ("X-Request-Id", request_id.get())]
+            self.response_headers += [
+                ("Content-Type", "application/json"),
+                ("X-Content-Type-Options", "nosniff"),
+                ("X-Request-Id", request_id.get()),
+            ]
             access_log.info("%s %s %s", self.request.command, path, error.code, extra={"ms": None, "account": None})
         finally:
             request_id.reset(token)

@@ -27,8 +27,26 @@ DATA_DIR = private_directory(Path(env.text("FONPROXY_DATA_DIR") or BASE_DIR / "v
 # --- who may call, and as whom -------------------------------------------------------------------------------------
 DEBUG = env.flag("FONPROXY_DEBUG", False)
 SECRET_KEY = env.text("FONPROXY_SECRET_KEY") or secret_kept_in(DATA_DIR / "secret_key")
-# Published ids depend on this salt. It is derived, never the secret itself: hashids can be analysed for their salt.
-ID_SALT = env.text("FONPROXY_ID_SALT") or hmac.new(SECRET_KEY.encode(), b"published ids", hashlib.sha256).hexdigest()
+# What was signed with these is still accepted.
+SECRET_KEY_FALLBACKS = env.secrets("FONPROXY_SECRET_KEY_FALLBACKS")
+
+
+def derived(secret: str, purpose: bytes) -> str:
+    """Never the secret itself: a hashid can be analysed for its salt."""
+    return hmac.new(secret.encode(), purpose, hashlib.sha256).hexdigest()
+
+
+# Published ids depend on this salt.
+ID_SALT = env.text("FONPROXY_ID_SALT") or derived(SECRET_KEY, b"published ids")
+if SECRET_KEY_FALLBACKS and not env.text("FONPROXY_ID_SALT"):
+    raise ImproperlyConfigured(
+        "FONPROXY_SECRET_KEY_FALLBACKS needs FONPROXY_ID_SALT as it was before, or every published id changes:"
+        " docs/secrets.md says how to read it."
+    )
+# API keys are stored under the first; those stored under one of the others are found.
+KEY_PEPPERS = env.secrets("FONPROXY_KEY_PEPPERS") or [
+    derived(secret, b"key pepper") for secret in (SECRET_KEY, *SECRET_KEY_FALLBACKS)
+]
 ALLOWED_HOSTS = env.names("FONPROXY_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.names("FONPROXY_TRUSTED_ORIGINS", "") if env.text("FONPROXY_TRUSTED_ORIGINS") else []
 TRUSTED_PROXIES = env.whole("FONPROXY_TRUSTED_PROXIES", 0, least=0, most=10)
@@ -218,6 +236,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "fonproxy.middleware.RequestLog",
+    "fonproxy.middleware.SecureHeaders",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from io import TextIOWrapper
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import DecimalField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
-from django.utils.functional import cached_property
 from django.utils.html import format_html
 
-from accounts.models import User
+from accounts.audit import Audited
+from accounts.paging import Unhurried
 from geo import refresh, services, static_ips
 from geo.models import ANY_COUNTRY, CountSnapshot, Multiplier, StaticIp
 from geo.multipliers import public_count
-from geo.static_ip_csv import COLUMNS, NotCsv, Report, import_csv
+from geo.static_ip_csv import COLUMNS, NotCsv, import_csv
 
 
 @admin.register(Multiplier)
-class MultiplierAdmin(admin.ModelAdmin[Multiplier]):
+class MultiplierAdmin(Audited):
     """Edited in place, beside what each factor does."""
 
     list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count", "warning")
@@ -63,13 +60,6 @@ class MultiplierAdmin(admin.ModelAdmin[Multiplier]):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Multiplier]) -> None:
         services.delete_multipliers(*queryset)
 
-    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
-        """The history says from what to what."""
-        if add:
-            return super().construct_change_message(request, form, formsets, add)
-        changes = (f"{name} from {form.initial.get(name)} to {form.cleaned_data[name]}" for name in form.changed_data)
-        return f"Changed {', '.join(changes) or 'nothing'}."
-
 
 def _touched(multiplier: Multiplier) -> dict[str, int]:
     """The raw counts, by default service, of the countries that this multiplier decides about."""
@@ -94,19 +84,8 @@ class UploadForm(forms.Form):
     )
 
 
-class Unhurried(Paginator[Any]):
-    """Does not count a million rows to number pages that nobody turns to."""
-
-    MOST = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        return len(rows.order_by().values_list("pk")[: self.MOST])
-
-
 @admin.register(StaticIp)
-class StaticIpAdmin(admin.ModelAdmin[StaticIp]):
+class StaticIpAdmin(Audited):
     list_display = ("address", "proxy_type", "pool", "geoip_country", "maxmind_country", "is_available", "updated_at")
     list_filter = ("proxy_type", "is_available")
     search_fields = ("address__startswith",)
@@ -134,7 +113,8 @@ class StaticIpAdmin(admin.ModelAdmin[StaticIp]):
             except NotCsv as fault:
                 form.add_error("file", str(fault))
             else:
-                self._record(request, file.name, report)
+                done = f"Imported {file.name[:100]}: {report.added} added, {report.changed} changed."
+                self.log_for_all(request, file.name, done)
         context = {
             **self.admin_site.each_context(request),
             "form": form,
@@ -142,16 +122,6 @@ class StaticIpAdmin(admin.ModelAdmin[StaticIp]):
             "title": "Import static IPs",
         }
         return TemplateResponse(request, "admin/geo/import_static_ips.html", context)
-
-    def _record(self, request: HttpRequest, name: str, report: Report) -> None:
-        message = f"Imported {name[:100]}: {report.added} added, {report.changed} changed."
-        LogEntry.objects.create(
-            user=cast(User, request.user),
-            content_type=ContentType.objects.get_for_model(StaticIp),
-            object_repr=name[:200],
-            action_flag=CHANGE,
-            change_message=message,
-        )
 
     def save_model(self, request: HttpRequest, obj: StaticIp, form: Any, change: bool) -> None:
         static_ips.save(obj)
@@ -172,11 +142,12 @@ class StaticIpAdmin(admin.ModelAdmin[StaticIp]):
 
     def _mark(self, request: HttpRequest, queryset: QuerySet[StaticIp], is_available: bool) -> None:
         changed = static_ips.set_available(queryset.order_by(), is_available, timezone.now())
+        self.log_for_all(request, f"{changed} static IPs", f"Marked as {'' if is_available else 'not '}available.")
         self.message_user(request, f"{changed:,} addresses are marked.", messages.SUCCESS)
 
 
 @admin.register(CountSnapshot)
-class CountSnapshotAdmin(admin.ModelAdmin[CountSnapshot]):
+class CountSnapshotAdmin(Audited):
     """How the loaders fare."""
 
     list_display = ("proxy_type", "state", "countries", "total", "loaded_at", "failed_at", "last_error")
@@ -199,6 +170,7 @@ class CountSnapshotAdmin(admin.ModelAdmin[CountSnapshot]):
     @admin.action(description="Load all counts again now", permissions=["view"])
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[CountSnapshot]) -> None:
         refresh.refresh(timezone.now(), even_recent=True)
+        self.log_for_all(request, "all counts", "Loaded again.")
         stale = [state.proxy_type for state in services.loader_states(timezone.now()) if state.is_stale]
         if stale:
             self.message_user(request, f"Still stale: {', '.join(stale)}.", messages.WARNING)

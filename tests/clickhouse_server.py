@@ -68,7 +68,7 @@ TCP: Final = 1
 NOT_IMPLEMENTED: Final = 48
 
 
-CLUSTER: Final = "<clickhouse><tcp_port>1</tcp_port><remote_servers><usage>{}</usage></remote_servers></clickhouse>"
+CLUSTER: Final = "<tcp_port>1</tcp_port><remote_servers><usage>{}</usage></remote_servers>"
 SHARD: Final = (
     "<shard><internal_replication>true</internal_replication>"
     "<replica><host>127.0.0.1</host><port>{}</port></replica></shard>"
@@ -395,11 +395,8 @@ class Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, port: int, directory: Path, shards: list[int]) -> None:
         self.shards = shards
-        self.url = f"{directory}?max_server_memory_usage={4 * 2**30}"
-        if shards:
-            config = directory / "cluster.xml"
-            config.write_text(CLUSTER.format("".join(SHARD.format(shard) for shard in shards)))
-            self.url += f"&config-file={config}"
+        config = _config(directory, shards)
+        self.url = f"{directory}?max_server_memory_usage={4 * 2**30}&config-file={config}"
         self.keeper = self.connect("")  # the engine stops with its last connection
         super().__init__(("127.0.0.1", port), Session)
 
@@ -424,6 +421,25 @@ class Server(socketserver.ThreadingTCPServer):
             return [(name, type_) for name, type_ in (line.split("\t") for line in str(found).splitlines())]
         finally:
             engine.close()
+
+
+# As ops/clickhouse/backups.xml says it to a server.
+_CONFIG: Final = """
+<clickhouse>
+    <storage_configuration><disks><backups><type>local</type><path>{path}/</path></backups></disks></storage_configuration>
+    <backups><allowed_disk>backups</allowed_disk></backups>
+    {cluster}
+</clickhouse>
+"""
+
+
+def _config(directory: Path, shards: list[int]) -> Path:
+    """The cluster, if any; and a disk for backups beside the data, which servers that come after can read."""
+    disk, file = directory.with_name("backups"), directory.with_name("backups.xml")
+    disk.mkdir(exist_ok=True)
+    cluster = CLUSTER.format("".join(SHARD.format(shard) for shard in shards)) if shards else ""
+    file.write_text(_CONFIG.format(path=disk, cluster=cluster))
+    return file
 
 
 def main(port: int, directory: Path, shards: list[int]) -> None:

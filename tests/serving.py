@@ -97,7 +97,7 @@ print(json.dumps({"READ_KEY": made.read_key, "INGEST_KEY": made.ingest_key, "PAS
 
 
 @cache
-def _with_accounts() -> tempfile.TemporaryDirectory[str]:
+def _accounts() -> tempfile.TemporaryDirectory[str]:
     """A data directory to copy, so that hashing passwords is done once and not for every server."""
     directory = tempfile.TemporaryDirectory(prefix="fonproxy-accounts-")
     with Path(directory.name, "keys.json").open("wb") as keys:
@@ -107,6 +107,11 @@ def _with_accounts() -> tempfile.TemporaryDirectory[str]:
     return directory
 
 
+def with_accounts() -> str:
+    """A data directory with the demo's accounts, to copy."""
+    return _accounts().name
+
+
 class Server:
     """Listens on a free port of the loopback address, over a data directory that gets the demo accounts if empty."""
 
@@ -114,7 +119,7 @@ class Server:
         self.data_dir = data_dir
         self.port = free_port()
         if not any(data_dir.iterdir()):
-            shutil.copytree(_with_accounts().name, data_dir, dirs_exist_ok=True)
+            shutil.copytree(with_accounts(), data_dir, dirs_exist_ok=True)
         self.log_file = data_dir / "stderr.log"
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(

@@ -19,6 +19,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.admin import PublishedIdSearch
+from accounts.audit import Audited
 from accounts.models import Order, ProxyUser
 from fonproxy.api.errors import ApiError
 from usage import cut_off, ledger, orders
@@ -141,7 +142,7 @@ def _left(order: Order) -> int:
     return ledger.balance(order) if left is None else left
 
 
-class ReadOnly(admin.ModelAdmin[Any]):
+class ReadOnly(Audited):
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -210,7 +211,7 @@ class LedgerEntryAdmin(ReadOnly):
     autocomplete_fields = ("order",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return admin.ModelAdmin.has_add_permission(self, request)
+        return Audited.has_add_permission(self, request)
 
     def save_model(self, request: HttpRequest, obj: LedgerEntry, form: Any, change: bool) -> None:
         posted = form.apply(request.user.get_username(), timezone.now())
@@ -272,7 +273,7 @@ class AlertForm(ServiceForm[Alert]):
 
 
 @admin.register(Alert)
-class AlertAdmin(admin.ModelAdmin[Alert]):
+class AlertAdmin(Audited):
     form = AlertForm
     list_display = ("order", "threshold_percent", "method", "state", "last_fired_at", "created_at")
     list_filter = ("method", "is_armed", "threshold_percent")

@@ -7,6 +7,7 @@ it is done again. Nothing new can arrive meanwhile: the logins go before everyth
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -20,7 +21,8 @@ from analytics import touched
 from analytics.models import Batch
 from fonproxy.api.errors import Conflict, Unavailable
 from usage import cut_off
-from usage.models import CutOff, Erasure, LedgerEntry
+from usage.models import Alert, CutOff, Erasure, LedgerEntry
+from usage.orders import CREDITS
 
 
 def find_customer(external_id: str) -> User:
@@ -39,6 +41,10 @@ def erase(user: User, now: datetime) -> dict[str, int]:
     """
     if user.is_staff:
         raise Conflict("A member of staff is not erased: take the staff status first.")
+    if LogEntry.objects.filter(user=user).exists():
+        raise Conflict(
+            "Who changed something as a member of staff stays in the audit log: deactivate the user instead."
+        )
     logins = _lock_out(user, now)
     _refuse_while_under_way(user)
     erased = engine.erase_account(user.pk)
@@ -52,7 +58,9 @@ def _lock_out(user: User, now: datetime) -> int:
     with transaction.atomic():
         cut_off.publish_erased(list(user.orders.select_for_update().order_by("pk")), now)
         User.objects.filter(pk=user.pk).update(is_active=False)
-        deleted, _ = ProxyUser.objects.filter(order__user=user).delete()
+        logins = ProxyUser.objects.filter(order__user=user)
+        _audit_of({ProxyUser: logins}).delete()
+        deleted, _ = logins.delete()
     return deleted
 
 
@@ -70,10 +78,20 @@ def _erase_relational(user: User) -> dict[str, int]:
         # Lets the database agree to the ledger's deletion.
         Erasure.objects.bulk_create([Erasure(order_id=number) for number in numbers], ignore_conflicts=True)
         erased = {
+            "audit_entries": _audit_of(
+                {
+                    User: User.objects.filter(pk=user.pk),
+                    Order: orders,
+                    Application: Application.objects.filter(user=user),
+                    ApiKey: ApiKey.objects.filter(user=user),
+                    Alert: Alert.objects.filter(order__user=user),
+                    # Those that staff can make; an order has one of the others for every day.
+                    LedgerEntry: LedgerEntry.objects.filter(order__user=user, reason__in=CREDITS),
+                }
+            ).delete()[0],
             "ledger_entries": LedgerEntry.objects.filter(order__in=numbers).delete()[0],
             "cut_offs": CutOff.objects.filter(order__in=numbers).delete()[0],
             "api_keys": ApiKey.objects.filter(user=user).delete()[0],
-            "audit_entries": _audit_of({User: [user.pk], Order: numbers, Application: applications}).delete()[0],
             "applications": Application.objects.filter(pk__in=applications).delete()[1].get("accounts.Application", 0),
         }
         Erasure.objects.filter(order__in=numbers).delete()
@@ -82,8 +100,10 @@ def _erase_relational(user: User) -> dict[str, int]:
     return erased
 
 
-def _audit_of(subjects: dict[type[Model], list[int]]) -> QuerySet[LogEntry]:
+def _audit_of(subjects: dict[type[Model], QuerySet[Any]]) -> QuerySet[LogEntry]:
+    """What the audit log says of these rows: it has their names and values."""
     about = Q(pk__in=[])
-    for model, numbers in subjects.items():
-        about |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=map(str, numbers))
+    for model, rows in subjects.items():
+        numbers = [str(number) for number in rows.values_list("pk", flat=True)]
+        about |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=numbers)
     return LogEntry.objects.filter(about)

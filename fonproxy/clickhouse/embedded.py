@@ -43,7 +43,7 @@ class EmbeddedClient:
     def __init__(self, path: Path, memory_bytes: int) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
-        self._lock_file = _lock(path)
+        self._lock_file = lock(path)
         self._url = f"{path}?max_server_memory_usage={memory_bytes}&mark_cache_size={MARK_CACHE_BYTES}"
         self._state = threading.Condition()
         self._connections: dict[threading.Thread, Connection] = {}
@@ -232,7 +232,7 @@ class EmbeddedClient:
             raise from_text(str(error)) from None
 
 
-def _lock(path: Path) -> TextIO:
+def lock(path: Path) -> TextIO:
     """The lock that says who has the directory, held as long as the file is open, given back by the kernel at death."""
     lock_file = path.with_name(f"{path.name}.lock").open("w")
     try:

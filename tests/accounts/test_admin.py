@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from accounts import applications, services
+from accounts import applications, peppers, services
 from accounts.models import ApiKey, Application, Order, Product, ProxyUser, User
 
 MakeOrder = Callable[..., Order]
@@ -181,7 +181,7 @@ def test_staff_issue_a_key_that_is_shown_once(admin: Client, alice: User) -> Non
     response = new_key(admin, alice, can_ingest="on")
     [message] = [str(message) for message in response.context["messages"] if "Copy" in str(message)]
     key = ApiKey.objects.get()
-    assert services.hash_key(message.split()[-1]) == key.key_hash
+    assert peppers.stored(message.split()[-1]).key_hash == key.key_hash
     assert (key.user, key.scopes, key.prefix) == (alice, ["ingest"], message.split()[-1][:8])
     assert message.split()[-1] not in changelist(admin, "apikey").content.decode()
 

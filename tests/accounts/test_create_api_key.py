@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounts import services
+from accounts import peppers, services
 from accounts.models import ApiKey, User
 
 
@@ -18,7 +18,7 @@ def run(*arguments: str) -> str:
 def test_the_key_stands_alone_on_standard_output(alice: User) -> None:
     printed = run("alice", "--name", "worker", "--scope", "read")
     assert services.KEY_SHAPE.fullmatch(printed.removesuffix("\n"))
-    assert services.hash_key(printed.strip()) == ApiKey.objects.get().key_hash
+    assert peppers.stored(printed.strip()).key_hash == ApiKey.objects.get().key_hash
 
 
 def test_scopes_add_up(alice: User) -> None:

@@ -136,6 +136,10 @@ def test_staff_learn_who_used_an_exit_address_and_that_they_asked_is_kept(
     kept = browser.get(LOOKUPS).content.decode()
     assert kept.count("case 12") == 4
     assert ExitLookup.objects.filter(author__username="admin").count() == 4
+    lookup = ExitLookup.objects.latest("pk")
+    browser.get(f"{LOOKUPS}{lookup.pk}/change/")
+    said = LogEntry.objects.filter(object_id=str(lookup.pk)).order_by("pk").values_list("change_message", flat=True)
+    assert [message.split()[0] for message in said] == ["Added", "Looked", "Looked"]  # who looks again is on record too
 
 
 def test_an_exit_lookup_while_the_engine_is_away_says_so(clean_engine: Client, browser: Browser) -> None:

@@ -9,8 +9,8 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from analytics import journal, tasks
-from analytics.models import Batch, Group
+from analytics import hold, journal, tasks
+from analytics.models import Batch, Group, Hold
 from analytics.traffic.rows import to_inbox
 from analytics.writer import recover
 from fonproxy.clickhouse.client import Client, get_client
@@ -172,3 +172,33 @@ def _recorded(user: Any, now: Any) -> Batch:
     """A batch as its taker leaves it when it dies before grouping it."""
     table = to_inbox(body_of([documented_row()]), timezone.now())
     return journal.record(journal.Origin(user.pk, Batch.Route.TRAFFIC), table, now=now, claimed=True)[0]
+
+
+def test_during_a_backup_rows_are_taken_but_not_sent_and_afterwards_they_are(
+    clean_engine: Client, client_for: Any, worker: Any
+) -> None:
+    client, rows = client_for(worker, "ingest"), [documented_row()]
+    with hold.held():
+        answers = [push(client, rows, **{"Idempotency-Key": "k"}).status_code for _ in range(2)]
+        tasks.replay_journal()
+        assert (answers, counted(get_client(), "traffic")) == ([204] * 2, (0, 0))
+        with pytest.raises(hold.HoldLost), hold.held():
+            pass
+    tasks.replay_journal()
+    assert counted(get_client(), "traffic") == (1, 12)
+
+
+def test_the_hold_of_a_backup_that_was_killed_ends_by_itself(
+    clean_engine: Client, client_for: Any, worker: Any
+) -> None:
+    Hold.objects.update_or_create(pk=Hold.THE_ONE, defaults={"until": timezone.now() + hold.LENGTH})
+    push(client_for(worker, "ingest"), [documented_row()])
+    tasks.replay_journal()
+    assert counted(get_client(), "traffic") == (0, 0)
+    recover_later()
+    assert counted(get_client(), "traffic") == (1, 12)
+
+
+def test_a_backup_whose_hold_ran_out_on_the_way_is_none(db: None) -> None:
+    with pytest.raises(hold.HoldLost, match="rows may have been sent meanwhile"), hold.held():
+        Hold.objects.update(until=timezone.now())

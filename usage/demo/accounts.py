@@ -17,6 +17,7 @@ from typing import Final
 from django.conf import settings
 from django.db import transaction
 
+from accounts import peppers
 from accounts.applications import KEY_BYTES, Keys
 from accounts.models import (
     ApiKey,
@@ -30,7 +31,7 @@ from accounts.models import (
     Scope,
     User,
 )
-from accounts.services import KEY_START, PREFIX_LENGTH, hash_key
+from accounts.services import KEY_START, PREFIX_LENGTH
 from usage import orders
 
 GB: Final = 2**30
@@ -121,8 +122,9 @@ def _login(customer: str, network: Network) -> str:
 def _key(user: User, name: str, scopes: Sequence[Scope], now: datetime) -> str:
     secret = KEY_START + _derived(f"key {user.username}")
     ApiKey.objects.get_or_create(
-        key_hash=hash_key(secret),
+        key_hash__in=peppers.hashes(secret),
         defaults={
+            **peppers.stored(secret)._asdict(),
             "user": user,
             "name": name,
             "prefix": secret[:PREFIX_LENGTH],
@@ -139,8 +141,14 @@ def _application(owner: User, now: datetime) -> tuple[Application, Keys]:
     keys = Keys(*(_application_key(kind) for kind in Keys._fields))
     for kind, secret in keys._asdict().items():
         ApplicationKey.objects.get_or_create(
-            key_hash=hash_key(secret),
-            defaults={"application": application, "kind": kind, "hint": secret[:4], "created_at": now},
+            key_hash__in=peppers.hashes(secret),
+            defaults={
+                **peppers.stored(secret)._asdict(),
+                "application": application,
+                "kind": kind,
+                "hint": secret[:4],
+                "created_at": now,
+            },
         )
     return application, keys
 

@@ -1,0 +1,152 @@
+"""The audit log: Django's own log of what staff do in the admin, with values, and closed to everybody's changes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from rest_framework.throttling import BaseThrottle
+
+from accounts.models import User
+from accounts.paging import Unhurried
+from fonproxy.logs import request_id
+
+LONGEST_VALUE: Final = 200
+
+
+class Audited(admin.ModelAdmin[Any]):
+    """Says in the log from what to what a field was changed, from which address, and in which request."""
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        given = form.cleaned_data.items()
+        said = [_sentence("Added with", [f"{name} {_told(value)}" for name, value in given if _is_open(name)])] * add
+        said += [_sentence("Changed", _changes(form))] * (not add)
+        for formset in formsets or ():
+            kind = formset.model._meta.verbose_name
+            said += [f"Added {kind} {row}." for row in formset.new_objects]
+            said += [f"Deleted {kind} {row}." for row in formset.deleted_objects]
+            changed = {row.pk for row, _ in formset.changed_objects}
+            rows = [row for row in formset.forms if row.instance.pk in changed]
+            said += [_sentence(f"Changed {kind} {row.instance}:", _changes(row)) for row in rows]
+        return " ".join(filter(None, said)) or "Changed nothing."
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        return super().log_addition(request, obj, _with_origin(request, message))
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        return super().log_change(request, obj, _with_origin(request, message))
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        assert request.user.pk is not None
+        message = _with_origin(request, "Deleted.")
+        return LogEntry.objects.log_actions(request.user.pk, queryset, DELETION, change_message=message)
+
+    def log_for_all(self, request: HttpRequest, what: str, message: str) -> None:
+        """One entry for what was done to many rows at once."""
+        assert isinstance(request.user, User)
+        LogEntry.objects.create(
+            user=request.user,
+            content_type=ContentType.objects.get_for_model(self.model),
+            object_repr=what[:200],
+            action_flag=CHANGE,
+            change_message=_with_origin(request, message),
+        )
+
+
+def _with_origin(request: HttpRequest, message: Any) -> str:
+    text = message if isinstance(message, str) else LogEntry(change_message=json.dumps(message)).get_change_message()
+    return f"{text} (from {BaseThrottle().get_ident(request)}, request {request_id.get()})"  # type: ignore[arg-type]
+
+
+def _sentence(start: str, parts: list[str]) -> str:
+    return f"{start} {', '.join(parts)}." if parts else ""
+
+
+def _changes(form: forms.BaseForm) -> list[str]:
+    return [
+        f"{name} from {_told(_before(form, name))} to {_told(form.cleaned_data.get(name))}" if _is_open(name) else name
+        for name in form.changed_data
+    ]
+
+
+def _is_open(name: str) -> bool:
+    return "password" not in name
+
+
+def _before(form: forms.BaseForm, name: str) -> Any:
+    """The value that the form began with; a row that was referred to instead of its number."""
+    value, field = form.get_initial_for_field(form.fields[name], name), form.fields[name]
+    if (
+        isinstance(field, forms.ModelChoiceField)
+        and not isinstance(value, (list, Model))
+        and field.queryset is not None
+    ):
+        return field.queryset.filter(pk=value).first() or value
+    return value
+
+
+def _told(value: Any) -> str:
+    if value is None or value == "":
+        return "nothing"
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple, QuerySet)) else str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+
+
+class StaffFilter(admin.SimpleListFilter):
+    """Only staff: a list of all users would be one of all customers. Who has left is found by name."""
+
+    title = "member of staff"
+    parameter_name = "user"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        staff = User.objects.filter(is_staff=True).order_by("username")
+        return [(str(pk), name) for pk, name in staff.values_list("pk", "username")[:100]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[LogEntry]) -> QuerySet[LogEntry]:
+        number = self.value() or ""
+        return queryset.filter(user=int(number)) if number.isascii() and number.isdigit() else queryset
+
+
+@admin.register(LogEntry)
+class LogEntryAdmin(admin.ModelAdmin[LogEntry]):
+    """Looked at, and nothing else: so users who stand in it cannot be deleted in the admin either, only deactivated."""
+
+    list_display = ("action_time", "user", "action", "content_type", "changed", "message")
+    list_display_links = None
+    list_filter = (StaffFilter, "action_flag", "content_type", "action_time")
+    list_select_related = ("user", "content_type")
+    search_fields = ("user__username", "object_repr", "object_id", "change_message")
+    search_help_text = "A name, an object or its number, an address, a request id, or a word of the change"
+    ordering = ("-pk",)
+    actions = None
+    paginator = Unhurried
+    show_full_result_count = False
+
+    @admin.display(ordering="action_flag")
+    def action(self, entry: LogEntry) -> str:
+        return str(entry.get_action_flag_display())
+
+    @admin.display(description="object")
+    def changed(self, entry: LogEntry) -> str:
+        url = None if entry.is_deletion() else entry.get_admin_url()
+        return format_html('<a href="{}">{}</a>', url, entry.object_repr) if url else entry.object_repr
+
+    @admin.display
+    def message(self, entry: LogEntry) -> str:
+        return str(entry.get_change_message())
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: LogEntry | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: LogEntry | None = None) -> bool:
+        return False

@@ -1,0 +1,38 @@
+"""``manage.py pepper_keys``: no key is left without a pepper; how many depend on which."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from accounts import peppers
+from accounts.models import ApiKey, ApplicationKey
+
+
+class Command(BaseCommand):
+    help = (
+        "Puts the newest pepper on keys that an earlier version stored without one, once no process of that version "
+        "runs, and tells how many keys depend on each pepper. Keys of older peppers change when they are used."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(f"{_pepper_bare(ApiKey) + _pepper_bare(ApplicationKey)} keys had no pepper.")
+        keys = Counter([*ApiKey.objects.values_list("pepper", flat=True)])
+        keys.update(ApplicationKey.objects.values_list("pepper", flat=True))
+        for number, pepper in enumerate(settings.KEY_PEPPERS, start=1):
+            name = peppers.name_of(pepper)
+            self.stdout.write(f"{keys.pop(name, 0)} keys depend on pepper {number} ({name}).")
+        for name, count in keys.items():
+            self.stderr.write(f"{count} keys depend on a pepper that is not known any more ({name}): they do not work.")
+
+
+def _pepper_bare(model: type[ApiKey] | type[ApplicationKey]) -> int:
+    newest = settings.KEY_PEPPERS[0]
+    bare = model._default_manager.filter(pepper=peppers.BARE)
+    return sum(
+        bare.filter(pk=pk).update(**peppers.under(newest, digest)._asdict())
+        for pk, digest in bare.values_list("pk", "key_hash").iterator()
+    )

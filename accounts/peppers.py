@@ -1,0 +1,60 @@
+"""How keys are stored: HMAC-SHA256 under a pepper, a secret that the database does not have.
+
+Several peppers are known, the newest first. A key stored under an older one is found, and stored anew when it is used.
+What an earlier version stored, the bare SHA-256, is found too; it is what the HMAC is made of, so ``pepper_keys`` can
+put a pepper on it without knowing the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final, NamedTuple, TypeVar
+
+from django.conf import settings
+
+from accounts.models import ApiKey, ApplicationKey
+
+BARE: Final = ""
+Key = TypeVar("Key", ApiKey, ApplicationKey)
+
+
+class Stored(NamedTuple):
+    """What a row keeps of a key: its hash, and the name of the pepper in it."""
+
+    key_hash: str
+    pepper: str
+
+
+def stored(secret: str) -> Stored:
+    """A key as it is stored today."""
+    return under(settings.KEY_PEPPERS[0], _digest(secret))
+
+
+def under(pepper: str, digest: str) -> Stored:
+    return Stored(hmac.new(pepper.encode(), digest.encode(), hashlib.sha256).hexdigest(), name_of(pepper))
+
+
+def hashes(secret: str) -> list[str]:
+    """Every hash that the key may be stored as: as many, and so as long a search, for a key that is unknown."""
+    digest = _digest(secret)
+    return [*(under(pepper, digest).key_hash for pepper in settings.KEY_PEPPERS), digest]
+
+
+def renew(key: Key, secret: str) -> None:
+    """Store a key anew that is found under an older pepper.
+
+    Not one without: a process of the version before peppers, which may still run, would not find it any more.
+    """
+    newest = stored(secret)
+    if key.pepper not in (BARE, newest.pepper):
+        type(key)._default_manager.filter(pk=key.pk, key_hash=key.key_hash).update(**newest._asdict())
+
+
+def name_of(pepper: str) -> str:
+    """Tells peppers apart without telling anything of them."""
+    return hmac.new(pepper.encode(), b"name of this pepper", hashlib.sha256).hexdigest()[:8]
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""``manage.py restore <directory>``: what ``manage.py backup`` copied, into two empty stores."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from analytics import hold
+from fonproxy.backup import BackupError, embedded, manifest, relational, server
+from fonproxy.clickhouse.client import close_client, get_client
+from fonproxy.clickhouse.errors import EngineError
+
+
+class Command(BaseCommand):
+    help = "Restores a backup into empty stores, with every FonProxy process stopped."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("directory", type=Path, help="as made by manage.py backup")
+
+    def handle(self, *, directory: Path, **options: Any) -> None:
+        try:
+            backup = manifest.read(directory)
+            manifest.refuse_unfit(backup)
+            _refuse_full()
+            _load(directory, backup)
+        except (BackupError, EngineError, DatabaseError) as fault:
+            raise CommandError(str(fault)) from None
+        except OSError as fault:
+            raise CommandError(f"The backup could not be restored: {fault.strerror}.") from None
+        finally:
+            close_client()
+        self.stdout.write(f"Restored both stores as of {backup.made_at}. Run migrate and clickhouse_migrate, or serve.")
+        now = manifest.fingerprints()
+        for name in sorted(name for name, fingerprint in backup.secrets.items() if now.get(name) != fingerprint):
+            self.stderr.write(f"{name} is not the one that the backup was made under: see docs/backup.md.")
+
+
+def _refuse_full() -> None:
+    is_empty = server.is_empty(get_client()) if settings.CLICKHOUSE else embedded.is_empty(_engine_directory())
+    for store, can_take in (("ClickHouse", is_empty), ("The relational store", relational.is_empty())):
+        if not can_take:
+            raise BackupError(
+                f"{store} is not empty, and nothing is overwritten: restore into a new FONPROXY_DATA_DIR or new"
+                " databases. What a restore that was broken off has left can be removed."
+            )
+
+
+def _load(directory: Path, backup: manifest.Manifest) -> None:
+    """The relational store last: no process starts to take rows before its customers are there."""
+    if backup.server_backup is not None:
+        server.load(get_client(), backup.server_backup)
+    else:
+        embedded.unpack(directory, _engine_directory())
+    relational.load(directory)
+    hold.release()
+
+
+def _engine_directory() -> Path:
+    return settings.DATA_DIR / "clickhouse"

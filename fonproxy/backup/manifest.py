@@ -1,0 +1,104 @@
+"""What a backup says of itself: which stores it is of, their schemas, and the checksum of every file.
+
+It is written last. A directory without it, or with another file than it names, is not a backup.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from fonproxy.backup import BackupError
+
+NAME: Final = "manifest.json"
+FORMAT: Final = 1
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """``server_backup`` names the copy of a ClickHouse server on its own disk; an embedded engine's is among the files.
+
+    ``secrets`` are fingerprints: which secrets the stores depend on, not what they are.
+    """
+
+    format: int = FORMAT
+    made_at: str
+    database: str
+    migrations: list[str]
+    clickhouse: str
+    server_backup: str | None = None
+    secrets: dict[str, str]
+    files: dict[str, str] = {}
+
+
+def engine_kind() -> str:
+    return "server" if settings.CLICKHOUSE else "embedded"
+
+
+def describe(made_at: str) -> Manifest:
+    """A manifest of the stores of this installation, without files."""
+    applied = sorted(f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations())
+    return Manifest(
+        made_at=made_at,
+        database=connection.vendor,
+        migrations=applied,
+        clickhouse=engine_kind(),
+        secrets=fingerprints(),
+    )
+
+
+def fingerprints() -> dict[str, str]:
+    """Of each secret that something in the stores depends on, enough to tell it from another."""
+    kept = {
+        "FONPROXY_SECRET_KEY": settings.SECRET_KEY,
+        "FONPROXY_ID_SALT": settings.ID_SALT,
+        "FONPROXY_KEY_PEPPERS": settings.KEY_PEPPERS[0],
+    }
+    return {name: hmac.new(value.encode(), b"backup", hashlib.sha256).hexdigest()[:8] for name, value in kept.items()}
+
+
+def write(directory: Path, manifest: Manifest) -> None:
+    """Takes every file in the directory into the manifest."""
+    manifest.files = {path.name: _checksum(path) for path in sorted(directory.iterdir())}
+    (directory / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+
+
+def read(directory: Path) -> Manifest:
+    """The manifest, once every file is found to be as it was written; raises BackupError."""
+    try:
+        manifest = msgspec.json.decode((directory / NAME).read_bytes(), type=Manifest)
+        damaged = [name for name, checksum in manifest.files.items() if _checksum(directory / name) != checksum]
+    except FileNotFoundError as fault:
+        raise BackupError(f"{directory} is not a whole backup: {Path(fault.filename).name} is missing.") from None
+    except (OSError, msgspec.MsgspecError) as fault:
+        raise BackupError(f"{directory} cannot be read: {fault}.") from None
+    if damaged:
+        raise BackupError(f"{directory} is damaged: {', '.join(damaged)} differs from its checksum.")
+    return manifest
+
+
+def refuse_unfit(manifest: Manifest) -> None:
+    """Raises BackupError when this installation cannot hold what the backup is of."""
+    if manifest.format != FORMAT:
+        raise BackupError(f"The backup is of format {manifest.format}; this program reads format {FORMAT}.")
+    made_of = (manifest.database, manifest.clickhouse)
+    if made_of != (connection.vendor, engine_kind()):
+        raise BackupError(
+            f"The backup is of {made_of[0]} and {made_of[1]} ClickHouse, and this installation has"
+            f" {connection.vendor} and {engine_kind()} ClickHouse: set DATABASE_URL and CLICKHOUSE_URL accordingly."
+        )
+    known = {f"{app}.{name}" for app, name in MigrationLoader(None).disk_migrations or ()}
+    if unknown := sorted(set(manifest.migrations) - known):
+        raise BackupError(f"The backup is of a newer version, with {', '.join(unknown)}.")
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,27 @@
+"""A copy of a ClickHouse server's database on the server's own disk ``backups``, and its way back.
+
+The server does not copy which tokens it has seen. So this copy may only be made when no group is on its way.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fonproxy.clickhouse.client import Client
+from fonproxy.clickhouse.migrator import DATABASE
+from fonproxy.clickhouse.profiles import literal
+
+DISK: Final = "backups"
+
+
+def dump(client: Client, name: str) -> None:
+    client.command(f"BACKUP DATABASE {DATABASE} TO Disk('{DISK}', {literal(name)})", tag="backup")
+
+
+def is_empty(client: Client) -> bool:
+    sql = "SELECT count() FROM system.tables WHERE database = {database:String}"
+    return client.fetch(sql, {"database": DATABASE}, tag="restore") == [(0,)]
+
+
+def load(client: Client, name: str) -> None:
+    client.command(f"RESTORE DATABASE {DATABASE} FROM Disk('{DISK}', {literal(name)})", tag="restore")

@@ -1,0 +1,202 @@
+"""``manage.py backup`` while the server is in use, and ``manage.py restore`` after its directory was lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines import embedded_only
+from tests.serving import ROOT, Server, environment, manage, row, with_accounts
+
+pytestmark = embedded_only
+
+# As a process leaves them that dies between an insert and its settlement, and between a record and its group.
+UNDER_WAY = """
+import json, sys, django
+django.setup()
+from django.core.management import call_command
+from django.utils import timezone
+call_command("migrate", verbosity=0)
+from analytics import journal
+from analytics.models import Batch
+from analytics.traffic.rows import to_inbox
+from fonproxy.clickhouse import migrator
+from fonproxy.clickhouse.client import close_client, get_client
+migrator.migrate(get_client())
+now = timezone.now()
+body = sys.argv[1].encode()
+for is_sent in (True, False):
+    batch, _ = journal.record(journal.Origin(None, Batch.Route.TRAFFIC), to_inbox(body, now), now=now, claimed=True)
+    if is_sent:
+        group, _ = journal.group([batch.pk], now)
+        get_client().insert("inbox", journal.unpack(bytes(batch.columns)), token=str(group.id))
+close_client()
+"""
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> Iterator[Server]:
+    """A server whose directory is about to be lost."""
+    directory = tmp_path / "lost"
+    directory.mkdir()
+    server = Server(directory)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+def _new_directory(lost: Path, directory: Path) -> Path:
+    """Where to restore, with what is kept outside the backup."""
+    directory.mkdir()
+    for name in ("secret_key", "keys.json"):
+        shutil.copy(lost / name, directory)
+    return directory
+
+
+def test_what_was_acknowledged_before_a_backup_is_there_once_after_a_restore(lost: Server, tmp_path: Path) -> None:
+    acknowledged: list[int] = []
+    stop = threading.Event()
+
+    ts = row()["ts"]
+
+    def push(server: Server, number: int) -> int:
+        return server.push(row(ts=ts, count=number + 1), Idempotency_Key=f"push {number}").status
+
+    def push_on() -> None:
+        while not stop.is_set():
+            number = len(acknowledged)
+            assert push(lost, number) == 204
+            acknowledged.append(number)
+
+    pushing = threading.Thread(target=push_on)
+    pushing.start()
+    try:
+        while len(acknowledged) < 20:
+            assert pushing.is_alive()
+        before = len(acknowledged)
+        made = manage(lost.data_dir, "backup", str(tmp_path / "backups" / "today"))
+        after = len(acknowledged)
+        while len(acknowledged) < after + 20:
+            assert pushing.is_alive()
+    finally:
+        stop.set()
+        pushing.join()
+    assert made.returncode == 0, made.stderr
+    assert not list(lost.data_dir.glob("backup-*"))
+    lost.process.kill()
+    lost.process.wait()
+
+    directory = _new_directory(lost.data_dir, tmp_path / "restored")
+    shutil.rmtree(lost.data_dir)
+    restored = manage(directory, "restore", str(tmp_path / "backups" / "today"))
+    assert (restored.returncode, restored.stderr) == (0, ""), restored.stderr
+    server = Server(directory)
+    try:
+        found = server.requests_of_alice()
+        assert found in {sum(range(number + 1)) for number in range(before, after + 2)}  # whole pushes, in their order
+        # Whoever pushes again under the same key counts once, whether the backup knows the push or not.
+        for number in acknowledged:
+            assert push(server, number) == 204
+        total = server.requests_of_alice()
+    finally:
+        server.stop()
+    assert total == sum(number + 1 for number in acknowledged)
+
+
+@pytest.fixture(scope="module")
+def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of an installation that no process runs, with two batches under way; its data lies beside it."""
+    data = tmp_path_factory.mktemp("backed-up") / "data"
+    shutil.copytree(with_accounts(), data)
+    body = json.dumps({"logs": [row(count=7)]})
+    left = subprocess.run(
+        [sys.executable, "-c", UNDER_WAY, body], cwd=ROOT, env=environment(data), capture_output=True, text=True
+    )
+    assert left.returncode == 0, left.stderr
+    made = manage(data, "backup", str(data.with_name("backup")))
+    assert made.returncode == 0, made.stderr
+    return data.with_name("backup")
+
+
+def test_what_was_on_its_way_is_counted_once_after_a_restore(backup: Path, tmp_path: Path) -> None:
+    directory = _new_directory(backup.with_name("data"), tmp_path / "restored")
+    restored = manage(directory, "restore", str(backup))
+    assert (restored.returncode, restored.stderr) == (0, "")
+    server = Server(directory)
+    try:
+        assert server.requests_of_alice() == 14
+    finally:
+        server.stop()
+
+
+KILLED = """
+import os, signal, sys, django
+django.setup()
+from unittest import mock
+from django.core.management import call_command
+with mock.patch("fonproxy.backup.embedded.pack", lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)):
+    call_command("backup", sys.argv[1])
+"""
+
+
+def test_a_killed_backup_looks_like_none_and_the_next_one_clears_up(backup: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(backup.with_name("data"), data, symlinks=True)
+    wanted = tmp_path / "backup"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(wanted)], cwd=ROOT, env=environment(data), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not wanted.exists()
+    [half] = tmp_path.glob("backup.partial-*")
+    refused = manage(tmp_path / "new", "restore", str(half))
+    assert (refused.returncode, "is not a whole backup" in refused.stderr) == (1, True)
+    assert manage(data, "backup", str(wanted)).returncode == 0
+    assert not list(data.glob("backup-*"))
+
+
+def test_nothing_is_restored_over_data(backup: Path) -> None:
+    refused = manage(backup.with_name("data"), "restore", str(backup))
+    assert refused.returncode == 1
+    assert "ClickHouse is not empty, and nothing is overwritten" in refused.stderr
+
+
+def test_a_damaged_backup_is_refused_and_restores_nothing(backup: Path, tmp_path: Path) -> None:
+    damaged, directory = tmp_path / "damaged", tmp_path / "data"
+    shutil.copytree(backup, damaged)
+    with (damaged / "clickhouse.tar").open("r+b") as archive:
+        archive.seek(4096)
+        archive.write(b"x")
+    refused = manage(directory, "restore", str(damaged))
+    assert (refused.returncode, "clickhouse.tar differs from its checksum" in refused.stderr) == (1, True)
+    (damaged / "manifest.json").unlink()
+    refused = manage(directory, "restore", str(damaged))
+    assert (refused.returncode, "is not a whole backup: manifest.json is missing" in refused.stderr) == (1, True)
+    assert {path.name for path in directory.iterdir()} <= {"secret_key"}
+
+
+def test_another_secret_is_told_of(backup: Path, tmp_path: Path) -> None:
+    restored = manage(tmp_path, "restore", str(backup))
+    assert restored.returncode == 0
+    assert "FONPROXY_SECRET_KEY is not the one that the backup was made under" in restored.stderr
+
+
+def test_a_backup_is_not_written_over_another(backup: Path) -> None:
+    refused = manage(backup.with_name("data"), "backup", str(backup))
+    assert (refused.returncode, "exists already" in refused.stderr) == (1, True)
+
+
+def test_a_backup_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert manage(tmp_path / "data", "migrate").returncode == 0
+    refused = manage(tmp_path / "data", "backup", str(tmp_path / "backup"))
+    assert (refused.returncode, "there is no ClickHouse yet" in refused.stderr) == (1, True)
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}

@@ -1,0 +1,38 @@
+"""Headers that browsers and caches need to be told, on every kind of answer."""
+
+from __future__ import annotations
+
+from tests.serving import Server
+
+PATHS = ("/docs", "/openapi.json", "/healthz", "/admin/login/", "/geo/counts", "/orders", "/no/such/route", "/metrics")
+EVERYWHERE = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+def test_every_answer_has_the_headers_that_protect_a_browser(server: Server) -> None:
+    for path in PATHS:
+        headers = server.call("GET", path).headers
+        assert {name: headers.get(name) for name in EVERYWHERE} == EVERYWHERE, path
+        assert headers["X-Frame-Options"] == "DENY", path
+    headers = server.call("GET", "/static/admin/css/base.css").headers
+    assert {name: headers.get(name) for name in EVERYWHERE} == EVERYWHERE
+
+
+def test_a_refusal_of_the_web_server_itself_is_not_sniffed_either(server: Server) -> None:
+    answer = server.raw(b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"X-Content-Type-Options: nosniff" in answer
+
+
+def test_no_cache_keeps_what_a_caller_was_told_and_any_may_keep_what_is_public(server: Server) -> None:
+    assert server.get("/orders").headers["Cache-Control"] == "private, no-store"
+    assert server.get("/api/v1/subscriptions").headers["Cache-Control"] == "private, no-store"
+    assert server.call("GET", "/geo/counts").headers["Cache-Control"] == "public, no-cache"
+
+
+def test_the_cookie_against_forged_forms_does_not_travel_from_other_sites(server: Server) -> None:
+    assert "SameSite=Lax" in server.call("GET", "/admin/login/").headers["Set-Cookie"]
