@@ -86,9 +86,15 @@ def _parse(application: Application, body: bytes, now: Any) -> Any:
     return rows.to_columns(body, application, now)
 
 
-class TimeSeriesViewSet(ViewSet):
-    authentication_classes = [ApplicationAuthentication]
-    permission_classes = [CanReadEvents]
+PERIOD: Final = (
+    OpenApiParameter("start", int, "path", description="Seconds since 1970, inclusive."),
+    OpenApiParameter("end", int, "path", description="Seconds since 1970, exclusive."),
+)
+
+
+class SeriesViewSet(ViewSet):
+    """Time series of one application, whoever asks for them."""
+
     csv_columns = COLUMNS
     csv_name = "timeseries"
 
@@ -99,22 +105,39 @@ class TimeSeriesViewSet(ViewSet):
             for time, value in points
         )
 
+    def series(self, request: Request, application: Application, start: str, end: str) -> Response:
+        given = params.read(start, end, request.query_params)
+        answer = reads.series(application, given, timezone.now())
+        return Response(answer.body, headers={"X-Groups-Left-Out": "true"} if answer.is_cut else None)
+
+
+class TimeSeriesViewSet(SeriesViewSet):
+    authentication_classes = [ApplicationAuthentication]
+    permission_classes = [CanReadEvents]
+
     @extend_schema(
         tags=["Events"],
         operation_id="events_timeseries",
-        parameters=[
-            OpenApiParameter("start", int, "path", description="Seconds since 1970, inclusive."),
-            OpenApiParameter("end", int, "path", description="Seconds since 1970, exclusive."),
-            params.SeriesParams,
-            params.INCLUDE,
-        ],
+        parameters=[*PERIOD, params.SeriesParams, params.INCLUDE],
         responses={200: SERIES, **problems(400, 401, 403, 422, 429, 503, shape=ERROR)},
     )
     def retrieve(self, request: Request, start: str, end: str) -> Response:
         """A time series over the application's events, or one per group; groups beyond the largest are `__other__`."""
-        given = params.read(start, end, request.query_params)
-        answer = reads.series(application_of(request), given, timezone.now())
-        return Response(answer.body, headers={"X-Groups-Left-Out": "true"} if answer.is_cut else None)
+        return self.series(request, application_of(request), start, end)
+
+
+class OwnTimeSeriesViewSet(SeriesViewSet):
+    """The same for the application's owner, whose browser holds a session and no key of the application."""
+
+    @extend_schema(
+        tags=["Applications"],
+        operation_id="applications_timeseries",
+        parameters=[OpenApiParameter("id", location="path"), *PERIOD, params.SeriesParams, params.INCLUDE],
+        responses={200: SERIES, **problems(400, 401, 403, 404, 422, 429, 503)},
+    )
+    def retrieve(self, request: Request, id: str, start: str, end: str) -> Response:
+        """A time series over one of your applications, as `/1/timeseries` answers it to its read key."""
+        return self.series(request, find_application(caller(request).pk, id), start, end)
 
 
 class ExportParams(Params):

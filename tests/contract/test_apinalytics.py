@@ -97,6 +97,19 @@ def test_events_are_sent_and_counted(
     }
 
 
+def test_the_owner_reads_the_same_series_without_a_key_of_the_application(
+    sender: APIClient, reader: APIClient, application: tuple[Application, applications.Keys], alice: User
+) -> None:
+    send(sender, event(), event(function="other", status_code=404))
+    owner = APIClient()
+    owner.force_login(alice)
+    path = f"{T0}/{T0 + 3600}"
+    for query in ("granularity=60&group=function", "aggregation=percentile_95&include=status_code:404", "format=csv"):
+        own = owner.get(f"/applications/{application[0].published_id}/timeseries/{path}?{query}")
+        published = reader.get(f"/1/timeseries/{path}?{query}")
+        assert (own.status_code, own.content) == (published.status_code, published.content) == (200, own.content)
+
+
 def test_no_events_are_taken_as_well(sender: APIClient) -> None:
     assert send(sender) == {}
 
