@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core import signing
 from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
 
 from accounts.models import Order
@@ -18,17 +19,18 @@ SALT: Final = "unsubscribe"
 GB: Final = 2**30
 
 
-def send(firing: Firing, address: str) -> None:
+def send(firing: Firing, address: str, *, is_test: bool = False, connection: BaseEmailBackend | None = None) -> None:
     """Sends it once; raises OSError or SMTPException. Every repetition carries the same Message-ID."""
     order = firing.alert.order
     link = unsubscribe_link(order, address)
-    context = _context(firing, link)
+    context = _context(firing, link) | {"is_test": is_test}
     _, sender = parseaddr(settings.DEFAULT_FROM_EMAIL)
     domain = sender.rpartition("@")[2] or "localhost"
     message = EmailMultiAlternatives(
         subject=" ".join(render_to_string("emails/usage_alert_subject.txt", context).split()),
         body=render_to_string("emails/usage_alert.txt", context),
         to=[address],
+        connection=connection,
         headers={
             "Message-ID": f"<{firing.id}@{domain}>",
             "X-FonProxy-Firing": str(firing.id),

@@ -110,11 +110,11 @@ def _is_public(text: str) -> bool:
     return not any(address in network for network in NOT_PUBLIC_4)
 
 
-def body_of(firing: Firing) -> bytes:
+def body_of(firing: Firing, *, is_test: bool = False) -> bytes:
     alert = firing.alert
     return msgspec.json.encode(
         {
-            "type": "usage.threshold_reached",
+            "type": "usage.test" if is_test else "usage.threshold_reached",
             "id": str(firing.id),
             "timestamp": stamp(firing.fired_at, UTC_ZONE),
             "data": {
@@ -137,9 +137,9 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(base64.b64decode(secret), signed, hashlib.sha256)).decode()
 
 
-def call(firing: Firing, target: str, now: datetime) -> None:
+def call(firing: Firing, target: str, now: datetime, *, is_test: bool = False) -> None:
     """Tells this webhook. Raises Refused, with whatever kept it from being told."""
-    body, at = body_of(firing), int((now - EPOCH).total_seconds())
+    body, at = body_of(firing, is_test=is_test), int((now - EPOCH).total_seconds())
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "fonproxy",
