@@ -43,7 +43,10 @@ def error_page(request: HttpRequest, status: int) -> HttpResponse:
 
 
 class Page(ContextMixin, View):
-    """The first base of a page's view: what is away becomes a page that says so, also while the template is filled."""
+    """The first base of a page's view: what is away or not there becomes a page that says so.
+
+    Also while the template is filled, and for what the services of the APIs raise.
+    """
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if str(request.method).lower() not in self.http_method_names:
@@ -53,6 +56,7 @@ class Page(ContextMixin, View):
             render_now = getattr(response, "render", None)
             return render_now() if render_now else response
         except Exception as problem:
-            if status_of(problem) != 503:
+            status = status_of(problem)
+            if status not in (404, 503):
                 raise
-            return error_page(request, 503)
+            return error_page(request, status)

@@ -70,6 +70,17 @@ FOR_STRANGERS = tuple(302 if "session" in caller else 200 for caller in CALLERS)
 FORM = tuple(403 if "without" in caller else 200 for caller in CALLERS)
 SIGN_IN = tuple(403 if "without" in caller else 302 if "session" in caller else 200 for caller in CALLERS)
 
+
+def owners_page(allowed: int) -> tuple[int, ...]:
+    """For pages about something of the owner's, whose sessions may; a form also wants its CSRF token."""
+    codes = {"owner's session": allowed, "staff's session": 404}
+    return tuple(codes.get(caller.removesuffix(" without CSRF token"), 302) for caller in CALLERS)
+
+
+def with_token(codes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(403 if "without" in caller else code for caller, code in zip(CALLERS, codes, strict=True))
+
+
 TABLE = {
     ("GET", ""): REDIRECT,
     **{(method, ""): REDIRECT_UNSAFE for method in ("POST", "PUT", "PATCH", "DELETE")},
@@ -92,6 +103,23 @@ TABLE = {
     ("GET", "dashboard"): FOR_SESSIONS,
     ("GET", "dashboard/explore"): FOR_SESSIONS,
     ("GET", "dashboard/strings.js"): EVERYBODY,
+    ("GET", "dashboard/alerts"): FOR_SESSIONS,
+    ("GET", "dashboard/alerts/new"): FOR_SESSIONS,
+    ("POST", "dashboard/alerts/new"): with_token(FOR_SESSIONS),
+    ("GET", "dashboard/alerts/<str:id>"): owners_page(200),
+    ("POST", "dashboard/alerts/<str:id>"): with_token(owners_page(200)),
+    ("POST", "dashboard/alerts/<str:id>/test"): with_token(owners_page(302)),
+    ("GET", "dashboard/alerts/<str:id>/delete"): owners_page(200),
+    ("POST", "dashboard/alerts/<str:id>/delete"): with_token(owners_page(302)),
+    ("GET", "dashboard/keys"): FOR_SESSIONS,
+    ("POST", "dashboard/keys"): with_token(FOR_SESSIONS),
+    ("GET", "dashboard/keys/<str:id>/revoke"): owners_page(200),
+    ("POST", "dashboard/keys/<str:id>/revoke"): with_token(owners_page(302)),
+    ("GET", "dashboard/applications"): FOR_SESSIONS,
+    ("POST", "dashboard/applications"): with_token(FOR_SESSIONS),
+    ("GET", "dashboard/applications/<str:id>"): owners_page(200),
+    ("GET", "dashboard/applications/<str:id>/rotate"): owners_page(200),
+    ("POST", "dashboard/applications/<str:id>/rotate"): with_token(owners_page(200)),
     ("GET", "geo/counts"): EVERYBODY,
     ("GET", "geo/countries"): EVERYBODY,
     ("GET", "provisioning/geo-counts"): FOR_STAFF,
@@ -159,6 +187,7 @@ TABLE = {
     ("POST", "applications"): KEYS_MADE,
     ("POST", "applications/<str:id>/rotate-keys"): KEYS_ROTATED,
     ("GET", "applications/<str:id>/export"): OWN_ORDER,
+    ("GET", "applications/<str:id>/timeseries/<str:start>/<str:end>"): OWN_ORDER,
     # An application's keys are another kind of credential; tests/contract/test_apinalytics.py tries those.
     **{("POST", f"1/{name}"): NOBODY_HERE for name in ("event", "event/", "events", "events/")},
     **{("GET", f"1/timeseries/<str:start>/<str:end>{slash}"): NOBODY_HERE for slash in ("", "/")},
@@ -291,11 +320,11 @@ class People:
             User.objects.filter(pk=self.owner.pk).update(external_id="c")
             Order.objects.filter(pk=self.order.pk).update(external_id="x")
             return f"/{path.replace('<str:externalId>', 'x' if 'orders' in path else 'c')}"
-        if path.startswith(f"{ALERTS}/"):
+        if path.startswith((f"{ALERTS}/", "dashboard/alerts/<str:id>")):
             alert = Alert.objects.filter(order=self.order).first() or services.create(
                 self.order, 43, Alert.Method.EMAIL, now=timezone.now()
             )
-            return f"/{ALERTS}/{alert_id(alert.pk)}"
+            return f"/{path.replace('<str:id>', alert_id(alert.pk))}"
         if "<str:token>" in path:
             token = mail.unsubscribe_link(self.order, "somebody@example.com").rpartition("/")[2]
             return f"/alerts/unsubscribe/{token}"
@@ -307,9 +336,8 @@ class People:
             return f"/{path.replace('<str:id>', ids.encode(f'{network}_ledger', entry.pk))}"
         if path.startswith("api/v1/subscriptions/"):
             return f"/{path.replace('<str:id>', f'sub_{self.order.published_id}')}"
-        if path.startswith("1/timeseries"):
-            return f"/{path.replace('<str:start>', '1500000000').replace('<str:end>', '1500000001')}"
-        if path.startswith("applications/"):
+        path = path.replace("<str:start>", "1500000000").replace("<str:end>", "1500000001")
+        if path.startswith(("applications/", "dashboard/applications/")):
             application = applications.create(self.owner, "an API", timezone.now())[0]
             return f"/{path.replace('<str:id>', application.published_id)}"
         if "<str:id>" in path:

@@ -24,6 +24,10 @@ PAGES: Final = (
     ("/dashboard", "alice"),
     ("/dashboard", "carol"),
     ("/dashboard/explore", "alice"),
+    ("/dashboard/alerts", "alice"),
+    ("/dashboard/alerts/new", "alice"),
+    ("/dashboard/keys", "alice"),
+    ("/dashboard/applications", "alice"),
 )
 
 

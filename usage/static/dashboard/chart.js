@@ -77,7 +77,7 @@ const size = (place) => ({ width: Math.max(place.clientWidth, 200), height: plac
 function options(place, { series, format, onZoom, binary, count }) {
   const line = colour("--line");
   const axis = { stroke: colour("--faint"), grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
-  const lone = count < 40 ? { show: true, size: 5 } : { show: false };
+  const points = (values) => ({ show: count < 40 || values.some(isLone), size: 5 });
   return {
     ...size(place),
     // Labels are those of the chosen zone's clocks already.
@@ -97,7 +97,7 @@ function options(place, { series, format, onZoom, binary, count }) {
           width: 2,
           dash: number >= 3 ? [6, 4] : undefined,
           fill: one.filled ? translucent(stroke) : undefined,
-          points: lone,
+          points: points(one.values),
           value: (_, value) => (value === null || value === undefined ? "—" : one.format(value)),
         };
       }),
@@ -113,6 +113,9 @@ function options(place, { series, format, onZoom, binary, count }) {
     },
   };
 }
+
+/** No line leads to or from it. */
+const isLone = (value, at, values) => value !== null && (values[at - 1] ?? values[at + 1] ?? null) === null;
 
 function moveCursor(event, plot, times) {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

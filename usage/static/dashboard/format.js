@@ -19,6 +19,12 @@ export const count = (value) => whole.format(Number(value));
 export const compact = (value) => short.format(Number(value));
 export const percent = (value) => `${Number(value).toLocaleString(undefined, { maximumFractionDigits: 1 })} %`;
 
+/** Microseconds. */
+export function duration(value) {
+  const [size, unit] = value < 1e3 ? [value, "µs"] : value < 1e6 ? [value / 1e3, "ms"] : [value / 1e6, "s"];
+  return `${size.toLocaleString(undefined, { maximumFractionDigits: size < 10 ? 2 : size < 100 ? 1 : 0 })} ${unit}`;
+}
+
 /** How long ago that was, in words. */
 export function ago(instant, now = Date.now()) {
   const minutes = Math.round((now - instant) / 60000);

@@ -97,10 +97,7 @@ async function load() {
   tellFreshness(await traffic.load(chartOf));
 }
 
-document.getElementById("zone").textContent = tz;
-for (const time of document.querySelectorAll("time[datetime]")) {
-  time.textContent = zone.label(zone.shown(Date.parse(time.dateTime) / 1000, tz));
-}
+zone.localise(tz);
 live.load({ tz });
 load();
 // A tab that nobody looks at asks for nothing.

@@ -20,7 +20,7 @@ export function table(body, columns, rows) {
   const scroll = document.createElement("div");
   scroll.className = "scroll";
   scroll.tabIndex = 0;
-  scroll.role = "region";
+  scroll.role = "group";
   scroll.ariaLabel = body.closest("section").querySelector("h2").textContent;
   scroll.append(element);
   body.replaceChildren(scroll);

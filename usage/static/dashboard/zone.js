@@ -36,6 +36,14 @@ export const iso = (seconds) => new Date(seconds * 1000).toISOString().replace(/
 export const label = (faceSeconds, seconds = false) =>
   new Date(faceSeconds * 1000).toISOString().slice(0, seconds ? 19 : 16).replace("T", " ");
 
+/** Has the page's moments, which came in UTC, shown by clocks in the zone, and named if the page has a place for that. */
+export function localise(zone) {
+  document.getElementById("zone")?.replaceChildren(zone);
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    time.textContent = label(shown(Date.parse(time.dateTime) / 1000, zone));
+  }
+}
+
 export function offer(select, chosen) {
   const names = ["UTC", ...Intl.supportedValuesOf("timeZone").filter((name) => name !== "UTC")];
   if (!names.includes(chosen)) names.unshift(chosen);

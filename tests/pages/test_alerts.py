@@ -1,0 +1,94 @@
+"""An alert is made, tested, seen to fire, and deleted."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+import time
+from email.message import EmailMessage
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.pages.conftest import DESKTOP, PHONE, Visit
+from tests.pages.test_accessibility import faults
+from tests.serving import Server, row
+
+GB = 2**30
+FIRES_WITHIN_SECONDS = 75  # alerts are looked at every minute, and mails sent every five seconds
+
+
+def make(page: Page, percent: int, recipients: str = "") -> None:
+    page.get_by_role("link", name="New alert").click()
+    page.get_by_label("Tell at").fill(str(percent))
+    page.get_by_label("Addresses beside your own").fill(recipients)
+    page.get_by_role("button", name="Make the alert").click()
+
+
+def mails_to(server: Server, address: str) -> list[EmailMessage]:
+    files = (server.data_dir / "mail").glob("*")
+    parts = [part for file in files for part in re.split(rb"(?m)^-{79}\n", file.read_bytes()) if part.strip()]
+    mails = [email.message_from_bytes(part, policy=email.policy.default) for part in parts]
+    return [mail for mail in mails if isinstance(mail, EmailMessage) and mail["To"] == address]
+
+
+def test_an_alert_fires_when_its_threshold_is_reached(visit: Visit, server: Server) -> None:
+    page = visit("/dashboard/alerts", who="dave")
+    make(page, 42, "ops-of-dave@example.com")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Alert at 42 % of Datacenter 500 GB")
+    expect(page.locator("main")).to_contain_text("It has not fired yet.")
+    pushed = server.push(row(proxy_user="dave", bytes_received=250 * GB), row(proxy_user="dave", bytes_sent=GB))
+    assert pushed.status == 204
+    deadline = time.monotonic() + FIRES_WITHIN_SECONDS
+    told = page.get_by_role("row").filter(has_text="ops-of-dave@example.com: delivered")
+    while not told.count() and time.monotonic() < deadline:
+        time.sleep(1)
+        page.reload()
+    expect(told).to_contain_text("50.2 %")
+    expect(page.locator(".page-head")).to_contain_text("fired")
+    assert faults(page) == []
+    [mail] = mails_to(server, "ops-of-dave@example.com")
+    assert mail["Subject"] == "Datacenter 500 GB has used 50.2 % of 500.00 GB"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_an_alert_is_made_tested_changed_and_deleted(visit: Visit, server: Server, size: ViewportSize) -> None:
+    percent, address = 30 + size["width"] % 10, f"ops-{size['width']}@example.com"
+    page = visit("/dashboard/alerts", size=size)
+    make(page, percent, address)
+    expect(page.get_by_text("The alert is made.")).to_be_visible()
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_text(f"The test was delivered to {address}.")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("It has not fired yet.")
+    [mail] = mails_to(server, address)
+    assert mail["Subject"].startswith("Test: ")
+
+    page.get_by_label("Tell at").fill("101")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("less than or equal to 100")).to_be_visible()
+    page.get_by_label("Tell at").fill(str(percent + 20))
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f"Alert at {percent + 20} %")
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    page.get_by_role("link", name="Delete this alert").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_text("The alert is deleted.")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text=address)).to_have_count(0)
+
+
+def test_a_webhooks_secret_is_shown_once(visit: Visit) -> None:
+    page = visit("/dashboard/alerts/new", who="bob")
+    page.get_by_label("Webhook", exact=True).check()
+    page.get_by_label("Address of the webhook").fill("http://127.0.0.1/x")
+    page.get_by_role("button", name="Make the alert").click()
+    expect(page.get_by_text("Belongs to a private network.")).to_be_visible()
+    page.get_by_label("Address of the webhook").fill("https://hooks.invalid/x")
+    page.get_by_role("button", name="Make the alert").click()
+    secret = page.locator("code.secret").text_content() or ""
+    assert secret.startswith("whsec_")
+    page.get_by_role("link", name="I have copied it").click()
+    expect(page.locator("main")).to_contain_text("https://hooks.invalid/x")
+    assert secret.removeprefix("whsec_") not in page.content()

@@ -1,0 +1,45 @@
+"""A key is made, used and revoked."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import ViewportSize, expect
+
+from tests.pages.conftest import DESKTOP, PHONE, Visit
+from tests.serving import Server
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_key_works_from_when_it_is_made_until_it_is_revoked(visit: Visit, server: Server, size: ViewportSize) -> None:
+    name = f"Report {size['width']}"
+    page = visit("/dashboard/keys", size=size)
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Make a key").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"The key “{name}” is made")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_text("It is on your clipboard.")).to_be_visible()
+    secret = page.evaluate("navigator.clipboard.readText()")
+    assert secret not in page.url
+    assert server.get("/api/v1/me", x_api_key=secret).status == 200
+
+    page.get_by_role("link", name="I have copied it").click()
+    line = page.get_by_role("row").filter(has_text=name)
+    expect(line).to_contain_text("active")
+    assert secret not in page.content()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    line.get_by_role("link", name="Revoke").click()
+    page.get_by_role("button", name="Revoke it").click()
+    expect(page.get_by_text(f"The key “{name}” is revoked.")).to_be_visible()
+    expect(line).to_contain_text("revoked")
+    assert server.get("/api/v1/me", x_api_key=secret).status == 401
+    assert secret not in server.logs()
+
+
+def test_a_key_that_ends_in_the_past_is_refused_beside_its_field(visit: Visit) -> None:
+    page = visit("/dashboard/keys")
+    page.get_by_label("Name").fill("Too late")
+    page.get_by_label("Works until").fill("2020-01-01")
+    page.get_by_role("button", name="Make a key").click()
+    expect(page.get_by_text("Must lie in the future.")).to_be_visible()
+    expect(page.get_by_label("Name")).to_have_value("Too late")
+    expect(page.get_by_role("row").filter(has_text="Too late")).to_have_count(0)

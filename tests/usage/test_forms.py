@@ -1,0 +1,151 @@
+"""The forms of the pages obey the rules of the APIs, and keep no secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client as Browser
+
+from accounts.models import ApiKey, Application, Order, User
+from usage.alerts import services
+from usage.models import Alert
+from usage.v1.ids import alert_id, subscription_id
+
+SECRET = re.compile(r'class="secret" id="secret-\d"[^>]*>([^<]+)<')
+
+
+def signed_in(user: User) -> Browser:
+    browser = Browser()
+    browser.force_login(user)
+    return browser
+
+
+def test_a_new_keys_secret_is_in_the_answer_alone(alice: User, caplog: pytest.LogCaptureFixture) -> None:
+    browser = signed_in(alice)
+    with caplog.at_level("DEBUG"):
+        answer = browser.post("/dashboard/keys", {"name": "Report"})
+    [secret] = SECRET.findall(answer.content.decode())
+    assert answer["Cache-Control"] == "no-store"
+    assert secret not in caplog.text
+    assert "messages" not in answer.cookies
+    assert all(secret not in str(session.get_decoded()) for session in Session.objects.all())
+    assert secret not in browser.get("/dashboard/keys").content.decode()
+    assert browser.get("/api/v1/me", headers={"x-api-key": secret}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("entered", "said"),
+    [
+        ({"name": ""}, "This field is required."),
+        ({"name": "x" * 101}, "Ensure this field has no more than 100 characters."),
+        ({"name": "x", "expiresAt": "2020-01-01"}, "Must lie in the future."),
+        ({"name": "x", "expiresAt": "soon"}, "ISO 8601"),
+    ],
+)
+def test_a_key_that_the_api_would_refuse_is_refused_beside_its_field(
+    entered: dict[str, str], said: str, alice: User
+) -> None:
+    answer = signed_in(alice).post("/dashboard/keys", entered)
+    [found] = [text for texts in answer.context["form"].errors.values() for text in texts]
+    assert said in found
+    assert not ApiKey.objects.exists()
+
+
+def test_only_staff_can_make_a_key_that_pushes(alice: User, staff: User) -> None:
+    for user, granted in ((alice, ["read"]), (staff, ["read", "ingest"])):
+        signed_in(user).post("/dashboard/keys", {"name": "x", "scopes": ["read", "ingest"]})
+        assert ApiKey.objects.get(user=user).scopes == granted
+
+
+def test_a_key_of_somebody_else_is_not_revoked(alice: User, bob: User) -> None:
+    signed_in(alice).post("/dashboard/keys", {"name": "hers"})
+    key = ApiKey.objects.get()
+    assert signed_in(bob).post(f"/dashboard/keys/{key.published_id}/revoke").status_code == 404
+    key.refresh_from_db()
+    assert key.revoked_at is None
+
+
+@pytest.mark.parametrize(
+    ("entered", "field", "said"),
+    [
+        ({"threshold_percent": "0"}, "threshold_percent", "greater than or equal to 1"),
+        ({"threshold_percent": "101"}, "threshold_percent", "less than or equal to 100"),
+        ({"recipients": "ops@example.com\nnobody"}, "recipients", "2. Enter a valid email address."),
+        ({"recipients": "\n".join(f"{n}@example.com" for n in range(11))}, "recipients", "no more than 10"),
+        ({"webhook_url": "https://example.com"}, "webhook_url", "Does not go with email."),
+        ({"notification_method": "webhook"}, "webhook_url", "Is required for a webhook."),
+        (
+            {"notification_method": "webhook", "webhook_url": "http://127.0.0.1/x"},
+            "webhook_url",
+            "Belongs to a private network.",
+        ),
+        ({"subscription_id": "sub_another"}, "subscription_id", "not one of the available choices"),
+        ({"threshold_percent": "80"}, "__all__", "There is such an alert already."),
+    ],
+)
+def test_an_alert_that_the_api_would_refuse_is_refused_beside_its_field(
+    entered: dict[str, str], field: str, said: str, alice: User, make_order: Callable[..., Order]
+) -> None:
+    order = make_order(alice, limit=10**9)  # with its own alerts at 80 and 100 %
+    body = {
+        "subscription_id": subscription_id(order.pk),
+        "threshold_percent": "42",
+        "notification_method": "email",
+        **entered,
+    }
+    before = Alert.objects.count()
+    answer = signed_in(alice).post("/dashboard/alerts/new", body)
+    assert list(answer.context["form"].errors) == [field]
+    assert said in str(answer.context["form"].errors[field])
+    assert Alert.objects.count() == before
+    assert answer.context["form"]["threshold_percent"].value() == body["threshold_percent"]
+
+
+def test_an_alert_of_somebody_elses_order_cannot_be_made(
+    alice: User, bob: User, make_order: Callable[..., Order]
+) -> None:
+    order = make_order(bob, limit=10**9)
+    body = {"subscription_id": subscription_id(order.pk), "threshold_percent": "42", "notification_method": "email"}
+    signed_in(alice).post("/dashboard/alerts/new", body)
+    assert not Alert.objects.filter(threshold_percent=42).exists()
+
+
+def test_a_changed_alert_tells_only_those_who_are_left(
+    alice: User, make_order: Callable[..., Order], engine: Any
+) -> None:
+    order = make_order(alice, limit=10**9)
+    alert = Alert.objects.filter(order=order, threshold_percent=80).get()
+    services.change(alert, {"recipients": ["ops@example.com"]}, alert.created_at)
+    body = {"threshold_percent": "70", "recipients": ""}
+    assert signed_in(alice).post(f"/dashboard/alerts/{alert_id(alert.pk)}", body).status_code == 302
+    alert.refresh_from_db()
+    assert (alert.threshold_percent, alert.recipients) == (70, [])
+
+
+def test_an_applications_keys_are_in_the_answer_alone(alice: User) -> None:
+    browser = signed_in(alice)
+    made = browser.post("/dashboard/applications", {"name": "Shop"})
+    application = Application.objects.get()
+    path = f"/dashboard/applications/{application.published_id}"
+    exchanged = browser.post(f"{path}/rotate", {"immediately": "true"})
+    for answer in (made, exchanged):
+        assert answer["Cache-Control"] == "no-store"
+        app_id, *keys = SECRET.findall(answer.content.decode())
+        assert app_id == application.published_id
+        assert len(keys) == 2
+        page = browser.get(path).content.decode()
+        assert not any(key in page for key in keys)
+    assert application.keys.filter(ends_at=None).count() == 2
+    assert application.keys.exclude(ends_at=None).count() == 2
+
+
+def test_what_is_gone_is_a_page_that_says_so(alice: User) -> None:
+    browser = signed_in(alice)
+    for path in ("alerts/alert_nothing", "keys/nothing/revoke", "applications/nothing"):
+        answer = browser.get(f"/dashboard/{path}")
+        assert answer.status_code == 404
+        assert answer["Content-Type"].startswith("text/html")
