@@ -41,9 +41,9 @@ function sentence(told) {
   return [typeof text === "string" ? text : gettext("Something went wrong."), details || named].filter(Boolean).join(" ");
 }
 
-export function curl(path, params) {
+export function curl(path, params, isPublic = false) {
   const url = new URL(address(path, params), location.origin).href.replaceAll("'", "%27");
-  return `curl -H 'x-api-key: YOUR_API_KEY' '${url}'`;
+  return isPublic ? `curl '${url}'` : `curl -H 'x-api-key: YOUR_API_KEY' '${url}'`;
 }
 
 export async function copy(text, said) {

@@ -3,15 +3,18 @@
 import { Problem, address, copy, curl, read } from "./api.js";
 
 export class Panel {
-  /** `draw(body, answer, params)` fills the body; `isEmpty(answer)` says that there is nothing to draw. */
-  constructor(id, { path, draw, isEmpty = (answer) => answer.data.length === 0, empty }) {
+  /**
+   * `draw(body, answer, params)` fills the body; `isEmpty(answer)` says that there is nothing to draw;
+   * an API that `isPublic` is called without a key.
+   */
+  constructor(id, { path, draw, isEmpty = (answer) => answer.data.length === 0, empty, isPublic = false }) {
     this.root = document.getElementById(id);
     this.body = this.root.querySelector(".panel-body");
     this.status = this.root.querySelector(".panel-status");
     Object.assign(this, { path, draw, isEmpty });
     this.empty = empty || gettext("Nothing was carried in this time.");
     this.root.querySelector(".curl")?.addEventListener("click", () =>
-      copy(curl(this.path, this.params), gettext("The call is on your clipboard.")));
+      copy(curl(this.path, this.params, isPublic), gettext("The call is on your clipboard.")));
     this.isShown = false;
   }
 
