@@ -99,7 +99,7 @@ def test_a_request_opens_in_words_and_its_address_can_be_shared(visit: Visit) ->
     expect(dialog).to_contain_text("ECONNREFUSED")
     dialog.get_by_role("button", name="Only requests with Session s0").click()
     expect(dialog).to_be_hidden()
-    expect(page.get_by_label("Session")).to_have_value("s0")
+    expect(page.get_by_role("searchbox", name="Session")).to_have_value("s0")
     other = visit(PATH, failing=True)
     other.goto(link)
     expect(other.get_by_role("dialog")).to_contain_text("This request is not kept any more.")
