@@ -24,6 +24,9 @@ PAGES: Final = (
     ("/dashboard", "alice"),
     ("/dashboard", "carol"),
     ("/dashboard/explore", "alice"),
+    ("/dashboard/logs", "alice"),
+    ("/dashboard/ledger", "alice"),
+    ("/proxies", None),
 )
 
 

@@ -104,7 +104,7 @@ def test_nothing_of_staff_s_is_told(order: Order, browser_of_alice: Client) -> N
 
 
 def test_the_linked_api_call_answers_the_same_lines(order: Order, browser_of_alice: Client) -> None:
-    query = {"first": FIRST.date(), "last": SECOND.date()}
+    query = {"first": str(FIRST.date()), "last": str(SECOND.date())}
     call = browser_of_alice.get(PATH, query).context["api"]
     answered = {row["residential_ledger_bytes"] for row in browser_of_alice.get(call).json()["data"]}
     assert answered == {amount for _, amount, _ in lines(browser_of_alice, **query)} == {-100, 50, -30, 100}
@@ -154,9 +154,9 @@ def test_a_customer_looks_up_a_day_and_takes_it_along(visit: Visit, server: Serv
     newest = page.locator("tbody tr").first
     expect(newest).to_contain_text("Usage")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Ledger as CSV").click()
+        page.get_by_role("link", name="CSV of these lines").click()
     assert "service_purchase" in download.value.path().read_text()
-    page.get_by_role("button", name="Copy the API call").click()
+    page.get_by_role("button", name="Copy as curl").click()
     call = page.evaluate("navigator.clipboard.readText()")
     assert call.startswith(f"curl -H 'x-api-key: YOUR_API_KEY' '{server.url}/residential_ledger/search?service_id=")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

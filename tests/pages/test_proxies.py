@@ -81,7 +81,7 @@ def test_a_failure_is_told_and_the_list_shown_once_it_is_over(visit: Visit) -> N
     page.unroute("**/geo/counts?*")
     page.locator("#counts").get_by_role("button", name="Try again").click()
     expect(page.locator("#counts")).not_to_contain_text("not up to date")
-    page.get_by_role("button", name="Copy the API call").click()
+    page.get_by_role("button", name="Copy as curl").click()
     assert page.evaluate("navigator.clipboard.readText()").startswith("curl 'http://127.0.0.1")
 
 

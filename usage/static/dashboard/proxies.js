@@ -19,9 +19,9 @@ const counts = new Panel("counts", {
   path: "/geo/counts",
   isPublic: true,
   empty: gettext("No proxies of this type are available at the moment."),
-  isEmpty: ({ counts: types }) => Object.keys(types).length === 0,
-  draw: (body, { counts: types }) => {
-    const [pools] = Object.values(types);
+  isEmpty: (answer) => Object.keys(answer.counts).length === 0,
+  draw: (body, answer) => {
+    const [pools] = Object.values(answer.counts);
     const given = state();
     const pool = chosen("pool", pools, given.pool, "default");
     const service = chosen("service", pools[pool], given.service, typeChosen().dataset.service);
@@ -41,7 +41,8 @@ const counts = new Panel("counts", {
   },
 });
 
-const typeChosen = () => [...fields.type].find((choice) => choice.value === state().type) || fields.type[0];
+const types = [...form.querySelectorAll("[name=type]")];
+const typeChosen = () => types.find((choice) => choice.value === state().type) || types[0];
 
 /** Offers what there is to choose from; a choice of one is none. Returns the chosen one. */
 function chosen(name, choices, wanted, usual) {
