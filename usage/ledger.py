@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
-from django.db.models import Sum
+from django.db.models import F, Max, Q, QuerySet, Sum, Window
+from django.db.models.functions import TruncDate
 
 from accounts.models import Order
 from fonproxy.api.errors import Conflict
@@ -30,6 +31,24 @@ def carried(order_ids: Collection[int]) -> dict[int, int]:
     lines = LedgerEntry.objects.filter(order_id__in=order_ids, reason=Reason.USAGE).order_by()
     sums = lines.values_list("order_id").annotate(Sum("bytes"))
     return dict.fromkeys(order_ids, 0) | {order_id: -total for order_id, total in sums}
+
+
+def statement(order: Order, first: date | None, last: date | None) -> QuerySet[LedgerEntry]:
+    """The order's lines of these days (both inclusive), newest first, each with the ``balance`` in bytes after it.
+
+    Lines are in the order of the days on which they were posted; usage comes last of its day, since its line is made
+    at the first traffic and goes on to grow.
+    """
+    posted = (TruncDate("created_at", tzinfo=UTC), F("usage_day").asc(nulls_first=True), F("pk").asc())
+    lines = LedgerEntry.objects.filter(order=order).annotate(
+        balance=Window(Sum("bytes"), order_by=posted),
+        # A condition on a column would leave lines out of the balance; one on a window holds for what is shown.
+        day=Window(Max("period_date"), partition_by="pk"),
+        posted_day=TruncDate("created_at", tzinfo=UTC),
+    )
+    since = Q(day__gte=first) if first else Q()
+    until = Q(day__lte=last) if last else Q()
+    return lines.filter(since, until).order_by("-posted_day", F("usage_day").desc(nulls_last=True), "-pk")
 
 
 def used(orders: Collection[Order]) -> dict[int, int]:

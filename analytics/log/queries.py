@@ -29,6 +29,7 @@ def _address(text: str) -> str:
 ADDRESS: Final = replace(LOWER_TEXT, read=_address)
 
 # Every field in the order in which it is told, its kind, and its column. What is asked by an id is a number by then.
+# What was not told is null, so that it meets no condition but not_ and is sorted last.
 FIELDS: Final[Mapping[str, tuple[Kind, str]]] = {
     "log_id": (ID, "toString(log_id)"),
     "customer_id": (ID, "user_id"),
@@ -36,24 +37,24 @@ FIELDS: Final[Mapping[str, tuple[Kind, str]]] = {
     "service_id": (ID, "order_id"),
     "log_network": (one_of(Network.values), "network"),
     "log_protocol": (one_of(PROTOCOLS), "protocol"),
-    "log_method": (TEXT, "method"),
+    "log_method": (TEXT, "nullIf(method, '')"),
     "log_hostname": (LOWER_TEXT, "hostname"),
     "log_status_code": (NUMBER, "nullIf(status_code, 0)"),
-    "log_error": (TEXT, "error"),
-    "log_session_id": (TEXT, "session_id"),
+    "log_error": (TEXT, "nullIf(error, '')"),
+    "log_session_id": (TEXT, "nullIf(session_id, '')"),
     "log_total_bytes": (NUMBER, "bytes_sent + bytes_received"),
     "log_bytes_sent": (NUMBER, "bytes_sent"),
     "log_bytes_received": (NUMBER, "bytes_received"),
     "log_total_elapsed_ms": (NUMBER, "elapsed_ms"),
     "log_concurrency": (NUMBER, "concurrency"),
-    "log_authentication_type": (TEXT, "authentication_type"),
-    "log_client_ip_address": (ADDRESS, "client_address"),
-    "log_local_ip_address": (ADDRESS, "local_address"),
+    "log_authentication_type": (TEXT, "nullIf(authentication_type, '')"),
+    "log_client_ip_address": (ADDRESS, "nullIf(client_address, '')"),
+    "log_local_ip_address": (ADDRESS, "nullIf(local_address, '')"),
     "log_local_port": (NUMBER, "nullIf(local_port, 0)"),
-    "log_egress_ip_address": (ADDRESS, "egress_address"),
+    "log_egress_ip_address": (ADDRESS, "nullIf(egress_address, '')"),
     "log_request_datetime": (MOMENT, "ts"),
     "country_id": (LOWER_TEXT, "lower(country)"),
-    "city_alias": (TEXT, "city"),
+    "city_alias": (TEXT, "nullIf(city, '')"),
     "asn_id": (NUMBER, "nullIf(asn, 0)"),
 }
 COLUMNS: Final = ", ".join(column for _, column in FIELDS.values())

@@ -23,22 +23,8 @@ from fonproxy.timerange import STAMP
 
 Row = dict[str, Any]
 NUMBER: Final = re.compile("0|[1-9][0-9]{0,9}")
-# Texts and numbers that were not told.
-NULLABLE: Final = frozenset(
-    {
-        "log_method",
-        "log_status_code",
-        "log_error",
-        "log_session_id",
-        "log_authentication_type",
-        "log_client_ip_address",
-        "log_local_ip_address",
-        "log_local_port",
-        "log_egress_ip_address",
-        "city_alias",
-        "asn_id",
-    }
-)
+# What may not have been told.
+NULLABLE: Final = frozenset(name for name, (_, column) in FIELDS.items() if column.startswith("nullIf"))
 
 
 def search(user_id: int, wanted: Search, now: datetime) -> tuple[list[Row], int]:
@@ -102,8 +88,6 @@ def _described(values: Sequence[tuple[Any, ...]]) -> list[Row]:
         row["proxy_user_id"] = logins.get(row["proxy_user_id"])
         row["service_id"] = ids.encode("order", row["service_id"])
         row["log_request_datetime"] = row["log_request_datetime"].strftime(STAMP)
-        for name in NULLABLE:
-            row[name] = None if row[name] == "" else row[name]
         row["log_authentication_type"] = _as_number(row["log_authentication_type"])
     return rows
 

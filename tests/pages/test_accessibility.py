@@ -28,6 +28,9 @@ PAGES: Final = (
     ("/dashboard/alerts/new", "alice"),
     ("/dashboard/keys", "alice"),
     ("/dashboard/applications", "alice"),
+    ("/dashboard/logs", "alice"),
+    ("/dashboard/ledger", "alice"),
+    ("/proxies", None),
 )
 
 

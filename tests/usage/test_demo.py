@@ -19,7 +19,7 @@ from fonproxy.clickhouse.client import Client, get_client
 from fonproxy.env import Environment
 from fonproxy.timerange import DAY, GRAIN, floor
 from usage.demo import events as demo_events
-from usage.demo import traffic
+from usage.demo import requests, traffic
 from usage.demo.events import HOUR
 
 NOON = datetime(2026, 11, 12, 12, 7, tzinfo=UTC)
@@ -29,6 +29,7 @@ BY_LOGIN = "SELECT proxy_user_id, sum(count), sum(bytes_received), sum(error_cou
 @pytest.fixture(autouse=True)
 def _two_days(monkeypatch: pytest.MonkeyPatch, clean_engine: Client, db: None) -> None:
     monkeypatch.setattr("usage.demo.traffic.DAYS", 2)
+    monkeypatch.setattr("usage.management.commands.seed_demo.REQUESTS_OF", timedelta(0))
 
 
 def seed(at: datetime) -> None:
@@ -114,3 +115,16 @@ def test_the_demo_s_application_has_two_weeks_of_events_and_seeding_again_adds_n
         assert first < now - timedelta(days=13)
         expected = list(demo_events.events(floor(now - timedelta(days=14), DAY), floor(now, HOUR)))
         assert events == len(expected) > 5000
+
+
+def test_the_demo_has_a_day_of_single_requests_and_seeding_again_adds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage.management.commands.seed_demo.REQUESTS_OF", DAY)
+    now = timezone.now()
+    expected = list(requests.requests(floor(now, HOUR) - DAY, floor(now, HOUR)))
+    for _ in range(2):
+        seed(now)
+        found = get_client().fetch(
+            "SELECT count(), countIf(error != ''), uniqExact(proxy_user_id) FROM requests", tag="tests"
+        )
+        assert found == [(len(expected), sum("log_error" in row for row in expected), 1)]
+    assert len(expected) > 900

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from accounts.models import Application, User
 from analytics import intake
 from analytics.events.rows import to_columns
+from analytics.log.rows import to_request_inbox
 from analytics.models import Batch
 from analytics.traffic.rows import to_inbox
 from analytics.writer import recover
@@ -27,13 +28,14 @@ from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import DAY, GRAIN, floor
-from usage.demo import accounts, events, geo
+from usage.demo import accounts, events, geo, requests
 from usage.demo.events import HOUR
 from usage.demo.traffic import WORKERS, first_quarter, rows
 
 # About 10,000 rows: large enough to be quick, small enough that little is done again after a stop.
 SLICE: Final = timedelta(days=4)
 EVENTS_OF: Final = timedelta(days=14)
+REQUESTS_OF: Final = timedelta(days=1)
 
 
 class Command(BaseCommand):
@@ -49,6 +51,7 @@ class Command(BaseCommand):
         geo.make_counts(now)
         try:
             self._push_traffic(now)
+            self._push_requests(now)
             self._push_events(credentials.application, now)
         except EngineError as error:
             raise CommandError(str(error)) from error
@@ -99,6 +102,16 @@ class Command(BaseCommand):
                 intake.accept(body, to_inbox, account_id=worker.pk, route=Batch.Route.TRAFFIC, key=key, now=now)
                 progress.update((until - since).days)
 
+    def _push_requests(self, now: datetime) -> None:
+        """The same for single requests, those of the missing whole hours at once."""
+        since, until = _first_missing_hour_of_requests(now), floor(now, HOUR)
+        if since >= until:
+            return
+        worker = User.objects.get(username="worker")
+        body = msgspec.json.encode({"logs": list(requests.requests(since, until))})
+        key = f"demo {since:%Y-%m-%dT%H} {until:%Y-%m-%dT%H}"
+        intake.accept(body, to_request_inbox, account_id=worker.pk, route=Batch.Route.LOG, key=key, now=now)
+
     def _push_events(self, application: Application, now: datetime) -> None:
         """The same for the events of the demo's application, day by day up to the last whole hour."""
         since, until = _first_missing_hour(application, now), floor(now, HOUR)
@@ -121,6 +134,15 @@ def _first_missing_hour(application: Application, now: datetime) -> datetime:
     newest = "SELECT max(ts), count() FROM events WHERE application_id = {application_id:UInt64}"
     [(ts, found)] = get_client().fetch(newest, {"application_id": application.pk}, tag="seed_demo")
     return floor(ts, HOUR) + HOUR if found else floor(now - EVENTS_OF, DAY)
+
+
+def _first_missing_hour_of_requests(now: datetime) -> datetime:
+    newest = (
+        "SELECT max(ts), count() FROM requests WHERE ts >= {first:DateTime('UTC')} AND local_address = {address:String}"
+    )
+    first = floor(now, HOUR) - REQUESTS_OF
+    [(ts, found)] = get_client().fetch(newest, {"first": first, "address": requests.WORKER_ADDRESS}, tag="seed_demo")
+    return floor(ts, HOUR) + HOUR if found else first
 
 
 def _missing(now: datetime) -> datetime:

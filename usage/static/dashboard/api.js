@@ -41,10 +41,10 @@ function sentence(told) {
   return [typeof text === "string" ? text : gettext("Something went wrong."), details || named].filter(Boolean).join(" ");
 }
 
-export function curl(path, params) {
-  const url = new URL(address(path, params), location.origin).href.replaceAll("'", "%27");
-  return `curl -H 'x-api-key: YOUR_API_KEY' '${url}'`;
-}
+export const curl = (path, params) => `curl -H 'x-api-key: YOUR_API_KEY' ${quoted(path, params)}`;
+export const publicCurl = (path, params) => `curl ${quoted(path, params)}`;
+
+const quoted = (path, params) => `'${new URL(address(path, params), location.origin).href.replaceAll("'", "%27")}'`;
 
 export async function copy(text, said) {
   try {

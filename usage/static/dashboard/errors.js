@@ -9,7 +9,7 @@ const HELP = JSON.parse(document.getElementById("error-help").textContent)
 
 const help = (error) => HELP.find(([pattern]) => pattern.test(error))?.[1];
 
-function explained(row) {
+export function explained(row) {
   const cell = document.createDocumentFragment();
   const found = help(row.error);
   const lines = found || [gettext("We know no more about this one. Look at the sites it comes from.")];

@@ -61,18 +61,6 @@ function fill(given, tz) {
   fields.interval.value = given.interval || "";
 }
 
-function customRange() {
-  const tz = fields.tz.value;
-  const [from, to] = [fields.from, fields.to].map((field) => zone.instant(zone.face(field.value), tz));
-  const isBackwards = !(from < to);
-  const isLong = to - from > range.LONGEST_DAYS * 86400;
-  fields.to.setCustomValidity(
-    isBackwards ? gettext("The end lies before the start.")
-      : isLong ? gettext("At most two months can be shown at once.") : "");
-  if (!fields.to.reportValidity()) return null;
-  return { range: "", from: zone.iso(from), to: zone.iso(to) };
-}
-
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", (event) => {
   const { name, value } = event.target;
@@ -81,7 +69,7 @@ form.addEventListener("change", (event) => {
     fields.from.focus();
   }
   if (name === "from" || name === "to" || (name === "range" && value === "custom")) {
-    const chosen = customRange();
+    const chosen = range.typed(fields, range.LONGEST_DAYS, gettext("At most two months can be shown at once."));
     if (chosen) set({ ...chosen, page: "" });
     return;
   }

@@ -35,3 +35,11 @@ export function ago(instant, now = Date.now()) {
   const days = Math.round(hours / 24);
   return interpolate(ngettext("%s day ago", "%s days ago", days), [days]);
 }
+
+const regions = new Intl.DisplayNames(document.documentElement.lang, { type: "region" });
+
+/** The name of a country by its two letters, in any case. */
+export function country(code) {
+  const letters = (code || "").toUpperCase();
+  return /^[A-Z]{2}$/.test(letters) && letters !== "XX" ? regions.of(letters) : gettext("Unknown");
+}

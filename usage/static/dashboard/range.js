@@ -35,3 +35,12 @@ export function params(given, tz, now) {
   const [from, to] = instants(given, tz, now);
   return { from: zone.iso(from), to: zone.iso(to), tz };
 }
+
+/** What the form's `from` and `to` say on the clocks of its `tz`, as changes of the state; null, and said, if wrong. */
+export function typed({ from, to, tz }, longestDays, tooLong) {
+  const [start, end] = [from, to].map((field) => zone.instant(zone.face(field.value), tz.value));
+  const isBackwards = !(start < end);
+  to.setCustomValidity(
+    isBackwards ? gettext("The end lies before the start.") : end - start > longestDays * 86400 ? tooLong : "");
+  return to.reportValidity() ? { range: "", from: zone.iso(start), to: zone.iso(end) } : null;
+}

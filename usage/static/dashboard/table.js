@@ -1,7 +1,10 @@
 // Tables of an API's rows.
 
-/** Columns are {label, text(row), kind?: "number" | "breakable", href?(row), node?(row)}. */
-export function table(body, columns, rows) {
+/**
+ * Columns are {label, text(row), kind?: "number" | "stamp" | "breakable", href?(row), node?(row), sort?}.
+ * With `sorting`, {by, isDescending, go(by, isDescending)}, the heads of columns that have a `sort` are buttons.
+ */
+export function table(body, columns, rows, sorting) {
   const element = document.createElement("table");
   element.className = "list";
   const head = element.createTHead().insertRow();
@@ -9,7 +12,8 @@ export function table(body, columns, rows) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.className = column.kind || "";
-    cell.textContent = column.label;
+    if (sorting && column.sort) sortable(cell, column, sorting);
+    else cell.textContent = column.label;
     head.append(cell);
   }
   const lines = element.createTBody();
@@ -24,6 +28,18 @@ export function table(body, columns, rows) {
   scroll.ariaLabel = body.closest("section").querySelector("h2").textContent;
   scroll.append(element);
   body.replaceChildren(scroll);
+}
+
+/** The first click sorts as that kind is mostly wanted: the largest or latest first, texts from A. */
+function sortable(cell, { label, sort, kind }, { by, isDescending, go }) {
+  const isSorted = by === sort;
+  cell.ariaSort = isSorted ? (isDescending ? "descending" : "ascending") : "none";
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "sort";
+  button.textContent = label;
+  button.addEventListener("click", () => go(sort, isSorted ? !isDescending : kind === "number" || kind === "stamp"));
+  cell.append(button);
 }
 
 function filled(column, row) {

@@ -1,0 +1,132 @@
+"""Searching single requests, as a person looks for what went wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.pages.conftest import DESKTOP, PHONE, Visit
+from tests.serving import Server
+
+PATH = "/dashboard/logs"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _requests(server: Server) -> None:
+    """Sixty requests of dave's, a minute apart, the newest to site-0; every twelfth failed."""
+    now = datetime.now(UTC) - timedelta(minutes=5)
+    rows = [
+        {
+            "log_request_datetime": f"{now - timedelta(minutes=minute):%Y-%m-%d %H:%M:%S}",
+            "proxy_user_id": "dave",
+            "log_hostname": f"site-{minute % 3}.example",
+            "log_method": "GET",
+            "log_bytes_received": 1024 * (minute + 1),
+            "log_session_id": f"s{minute % 4}",
+            "country_id": "jp" if minute % 2 else "sg",
+            **({"log_error": "ECONNREFUSED"} if minute % 12 == 0 else {"log_status_code": 500 if minute == 7 else 200}),
+        }
+        for minute in range(60)
+    ]
+    key = {"x_api_key": server.keys["INGEST_KEY"], "Content_Type": "application/json"}
+    assert server.call("POST", "/log/ingest", json.dumps({"logs": rows}).encode(), **key).status == 204
+
+
+def query(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_filters_narrow_the_list_and_the_address_holds_them(visit: Visit, size: ViewportSize) -> None:
+    page = visit(PATH, who="dave", size=size)
+    requests = page.locator("#requests")
+    expect(requests).to_contain_text("Page 1 of 2 (60 in all)")
+    page.get_by_label("Only failed ones").check()
+    expect(requests).to_contain_text("(5 in all)")
+    page.get_by_label("Only failed ones").uncheck()
+    page.get_by_label("Status code").fill("5xx")
+    page.get_by_label("Status code").press("Enter")
+    expect(requests).to_contain_text("(1 in all)")
+    page.get_by_label("Status code").fill("")
+    page.get_by_label("Host").fill("SITE-1")
+    page.get_by_label("Host").press("Enter")
+    expect(requests).to_contain_text("(20 in all)")
+    page.get_by_label("Country").select_option("Japan")
+    expect(requests).to_contain_text("(10 in all)")
+    assert query(page) == {"host": ["SITE-1"], "country": ["jp"]}
+    page.reload()
+    expect(requests).to_contain_text("(10 in all)")
+    expect(page.get_by_label("Host")).to_have_value("SITE-1")
+    page.go_back()
+    expect(requests).to_contain_text("(20 in all)")
+    page.get_by_role("link", name="Clear all filters").click()
+    expect(requests).to_contain_text("(60 in all)")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_column_heads_sort_and_pages_follow(visit: Visit) -> None:
+    page = visit(PATH, who="dave")
+    heads = page.get_by_role("columnheader")
+    expect(heads.filter(has_text="Time")).to_have_attribute("aria-sort", "descending")
+    page.get_by_role("button", name="Traffic").click()
+    expect(heads.filter(has_text="Traffic")).to_have_attribute("aria-sort", "descending")
+    first = page.locator("#requests tbody tr").first
+    expect(first).to_contain_text("60.0 kB")
+    page.get_by_role("button", name="Next").click()
+    expect(first).to_contain_text("10.0 kB")
+    page.get_by_role("button", name="Traffic").click()
+    expect(first).to_contain_text("1.00 kB")
+    assert query(page) == {"sort": ["log_total_bytes_asc"]}
+
+
+def test_a_request_opens_in_words_and_its_address_can_be_shared(visit: Visit) -> None:
+    page = visit(PATH, who="dave")
+    page.locator("#requests tbody tr").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("ECONNREFUSED")
+    expect(dialog).to_contain_text("The site turned the connection away.")
+    expect(dialog).to_contain_text("Datacenter 500 GB")
+    link = page.url
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert "log" not in query(page)
+    page.goto(f"{PATH}?host=nowhere&{urlsplit(link).query}")
+    expect(dialog).to_contain_text("ECONNREFUSED")
+    dialog.get_by_role("button", name="Only requests with Session s0").click()
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("searchbox", name="Session")).to_have_value("s0")
+    other = visit(PATH, failing=True)
+    other.goto(link)
+    expect(other.get_by_role("dialog")).to_contain_text("This request is not kept any more.")
+    expect(other.get_by_role("dialog")).not_to_contain_text("ECONNREFUSED")
+
+
+def test_a_time_range_of_one_s_own_is_taken_by_the_clock_of_the_zone(visit: Visit, server: Server) -> None:
+    page = visit(f"{PATH}?tz=Asia/Tokyo", who="dave")
+    page.get_by_text("Custom").click()
+    now = datetime.now(UTC) + timedelta(hours=9)
+    page.get_by_label("From").fill(f"{now - timedelta(minutes=30):%Y-%m-%dT%H:%M}")
+    page.get_by_label("Until").fill(f"{now:%Y-%m-%dT%H:%M}")
+    page.get_by_label("Until").blur()
+    expect(page.locator("#requests")).to_contain_text(re.compile(r"\(2[456] in all\)"))
+    page.get_by_label("From").fill(f"{now - timedelta(days=20):%Y-%m-%dT%H:%M}")
+    page.get_by_label("From").blur()
+    assert page.get_by_label("Until").evaluate("field => field.validationMessage").startswith("Requests are kept")
+    page.locator("#requests").get_by_role("button", name="Copy as curl").click()
+    call = page.evaluate("navigator.clipboard.readText()")
+    assert f"'{server.url}/log/search?min_log_request_datetime=" in call
+    with page.expect_download() as download:
+        page.locator("#requests").get_by_role("link", name="CSV").click()
+    assert "ECONNREFUSED" in download.value.path().read_text()
+
+
+def test_what_the_api_refuses_is_told(visit: Visit) -> None:
+    page = visit(PATH, who="dave", failing=True)
+    page.get_by_label("Proxy user").fill("alice")
+    page.get_by_label("Proxy user").press("Enter")
+    expect(page.locator("#requests")).to_contain_text("There is nothing here.")
