@@ -7,21 +7,22 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from analytics import exits, journal, unattributed
 from analytics.models import Batch, ExitLookup, Group
+from fonproxy.admin import ConsoleAdmin, confirmed
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import FIRST_YEAR, LAST_YEAR
 
 
-class JournalAdmin(admin.ModelAdmin[Any]):
-    show_full_result_count = False
-
+class JournalAdmin(ConsoleAdmin):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -69,7 +70,8 @@ class BatchAdmin(JournalAdmin):
         return "being sent" if batch.group_id else "waiting"
 
     # Voiding takes back somebody's data, so it asks for the permission that deleting would.
-    @admin.action(description="Void selected batches that were not sent yet", permissions=["void"])
+    @admin.action(description=_("Void selected batches that were not sent yet"), permissions=["void"])
+    @confirmed(_("Those that were not sent yet never will be: what they hold is in no count and no ledger."))
     def void(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
         voided = journal.void(queryset, timezone.now())
         for batch in voided:
@@ -97,11 +99,13 @@ class BatchAdmin(JournalAdmin):
 class GroupAdmin(JournalAdmin):
     list_display = ("id", "created_at", "batch_count", "attempts", "settled_at", "last_error")
     list_filter = (SettledFilter,)
+    search_fields = ("id", "last_error")
     ordering = ("-created_at",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         groups: QuerySet[Group] = super().get_queryset(request)
-        return groups.annotate(batch_count=Count("batches"))
+        of_each = Batch.objects.filter(group=OuterRef("pk")).order_by().values("group").annotate(number=Count("pk"))
+        return groups.annotate(batch_count=Coalesce(Subquery(of_each.values("number")), 0))
 
     @admin.display(description="batches")
     def batch_count(self, group: Any) -> int:
@@ -117,7 +121,7 @@ class ExitLookupForm(forms.ModelForm[ExitLookup]):
 
 
 @admin.register(ExitLookup)
-class ExitLookupAdmin(admin.ModelAdmin[ExitLookup]):
+class ExitLookupAdmin(ConsoleAdmin):
     """Asked once, kept for ever: who looked up whom, and why, is itself on record."""
 
     form = ExitLookupForm
@@ -126,7 +130,6 @@ class ExitLookupAdmin(admin.ModelAdmin[ExitLookup]):
     list_select_related = ("author",)
     search_fields = ("address", "domain", "note", "author__username")
     ordering = ("-pk",)
-    show_full_result_count = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -10,16 +10,16 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import DecimalField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
-from django.utils.functional import cached_property
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from fonproxy.admin import ConsoleAdmin, confirmed
 from geo import refresh, services, static_ips
 from geo.models import ANY_COUNTRY, CountSnapshot, Multiplier, StaticIp
 from geo.multipliers import public_count
@@ -27,7 +27,7 @@ from geo.static_ip_csv import COLUMNS, NotCsv, Report, import_csv
 
 
 @admin.register(Multiplier)
-class MultiplierAdmin(admin.ModelAdmin[Multiplier]):
+class MultiplierAdmin(ConsoleAdmin):
     """Edited in place, beside what each factor does."""
 
     list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count", "warning")
@@ -45,7 +45,7 @@ class MultiplierAdmin(admin.ModelAdmin[Multiplier]):
     def shown_count(self, multiplier: Multiplier) -> str:
         return f"{sum(public_count(raw, multiplier.factor) for raw in _touched(multiplier).values()):,}"
 
-    @admin.display(description="")
+    @admin.display
     def warning(self, multiplier: Multiplier) -> str:
         hidden = _hidden(multiplier)
         return (
@@ -94,27 +94,14 @@ class UploadForm(forms.Form):
     )
 
 
-class Unhurried(Paginator[Any]):
-    """Does not count a million rows to number pages that nobody turns to."""
-
-    MOST = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        return len(rows.order_by().values_list("pk")[: self.MOST])
-
-
 @admin.register(StaticIp)
-class StaticIpAdmin(admin.ModelAdmin[StaticIp]):
+class StaticIpAdmin(ConsoleAdmin):
     list_display = ("address", "proxy_type", "pool", "geoip_country", "maxmind_country", "is_available", "updated_at")
     list_filter = ("proxy_type", "is_available")
     search_fields = ("address__startswith",)
     search_help_text = "The beginning of an address"
     ordering = ("-pk",)
     actions = ("mark_available", "mark_unavailable")
-    show_full_result_count = False
-    paginator = Unhurried
     change_list_template = "admin/geo/static_ips.html"
 
     def get_urls(self) -> list[Any]:
@@ -162,11 +149,13 @@ class StaticIpAdmin(admin.ModelAdmin[StaticIp]):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
         static_ips.delete(queryset)
 
-    @admin.action(description="Mark as available", permissions=["change"])
+    @admin.action(description=_("Mark as available"), permissions=["change"])
+    @confirmed(_("These addresses are counted among the available ones again, which the public sees."))
     def mark_available(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
         self._mark(request, queryset, True)
 
-    @admin.action(description="Mark as not available", permissions=["change"])
+    @admin.action(description=_("Mark as not available"), permissions=["change"])
+    @confirmed(_("These addresses are no longer counted among the available ones, which the public sees."))
     def mark_unavailable(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
         self._mark(request, queryset, False)
 
@@ -176,7 +165,7 @@ class StaticIpAdmin(admin.ModelAdmin[StaticIp]):
 
 
 @admin.register(CountSnapshot)
-class CountSnapshotAdmin(admin.ModelAdmin[CountSnapshot]):
+class CountSnapshotAdmin(ConsoleAdmin):
     """How the loaders fare."""
 
     list_display = ("proxy_type", "state", "countries", "total", "loaded_at", "failed_at", "last_error")

@@ -54,10 +54,10 @@ def test_whoever_may_not_add_addresses_may_not_import_them(db: None) -> None:
 def test_marked_addresses_are_counted_no_more(admin: Client) -> None:
     addresses(3, proxy_type="server-static", geoip_country="DE")
     chosen = list(StaticIp.objects.values_list("pk", flat=True)[:2])
-    admin.post(PAGE, {"action": "mark_unavailable", "_selected_action": chosen})
+    admin.post(PAGE, {"action": "mark_unavailable", "_selected_action": chosen, "confirmed": "yes"})
     loaded()
     assert public_counts()["server-static"]["default"]["geoip"] == {"DE": 1}
-    admin.post(PAGE, {"action": "mark_available", "_selected_action": chosen})
+    admin.post(PAGE, {"action": "mark_available", "_selected_action": chosen, "confirmed": "yes"})
     loaded()
     assert public_counts()["server-static"]["default"]["geoip"] == {"DE": 3}
 
