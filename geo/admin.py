@@ -30,12 +30,17 @@ from geo.static_ip_csv import COLUMNS, NotCsv, Report, import_csv
 class MultiplierAdmin(ConsoleAdmin):
     """Edited in place, beside what each factor does."""
 
-    list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count", "warning")
+    list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count")
     list_editable = ("factor",)
     list_filter = ("proxy_type", "pool")
     search_fields = ("pool", "country")
     # Narrow, so that the counts are in sight beside it.
     formfield_overrides = {DecimalField: {"widget": forms.TextInput(attrs={"size": 8, "inputmode": "decimal"})}}
+
+    def prepare(self, rows: list[Any]) -> None:
+        picture = services.picture()
+        for multiplier in rows:
+            multiplier.picture = picture
 
     @admin.display(description="raw count")
     def raw_count(self, multiplier: Multiplier) -> str:
@@ -43,14 +48,10 @@ class MultiplierAdmin(ConsoleAdmin):
 
     @admin.display(description="public count")
     def shown_count(self, multiplier: Multiplier) -> str:
-        return f"{sum(public_count(raw, multiplier.factor) for raw in _touched(multiplier).values()):,}"
-
-    @admin.display
-    def warning(self, multiplier: Multiplier) -> str:
-        hidden = _hidden(multiplier)
-        return (
-            format_html('<strong style="color: var(--error-fg)">hides {}</strong>', ", ".join(hidden)) if hidden else ""
-        )
+        shown = f"{sum(public_count(raw, multiplier.factor) for raw in _touched(multiplier).values()):,}"
+        hidden = ", ".join(_hidden(multiplier))
+        warning = format_html('<strong style="color: var(--error-fg)">{}</strong>', f"hides {hidden}")
+        return format_html("{} {}", shown, warning) if hidden else shown
 
     def save_model(self, request: HttpRequest, obj: Multiplier, form: Any, change: bool) -> None:
         services.save_multiplier(obj)
@@ -73,7 +74,7 @@ class MultiplierAdmin(ConsoleAdmin):
 
 def _touched(multiplier: Multiplier) -> dict[str, int]:
     """The raw counts, by default service, of the countries that this multiplier decides about."""
-    picture = services.picture()
+    picture: services.Picture = getattr(multiplier, "picture", None) or services.picture()
     raw = services.default_service_only(picture.raw).get(multiplier.proxy_type, {}).get(multiplier.pool, {})
     if multiplier.country != ANY_COUNTRY:
         return {country: count for country, count in raw.items() if country == multiplier.country}

@@ -88,7 +88,6 @@ class OrderAdmin(PublishedIdSearch):
         "state",
         "limit",
         "left",
-        "started_at",
         "expires_at",
     )
     csv_columns = (
@@ -190,6 +189,10 @@ class OrderAdmin(PublishedIdSearch):
     @admin.display(description=gettext_lazy("left"))
     def left(self, order: Order) -> str:
         return "" if order.limit_bytes is None else gigabytes(_left(order))
+
+    @admin.display
+    def left_bytes(self, order: Order) -> int | None:
+        return None if order.limit_bytes is None else _left(order)
 
     @admin.display(description=gettext_lazy("added to the limit"))
     def added(self, order: Order) -> str:
@@ -402,6 +405,11 @@ class AlertAdmin(ConsoleAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Alert | None = None) -> Any:
         return self.readonly_fields if obj is None else ("order", "method", *self.readonly_fields)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What fired goes with its alert, as it does when the customer deletes it; by itself nobody deletes that."""
+        objects, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return objects, counts, set(lacking) - {Firing._meta.verbose_name}, protected
 
     @admin.display
     def state(self, alert: Alert) -> str:
