@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import wraps
+from functools import reduce, wraps
 from itertools import islice
+from operator import or_
 from typing import Any, Final
 
 from django.contrib import admin, messages
@@ -14,13 +15,14 @@ from django.contrib.admin.utils import lookup_field
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import Promise, cached_property
 from django.utils.html import strip_tags
 from django.utils.safestring import SafeString
+from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext as _
 
 from fonproxy.api.renderers import csv_lines
@@ -59,6 +61,16 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
     paginator = Unhurried
     csv_columns: tuple[str, ...] = ()
     has_csv = True
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """As Django's, without its joins: each related table is searched once, instead of once for every row."""
+        for word in smart_split(search_term):
+            told = unescape_string_literal(word) if word[:1] in "\"'" and word[:1] == word[-1:] else word
+            names = (_searched(self.model, name, told) for name in self.get_search_fields(request))
+            queryset = queryset.filter(reduce(or_, names))
+        return queryset, False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConsoleList
@@ -118,6 +130,18 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
 
     def _list_url(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+
+
+def _searched(model: type[Model], name: str, word: str) -> Q:
+    """Whether what ``name`` leads to, as in ``search_fields``, contains the word."""
+    first, _, rest = name.partition("__")
+    field: Any = model._meta.get_field(first)
+    if not (field.is_relation and rest):
+        return Q(**{f"{first}__{rest or 'icontains'}": word})
+    found = field.related_model._default_manager.filter(_searched(field.related_model, rest, word))
+    if field.one_to_many:
+        return Q(pk__in=found.values(field.field.attname))
+    return Q(**{f"{first}__in": found.values("pk")})
 
 
 Action = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]

@@ -170,6 +170,7 @@ class CountSnapshotAdmin(ConsoleAdmin):
     """How the loaders fare."""
 
     list_display = ("proxy_type", "state", "countries", "total", "loaded_at", "failed_at", "last_error")
+    search_fields = ("proxy_type",)
     actions = ("refresh_now",)
 
     @admin.display

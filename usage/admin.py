@@ -61,7 +61,7 @@ class StateFilter(admin.SimpleListFilter):
             case CutOff.State.ACTIVE:
                 return queryset.filter(Q(cut_off=None) | Q(cut_off__state=CutOff.State.ACTIVE))
             case state:
-                return queryset.filter(cut_off__state=state)
+                return queryset.filter(pk__in=CutOff.objects.filter(state=state).values("order"))
 
 
 class EndsFilter(admin.SimpleListFilter):
