@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from analytics import exits, journal, unattributed
@@ -20,6 +22,8 @@ from analytics.models import Batch, ExitLookup, Group
 from fonproxy.admin import ConsoleAdmin, confirmed
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import FIRST_YEAR, LAST_YEAR
+
+MOST_DAYS: Final = 50
 
 
 class JournalAdmin(ConsoleAdmin):
@@ -55,11 +59,21 @@ class BatchAdmin(JournalAdmin):
     search_fields = ("key", "account__username")
     search_help_text = "An idempotency key, or the name of the account that pushed."
     ordering = ("-id",)
-    exclude = ("columns", "body_hash")
+    exclude = ("columns", "body_hash", "touched")
+    readonly_fields = ("days",)
     actions = ("void",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
         return super().get_queryset(request).defer("columns", "touched")
+
+    @admin.display(description=_("orders and days"))
+    def days(self, batch: Batch) -> str:
+        """What its rows are about; the ledger looks at those days again."""
+        links = ((reverse("admin:accounts_order_change", args=[order]), order, day) for order, day in batch.touched)
+        listed = format_html_join("", '<li><a href="{}">{}</a>, {}</li>', islice(links, MOST_DAYS))
+        more = len(batch.touched) - MOST_DAYS
+        rest = format_html("<li>{}</li>", _("and %(more)s more") % {"more": f"{more:,}"}) if more > 0 else ""
+        return format_html("<ul>{}{}</ul>", listed, rest)
 
     @admin.display(description="state")
     def state(self, batch: Batch) -> str:

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -171,6 +171,7 @@ class CountSnapshotAdmin(ConsoleAdmin):
 
     list_display = ("proxy_type", "state", "countries", "total", "loaded_at", "failed_at", "last_error")
     search_fields = ("proxy_type",)
+    fields = ("proxy_type", "state", "loaded_at", "failed_at", "last_error", "claimed_until", "counted")
     actions = ("refresh_now",)
 
     @admin.display
@@ -182,6 +183,23 @@ class CountSnapshotAdmin(ConsoleAdmin):
     @admin.display
     def countries(self, snapshot: CountSnapshot) -> int:
         return len({country for pool in _by_default(snapshot).values() for country in pool})
+
+    @admin.display(description=_("counts"))
+    def counted(self, snapshot: CountSnapshot) -> str:
+        """Each count beside what the public sees of it."""
+        public = services.public_counts(snapshot.proxy_type).get(snapshot.proxy_type, {})
+        rows = (
+            (pool, service, country, f"{raw:,}", f"{public.get(pool, {}).get(service, {}).get(country, 0):,}")
+            for pool, by_service in sorted(snapshot.counts.items())
+            for service, countries in sorted(by_service.items())
+            for country, raw in sorted(countries.items())
+        )
+        columns = (_("pool"), _("service"), _("country"), _("raw count"), _("public count"))
+        return format_html(
+            "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>",
+            format_html_join("", '<th scope="col">{}</th>', ((column,) for column in columns)),
+            format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", rows),
+        )
 
     @admin.display
     def total(self, snapshot: CountSnapshot) -> str:

@@ -352,8 +352,24 @@ class DifferenceAdmin(ReadOnly):
     ordering = ("-pk",)
 
 
+class LinesField(forms.CharField):
+    """A list of texts, one a line."""
+
+    widget = forms.Textarea({"rows": 3})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [line.strip() for line in str(value or "").splitlines() if line.strip()]
+
+
 class AlertForm(ServiceForm[Alert]):
     """An alert as a customer would make it."""
+
+    recipients = LinesField(
+        required=False, help_text=gettext_lazy("Addresses beside the customer's own, one on each line.")
+    )
 
     class Meta:
         model = Alert
@@ -383,9 +399,9 @@ class AlertForm(ServiceForm[Alert]):
         return url
 
     def clean_recipients(self) -> list[str]:
-        recipients = self.cleaned_data["recipients"] or []
-        if not isinstance(recipients, list) or len(recipients) > MOST_RECIPIENTS:
-            raise forms.ValidationError(f"Must be a list of at most {MOST_RECIPIENTS} addresses.")
+        recipients: list[str] = self.cleaned_data["recipients"]
+        if len(recipients) > MOST_RECIPIENTS:
+            raise forms.ValidationError(f"Must be at most {MOST_RECIPIENTS} addresses.")
         for address in recipients:
             validate_email(address)
         return recipients

@@ -53,6 +53,13 @@ def test_the_list_asks_as_many_questions_for_many_batches_as_for_one(
         assert browser.get("/admin/analytics/group/").status_code == 200
 
 
+def test_a_batch_names_the_orders_and_days_of_its_rows(engine: Client, browser: Browser, worker: User) -> None:
+    batch = waiting(worker)
+    [(order, day)] = batch.touched
+    page = browser.get(f"{BATCHES}{batch.pk}/change/").content.decode()
+    assert f'<a href="/admin/accounts/order/{order}/change/">{order}</a>, {day}' in page
+
+
 def test_voiding_takes_back_what_was_not_sent_and_leaves_a_trace(
     engine: Client, browser: Browser, worker: User
 ) -> None:
