@@ -5,12 +5,12 @@ Each fact is asked for by itself. Where the store behind it does not answer, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.db import DatabaseError
@@ -35,10 +35,8 @@ RATE_OVER: Final = timedelta(minutes=5)
 JOURNAL_SLOW: Final = timedelta(seconds=30)
 JOURNAL_OLD: Final = timedelta(minutes=5)
 MANY_FAILING: Final = 10  # as in the alert rules
+NO_ANSWER: Final = gettext_lazy("The store behind this does not answer.")
 AWAY: Final = (DatabaseError, EngineError, RedisError)
-
-
-T = TypeVar("T")
 
 
 class Level(Enum):
@@ -80,27 +78,31 @@ class Question:
     ask: Callable[[datetime], tuple[str, Level | None]]
     query: str = ""
 
-    def answer(self, now: datetime) -> Fact:
+    def answer(self, now: datetime, *, is_away: bool) -> Fact:
+        """A store that is known to be away is not asked: each might wait for long."""
         url = reverse(f"admin:{self.page}") + self.query
         try:
-            value, level = self.ask(now)
+            value, level = (NO_ANSWER, Level.AWAY) if is_away else self.ask(now)
         except AWAY:
-            return Fact(self.name, _("The store behind this does not answer."), Level.AWAY, url)
-        return Fact(self.name, value, level, url)
+            value, level = NO_ANSWER, Level.AWAY
+        return Fact(self.name, str(value), level, url)
 
 
 def panels(user: Any, now: datetime) -> list[Panel]:
-    state = [_stores(), *_answers(_system(), user, now), _jobs()]
-    day = list(_answers(_day(now), user, now))
+    stores = health.stores()
+    state = [_stores(stores), *_answers(_system(), user, now), _jobs()]
+    day = list(_answers(_traffic(now), user, now, is_away=not stores["clickhouse"]))
+    day += _answers(_orders(now), user, now)
     return [Panel(_("System"), state), *([Panel(_("Today, in UTC"), day)] if day else [])]
 
 
-def _answers(questions: Iterable[Question], user: Any, now: datetime) -> Iterator[Fact]:
-    return (question.answer(now) for question in questions if user.has_perm(question.permission))
+def _answers(questions: Iterable[Question], user: Any, now: datetime, *, is_away: bool = False) -> Iterator[Fact]:
+    asked = (question for question in questions if user.has_perm(question.permission))
+    return (question.answer(now, is_away=is_away) for question in asked)
 
 
-def _stores() -> Fact:
-    away = [name for name, answers in health.stores().items() if not answers]
+def _stores(stores: Mapping[str, bool]) -> Fact:
+    away = [name for name, answers in stores.items() if not answers]
     if away:
         return Fact(_("Stores"), _("%(stores)s: no answer") % {"stores": ", ".join(away)}, Level.AWAY)
     return Fact(_("Stores"), _("all answer"), Level.GOOD)
@@ -111,7 +113,7 @@ def _jobs() -> Fact:
     try:
         jobs = beat.jobs()
     except RedisError:
-        return Fact(_("Jobs"), _("The store behind this does not answer."), Level.AWAY)
+        return Fact(_("Jobs"), str(NO_ANSWER), Level.AWAY)
     still = [f"{job.name} ({duration(timedelta(seconds=job.age or 0))})" for job in jobs if job.stands_still]
     if still:
         return Fact(_("Jobs"), _("stand still: %(jobs)s") % {"jobs": ", ".join(still)}, Level.BAD)
@@ -172,9 +174,10 @@ def _deliveries(now: datetime) -> tuple[str, Level | None]:
     return told, Level.BAD if states["failing"] > MANY_FAILING else Level.WARN
 
 
-def _day(now: datetime) -> list[Question]:
+def _traffic(now: datetime) -> list[Question]:
+    """The day's, of which ClickHouse knows."""
     today = day_of(now)
-    everybody = _once(lambda: reports.of_everybody(today))
+    everybody = cache(lambda: reports.of_everybody(today))
     ledger = "usage_ledgerentry_changelist", "usage.view_ledgerentry"
     days = {"period_date__gte": f"{today:%Y-%m-%d}", "period_date__lt": f"{today + DAY:%Y-%m-%d}"}
     carried = "?" + urlencode({"reason__exact": Reason.USAGE.value, **days})
@@ -189,6 +192,15 @@ def _day(now: datetime) -> list[Question]:
             "?traffic=today",
         ),
         Question(
+            _("Unattributed rows"), "analytics_unattributed", "analytics.view_batch", lambda _now: _unattributed(today)
+        ),
+    ]
+
+
+def _orders(now: datetime) -> list[Question]:
+    today = day_of(now)
+    return [
+        Question(
             _("Orders that end or run out within three days"),
             "accounts_order_changelist",
             "accounts.view_order",
@@ -202,29 +214,7 @@ def _day(now: datetime) -> list[Question]:
             lambda _now: (f"{Firing.objects.filter(fired_at__gte=today).count():,}", None),
             "?" + urlencode({"fired_at__gte": str(today), "fired_at__lt": str(today + DAY)}),
         ),
-        Question(
-            _("Unattributed rows"), "analytics_unattributed", "analytics.view_batch", lambda _now: _unattributed(today)
-        ),
     ]
-
-
-def _once(ask: Callable[[], T]) -> Callable[[], T]:
-    """Asks for the first fact that needs it; that a store is away is not found out twice either."""
-
-    @cache
-    def outcome() -> T | EngineError:
-        try:
-            return ask()
-        except EngineError as away:
-            return away
-
-    def told() -> T:
-        answer = outcome()
-        if isinstance(answer, EngineError):
-            raise answer
-        return answer
-
-    return told
 
 
 def _unattributed(today: datetime) -> tuple[str, Level | None]:
