@@ -121,6 +121,12 @@ def test_no_search_breaks_a_list_or_its_csv(browser: Browser, name: str, term: s
     assert browser.get(f"/admin/{name}/csv/", {"q": term}).status_code == 200
 
 
+@pytest.mark.parametrize("term", ["\0", "%", "'", "9" * 40])
+def test_no_term_breaks_what_is_offered_while_staff_type(browser: Browser, term: str) -> None:
+    query = {"app_label": "accounts", "model_name": "order", "field_name": "user", "term": term}
+    assert browser.get("/admin/autocomplete/", query).status_code == 200
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_every_filter_of_a_list_leads_to_a_page(browser: Browser, fill: Callable[[range], None], name: str) -> None:
     fill(range(2))

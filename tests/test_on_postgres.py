@@ -14,6 +14,7 @@ SUITES = (
     "tests/usage",
     "tests/analytics/test_journal.py",
     "tests/analytics/test_admin.py",
+    "tests/test_console_lists.py",
 )
 
 
