@@ -40,6 +40,7 @@ bench: install-dev  ## every benchmark; each prints ratios measured in one run
 	$(BIN)/python -m bench.alerts
 	$(BIN)/python -m bench.logs
 	$(BIN)/python -m bench.events
+	$(BIN)/python -m bench.admin
 	$(BIN)/python -m bench.pages
 	$(BIN)/python -m bench.storage
 

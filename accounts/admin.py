@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.contrib.auth.models import Group
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
-from accounts import applications, services
+from accounts import applications, services, viewing
 from accounts.audit import Audited
-from accounts.models import ApiKey, Application, ApplicationKey, Product, ProxyUser, User
+from accounts.models import ApiKey, Application, ApplicationKey, Order, Product, ProxyUser, User
 from fonproxy import ids
+from fonproxy.admin import confirmed
+
+DASHBOARD = "/dashboard"
 
 
 class PublishedIdSearch(Audited):
@@ -31,16 +42,58 @@ class PublishedIdSearch(Audited):
         return (named if number is None else named | queryset.filter(pk=number)), duplicates
 
 
+class TrafficFilter(admin.SimpleListFilter):
+    title = _("traffic")
+    parameter_name = "traffic"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("today", _("carried traffic today"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        if self.value() != "today":
+            return queryset
+        # The ledger lies in a layer above; its name is all that is known of it here.
+        carried = Order.objects.filter(user=OuterRef("pk"), ledger__usage_day=timezone.now().astimezone(UTC).date())
+        return queryset.filter(Exists(carried))
+
+
 @admin.register(User)
 class UserAdmin(PublishedIdSearch, DjangoUserAdmin[User]):
     kind = "user"
     list_display = ("username", "email", "is_staff", "is_active", "date_joined", "published_id")
+    csv_columns = ("pk", "published_id", "external_id", *list_display[:-1], "last_login")
+    list_filter = (TrafficFilter, *DjangoUserAdmin.list_filter)
+    search_fields = (*DjangoUserAdmin.search_fields, "external_id")
     readonly_fields = ("published_id", "last_login", "date_joined")
-    show_full_result_count = False
+
+    def get_urls(self) -> list[URLPattern]:
+        start = self.admin_site.admin_view(self.view_as)
+        return [path("<int:number>/view-as/", start, name="accounts_user_view_as"), *super().get_urls()]
+
+    @method_decorator(require_POST)
+    def view_as(self, request: HttpRequest, number: int) -> HttpResponse:
+        """The dashboard as that customer sees it, for as long as the session or until it is stopped."""
+        viewing.start(request, get_object_or_404(User, pk=number))
+        return HttpResponseRedirect(DASHBOARD)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        customer: User | None = kwargs.get("obj")
+        staff = request.user
+        if customer is not None and isinstance(staff, User):
+            context["may_be_viewed"] = viewing.may_view(staff, customer)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         return [*fieldsets, ("Published as", {"fields": ("published_id",)})] if obj else fieldsets
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(Audited, DjangoGroupAdmin):
+    """As Django has it, with what every list here has."""
 
 
 @admin.register(Product)
@@ -49,7 +102,6 @@ class ProductAdmin(Audited):
     list_filter = ("proxy_type", "network")
     search_fields = ("name",)
     ordering = ("name",)
-    show_full_result_count = False
 
 
 @admin.register(ProxyUser)
@@ -61,7 +113,6 @@ class ProxyUserAdmin(Audited):
     autocomplete_fields = ("order",)
     readonly_fields = ("created_at",)
     ordering = ("-pk",)
-    show_full_result_count = False
 
     @admin.display(ordering="order__user__username")
     def user(self, proxy_user: ProxyUser) -> User:
@@ -88,7 +139,6 @@ class ApiKeyAdmin(PublishedIdSearch):
     autocomplete_fields = ("user",)
     ordering = ("-pk",)
     actions = ("revoke",)
-    show_full_result_count = False
     granted_fields = ("name", "can_read", "can_ingest", "expires_at")
     told_fields = ("user", "prefix", "published_id", "state", "created_at", "last_access_at", "revoked_at")
 
@@ -102,7 +152,8 @@ class ApiKeyAdmin(PublishedIdSearch):
             return "Revoked"
         return "Active" if key.is_active(timezone.now()) else "Expired"
 
-    @admin.action(description="Revoke selected API keys", permissions=["change"])
+    @admin.action(description=_("Revoke selected API keys"), permissions=["change"])
+    @confirmed(_("Programs that use these keys are refused from now on. A revoked key never works again."))
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
         now = timezone.now()
         for key in keys:
@@ -164,7 +215,6 @@ class ApplicationAdmin(PublishedIdSearch):
     ordering = ("-pk",)
     actions = ("rotate_keys", "end_keys")
     inlines = (ApplicationKeyInline,)
-    show_full_result_count = False
 
     def get_fields(self, request: HttpRequest, obj: Application | None = None) -> Any:
         return ("user", "name") if obj is None else ("published_id", "user", "name", "created_at")
@@ -189,11 +239,13 @@ class ApplicationAdmin(PublishedIdSearch):
         obj.refresh_from_db()
         self._tell(request, obj, keys)
 
-    @admin.action(description="Exchange keys of selected applications", permissions=["change"])
+    @admin.action(description=_("Exchange keys of selected applications"), permissions=["change"])
+    @confirmed(_("Each gets a new pair of keys. The old ones go on working for a while, then they end."))
     def rotate_keys(self, request: HttpRequest, queryset: QuerySet[Application]) -> None:
         self._rotate(request, queryset, "Keys exchanged.", immediately=False)
 
-    @admin.action(description="Exchange keys, and end the old ones at once", permissions=["change"])
+    @admin.action(description=_("Exchange keys, and end the old ones at once"), permissions=["change"])
+    @confirmed(_("Each gets a new pair of keys. Whoever uses the old ones is refused from now on."))
     def end_keys(self, request: HttpRequest, queryset: QuerySet[Application]) -> None:
         self._rotate(request, queryset, "Keys exchanged, the old ones ended at once.", immediately=True)
 

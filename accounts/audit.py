@@ -15,13 +15,13 @@ from django.utils.html import format_html
 from rest_framework.throttling import BaseThrottle
 
 from accounts.models import User
-from accounts.paging import Unhurried
+from fonproxy.admin import ConsoleAdmin
 from fonproxy.logs import request_id
 
 LONGEST_VALUE: Final = 200
 
 
-class Audited(admin.ModelAdmin[Any]):
+class Audited(ConsoleAdmin):
     """Says in the log from what to what a field was changed, from which address, and in which request."""
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
@@ -115,7 +115,7 @@ class StaffFilter(admin.SimpleListFilter):
 
 
 @admin.register(LogEntry)
-class LogEntryAdmin(admin.ModelAdmin[LogEntry]):
+class LogEntryAdmin(ConsoleAdmin):
     """Looked at, and nothing else: so users who stand in it cannot be deleted in the admin either, only deactivated."""
 
     list_display = ("action_time", "user", "action", "content_type", "changed", "message")
@@ -126,8 +126,6 @@ class LogEntryAdmin(admin.ModelAdmin[LogEntry]):
     search_help_text = "A name, an object or its number, an address, a request id, or a word of the change"
     ordering = ("-pk",)
     actions = None
-    paginator = Unhurried
-    show_full_result_count = False
 
     @admin.display(ordering="action_flag")
     def action(self, entry: LogEntry) -> str:

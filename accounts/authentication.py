@@ -12,14 +12,16 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.authentication import SessionAuthentication as DrfSessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, Token
 
-from accounts import applications, peppers
+from accounts import applications, peppers, viewing
 from accounts.models import ApiKey, ApplicationKey, User
 from accounts.services import KEY_SHAPE, KEY_START, record_access
+from fonproxy.api.errors import ViewedOnly
 
 CHALLENGE: Final = 'Bearer realm="api"'
 BAD_KEY: Final = "The API key is not valid."
@@ -150,10 +152,19 @@ class JwtAuthentication(BaseAuthentication):
 
 
 class SessionAuthentication(DrfSessionAuthentication):
-    """The dashboard's cookie, with CSRF protection."""
+    """The dashboard's cookie, with CSRF protection.
+
+    While staff view as a customer it answers as that customer, to reads alone; the access log names who calls.
+    """
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         found = super().authenticate(request)
-        if found is not None:
-            _remember(request, found[0])
-        return found
+        if found is None:
+            return None
+        _remember(request, found[0])
+        customer = viewing.viewed_as(request._request)
+        if customer is None:
+            return found
+        if request.method not in SAFE_METHODS:
+            raise ViewedOnly(f"You are viewing as {customer.get_username()}: stop viewing before you change anything.")
+        return customer, None

@@ -94,6 +94,7 @@ class Order(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="order_expires_at")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(traffic_limit_bytes__isnull=True) | Q(traffic_limit_bytes__gte=0),

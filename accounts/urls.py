@@ -13,6 +13,7 @@ router.register("applications", views.ApplicationViewSet, basename="application"
 router.register("orders", views.OrderViewSet, basename="order")
 
 urlpatterns = [
+    path("admin/stop-viewing", views.StopViewingView.as_view(), name="stop-viewing"),
     path("auth/token", views.TokenView.as_view(), name="token"),
     path("auth/token/refresh", views.TokenRefreshView.as_view(), name="token-refresh"),
     *router.urls,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import authenticate
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
+from django.views import View
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
@@ -16,7 +19,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts import applications, selectors, serializers, services
+from accounts import applications, selectors, serializers, services, viewing
 from accounts.authentication import CHALLENGE, caller, read_token, user_of_token
 from accounts.models import Application, Scope
 from accounts.permissions import CanRead, IsPerson
@@ -172,6 +175,17 @@ class ApplicationViewSet(ViewSet):
     def _told(self, application: Application, keys: applications.Keys, message: str) -> dict[str, Any]:
         answer = {"application": application, "message": message}
         return serializers.ApplicationKeysSerializer(answer, context={"keys": keys}).data
+
+
+class StopViewingView(View):
+    """Back from viewing as a customer to that customer's page in the admin."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        customer = viewing.stop(request)
+        page = reverse("admin:accounts_user_change", args=[customer.pk]) if customer else reverse("admin:index")
+        return HttpResponseRedirect(page)
 
 
 class OrderViewSet(ViewSet):

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext_lazy as _
 
 from accounts.audit import Audited
 from analytics import exits, journal, unattributed
 from analytics.models import Batch, ExitLookup, Group
+from fonproxy.admin import confirmed
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import FIRST_YEAR, LAST_YEAR
 
+MOST_DAYS: Final = 50
+
 
 class JournalAdmin(Audited):
-    show_full_result_count = False
-
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -55,11 +60,21 @@ class BatchAdmin(JournalAdmin):
     search_fields = ("key", "account__username")
     search_help_text = "An idempotency key, or the name of the account that pushed."
     ordering = ("-id",)
-    exclude = ("columns", "body_hash")
+    exclude = ("columns", "body_hash", "touched")
+    readonly_fields = ("days",)
     actions = ("void",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
         return super().get_queryset(request).defer("columns", "touched")
+
+    @admin.display(description=_("orders and days"))
+    def days(self, batch: Batch) -> str:
+        """What its rows are about; the ledger looks at those days again."""
+        links = ((reverse("admin:accounts_order_change", args=[order]), order, day) for order, day in batch.touched)
+        listed = format_html_join("", '<li><a href="{}">{}</a>, {}</li>', islice(links, MOST_DAYS))
+        more = len(batch.touched) - MOST_DAYS
+        rest = format_html("<li>{}</li>", _("and %(more)s more") % {"more": f"{more:,}"}) if more > 0 else ""
+        return format_html("<ul>{}{}</ul>", listed, rest)
 
     @admin.display(description="state")
     def state(self, batch: Batch) -> str:
@@ -70,7 +85,8 @@ class BatchAdmin(JournalAdmin):
         return "being sent" if batch.group_id else "waiting"
 
     # Voiding takes back somebody's data, so it asks for the permission that deleting would.
-    @admin.action(description="Void selected batches that were not sent yet", permissions=["void"])
+    @admin.action(description=_("Void selected batches that were not sent yet"), permissions=["void"])
+    @confirmed(_("Those that were not sent yet never will be: what they hold is in no count and no ledger."))
     def void(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
         voided = journal.void(queryset, timezone.now())
         for batch in voided:
@@ -98,11 +114,13 @@ class BatchAdmin(JournalAdmin):
 class GroupAdmin(JournalAdmin):
     list_display = ("id", "created_at", "batch_count", "attempts", "settled_at", "last_error")
     list_filter = (SettledFilter,)
+    search_fields = ("id", "last_error")
     ordering = ("-created_at",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         groups: QuerySet[Group] = super().get_queryset(request)
-        return groups.annotate(batch_count=Count("batches"))
+        of_each = Batch.objects.filter(group=OuterRef("pk")).order_by().values("group").annotate(number=Count("pk"))
+        return groups.annotate(batch_count=Coalesce(Subquery(of_each.values("number")), 0))
 
     @admin.display(description="batches")
     def batch_count(self, group: Any) -> int:
@@ -127,7 +145,6 @@ class ExitLookupAdmin(Audited):
     list_select_related = ("author",)
     search_fields = ("address", "domain", "note", "author__username")
     ordering = ("-pk",)
-    show_full_result_count = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

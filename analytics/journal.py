@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, Sum
+from django.db.models import Count, F, Min, Q, Sum
 
 from analytics import hold, inbox
 from analytics.models import Batch, Group
@@ -107,6 +107,34 @@ def _refuse_when_full(rows: int, size: int) -> None:
     depth = Batch.objects.filter(settled_at=None).aggregate(rows=Sum("rows", default=0), size=Sum("size", default=0))
     if depth["rows"] + rows > settings.JOURNAL_MAX_ROWS or depth["size"] + size > settings.JOURNAL_MAX_BYTES:
         raise Unavailable("The intake journal is full until ClickHouse has caught up.", wait=FULL_WAIT)
+
+
+class Depth(NamedTuple):
+    """What ClickHouse does not have yet: batches, their rows and stored bytes; groups that it did not take so far."""
+
+    batches: int
+    rows: int
+    size: int
+    age: timedelta
+    refused_groups: int
+
+
+def depth(now: datetime) -> Depth:
+    """The age is that of the oldest batch, nothing when none waits."""
+    waiting = Batch.objects.filter(settled_at=None).aggregate(
+        batches=Count("pk"), rows=Sum("rows", default=0), size=Sum("size", default=0), oldest=Min("created_at")
+    )
+    age = now - (waiting["oldest"] or now)
+    refused = Group.objects.filter(settled_at=None, attempts__gt=0).count()
+    return Depth(waiting["batches"], waiting["rows"], waiting["size"], age, refused)
+
+
+def rows_taken(since: datetime) -> int:
+    """Rows made durable since then, by whichever process; ``since`` lies less than 24 hours back."""
+    # What was taken since then waits or was settled since then: both have an index, the time of taking has none.
+    taken = Batch.objects.filter(created_at__gte=since, is_void=False)
+    parts = (taken.filter(settled_at=None), taken.filter(settled_at__gte=since))
+    return sum(part.aggregate(rows=Sum("rows", default=0))["rows"] for part in parts)
 
 
 def group(batch_ids: Sequence[int], now: datetime) -> tuple[Group, set[int]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db.models import Count, Min, Sum
 from django.utils import timezone
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from analytics.models import Batch, Group
+from analytics import journal
 
 
 class JournalCollector(Collector):
@@ -20,13 +19,8 @@ class JournalCollector(Collector):
         return _families()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        now = timezone.now()
-        waiting = Batch.objects.filter(settled_at=None).aggregate(
-            batches=Count("pk"), rows=Sum("rows", default=0), size=Sum("size", default=0), oldest=Min("created_at")
-        )
-        age = (now - waiting["oldest"]).total_seconds() if waiting["oldest"] else 0.0
-        refused = Group.objects.filter(settled_at=None, attempts__gt=0).count()
-        values = (waiting["batches"], waiting["rows"], waiting["size"], age, refused)
+        depth = journal.depth(timezone.now())
+        values = (depth.batches, depth.rows, depth.size, depth.age.total_seconds(), depth.refused_groups)
         for family, value in zip(_families(), values, strict=True):
             family.add_metric([], value)
             yield family

@@ -102,6 +102,11 @@ FROM (
 GROUP BY worker, minute, country
 """
 
+OF_EVERYBODY: Final = """
+SELECT uniqExact(user_id), sum(count), sum(bytes_sent) + sum(bytes_received) FROM order_traffic
+WHERE bucket >= {since:DateTime('UTC')}
+"""
+
 EVERYTHING: Final = """
 SELECT user_id, order_id, sum(bytes_sent) + sum(bytes_received) FROM order_traffic
 WHERE order_id IN {orders:Array(UInt64)} GROUP BY user_id, order_id
@@ -152,6 +157,20 @@ def live(user_id: int, now: datetime) -> Live:
         if at_minute == newest[worker]:
             active[country] += connections
     return Live(current, hour, sum(row[-1] for row in rows), dict(+active))
+
+
+class Everybody(NamedTuple):
+    """What all accounts carried together."""
+
+    customers: int
+    requests: int
+    bytes: int
+
+
+def of_everybody(since: datetime) -> Everybody:
+    """Over all accounts, hence for staff only. Raises EngineError."""
+    [row] = get_client().fetch(OF_EVERYBODY, {"since": since}, tag="reports.of_everybody")
+    return Everybody(*row)
 
 
 def ever_carried(orders: Mapping[int, int]) -> dict[int, int]:

@@ -22,6 +22,9 @@ GROUP BY user_id, order_id ORDER BY last DESC, user_id, order_id LIMIT {most:UIn
 """
 
 
+_ROWS: Final = "SELECT sum(rows) FROM traffic WHERE network = '' AND bucket >= {since:DateTime('UTC')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Unattributed:
     """One pair of numbers as pushed, what came in under it, and what is wrong with it now."""
@@ -33,6 +36,12 @@ class Unattributed:
     requests: int
     bytes: int
     reason: str
+
+
+def rows(since: datetime) -> int:
+    """How many rows were of unattributed traffic since then. Raises EngineError."""
+    [(found,)] = get_client().fetch(_ROWS, {"since": since}, tag="unattributed.rows")
+    return int(found)
 
 
 def latest(now: datetime) -> list[Unattributed]:

@@ -113,12 +113,12 @@ def connected(port: int) -> Iterator[HTTPConnection]:
 
 
 class Embedded:
-    """A process of its own with Django and an open engine over a data directory."""
+    """A process of its own with Django and an open engine over a data directory, under these settings besides."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **variables: str) -> None:
         # Spawned: a process that has loaded the engine must not fork.
         self._pool = ProcessPoolExecutor(
-            1, get_context("spawn"), initializer=_set_up, initargs=(environment(data_dir),)
+            1, get_context("spawn"), initializer=_set_up, initargs=(environment(data_dir, **variables),)
         )
 
     def run(self, function: str, *args: Any) -> Any:

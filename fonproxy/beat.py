@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 KEPT: Final = timedelta(days=2)
+DAY: Final = timedelta(days=1)
+STILL: Final = timedelta(minutes=3)
 _SCHEDULED: Final = {entry["task"]: name for name, entry in settings.CELERY_BEAT_SCHEDULE.items()}
 
 
@@ -34,6 +37,36 @@ def ages() -> dict[str, float | None]:
     now = timezone.now().timestamp()
     ended = cache.get_many([_key(name) for name in _SCHEDULED.values()])
     return {name: now - ended[_key(name)] if _key(name) in ended else None for name in _SCHEDULED.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A scheduled job and the seconds since it last ended; None when it has not in two days."""
+
+    name: str
+    age: float | None
+    period: float
+
+    @property
+    def stands_still(self) -> bool:
+        """It has missed three turns, and three minutes: what is slow once is no fault."""
+        return self.age is not None and self.age > max(3 * self.period, STILL.total_seconds())
+
+    @property
+    def is_awaited(self) -> bool:
+        """It should have ended by now if the process has not just started."""
+        return self.age is None and self.period < DAY.total_seconds()
+
+
+def jobs() -> list[Job]:
+    """The jobs of the schedule. Raises RedisError."""
+    periods = {name: _period(entry["schedule"]) for name, entry in settings.CELERY_BEAT_SCHEDULE.items()}
+    return [Job(name, age, periods[name].total_seconds()) for name, age in ages().items()]
+
+
+def _period(schedule: object) -> timedelta:
+    """What is told by the clock comes once a day here."""
+    return schedule if isinstance(schedule, timedelta) else DAY
 
 
 def _key(name: str) -> str:

@@ -27,9 +27,14 @@ def live(request: HttpRequest) -> JsonResponse:
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """``GET /readyz``: 200 when the stores and the cache answer, else 503; says which of them does."""
-    checks = {name: "ok" if _answers(name, check) else "down" for name, check in CHECKS.items()}
+    checks = {name: "ok" if answers else "down" for name, answers in stores().items()}
     is_ready = all(state == "ok" for state in checks.values())
     return JsonResponse({"status": "ok" if is_ready else "down", "checks": checks}, status=200 if is_ready else 503)
+
+
+def stores() -> dict[str, bool]:
+    """Whether each of the stores and the cache answers, by name."""
+    return {name: _answers(name, check) for name, check in CHECKS.items()}
 
 
 def _answers(name: str, check: Callable[[], None]) -> bool:

@@ -280,6 +280,7 @@ CORS_EXPOSE_HEADERS = ["ETag", "Retry-After", "X-Groups-Left-Out", "X-Request-Id
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "fonproxy.formats"
 COUNTRIES_OVERRIDE = {"US": "United States", "XK": "Kosovo"}
 STATIC_URL = "/static/"
 # Files are served from where the apps keep them: the one-command install has no collectstatic step.

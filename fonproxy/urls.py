@@ -17,8 +17,8 @@ urlpatterns = [
     path("metrics", MetricsView.as_view(), name="metrics"),
     path("openapi.json", SchemaView.as_view(), name="schema"),
     path("docs", ReferenceView.as_view(), name="docs"),
-    path("admin/", admin.site.urls),
     path("", include("accounts.urls")),
+    path("admin/", admin.site.urls),  # takes every path below it that nothing before it did
     path("", include("geo.urls")),
     path("", include("analytics.urls")),
     path("", include("usage.urls")),

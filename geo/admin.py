@@ -13,10 +13,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext_lazy as _
 
 from accounts.audit import Audited
-from accounts.paging import Unhurried
+from fonproxy.admin import confirmed
 from geo import refresh, services, static_ips
 from geo.models import ANY_COUNTRY, CountSnapshot, Multiplier, StaticIp
 from geo.multipliers import public_count
@@ -27,12 +28,17 @@ from geo.static_ip_csv import COLUMNS, NotCsv, import_csv
 class MultiplierAdmin(Audited):
     """Edited in place, beside what each factor does."""
 
-    list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count", "warning")
+    list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count")
     list_editable = ("factor",)
     list_filter = ("proxy_type", "pool")
     search_fields = ("pool", "country")
     # Narrow, so that the counts are in sight beside it.
     formfield_overrides = {DecimalField: {"widget": forms.TextInput(attrs={"size": 8, "inputmode": "decimal"})}}
+
+    def prepare(self, rows: list[Any]) -> None:
+        picture = services.picture()
+        for multiplier in rows:
+            multiplier.picture = picture
 
     @admin.display(description="raw count")
     def raw_count(self, multiplier: Multiplier) -> str:
@@ -40,14 +46,10 @@ class MultiplierAdmin(Audited):
 
     @admin.display(description="public count")
     def shown_count(self, multiplier: Multiplier) -> str:
-        return f"{sum(public_count(raw, multiplier.factor) for raw in _touched(multiplier).values()):,}"
-
-    @admin.display(description="")
-    def warning(self, multiplier: Multiplier) -> str:
-        hidden = _hidden(multiplier)
-        return (
-            format_html('<strong style="color: var(--error-fg)">hides {}</strong>', ", ".join(hidden)) if hidden else ""
-        )
+        shown = f"{sum(public_count(raw, multiplier.factor) for raw in _touched(multiplier).values()):,}"
+        hidden = ", ".join(_hidden(multiplier))
+        warning = format_html('<strong style="color: var(--error-fg)">{}</strong>', f"hides {hidden}")
+        return format_html("{} {}", shown, warning) if hidden else shown
 
     def save_model(self, request: HttpRequest, obj: Multiplier, form: Any, change: bool) -> None:
         services.save_multiplier(obj)
@@ -63,7 +65,7 @@ class MultiplierAdmin(Audited):
 
 def _touched(multiplier: Multiplier) -> dict[str, int]:
     """The raw counts, by default service, of the countries that this multiplier decides about."""
-    picture = services.picture()
+    picture: services.Picture = getattr(multiplier, "picture", None) or services.picture()
     raw = services.default_service_only(picture.raw).get(multiplier.proxy_type, {}).get(multiplier.pool, {})
     if multiplier.country != ANY_COUNTRY:
         return {country: count for country, count in raw.items() if country == multiplier.country}
@@ -92,8 +94,6 @@ class StaticIpAdmin(Audited):
     search_help_text = "The beginning of an address"
     ordering = ("-pk",)
     actions = ("mark_available", "mark_unavailable")
-    show_full_result_count = False
-    paginator = Unhurried
     change_list_template = "admin/geo/static_ips.html"
 
     def get_urls(self) -> list[Any]:
@@ -132,11 +132,13 @@ class StaticIpAdmin(Audited):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
         static_ips.delete(queryset)
 
-    @admin.action(description="Mark as available", permissions=["change"])
+    @admin.action(description=_("Mark as available"), permissions=["change"])
+    @confirmed(_("These addresses are counted among the available ones again, which the public sees."))
     def mark_available(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
         self._mark(request, queryset, True)
 
-    @admin.action(description="Mark as not available", permissions=["change"])
+    @admin.action(description=_("Mark as not available"), permissions=["change"])
+    @confirmed(_("These addresses are no longer counted among the available ones, which the public sees."))
     def mark_unavailable(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
         self._mark(request, queryset, False)
 
@@ -151,6 +153,8 @@ class CountSnapshotAdmin(Audited):
     """How the loaders fare."""
 
     list_display = ("proxy_type", "state", "countries", "total", "loaded_at", "failed_at", "last_error")
+    search_fields = ("proxy_type",)
+    fields = ("proxy_type", "state", "loaded_at", "failed_at", "last_error", "claimed_until", "counted")
     actions = ("refresh_now",)
 
     @admin.display
@@ -162,6 +166,23 @@ class CountSnapshotAdmin(Audited):
     @admin.display
     def countries(self, snapshot: CountSnapshot) -> int:
         return len({country for pool in _by_default(snapshot).values() for country in pool})
+
+    @admin.display(description=_("counts"))
+    def counted(self, snapshot: CountSnapshot) -> str:
+        """Each count beside what the public sees of it."""
+        public = services.public_counts(snapshot.proxy_type).get(snapshot.proxy_type, {})
+        rows = (
+            (pool, service, country, f"{raw:,}", f"{public.get(pool, {}).get(service, {}).get(country, 0):,}")
+            for pool, by_service in sorted(snapshot.counts.items())
+            for service, countries in sorted(by_service.items())
+            for country, raw in sorted(countries.items())
+        )
+        columns = (_("pool"), _("service"), _("country"), _("raw count"), _("public count"))
+        return format_html(
+            "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>",
+            format_html_join("", '<th scope="col">{}</th>', ((column,) for column in columns)),
+            format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", rows),
+        )
 
     @admin.display
     def total(self, snapshot: CountSnapshot) -> str:

@@ -51,6 +51,8 @@ class StaticIp(models.Model):
                 name="static_ips_available",
                 condition=Q(is_available=True),
             ),
+            # Few as a rule: staff look for them among a million.
+            models.Index(fields=["id"], name="static_ips_unavailable", condition=Q(is_available=False)),
         ]
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ SUITES = (
     "tests/accounts/test_services.py",
     "tests/usage",
     "tests/analytics/test_journal.py",
+    "tests/test_console_lists.py",
 )
 
 

@@ -57,6 +57,8 @@ ALERT_MADE = (201, 404, 409, 403, 404, 401, 401, 401, 401, 401, 409, 403, 404, 4
 ALERT_CHANGED = (200, 404, 200, 403, 404, 401, 401, 401, 401, 401, 200, 403, 404, 403)
 ALERT_ENDED = (204, 404, 204, 403, 404, 401, 401, 401, 401, 401, 204, 403, 404, 403)
 INTAKE = (403, 403, 403, 204, 204, 401, 401, 401, 401, 401, 403, 403, 204, 403)
+# There is nothing to stop for most of them; a cookie needs its token.
+ALWAYS_STOPPED = (302,) * 11 + (403, 302, 403)
 FOR_STAFF = (403, 403, 403, 403, 200, 401, 401, 401, 401, 401, 403, 403, 200, 200)
 FOR_STAFF_UNSAFE = (403, 403, 403, 403, 200, 401, 401, 401, 401, 401, 403, 403, 200, 403)
 # The same again adds nothing.
@@ -183,6 +185,7 @@ TABLE = {
     ("DELETE", "api/v1/usage/alerts/<str:id>"): ALERT_ENDED,
     ("GET", "alerts/unsubscribe/<str:token>"): EVERYBODY,
     ("POST", "alerts/unsubscribe/<str:token>"): EVERYBODY,
+    ("POST", "admin/stop-viewing"): ALWAYS_STOPPED,
     ("GET", "api-keys"): KEYS_READ,
     ("POST", "api-keys"): KEYS_MADE,
     ("DELETE", "api-keys/<str:id>"): KEY_ENDED,

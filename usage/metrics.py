@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db.models import Count, Q
 from prometheus_client.core import REGISTRY, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from usage.models import Alert, Delivery, Difference, Firing
-
-_WAITING = Q(delivered_at=None, gave_up_at=None)
+from usage.alerts import deliveries
+from usage.models import Alert, Difference, Firing
 
 
 class AlertCollector(Collector):
@@ -21,19 +19,13 @@ class AlertCollector(Collector):
         return list(_families())
 
     def collect(self) -> Iterator[Metric]:
-        armed, firings, deliveries, differences = _families()
+        armed, firings, told, differences = _families()
         armed.add_metric([], Alert.objects.filter(is_armed=True).count())
         firings.add_metric([], Firing.objects.count())
-        states = Delivery.objects.aggregate(
-            delivered=Count("pk", filter=~Q(delivered_at=None)),
-            waiting=Count("pk", filter=_WAITING & Q(attempts=0)),
-            failing=Count("pk", filter=_WAITING & Q(attempts__gt=0)),
-            given_up=Count("pk", filter=~Q(gave_up_at=None)),
-        )
-        for state, count in states.items():
-            deliveries.add_metric([state], count)
+        for state, count in deliveries.by_state().items():
+            told.add_metric([state], count)
         differences.add_metric([], Difference.objects.count())
-        yield from (armed, firings, deliveries, differences)
+        yield from (armed, firings, told, differences)
 
 
 def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:

@@ -90,6 +90,7 @@ class CutOff(models.Model):
 
     class Meta:
         db_table = "cut_offs"
+        indexes = [models.Index(fields=["state"], name="cut_off_state")]
 
     def __str__(self) -> str:
         return f"{self.order_id} {self.state}"
@@ -219,6 +220,7 @@ class Firing(models.Model):
     class Meta:
         db_table = "alert_firings"
         ordering = ["-fired_at"]
+        indexes = [models.Index(fields=["fired_at"], name="firing_fired_at")]
         constraints = [models.UniqueConstraint(fields=["alert", "arming"], name="alert_fires_once_an_arming")]
 
     def __str__(self) -> str:

@@ -13,10 +13,11 @@ from accounts import selectors
 from accounts.models import Order, OrderStatus
 from fonproxy.timerange import DAY
 from usage import ledger
-from usage.models import LedgerEntry, Reason
+from usage.models import Firing, LedgerEntry, Reason
 from usage.periods import day_of
 
 PACE_DAYS: Final = 7
+SOON: Final = timedelta(days=3)
 SHORTEST: Final = timedelta(minutes=1)
 HAS_LIMIT: Final = Q(traffic_limit_bytes__isnull=False) & ~Q(traffic_limit_bytes__lte=-F("added_bytes"))
 
@@ -61,6 +62,14 @@ def _has_status(status: OrderStatus, now: datetime) -> Q:
         OrderStatus.SUSPENDED: stopped & ~ended,
         OrderStatus.ACTIVE: ~stopped & ~ended,
     }[status]
+
+
+def ending_soon(now: datetime) -> QuerySet[Order]:
+    """Over all customers: orders that expire within three days, or run out by what their latest alerts foresaw."""
+    until = now + SOON
+    foreseen = Firing.objects.filter(runs_out_at__gt=now, runs_out_at__lte=until).values("alert__order_id")
+    ends = Q(expires_at__gt=now, expires_at__lte=until)
+    return Order.objects.filter(ends | Q(pk__in=foreseen)).exclude(expires_at__lte=now)
 
 
 def projected_exhaustions(

@@ -7,6 +7,7 @@
     ├── ValidationError         400  a serializer's findings
     └── ApiError
         ├── InvalidInput        400  a parameter or a body that is not as documented
+        ├── ViewedOnly          403  a session that looks at a customer's data, and would change it
         ├── Conflict            409
         ├── TooLarge            413
         ├── UnsupportedEncoding 415
@@ -48,6 +49,11 @@ class ApiError(APIException):
 class InvalidInput(ApiError):
     status_code = 400
     code = "request.invalid"
+
+
+class ViewedOnly(ApiError):
+    status_code = 403
+    code = "auth.viewed_only"
 
 
 class Conflict(ApiError):

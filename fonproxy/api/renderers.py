@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -66,13 +67,19 @@ def _list_in(data: Any, name: str | None) -> list[Mapping[str, Any]] | None:
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """RFC 4180 text; cells that a spreadsheet would run as a formula get an apostrophe in front."""
+    """The whole text of :func:`csv_lines`; a column ``a.b`` is b of the row's a."""
+    return "".join(csv_lines(columns, ([_value(row, column) for column in columns] for row in rows)))
+
+
+def csv_lines(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """RFC 4180 text, line by line; cells that a spreadsheet would run as a formula get an apostrophe in front."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(_value(row, column)) for column in columns])
-    return out.getvalue()
+    for row in chain([header], rows):
+        writer.writerow(map(_cell, row))
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
 
 
 def _value(row: Mapping[str, Any], column: str) -> Any:

@@ -223,7 +223,10 @@ def test_the_hash_of_a_key_is_never_shown(admin: Client, alice: User, make_key: 
 def test_staff_revoke_keys_from_the_list(admin: Client, alice: User, make_key: MakeKey) -> None:
     make_key(alice)
     key = ApiKey.objects.get()
-    admin.post(reverse("admin:accounts_apikey_changelist"), {"action": "revoke", "_selected_action": key.pk})
+    admin.post(
+        reverse("admin:accounts_apikey_changelist"),
+        {"action": "revoke", "_selected_action": key.pk, "confirmed": "yes"},
+    )
     assert not ApiKey.objects.get().is_active(timezone.now())
     assert "Revoked" in changelist(admin, "apikey").content.decode()
 
@@ -244,7 +247,7 @@ def test_staff_make_an_application_and_exchange_its_keys(admin: Client, alice: U
     assert (application.user, application.name) == (alice, "Shop API")
     assert first[0] not in admin.get(f"{APPLICATIONS}{application.pk}/change/").content.decode()
     for action, works_on in (("rotate_keys", True), ("end_keys", False)):
-        selected = {"action": action, "_selected_action": [application.pk]}
+        selected = {"action": action, "_selected_action": [application.pk], "confirmed": "yes"}
         second = keys_told(admin.post(APPLICATIONS, selected, follow=True))
         now = timezone.now()
         assert (applications.find_key(application.published_id, first[0], now) is not None) is works_on

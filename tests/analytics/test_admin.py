@@ -53,12 +53,21 @@ def test_the_list_asks_as_many_questions_for_many_batches_as_for_one(
         assert browser.get("/admin/analytics/group/").status_code == 200
 
 
+def test_a_batch_names_the_orders_and_days_of_its_rows(engine: Client, browser: Browser, worker: User) -> None:
+    batch = waiting(worker)
+    [(order, day)] = batch.touched
+    page = browser.get(f"{BATCHES}{batch.pk}/change/").content.decode()
+    assert f'<a href="/admin/accounts/order/{order}/change/">{order}</a>, {day}' in page
+
+
 def test_voiding_takes_back_what_was_not_sent_and_leaves_a_trace(
     engine: Client, browser: Browser, worker: User
 ) -> None:
     batch, sent = waiting(worker), waiting(worker)
     journal.group([sent.pk], timezone.now())
-    answer = browser.post(BATCHES, {"action": "void", "_selected_action": [batch.pk, sent.pk]}, follow=True)
+    answer = browser.post(
+        BATCHES, {"action": "void", "_selected_action": [batch.pk, sent.pk], "confirmed": "yes"}, follow=True
+    )
     assert "1 of 2 batches were voided" in answer.content.decode()
     assert set(Batch.objects.filter(is_void=True)) == {batch}
     assert LogEntry.objects.get().object_id == str(batch.pk)
@@ -69,7 +78,7 @@ def test_staff_without_the_permission_to_delete_batches_cannot_void_them(
 ) -> None:
     batch, browser = waiting(worker), Browser()
     browser.force_login(staff)
-    browser.post(BATCHES, {"action": "void", "_selected_action": [batch.pk]})
+    browser.post(BATCHES, {"action": "void", "_selected_action": [batch.pk], "confirmed": "yes"})
     batch.refresh_from_db()
     assert not batch.is_void
 

@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from accounts.models import User
-from geo.models import Multiplier
+from geo.models import CountSnapshot, Multiplier
 from geo.services import public_counts, save_multiplier
 from tests.geo.helpers import loaded
 
@@ -93,3 +93,11 @@ def test_the_state_of_the_loaders_is_shown_and_they_can_be_asked_again(admin: Cl
     assert page.count("fresh") >= 4
     done = admin.post("/admin/geo/countsnapshot/", {"action": "refresh_now", "_selected_action": ["1"]}, follow=True)
     assert "All counts are fresh." in done.content.decode()
+
+
+def test_a_snapshot_is_a_table_of_raw_and_public_counts(admin: Client) -> None:
+    save_multiplier(Multiplier(proxy_type="residential-giga", country="US", factor=Decimal("1.5")))
+    snapshot = CountSnapshot.objects.get(proxy_type="residential-giga")
+    page = admin.get(f"/admin/geo/countsnapshot/{snapshot.pk}/change/").content.decode()
+    assert "<td>US</td><td>1,200,000</td><td>1,800,000</td>" in page
+    assert "{&quot;" not in page

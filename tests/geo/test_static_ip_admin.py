@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 
 from accounts.models import User
@@ -54,10 +55,10 @@ def test_whoever_may_not_add_addresses_may_not_import_them(db: None) -> None:
 def test_marked_addresses_are_counted_no_more(admin: Client) -> None:
     addresses(3, proxy_type="server-static", geoip_country="DE")
     chosen = list(StaticIp.objects.values_list("pk", flat=True)[:2])
-    admin.post(PAGE, {"action": "mark_unavailable", "_selected_action": chosen})
+    admin.post(PAGE, {"action": "mark_unavailable", "_selected_action": chosen, "confirmed": "yes"})
     loaded()
     assert public_counts()["server-static"]["default"]["geoip"] == {"DE": 1}
-    admin.post(PAGE, {"action": "mark_available", "_selected_action": chosen})
+    admin.post(PAGE, {"action": "mark_available", "_selected_action": chosen, "confirmed": "yes"})
     loaded()
     assert public_counts()["server-static"]["default"]["geoip"] == {"DE": 3}
 
@@ -74,3 +75,11 @@ def test_the_list_asks_few_questions_however_long_it_is(admin: Client, django_as
         assert admin.get(PAGE).status_code == 200
     with django_assert_max_num_queries(8):
         assert admin.get(f"{PAGE}?q=10.0.").status_code == 200
+
+
+def test_a_search_by_the_beginning_of_an_address_uses_an_index(db: None) -> None:
+    found = StaticIp.objects.filter(address__startswith="10.0.3.")
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")  # for so few rows it would not bother
+    assert "static_ips_address_prefix" in found.explain()

@@ -13,7 +13,7 @@ from smtplib import SMTPException
 from typing import Final
 
 from django.db import connections
-from django.db.models import F, Q, QuerySet, Window
+from django.db.models import Count, F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
@@ -112,6 +112,18 @@ def pause_after(attempts: int) -> timedelta:
     """Doubles from half a minute to six hours."""
     doubled: int = 2 ** min(attempts - 1, 12)
     return min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
+
+
+def by_state() -> dict[str, int]:
+    """How many deliveries on record are ``delivered``, ``waiting``, ``failing`` and ``given_up``."""
+    open_ones = Q(delivered_at=None, gave_up_at=None)
+    counts: dict[str, int] = Delivery.objects.aggregate(
+        delivered=Count("pk", filter=~Q(delivered_at=None)),
+        waiting=Count("pk", filter=open_ones & Q(attempts=0)),
+        failing=Count("pk", filter=open_ones & Q(attempts__gt=0)),
+        given_up=Count("pk", filter=~Q(gave_up_at=None)),
+    )
+    return counts
 
 
 def send_again(deliveries: QuerySet[Delivery], now: datetime) -> int:

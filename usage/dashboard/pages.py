@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.views.generic import TemplateView
 
-from accounts import selectors
+from accounts import selectors, viewing
 from accounts.models import User
 from fonproxy.pages import Page
 
@@ -17,7 +18,7 @@ MOST_CHOICES = 500
 
 
 class CustomerPage(LoginRequiredMixin, Page):
-    """A page of the signed-in customer; anybody else is asked to sign in."""
+    """A page of the signed-in customer, or of the one whom staff look at; anybody else is asked to sign in."""
 
     http_method_names = ["get", "head"]
     request: HttpRequest
@@ -25,10 +26,12 @@ class CustomerPage(LoginRequiredMixin, Page):
     @cached_property
     def customer(self) -> User:
         assert isinstance(self.request.user, User)  # LoginRequiredMixin
-        return self.request.user
+        return viewing.viewed_as(self.request) or self.request.user
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         request.account_id = request.user.pk  # type: ignore[attr-defined]  # the access log reads it
+        if request.method == "POST" and viewing.viewed_as(request):
+            raise PermissionDenied  # who looks as somebody changes nothing as them
         return super().dispatch(request, *args, **kwargs)
 
 

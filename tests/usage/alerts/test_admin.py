@@ -35,7 +35,12 @@ def test_a_firing_is_listed_and_sent_again(order: Order, alert: Alert, client: B
 
 def test_an_alert_is_made_and_changed(order: Order, client: Browser) -> None:
     page = reverse("admin:usage_alert_add")
-    given = {"order": order.pk, "threshold_percent": 70, "method": "webhook", "recipients": "[]"}
+    given = {
+        "order": order.pk,
+        "threshold_percent": 70,
+        "method": "webhook",
+        "recipients": "a@example.com\nb@example.com",
+    }
     refused = boss(client).post(page, {**given, "webhook_url": "http://127.0.0.1/"})
     assert "private network" in refused.content.decode()
     answer = client.post(page, {**given, "webhook_url": "https://93.184.216.34/"})
@@ -43,9 +48,20 @@ def test_an_alert_is_made_and_changed(order: Order, client: Browser) -> None:
     alert = Alert.objects.get()
     assert alert.webhook_secret
     change = reverse("admin:usage_alert_change", args=[alert.pk])
-    client.post(change, {"threshold_percent": 75, "recipients": "[]", "webhook_url": "https://93.184.216.34/"})
+    client.post(
+        change,
+        {
+            "threshold_percent": 75,
+            "recipients": "a@example.com\nb@example.com",
+            "webhook_url": "https://93.184.216.34/",
+        },
+    )
     alert.refresh_from_db()
     assert alert.threshold_percent == 75
+    assert alert.recipients == ["a@example.com", "b@example.com"]
+    assert "a@example.com\nb@example.com</textarea>" in client.get(change).content.decode()
+    unsound = client.post(change, {"threshold_percent": 75, "recipients": "nobody"})
+    assert "Enter a valid email address." in unsound.content.decode()
     again = client.post(page, {**given, "threshold_percent": 75, "webhook_url": "https://93.184.216.34/"})
     assert again.status_code == 200
     assert "There is such an alert already." in again.content.decode()

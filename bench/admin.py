@@ -1,0 +1,64 @@
+"""Pages of the staff console over 1,000,000 static IPs and 100,000 orders, beside the same pages over a hundredth.
+
+Each store holds both, in processes of their own; the pages are asked for in turn, and the medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from bench.support import Embedded, Target, median, print_table
+from tests import postgres
+
+ADDRESSES: Final = 1_000_000
+ORDERS: Final = 100_000
+SMALLER: Final = 100
+ROUNDS: Final = 3
+MILLISECONDS: Final = Target(most=1000)
+STORES: Final = ("sqlite", "postgresql")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--addresses", type=int, default=ADDRESSES)
+    arguments.add_argument("--orders", type=int, default=ORDERS)
+    arguments.add_argument("--store", choices=STORES, action="append")
+    given = arguments.parse_args()
+    for store in given.store or STORES:
+        with _embedded(store) as (small, full):
+            full.run("admin_pages.fill", given.addresses, given.orders)
+            small.run("admin_pages.fill", given.addresses // SMALLER, given.orders // SMALLER)
+            _compare(store, small, full)
+
+
+@contextmanager
+def _embedded(store: str) -> Iterator[tuple[Embedded, Embedded]]:
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fonproxy-bench-")))
+        embedded = []
+        for name in ("small", "full"):
+            variables = {}
+            if store == "postgresql":
+                port = stack.enter_context(postgres.running(postgres.required_programs()))
+                variables["DATABASE_URL"] = f"postgres://postgres@127.0.0.1:{port}/postgres"
+            embedded.append(stack.enter_context(Embedded(directory / name, **variables)))
+        small, full = embedded
+        yield small, full
+
+
+def _compare(store: str, small: Embedded, full: Embedded) -> None:
+    rows = []
+    for name, path in full.run("admin_pages.pages").items():
+        times = [tuple(one.run("admin_pages.milliseconds", path) for one in (small, full)) for _ in range(ROUNDS)]
+        few, many = (median(column) for column in zip(*times, strict=True))
+        rows.append((name, f"{few:.0f}", f"{many:.0f}", f"{many / few:.1f}", MILLISECONDS.verdict(many)))
+    print_table((f"{store}, p50 in milliseconds", "a hundredth", "full", "ratio", ""), rows)
+
+
+if __name__ == "__main__":
+    main()

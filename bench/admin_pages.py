@@ -1,0 +1,154 @@
+"""What ``bench.admin`` has done in a process with Django."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from time import perf_counter
+from typing import Any, Final
+
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import ApiKey, Network, Order, Product, ProxyType, ProxyUser, User
+from analytics.models import Batch, Group
+from bench.geo_counts import fill_addresses
+from geo.models import StaticIp
+from usage.models import Alert, CutOff, Delivery, Firing, LedgerEntry
+
+CHUNK: Final = 10_000
+ORDERS_A_CUSTOMER: Final = 5
+DAYS: Final = 9
+LIMIT: Final = 2**40
+
+_browser = Client(SERVER_NAME="localhost")
+
+
+def fill(addresses: int, orders: int) -> None:
+    """Orders with a login, a published state, an alert, a purchase and nine days each; a fifth as many customers."""
+    fill_addresses(addresses)
+    StaticIp.objects.filter(pk__lte=10).update(is_available=False)
+    now = timezone.now()
+    product = Product.objects.create(name="R", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=Network.RESIDENTIAL)
+    customers = orders // ORDERS_A_CUSTOMER
+    _create(User, (User(pk=n, username=f"c{n}") for n in range(1, customers + 1)))
+    _create(Order, (_order(n, 1 + n % customers, product, now) for n in range(1, orders + 1)))
+    numbers = range(1, orders + 1)
+    _create(ProxyUser, (ProxyUser(order_id=n, login=f"login-{n}") for n in numbers))
+    _create(CutOff, (CutOff(order_id=n, state=_state(n), number=n, changed_at=now) for n in numbers))
+    _create(Alert, (_alert(n, now) for n in numbers))
+    firings = [_firing(alert, now) for alert in Alert.objects.filter(order_id__lte=orders // 5).iterator()]
+    _create(Firing, iter(firings))
+    _create(Delivery, (_delivery(firing, number, now) for number, firing in enumerate(firings)))
+    _create(LedgerEntry, (entry for n in numbers for entry in _ledger(n, now)))
+    _create(ApiKey, (ApiKey(user_id=1 + n % customers, name="k", prefix="fnp_", key_hash=str(n)) for n in numbers))
+    groups = [Group(created_at=now, claimed_until=now, settled_at=now) for _ in range(orders // 2)]
+    _create(Group, iter(groups))
+    _create(Batch, (_batch(group, now) for group in groups))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    User.objects.create_superuser("root", pk=10**6)
+
+
+def _create(model: Any, rows: Iterator[Any]) -> None:
+    model.objects.bulk_create(rows, batch_size=CHUNK)
+
+
+def _order(number: int, user_id: int, product: Product, now: datetime) -> Order:
+    return Order(
+        pk=number,
+        user_id=user_id,
+        product=product,
+        name=f"Order {number}",
+        traffic_limit_bytes=LIMIT,
+        expires_at=now + timedelta(days=1 + number % 365),
+    )
+
+
+def _state(number: int) -> str:
+    return CutOff.State.EXHAUSTED if number % 1000 == 0 else CutOff.State.ACTIVE
+
+
+def _alert(number: int, now: datetime) -> Alert:
+    return Alert(order_id=number, threshold_percent=80, method="email", target="t", created_at=now)
+
+
+def _firing(alert: Alert, now: datetime) -> Firing:
+    return Firing(
+        alert=alert,
+        arming=1,
+        threshold_percent=80,
+        used_bytes=LIMIT,
+        limit_bytes=LIMIT,
+        fired_at=now - timedelta(minutes=alert.pk),
+        runs_out_at=now + timedelta(hours=alert.pk),
+    )
+
+
+def _delivery(firing: Firing, number: int, now: datetime) -> Delivery:
+    delivered = None if number % 1000 == 0 else now
+    return Delivery(firing=firing, target="a@example.com", attempts=1, next_attempt_at=now, delivered_at=delivered)
+
+
+def _ledger(order: int, now: datetime) -> Iterator[LedgerEntry]:
+    today = now.date()
+    facts = {"order_id": order, "created_at": now, "updated_at": now}
+    yield LedgerEntry(reason="service_purchase", bytes=LIMIT, period_date=today, period_number=1, **facts)
+    for day in (today - timedelta(days=back) for back in range(DAYS)):
+        yield LedgerEntry(reason="usage", bytes=-(2**30), requests=10, period_date=day, usage_day=day, **facts)
+
+
+def _batch(group: Group, now: datetime) -> Batch:
+    return Batch(
+        route="traffic", rows=100, size=1000, touched=[], created_at=now, claimed_until=now, group=group, settled_at=now
+    )
+
+
+def pages() -> dict[str, str]:
+    """Paths in the admin by what they show."""
+    today: date = timezone.now().date()
+    return {
+        "first page": "",
+        "static IPs": "geo/staticip/",
+        "static IPs, page 90": "geo/staticip/?p=90",
+        "static IPs, by address": "geo/staticip/?q=10.0.3.",
+        "static IPs, none found": "geo/staticip/?q=192.0.2.",
+        "static IPs, the few not available": "geo/staticip/?is_available__exact=0",
+        "static IPs, of a type": "geo/staticip/?proxy_type__exact=shared-proxy",
+        "orders": "accounts/order/",
+        "orders, by name": "accounts/order/?q=Order+77",
+        "orders, by login": "accounts/order/?q=login-777",
+        "orders, none found": "accounts/order/?q=nothing",
+        "orders, exhausted": "accounts/order/?state=exhausted",
+        "orders, ending soon": "accounts/order/?ends=soon",
+        "orders, of another network": "accounts/order/?product__network=mobile",
+        "an order": "accounts/order/777/change/",
+        "users": "accounts/user/",
+        "users, by name": "accounts/user/?q=c77",
+        "users with traffic today": "accounts/user/?traffic=today",
+        "proxy users": "accounts/proxyuser/",
+        "proxy users, by login": "accounts/proxyuser/?q=login-777",
+        "API keys": "accounts/apikey/",
+        "ledger": "usage/ledgerentry/",
+        "ledger, by user": "usage/ledgerentry/?q=c77",
+        "ledger, refunds": "usage/ledgerentry/?reason__exact=refund",
+        "ledger, today": f"usage/ledgerentry/?period_date__gte={today}&period_date__lt={today + timedelta(days=1)}",
+        "cut-offs": "usage/cutoff/",
+        "alerts": "usage/alert/",
+        "firings": "usage/firing/",
+        "firings, failing": "usage/firing/?delivery=failing",
+        "batches": "analytics/batch/",
+        "groups": "analytics/group/",
+    }
+
+
+def milliseconds(path: str) -> float:
+    """One answer, as a member of staff gets it."""
+    if not _browser.session.get("_auth_user_id"):
+        _browser.force_login(User.objects.get(username="root"))
+    started = perf_counter()
+    answer = _browser.get(f"/admin/{path}")
+    if answer.status_code != 200:
+        raise RuntimeError(f"{path} was answered with {answer.status_code}")
+    return (perf_counter() - started) * 1000

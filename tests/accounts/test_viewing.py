@@ -1,0 +1,172 @@
+"""Staff look at the dashboard as a customer sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from accounts.models import ApiKey, Order, User
+
+pytestmark = pytest.mark.django_db
+
+STOP = "/admin/stop-viewing"
+
+
+@pytest.fixture
+def staff(staff: User) -> User:
+    staff.user_permissions.add(Permission.objects.get(codename="view_user"))
+    return staff
+
+
+@pytest.fixture
+def browser(staff: User) -> Client:
+    browser = Client()
+    browser.force_login(staff)
+    return browser
+
+
+def begin(browser: Client, user: User) -> Any:
+    return browser.post(reverse("admin:accounts_user_view_as", args=[user.pk]))
+
+
+def names_of_orders(browser: Client) -> list[str]:
+    return [order["name"] for order in browser.get("/orders").json()["orders"]]
+
+
+@pytest.fixture
+def both_orders(alice: User, bob: User, make_order: Callable[..., Order]) -> None:
+    make_order(alice, name="hers")
+    make_order(bob, name="his")
+
+
+def test_the_session_reads_as_the_customer_until_it_is_stopped(
+    browser: Client, alice: User, bob: User, both_orders: None
+) -> None:
+    assert begin(browser, alice).headers["Location"] == "/dashboard"
+    assert names_of_orders(browser) == ["hers"]
+    begin(browser, bob)
+    assert names_of_orders(browser) == ["his"]
+    assert browser.post(STOP).headers["Location"] == f"/admin/accounts/user/{bob.pk}/change/"
+    assert names_of_orders(browser) == []
+    assert browser.post(STOP).headers["Location"] == "/admin/"
+
+
+def test_whoever_is_viewed_cannot_be_used_to_read_others(
+    browser: Client, alice: User, bob: User, both_orders: None
+) -> None:
+    assert browser.get("/orders", {"userId": bob.published_id}).status_code == 200
+    begin(browser, alice)
+    assert browser.get("/orders", {"userId": bob.published_id}).status_code == 404
+    assert browser.get("/metrics").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/api-keys"), ("DELETE", "/api-keys/x"), ("POST", "/applications")]
+)
+def test_nothing_can_be_changed_meanwhile(browser: Client, alice: User, method: str, path: str) -> None:
+    begin(browser, alice)
+    answer = browser.generic(method, path, '{"name": "mine"}', content_type="application/json")
+    assert answer.status_code == 403
+    assert "You are viewing as alice: stop viewing before you change anything." in answer.content.decode()
+    assert not ApiKey.objects.exists()
+    browser.post(STOP)
+    assert browser.post("/api-keys", '{"name": "mine"}', content_type="application/json").status_code == 201
+    assert ApiKey.objects.get().user != alice
+
+
+def test_a_key_or_a_token_acts_for_its_owner_whatever_the_session_views(
+    browser: Client, alice: User, bob: User, both_orders: None, make_key: Callable[..., str]
+) -> None:
+    begin(browser, alice)
+    answer = browser.get("/orders", headers={"x-api-key": make_key(bob)})
+    assert [order["name"] for order in answer.json()["orders"]] == ["his"]
+
+
+def test_the_admin_goes_on_acting_as_the_member_of_staff(browser: Client, staff: User, alice: User) -> None:
+    begin(browser, alice)
+    page = browser.get("/admin/")
+    assert page.wsgi_request.user == staff
+    assert "The dashboard shows what alice sees" in page.content.decode()
+    browser.post(STOP)
+    assert "The dashboard shows" not in browser.get("/admin/").content.decode()
+
+
+def test_both_ends_are_logged_once(browser: Client, staff: User, alice: User, bob: User) -> None:
+    begin(browser, alice)
+    begin(browser, alice)
+    begin(browser, bob)
+    browser.post(STOP)
+    browser.post(STOP)
+    logged = LogEntry.objects.order_by("pk").values_list("user_id", "object_id", "change_message")
+    began, stopped = "Began viewing as this customer.", "Stopped viewing as this customer."
+    assert list(logged) == [
+        (staff.pk, str(alice.pk), began),
+        (staff.pk, str(alice.pk), stopped),
+        (staff.pk, str(bob.pk), began),
+        (staff.pk, str(bob.pk), stopped),
+    ]
+
+
+@pytest.mark.parametrize("flags", [{"is_staff": True}, {"is_superuser": True}, {"is_active": False}])
+def test_staff_and_the_locked_out_are_not_viewed(browser: Client, alice: User, flags: dict[str, bool]) -> None:
+    User.objects.filter(pk=alice.pk).update(**flags)
+    assert begin(browser, alice).status_code == 403
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("flags", [{"is_staff": True}, {"is_superuser": True}, {"is_active": False}])
+def test_viewing_ends_when_the_customer_becomes_one_who_may_not_be_viewed(
+    browser: Client, alice: User, both_orders: None, flags: dict[str, bool]
+) -> None:
+    begin(browser, alice)
+    User.objects.filter(pk=alice.pk).update(**flags)
+    assert names_of_orders(browser) == []
+
+
+def test_viewing_ends_for_good_with_the_permission(
+    browser: Client, staff: User, alice: User, both_orders: None
+) -> None:
+    begin(browser, alice)
+    permissions = list(staff.user_permissions.all())
+    staff.user_permissions.clear()
+    assert names_of_orders(browser) == []
+    staff.user_permissions.set(permissions)
+    assert names_of_orders(browser) == []
+
+
+def test_viewing_ends_with_the_session(browser: Client, staff: User, alice: User, both_orders: None) -> None:
+    begin(browser, alice)
+    browser.logout()
+    browser.force_login(staff)
+    assert names_of_orders(browser) == []
+
+
+def test_without_the_permission_nobody_is_viewed(alice: User) -> None:
+    browser = Client()
+    browser.force_login(User.objects.create_user("helper", is_staff=True))
+    assert begin(browser, alice).status_code == 403
+    browser.force_login(alice)
+    assert begin(browser, alice).status_code == 302  # to the login page
+    assert "view_as" not in browser.session
+
+
+def test_it_takes_a_post_with_the_forms_token(staff: User, alice: User) -> None:
+    browser = APIClient(enforce_csrf_checks=True)
+    browser.force_login(staff)
+    page = reverse("admin:accounts_user_view_as", args=[alice.pk])
+    assert browser.get(page).status_code == 405
+    assert browser.post(page).status_code == 403
+    assert browser.get(STOP).status_code == 405
+    assert browser.post(STOP).status_code == 403
+
+
+def test_only_who_may_be_viewed_has_the_button(browser: Client, staff: User, alice: User) -> None:
+    assert "View as this customer" in browser.get(f"/admin/accounts/user/{alice.pk}/change/").content.decode()
+    assert "View as this customer" not in browser.get(f"/admin/accounts/user/{staff.pk}/change/").content.decode()
