@@ -143,6 +143,11 @@ def was_refused(batch: Batch) -> bool:
     return batch.group_id is not None and Group.objects.filter(id=batch.group_id, attempts__gt=0).exists()
 
 
+def release(batch: Batch, now: datetime) -> None:
+    """Gives up the claim of a batch that has no group yet; replay may take it at once."""
+    Batch.objects.filter(id=batch.pk, group=None, settled_at=None).update(claimed_until=now)
+
+
 def release_claims(now: datetime) -> None:
     """Ends every claim: for a process that starts and knows that no other is alive."""
     Group.objects.filter(settled_at=None).update(claimed_until=now)
