@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from tests.postgres import Postgres
-from tests.stack.load import REPEATED, Call, Load
+from tests.stack.load import NO_ANSWER, REPEATED, Call, Load
 
 WARM_UP_SECONDS: Final = 3.0
 RECOVERY_SECONDS: Final = 180.0
@@ -65,14 +65,13 @@ def row(case: str, load: Load, lasted: Lasted, recovery: float) -> str:
 
 def _told(calls: list[Call]) -> str:
     refused = Counter(call.outcome for call in calls if not call.is_good)
-    told = ", ".join(f"{number} times {outcome}" for outcome, number in sorted(refused.items())) or "none"
+    told = ", ".join(f"{outcome} ({number})" for outcome, number in sorted(refused.items())) or "none"
     return f"{sum(call.is_good for call in calls)}, {_slowest(calls)}, {told}"
 
 
 def _slowest(calls: list[Call]) -> str:
-    answered = [call.seconds for call in calls if call.outcome != "no answer"]
-    none = "" if len(answered) == len(calls) else f" ({len(calls) - len(answered)} without answer)"
-    return (f"{max(answered):.1f} s" if answered else "none answered") + none
+    answered = [call.seconds for call in calls if call.outcome != NO_ANSWER]
+    return f"{max(answered):.1f} s" if answered else "no answer"
 
 
 def wrong(calls: list[Call]) -> list[Call]:

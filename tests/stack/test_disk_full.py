@@ -77,7 +77,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_row(disk: Path, capsys: pytest
         assert server.requests_of_alice(load.domain) == account.requests["alice"]
     finally:
         server.stop()
-    assert books.held(data_dir) == books.right(account)
+    assert books.held(data_dir, datetime.fromtimestamp(0, UTC)) == books.right(account)
     assert faults.wrong(load.calls) == []
     assert any(call.kind == "push" and call.outcome == "503" for call in load.calls), "the disk was never full"
 
