@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test check torture stack bench screenshots format lock install install-dev
+.PHONY: help run up test check torture stack bench soak screenshots format lock install install-dev
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ bench: install-dev  ## every benchmark; each prints ratios measured in one run
 
 screenshots: install-dev  ## the pages' pictures in docs/screenshots, from the demo
 	$(BIN)/python -m bench.screenshots
+
+soak: install-dev  ## ten minutes of mixed traffic at 80 % of the most, on the production processes
+	$(BIN)/python -m bench.soak
 
 format: install-dev  ## put the code into shape
 	$(BIN)/ruff format .

@@ -10,12 +10,14 @@ import logging
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from threading import Condition
 from time import monotonic, sleep
 from typing import Final
 
 import pyarrow as pa
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 
 from analytics import journal
@@ -25,6 +27,8 @@ from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError, EngineUnavailable
 
 PROBE_SECONDS: Final = 5.0
+# A group takes a second or two. What takes longer waits for an engine that stands still, and others need not.
+STUCK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.02
 
 log = logging.getLogger(__name__)
@@ -44,12 +48,13 @@ class Writer:
         self._condition = Condition()
         self._queue: deque[_Queued] = deque()
         self._is_sending = False
+        self._stuck_from = inf
         self._away_until = 0.0
 
     @property
     def engine_is_away(self) -> bool:
-        """Whether an attempt failed moments ago: then rows are left in the journal at once, without another attempt."""
-        return monotonic() < self._away_until
+        """Whether an attempt failed moments ago, or hangs: then rows are left in the journal without another one."""
+        return monotonic() < self._away_until or monotonic() > self._stuck_from
 
     def write(self, batch: Batch, table: pa.Table) -> None:
         """Returns when the batch's rows are readable, or are left to replay; never raises, since they are durable."""
@@ -58,10 +63,14 @@ class Writer:
             self._queue.append(mine)
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: mine.is_finished or not self._is_sending)
+                while self._is_sending and not mine.is_finished and monotonic() <= self._stuck_from:
+                    self._condition.wait(self._stuck_from - monotonic())
                 if mine.is_finished:
                     return
+                if self._is_sending:
+                    break
                 self._is_sending = True
+                self._stuck_from = monotonic() + STUCK_SECONDS
                 taken = self._take()
             try:
                 self._send_together(taken)
@@ -72,7 +81,20 @@ class Writer:
                     for queued in taken:
                         queued.is_finished = True
                     self._is_sending = False
+                    self._stuck_from = inf
                     self._condition.notify_all()
+        self._leave(mine)
+
+    def _leave(self, mine: _Queued) -> None:
+        """Waits no longer: replay sends the batch, unless it is in the group that hangs."""
+        with self._condition:
+            if mine not in self._queue:
+                return
+            self._queue.remove(mine)
+        try:
+            journal.give_back([mine.batch.pk], timezone.now())
+        except DatabaseError as error:
+            log.warning("a batch is left to replay when its claim has run out: %s", error)
 
     def _take(self) -> list[_Queued]:
         """The next group's worth of the queue, all of the first one's route; at least one batch, whatever its size."""

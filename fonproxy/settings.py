@@ -108,7 +108,12 @@ JOURNAL_MAX_BYTES = env.whole("FONPROXY_JOURNAL_MAX_MB", 2048, least=1, most=10*
 REDIS_URL = env.address("REDIS_URL", "redis://host:6379/0", ("redis", "rediss", "unix"))
 CACHES = {
     "default": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            # Every read counts itself there first: one that stands still must not hold a thread for long.
+            "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+        }
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
     )

@@ -118,14 +118,19 @@ class Server:
     def __init__(self, data_dir: Path, **variables: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
+        self._variables = variables
         if not any(data_dir.iterdir()):
             shutil.copytree(with_accounts(), data_dir, dirs_exist_ok=True)
         self.log_file = data_dir / "stderr.log"
+        self.start()
+
+    def start(self) -> Self:
+        """Also once it has ended: on the same port and data."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "serve", "--port", str(self.port)],
                 cwd=ROOT,
-                env=environment(data_dir, **variables),
+                env=environment(self.data_dir, **self._variables),
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
@@ -135,6 +140,10 @@ class Server:
             self.process.kill()
             self.process.wait()
             raise
+        return self
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
 
     @property
     def url(self) -> str:

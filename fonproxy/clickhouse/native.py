@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, tzinfo
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 64
 WAIT_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
-PING_SECONDS: Final = 5.0
+PING_SECONDS: Final = 2.0
+# While it stands still, nobody else waits to find that out.
+SILENCE_SECONDS: Final = 5.0
 # The server watches the limits itself; after these it is taken for lost.
 GRACE_SECONDS: Final = 15.0
 UNLIMITED_SECONDS: Final = 3600.0
@@ -49,6 +52,7 @@ class NativeClient:
         self._running: set[str] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._silent_until = 0.0
 
     def fetch(
         self, sql: str, params: Mapping[str, Value] | None = None, *, profile: Profile = READ, tag: str
@@ -153,14 +157,20 @@ class NativeClient:
         with self._lock:
             if self._closed:
                 raise EngineUnavailable("The connections of this process are closed.")
-            if self._idle:
-                return self._idle.pop()
+            if monotonic() < self._silent_until:
+                raise EngineUnavailable("ClickHouse did not answer moments ago.")
+            idle = self._idle.pop() if self._idle else None
+        # The driver asks too, but would then connect anew with the patience of a long statement.
+        if idle is not None and _is_alive(idle):
+            return idle
         client = self._connect(self._address.hosts, self._address.database)
         try:
             with _our_errors():
                 _greet(client, len(self._address.hosts))
         except EngineError as error:
             client.disconnect()
+            if error.code == driver.SocketTimeoutError.code:
+                self._silent_until = monotonic() + SILENCE_SECONDS
             if error.code != UNKNOWN_DATABASE:
                 raise
             self._create_database()
@@ -235,8 +245,17 @@ def _our_errors() -> Iterator[None]:
         raise _LostServer(f"The connection to ClickHouse broke: {error}", driver.NetworkError.code) from None
 
 
+def _is_alive(client: clickhouse_driver.Client) -> bool:
+    with suppress(driver.Error):
+        if client.connection.ping():
+            return True
+    client.disconnect()
+    return False
+
+
 def _greet(client: clickhouse_driver.Client, hosts: int) -> None:
     """Connects. The driver itself goes on to the next host only when a socket fails, not when one is hung up on."""
+    client.connection.send_receive_timeout = CONNECT_SECONDS
     for _ in range(hosts - 1):
         try:
             client.connection.connect()

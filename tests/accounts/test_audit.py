@@ -103,7 +103,11 @@ def test_what_is_deleted_is_told(admin: Client) -> None:
 def test_what_is_done_to_many_addresses_is_one_entry(admin: Client) -> None:
     for number in (1, 2):
         StaticIp.objects.create(address=f"192.0.2.{number}", proxy_type="server-static", geoip_country="DE")
-    chosen = {"action": "mark_unavailable", "_selected_action": [ip.pk for ip in StaticIp.objects.all()]}
+    chosen = {
+        "action": "mark_unavailable",
+        "_selected_action": [ip.pk for ip in StaticIp.objects.all()],
+        "confirmed": "yes",
+    }
     admin.post(reverse("admin:geo_staticip_changelist"), chosen)
     assert latest().startswith("Marked as not available.")
     assert LogEntry.objects.get().object_repr == "2 static IPs"

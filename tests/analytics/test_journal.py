@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import connections
 from django.utils import timezone
 
 from analytics import hold, journal, tasks
@@ -38,6 +40,39 @@ def test_rows_taken_while_the_engine_is_away_are_readable_after_its_return(
         tasks.replay_journal()
     assert {table: counted(get_client(), table) for table in TABLES} == dict.fromkeys(TABLES, (2, 17))
     assert not Batch.objects.filter(settled_at=None).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_a_group_hangs_others_are_taken_without_it_and_all_count_once(
+    clean_engine: Client, client_for: Any, worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.writer.STUCK_SECONDS", 1.0)
+    has_begun, goes_on = threading.Event(), threading.Event()
+    insert = type(clean_engine).insert
+
+    def hanging(client: Any, *arguments: Any, **named: Any) -> None:
+        has_begun.set()
+        assert goes_on.wait(30)
+        insert(client, *arguments, **named)
+
+    monkeypatch.setattr(type(clean_engine), "insert", hanging)
+    first, second = client_for(worker, "ingest"), client_for(worker, "ingest")
+    statuses: list[int] = []
+
+    def push_and_hang() -> None:
+        statuses.append(push(first, [documented_row()]).status_code)
+        connections.close_all()
+
+    hangs = threading.Thread(target=push_and_hang)
+    hangs.start()
+    assert has_begun.wait(10)
+    statuses += [push(second, [documented_row()]).status_code for _ in range(3)]  # the first of them waits a little
+    assert (statuses, Batch.objects.filter(settled_at=None).count()) == ([204] * 3, 4)
+    goes_on.set()
+    hangs.join(30)
+    tasks.replay_journal()
+    assert statuses == [204] * 4
+    assert {table: counted(get_client(), table) for table in TABLES} == dict.fromkeys(TABLES, (4, 48))
 
 
 def test_a_repeat_during_the_outage_is_taken_and_counted_once(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests import clickhouse, postgres, redis
 from tests.serving import ACCOUNTS, ROOT, Server, environment, free_port, manage
@@ -18,14 +19,41 @@ from tests.usage.alerts.receiver import Mailbox, smtp
 WORKERS = 2
 
 
+class Job:
+    """A Celery process as compose.yaml starts it; it can be killed and started again."""
+
+    def __init__(self, directory: Path, settings: dict[str, str], role: str, number: int = 0) -> None:
+        self._own = directory / f"{role}-{number}"
+        self._own.mkdir()
+        options = {
+            "worker": ["--pool", "threads", "--concurrency", "4", "--hostname", f"{role}-{number}@%h"],
+            "beat": ["--schedule", str(self._own / "schedule")],
+        }
+        self._command = [sys.executable, "-m", "celery", "-A", "fonproxy", role, *options[role]]
+        self._environment = environment(self._own) | settings
+        self.start()
+
+    def start(self) -> Self:
+        with (self._own / "log").open("ab") as log:
+            self.process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+        return self
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 @dataclass
 class Stack:
+    settings: dict[str, str]
     web: list[Server]
-    jobs: dict[str, subprocess.Popen[bytes]]
+    workers: list[Job]
+    beat: Job
+    postgres: postgres.Postgres
     endpoint: clickhouse.Endpoint
     redis: redis.Redis
     mailbox: Mailbox
-    logs: Path
+    directory: Path
 
 
 @contextmanager
@@ -33,27 +61,32 @@ def running() -> Iterator[Stack]:
     mail_port = free_port()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fonproxy-stack-")))
-        port = stack.enter_context(postgres.running(postgres.required_programs()))
+        database = stack.enter_context(postgres.server(postgres.required_programs()))
         cache = stack.enter_context(redis.running())
         endpoint = stack.enter_context(clickhouse.running())
         settings = {
-            "DATABASE_URL": f"postgres://{postgres.USER}@127.0.0.1:{port}/postgres",
+            "DATABASE_URL": f"postgres://{postgres.USER}@127.0.0.1:{database.port}/postgres",
             "REDIS_URL": cache.url(),
             "CLICKHOUSE_URL": endpoint.url,
             "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
             "FONPROXY_SECRET_KEY": "the same for all of them, and longer than fifty characters",
+            "FONPROXY_TRUSTED_PROXIES": "1",
             "FONPROXY_THROTTLE_READ": "1000000/min",
+            "FONPROXY_THROTTLE_PUBLIC": "1000000/min",
         }
         mailbox = stack.enter_context(smtp(mail_port))
         keys = _prepare(directory / "setup", settings)
-        jobs = {
-            **{f"worker-{n}": _celery(directory, settings, "worker", n) for n in range(WORKERS)},
-            "beat": _celery(directory, settings, "beat", 0),
-        }
+        jobs: list[Job] = []
         stack.callback(_end, jobs)
-        web = [_web(directory / f"web-{n}", keys, settings) for n in range(2)]
+        for number in range(WORKERS):
+            jobs.append(Job(directory, settings, "worker", number))
+        jobs.append(Job(directory, settings, "beat"))
+        *workers, beat = jobs
+        web: list[Server] = []
         stack.callback(lambda: [server.stop() for server in web if server.process.poll() is None])
-        yield Stack(web, jobs, endpoint, cache, mailbox, directory)
+        for number in range(2):
+            web.append(_web(directory / f"web-{number}", keys, settings))
+        yield Stack(settings, web, workers, beat, database, endpoint, cache, mailbox, directory)
 
 
 def _prepare(directory: Path, settings: dict[str, str]) -> str:
@@ -79,30 +112,11 @@ def _web(directory: Path, keys: str, settings: dict[str, str]) -> Server:
     return Server(directory, **settings)
 
 
-def _celery(directory: Path, settings: dict[str, str], role: str, number: int) -> subprocess.Popen[bytes]:
-    """As compose.yaml starts it."""
-    own = directory / f"{role}-{number}"
-    own.mkdir()
-    options = {
-        "worker": ["--pool", "threads", "--concurrency", "4", "--hostname", f"{role}-{number}@%h"],
-        "beat": ["--schedule", str(own / "schedule")],
-    }
-    with (own / "log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "fonproxy", role, *options[role]],
-            cwd=ROOT,
-            env=environment(own) | settings,
-            stdout=log,
-            stderr=log,
-        )
-
-
-def _end(jobs: dict[str, subprocess.Popen[bytes]]) -> None:
-    for process in jobs.values():
-        process.terminate()
-    for process in jobs.values():
+def _end(jobs: list[Job]) -> None:
+    for job in jobs:
+        job.process.terminate()
+    for job in jobs:
         try:
-            process.wait(20)
+            job.process.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            job.kill()

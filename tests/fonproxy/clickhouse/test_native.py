@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -143,9 +145,29 @@ def test_a_wrong_password_is_the_engine_being_away(connect: Connect) -> None:
 
 
 def test_a_server_that_keeps_silent_is_given_up(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "GRACE_SECONDS", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(EngineUnavailable, match="in time"):
-        connect(silent.getsockname()[1]).fetch("SELECT 1", tag="tests")
+    monkeypatch.setattr(native, "CONNECT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = connect(silent.getsockname()[1])
+        with pytest.raises(EngineUnavailable, match="in time"):
+            client.fetch("SELECT 1", tag="tests")
+        with pytest.raises(EngineUnavailable, match="moments ago"):
+            client.fetch("SELECT 1", tag="tests")
+
+
+def test_a_connection_that_falls_silent_is_given_up_and_used_again_once_it_speaks(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PING_SECONDS", "CONNECT_SECONDS", "SILENCE_SECONDS"):
+        monkeypatch.setattr(native, name, 0.3)
+    with clickhouse.running() as other:
+        client = connect(other.port)
+        assert client.fetch("SELECT 1", tag="tests") == [(1,)]
+        os.kill(other.process.pid, signal.SIGSTOP)
+        with pytest.raises(EngineUnavailable, match="in time"):
+            client.fetch("SELECT 1", tag="tests")
+        os.kill(other.process.pid, signal.SIGCONT)
+        time.sleep(0.4)
+        assert client.fetch("SELECT 1", tag="tests") == [(1,)]
 
 
 def test_only_its_own_statements_are_stopped(connect: Connect) -> None:
