@@ -15,7 +15,14 @@ PICTURES: Final = {
     "overview-dark": ("/dashboard", "alice", True, False),
     "overview-phone": ("/dashboard", "alice", False, True),
     "explore": ("/dashboard/explore", "alice", False, False),
+    "logs": ("/dashboard/logs", "alice", False, False),
+    "ledger": ("/dashboard/ledger", "alice", False, False),
+    "alerts": ("/dashboard/alerts", "alice", False, False),
+    "keys": ("/dashboard/keys", "alice", False, False),
+    "application": ("/dashboard/applications", "alice", False, False),
+    "proxies": ("/proxies", None, False, False),
     "console": ("/admin/", "admin", False, False),
+    "order": ("/admin/accounts/order/", "admin", False, False),
 }
 
 
@@ -28,6 +35,8 @@ def main() -> None:
             with window(browser, running, cookies, PHONE if is_phone else DESKTOP, is_dark=is_dark) as context:
                 page = context.new_page()
                 page.goto(path)
+                if name == "application":
+                    page.locator("main td a").first.click()
                 page.wait_for_load_state("networkidle")
                 page.wait_for_timeout(500)  # charts are drawn in the frame after
                 page.screenshot(path=WHERE / f"{name}.png")
