@@ -33,7 +33,9 @@ class MultiplierAdmin(Audited):
     list_filter = ("proxy_type", "pool")
     search_fields = ("pool", "country")
     # Narrow, so that the counts are in sight beside it.
-    formfield_overrides = {DecimalField: {"widget": forms.TextInput(attrs={"size": 8, "inputmode": "decimal"})}}
+    formfield_overrides = {
+        DecimalField: {"widget": forms.TextInput(attrs={"size": 8, "inputmode": "decimal", "aria-label": _("Factor")})}
+    }
 
     def prepare(self, rows: list[Any]) -> None:
         picture = services.picture()
@@ -48,7 +50,7 @@ class MultiplierAdmin(Audited):
     def shown_count(self, multiplier: Multiplier) -> str:
         shown = f"{sum(public_count(raw, multiplier.factor) for raw in _touched(multiplier).values()):,}"
         hidden = ", ".join(_hidden(multiplier))
-        warning = format_html('<strong style="color: var(--error-fg)">{}</strong>', f"hides {hidden}")
+        warning = format_html('<strong class="console-warning">{}</strong>', f"hides {hidden}")
         return format_html("{} {}", shown, warning) if hidden else shown
 
     def save_model(self, request: HttpRequest, obj: Multiplier, form: Any, change: bool) -> None:
@@ -160,7 +162,7 @@ class CountSnapshotAdmin(Audited):
     @admin.display
     def state(self, snapshot: CountSnapshot) -> str:
         if services.state_of(snapshot, timezone.now()).is_stale:
-            return format_html('<strong style="color: var(--error-fg)">{}</strong>', "stale")
+            return format_html('<strong class="console-warning">{}</strong>', "stale")
         return "fresh"
 
     @admin.display

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.auth.models import Group as AuthGroup
 from django.db import connection
 from django.db.models import Model
@@ -60,6 +61,7 @@ def fill(make_order: MakeOrder) -> Callable[[range], None]:
             account=user, route="traffic", rows=1, size=1, touched=[], created_at=now, claimed_until=now, group=group
         )
         ExitLookup.objects.create(address="192.0.2.7", at=now, author=user)
+        LogEntry.objects.log_actions(user.pk, [order], ADDITION)
         cut_off.publish([order], now, anew=True)
         Difference.objects.create(order=order, recorded=1, measured=2, found_at=now)
         alert = alerts.create(order, 50, Alert.Method.EMAIL, now=now)

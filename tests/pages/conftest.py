@@ -78,7 +78,8 @@ def sign_in(page: Page, who: str, server: Server, *, then: str = "/dashboard") -
 def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageState]) -> Iterator[Visit]:
     """Opens a path in a new window, signed in as somebody unless told ``None``.
 
-    With ``failing`` the browser may say that it could not load something.
+    With ``failing`` the browser may say that it could not load something; with ``is_examined`` axe may put styles into
+    the page that the page itself may not have.
     At the end no page may have had an error in its console, or have asked another host for anything.
     """
     problems: list[str] = []
@@ -91,6 +92,7 @@ def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageSta
         theme: str = "light",
         *,
         failing: bool = False,
+        is_examined: bool = False,
     ) -> Page:
         context = browser.new_context(
             storage_state=sessions(who) if who else None,
@@ -100,6 +102,7 @@ def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageSta
             timezone_id="Europe/Berlin",
             permissions=["clipboard-read", "clipboard-write"],
             accept_downloads=True,
+            bypass_csp=is_examined,
         )
         contexts.append(context)
         context.set_default_timeout(WAIT_MS)
