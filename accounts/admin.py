@@ -26,6 +26,8 @@ from fonproxy import ids
 from fonproxy.admin import confirmed
 
 DASHBOARD = "/dashboard"
+# What would let a member of staff give themselves anything.
+POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 class PublishedIdSearch(Audited):
@@ -66,6 +68,15 @@ class UserAdmin(PublishedIdSearch, DjangoUserAdmin[User]):
     search_fields = (*DjangoUserAdmin.search_fields, "external_id")
     readonly_fields = ("published_id", "last_login", "date_joined")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        return (*self.readonly_fields, *(() if request.user.is_superuser else POWERS))
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and _may_govern(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_govern(request, obj)
+
     def get_urls(self) -> list[URLPattern]:
         start = self.admin_site.admin_view(self.view_as)
         return [path("<int:number>/view-as/", start, name="accounts_user_view_as"), *super().get_urls()]
@@ -88,12 +99,26 @@ class UserAdmin(PublishedIdSearch, DjangoUserAdmin[User]):
         return [*fieldsets, ("Published as", {"fields": ("published_id",)})] if obj else fieldsets
 
 
+def _may_govern(request: HttpRequest, user: User | None) -> bool:
+    """Only superusers change other staff: a password that one sets is a door that one can go through."""
+    return user is None or request.user.is_superuser or user == request.user or not (user.is_staff or user.is_superuser)
+
+
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
 class GroupAdmin(Audited, DjangoGroupAdmin):
-    """As Django has it, with what every list here has."""
+    """Looked at by those who may, changed by superusers: whoever is in a group could give it any permission."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return request.user.is_superuser
 
 
 @admin.register(Product)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from django import forms
@@ -19,6 +20,7 @@ from fonproxy.admin import ConsoleAdmin
 from fonproxy.logs import request_id
 
 LONGEST_VALUE: Final = 200
+NUMBER: Final = re.compile("[0-9]{1,18}")
 
 
 class Audited(ConsoleAdmin):
@@ -111,7 +113,7 @@ class StaffFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[LogEntry]) -> QuerySet[LogEntry]:
         number = self.value() or ""
-        return queryset.filter(user=int(number)) if number.isascii() and number.isdigit() else queryset
+        return queryset.filter(user=int(number)) if NUMBER.fullmatch(number) else queryset
 
 
 @admin.register(LogEntry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from typing import TYPE_CHECKING
 
 from rest_framework.request import Request
@@ -19,8 +20,9 @@ class TokenThrottle(SimpleRateThrottle):
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         name = self.named(request)
+        # As accounts are found by it: another way of writing a name is not another try.
         # Hashed because the name is whatever was sent: of any length, with characters that no cache takes in a key.
-        lowered = name.lower() if isinstance(name, str) else ""
+        lowered = unicodedata.normalize("NFKC", name).strip().lower() if isinstance(name, str) else ""
         digest = hashlib.sha256(lowered.encode("utf-8", "surrogatepass")).hexdigest()
         return self.cache_format % {"scope": self.scope, "ident": f"{self.get_ident(request)}:{digest}"}
 
@@ -30,7 +32,11 @@ class TokenThrottle(SimpleRateThrottle):
 
 
 class FormThrottle(TokenThrottle):
-    """The same for the forms of pages; what is tried by either counts for both."""
+    """The same for the forms of pages, by the field that names somebody; what is tried by either counts for both."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__()
+        self.field = field
 
     def named(self, request: Request) -> object:
-        return request.POST.get("username") or request.POST.get("email")
+        return request.POST.get(self.field)

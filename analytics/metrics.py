@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from django.utils import timezone
-from prometheus_client.core import REGISTRY, GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.core import GaugeMetricFamily
 
 from analytics import journal
-
-
-class JournalCollector(Collector):
-    """Asked anew with every collection: the journal is in the relational store, whichever process wrote it."""
-
-    def describe(self) -> list[GaugeMetricFamily]:
-        """Names alone: registering must not ask the database."""
-        return _families()
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        depth = journal.depth(timezone.now())
-        values = (depth.batches, depth.rows, depth.size, depth.age.total_seconds(), depth.refused_groups)
-        for family, value in zip(_families(), values, strict=True):
-            family.add_metric([], value)
-            yield family
+from fonproxy.measures import collect_from_store
 
 
 def _families() -> list[GaugeMetricFamily]:
@@ -36,5 +19,12 @@ def _families() -> list[GaugeMetricFamily]:
     ]
 
 
+def _fill(*families: GaugeMetricFamily) -> None:
+    depth = journal.depth(timezone.now())
+    values = (depth.batches, depth.rows, depth.size, depth.age.total_seconds(), depth.refused_groups)
+    for family, value in zip(families, values, strict=True):
+        family.add_metric([], value)
+
+
 def register() -> None:
-    REGISTRY.register(JournalCollector())
+    collect_from_store(_families, _fill)

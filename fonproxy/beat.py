@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -11,9 +10,10 @@ from celery.signals import task_postrun
 from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
-from prometheus_client.core import REGISTRY, GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.core import GaugeMetricFamily
 from redis.exceptions import RedisError
+
+from fonproxy.measures import collect_from_store
 
 KEPT: Final = timedelta(days=2)
 DAY: Final = timedelta(days=1)
@@ -73,21 +73,15 @@ def _key(name: str) -> str:
     return f"job-ended:{name}"
 
 
-class BeatCollector(Collector):
-    def describe(self) -> list[GaugeMetricFamily]:
-        return [_family()]
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = _family()
-        for name, age in ages().items():
-            if age is not None:
-                family.add_metric([name], age)
-        yield family
+def _families() -> list[GaugeMetricFamily]:
+    return [GaugeMetricFamily("fonproxy_job_age_seconds", "Since the scheduled job last ended.", labels=["job"])]
 
 
-def _family() -> GaugeMetricFamily:
-    return GaugeMetricFamily("fonproxy_job_age_seconds", "Since the scheduled job last ended.", labels=["job"])
+def _fill(family: GaugeMetricFamily) -> None:
+    for name, age in ages().items():
+        if age is not None:
+            family.add_metric([name], age)
 
 
 def register() -> None:
-    REGISTRY.register(BeatCollector())
+    collect_from_store(_families, _fill)

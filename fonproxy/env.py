@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 PREFIX: Final = "FONPROXY_"
 SHORTEST_SECRET: Final = 32
+WHOLE: Final = re.compile("[0-9]{1,18}")
 FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -40,24 +42,36 @@ class Environment:
         value = self.text(name)
         if value is None:
             return default
-        if not (value.isascii() and value.isdigit()) or not least <= int(value) <= most:
-            raise ImproperlyConfigured(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
+        if not WHOLE.fullmatch(value) or not least <= int(value) <= most:
+            raise ImproperlyConfigured(f"{name} must be a whole number from {least} to {most}, not {value[:30]!r}.")
         return int(value)
 
     def rate(self, name: str, default: str) -> str:
         """A rate as Django REST framework writes it: ``600/min``."""
         value = self.text(name, default) or default
         number, _, period = value.partition("/")
-        if not (number.isascii() and number.isdigit() and int(number) > 0) or period not in ("sec", "min", "hour"):
-            raise ImproperlyConfigured(f"{name} must be like 600/min (sec, min or hour), not {value!r}.")
+        if not WHOLE.fullmatch(number) or int(number) == 0 or period not in ("sec", "min", "hour"):
+            raise ImproperlyConfigured(f"{name} must be like 600/min (sec, min or hour), not {value[:30]!r}.")
         return value
 
     def address(self, name: str, example: str, schemes: tuple[str, ...]) -> str | None:
         """A URL of one of these schemes with a host or path; what it holds is never repeated: it may be a password."""
         value = self.text(name)
-        parts = urlsplit(value or "")
-        if value and (parts.scheme not in schemes or not (parts.netloc + parts.path).strip("/")):
-            raise ImproperlyConfigured(f"{name} must be like {example}.")
+        if value and not _is_address(value, schemes):
+            raise ImproperlyConfigured(f"{name} must be like {example}; in a password, %2F stands for a slash.")
+        return value
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name) or default
+        if value not in choices:
+            raise ImproperlyConfigured(f"{name} must be {', '.join(choices)}, not {value[:30]!r}.")
+        return value
+
+    def secret(self, name: str) -> str | None:
+        """A secret that can later stand in a list of them, or None; what it is is never repeated."""
+        value = self.text(name)
+        if value is not None and (len(value) < SHORTEST_SECRET or "," in value):
+            raise ImproperlyConfigured(f"{name} must have at least {SHORTEST_SECRET} characters, and no comma.")
         return value
 
     def names(self, name: str, default: str) -> list[str]:
@@ -80,6 +94,14 @@ class Environment:
             raise ImproperlyConfigured(f"Unknown setting {', '.join(unknown)}. Known settings: {known}.")
 
 
+def _is_address(value: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.port != 0 and parts.scheme in schemes and bool((parts.netloc + parts.path).strip("/"))
+    except ValueError:  # an odd bracket, or a port that is none: also a slash in a password makes it so
+        return False
+
+
 def private_directory(path: Path) -> Path:
     """The directory, made for its owner only when it is missing."""
     try:
@@ -95,7 +117,9 @@ def secret_kept_in(path: Path) -> str:
     The file appears complete or not at all (it is linked into place), so two programs that start at once agree.
     """
     try:
-        return path.read_text().strip()
+        if kept := path.read_text().strip():
+            return kept
+        raise ImproperlyConfigured(f"{path} is empty: put the secret back, or remove the file to begin with a new one.")
     except FileNotFoundError:
         draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         draft.touch(mode=0o600)

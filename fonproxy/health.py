@@ -10,10 +10,12 @@ from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
+from prometheus_client.core import GaugeMetricFamily
 from redis.exceptions import RedisError
 
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError
+from fonproxy.measures import collect_from_store
 
 log = logging.getLogger(__name__)
 
@@ -60,3 +62,16 @@ def _cache() -> None:
 
 
 CHECKS: Final = {"database": _database, "clickhouse": _engine, "cache": _cache}
+
+
+def _families() -> list[GaugeMetricFamily]:
+    return [GaugeMetricFamily("fonproxy_store_up", "1 when the store answers this process.", labels=["store"])]
+
+
+def _fill(family: GaugeMetricFamily) -> None:
+    for name, answers in stores().items():
+        family.add_metric([name], float(answers))
+
+
+def register() -> None:
+    collect_from_store(_families, _fill)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Final
 
+from django.db import DatabaseError
 from prometheus_client import Counter, Histogram
+from prometheus_client.core import REGISTRY, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from fonproxy.clickhouse.errors import EngineError
+
+log = logging.getLogger(__name__)
 
 HTTP_SECONDS: Final = Histogram(
     "fonproxy_http_request_seconds",
@@ -35,3 +44,34 @@ def engine_call(kind: str) -> Iterator[None]:
         outcome = "ok"
     finally:
         ENGINE_SECONDS.labels(kind, outcome).observe(perf_counter() - started)
+
+
+Families = Sequence[GaugeMetricFamily]
+
+
+class StoreCollector(Collector):
+    """What a store knows, asked anew with every collection, whichever process wrote it.
+
+    ``fill`` puts values into ``families()``. While its store is away nothing is told, and the others are.
+    """
+
+    def __init__(self, families: Callable[[], Families], fill: Callable[..., None]) -> None:
+        self._families = families
+        self._fill = fill
+
+    def describe(self) -> Families:
+        """Names alone: registering must not ask the store."""
+        return self._families()
+
+    def collect(self) -> Families:
+        families = self._families()
+        try:
+            self._fill(*families)
+        except (DatabaseError, EngineError, RedisError) as fault:
+            log.warning("some metrics are not told, their store is away: %s", fault)
+            return []
+        return families
+
+
+def collect_from_store(families: Callable[[], Families], fill: Callable[..., None]) -> None:
+    REGISTRY.register(StoreCollector(families, fill))

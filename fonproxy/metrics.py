@@ -11,9 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from fonproxy import beat
+from fonproxy import beat, health
 
 beat.register()
+health.register()
 
 # By name: the floor imports no app.
 STAFF_ONLY = "accounts.permissions.IsStaff"
@@ -21,6 +22,8 @@ STAFF_ONLY = "accounts.permissions.IsStaff"
 
 class MetricsView(APIView):
     """In Prometheus' text format."""
+
+    throttle_classes = ()  # it counts in the cache, and is asked most urgently while that is away
 
     def get_permissions(self) -> list[Any]:
         return [import_string(STAFF_ONLY)()]

@@ -54,7 +54,9 @@ class Page(ContextMixin, View):
         try:
             response = super().dispatch(request, *args, **kwargs)
             render_now = getattr(response, "render", None)
-            return render_now() if render_now else response
+            response = render_now() if render_now else response
+            response.headers.setdefault("Cache-Control", "private, no-store")
+            return response
         except Exception as problem:
             status = status_of(problem)
             if status not in (404, 503):

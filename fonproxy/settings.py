@@ -26,7 +26,7 @@ DATA_DIR = private_directory(Path(env.text("FONPROXY_DATA_DIR") or BASE_DIR / "v
 
 # --- who may call, and as whom -------------------------------------------------------------------------------------
 DEBUG = env.flag("FONPROXY_DEBUG", False)
-SECRET_KEY = env.text("FONPROXY_SECRET_KEY") or secret_kept_in(DATA_DIR / "secret_key")
+SECRET_KEY = env.secret("FONPROXY_SECRET_KEY") or secret_kept_in(DATA_DIR / "secret_key")
 # What was signed with these is still accepted.
 SECRET_KEY_FALLBACKS = env.secrets("FONPROXY_SECRET_KEY_FALLBACKS")
 
@@ -50,6 +50,8 @@ KEY_PEPPERS = env.secrets("FONPROXY_KEY_PEPPERS") or [
 ALLOWED_HOSTS = env.names("FONPROXY_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.names("FONPROXY_TRUSTED_ORIGINS", "") if env.text("FONPROXY_TRUSTED_ORIGINS") else []
 TRUSTED_PROXIES = env.whole("FONPROXY_TRUSTED_PROXIES", 0, least=0, most=10)
+# Some messages show a new key; in a cookie, which is the default, they would be kept by whoever keeps cookies.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 CSRF_FAILURE_VIEW = "fonproxy.error_views.csrf_failure"
 AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "sign-in", "overview", "sign-in"
@@ -241,6 +243,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "fonproxy.middleware.RequestLog",
+    "fonproxy.middleware.StorableCookies",
     "fonproxy.middleware.SecureHeaders",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -340,12 +343,13 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- logs ----------------------------------------------------------------------------------------------------------
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"fonproxy": {"()": "fonproxy.logs.formatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "fonproxy"}},
-    "root": {"handlers": ["stderr"], "level": env.text("FONPROXY_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": env.choice("FONPROXY_LOG_LEVEL", "INFO", LOG_LEVELS)},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         # The access log says the same with more: status, time, account.

@@ -18,6 +18,8 @@ urlpatterns = [
     path("openapi.json", SchemaView.as_view(), name="schema"),
     path("docs", ReferenceView.as_view(), name="docs"),
     path("", include("accounts.urls")),
+    # One way in, which is tried a few times only.
+    path("admin/login/", RedirectView.as_view(pattern_name="sign-in", query_string=True)),
     path("admin/", admin.site.urls),  # takes every path below it that nothing before it did
     path("", include("geo.urls")),
     path("", include("analytics.urls")),

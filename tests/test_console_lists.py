@@ -238,3 +238,22 @@ def test_logins_are_found_by_their_customer(browser: Browser, alice: User, make_
     assert list(browser.get("/admin/accounts/proxyuser/", {"q": "alice"}).context["cl"].result_list) == list(
         ProxyUser.objects.all()
     )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"user={'9' * 30}",
+        f"user={'9' * 5000}",
+        "created_at__year=99999999999",
+        f"pk__gt={'9' * 30}",
+        "name__regex=[",
+        "username__regex=(",
+        f"q={'word ' * 400}",
+    ],
+    ids=lambda query: query[:20],
+)
+def test_no_query_makes_a_list_fail(browser: Browser, query: str) -> None:
+    for name in LISTS:
+        for path in (f"/admin/{name}/?{query}", f"/admin/{name}/csv/?{query}"):
+            assert browser.get(path).status_code in (200, 302, 400), path

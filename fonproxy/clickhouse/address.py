@@ -38,7 +38,7 @@ class Address:
         """Raises ImproperlyConfigured with a sentence that does not repeat the URL: it may hold a password."""
         found = _URL.fullmatch(url)
         hosts = [_HOST.fullmatch(host) for host in found["hosts"].split(",")] if found else []
-        if found is None or not all(hosts):
+        if found is None or not all(host and int(host["port"] or 1) in range(1, 65536) for host in hosts):
             raise ImproperlyConfigured(f"CLICKHOUSE_URL must be like {EXAMPLE}, or clickhouses://… for TLS.")
         port = PORTS[found["scheme"]]
         return cls(

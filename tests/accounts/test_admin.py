@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -263,3 +264,27 @@ def keys_told(answer: Any) -> list[str]:
     """The write key and the read key, as the message tells them."""
     [message] = [str(message) for message in answer.context["messages"] if "not shown again" in str(message)]
     return re.findall(r"(?:write|read) ([\w-]{40})", message)
+
+
+def test_staff_without_all_powers_give_themselves_none(client: Client, alice: User) -> None:
+    staff = User.objects.create_user("limited", is_staff=True)
+    root = User.objects.create_superuser("the root")
+    codenames = ("view_user", "change_user", "delete_user", "change_group", "view_group", "add_group")
+    staff.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client.force_login(staff)
+    own = f"/admin/accounts/user/{staff.pk}/change/"
+    fields = {
+        "username": "limited",
+        "is_active": "on",
+        "is_staff": "on",
+        "is_superuser": "on",
+        "email": "l@example.com",
+    }
+    client.post(own, fields)
+    staff.refresh_from_db()
+    assert (staff.email, staff.is_superuser, staff.is_staff) == ("l@example.com", False, True)
+    assert client.post(f"/admin/accounts/user/{root.pk}/change/", fields).status_code == 403
+    assert client.get(f"/admin/accounts/user/{root.pk}/password/").status_code == 403
+    assert client.post(f"/admin/accounts/user/{root.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get(f"/admin/accounts/user/{alice.pk}/password/").status_code == 200
+    assert client.post("/admin/auth/group/add/", {"name": "mine"}).status_code == 403

@@ -21,7 +21,7 @@ import json, sys, django
 django.setup()
 from django.test import Client
 answers = {}
-for path in ("/docs", "/healthz", "/admin/login/"):
+for path in ("/docs", "/healthz", "/sign-in"):
     for scheme in ("http", "https"):
         answer = Client(HTTP_HOST="localhost", HTTP_X_FORWARDED_PROTO=scheme).get(path)
         cookie = answer.cookies.get("csrftoken")
@@ -49,12 +49,12 @@ def test_behind_tls_plain_calls_are_sent_to_it_and_cookies_are_secure(directory:
     answers = _answers(directory, **BEHIND_TLS)
     assert answers["http /docs"][:2] == [301, "https://localhost/docs"]
     assert answers["https /docs"][0] == answers["http /healthz"][0] == 200
-    assert answers["https /admin/login/"][2:] == ["max-age=31536000", True]
+    assert answers["https /sign-in"][2:] == ["max-age=31536000", True]
 
 
 def test_without_tls_nothing_is_sent_anywhere_and_cookies_work_on_loopback(directory: Path) -> None:
     answers = _answers(directory)
-    assert answers["http /admin/login/"] == [200, "", "", False]
+    assert answers["http /sign-in"] == [200, "", "", False]
 
 
 def _answers(directory: Path, **variables: str) -> dict[str, list[object]]:

@@ -13,6 +13,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from fonproxy.env import Environment, private_directory, secret_kept_in
 from fonproxy.settings import env
+from tests.serving import manage
 
 
 @pytest.mark.parametrize(("text", "meaning"), [("true", True), ("FALSE", False), ("1", True), ("0", False), ("", True)])
@@ -83,7 +84,18 @@ def test_documented_defaults_of_numbers_and_rates_are_the_real_ones() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["nonsense", "postgress://user:hunter2@host/name", "postgres://", "http://host/name"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        "postgress://user:hunter2@host/name",
+        "postgres://",
+        "http://host/name",
+        "postgres://user:hun/ter2hunter2@host/name",
+        "postgres://user:hunter2@host:port/name",
+        "postgres://[user:hunter2@host/name",
+    ],
+)
 def test_a_url_of_another_kind_stops_the_program_without_repeating_a_password(text: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="FONPROXY_X must be like postgres://") as refusal:
         Environment({"FONPROXY_X": text}).address("FONPROXY_X", "postgres://host/name", ("postgres",))
@@ -94,3 +106,36 @@ def test_a_data_directory_that_cannot_be_made_stops_the_program_with_a_sentence(
     (tmp_path / "file").write_text("")
     with pytest.raises(ImproperlyConfigured, match="FONPROXY_DATA_DIR cannot be"):
         private_directory(tmp_path / "file" / "inside")
+
+
+@pytest.mark.parametrize("text", ["x", "s" * 31, f"{'s' * 40},{'t' * 40}"])
+def test_a_secret_that_could_not_be_changed_later_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(
+        ImproperlyConfigured, match="FONPROXY_X must have at least 32 characters, and no comma"
+    ) as refusal:
+        Environment({"FONPROXY_X": text}).secret("FONPROXY_X")
+    assert text not in str(refusal.value)[20:] or text == "x"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("FONPROXY_LOG_LEVEL", "LOUD", "FONPROXY_LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR, not 'LOUD'"),
+        ("FONPROXY_THREADS", "9" * 5000, "FONPROXY_THREADS must be a whole number from 2 to 256"),
+        ("CLICKHOUSE_URL", "clickhouse://h:99999", "CLICKHOUSE_URL must be like"),
+        ("REDIS_URL", "redis://h:x/0", "REDIS_URL must be like"),
+    ],
+    ids=["level", "number", "clickhouse", "redis"],
+)
+def test_a_setting_that_is_not_understood_stops_the_program(
+    tmp_path: Path, name: str, value: str, sentence: str
+) -> None:
+    told = manage(tmp_path, "check", **{name: value})
+    assert told.returncode != 0
+    assert sentence in told.stderr
+
+
+def test_an_empty_secret_file_stops_the_program_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").touch()
+    with pytest.raises(ImproperlyConfigured, match="secret_key is empty"):
+        secret_kept_in(tmp_path / "secret_key")

@@ -107,3 +107,11 @@ def test_dashboard_and_alert_rules_ask_for_what_is_told(clean_engine: Client) ->
     assert families <= {family.name for family in REGISTRY.collect()}
     jobs = {job for text in asked for found in re.findall(r'job=~"([^"]+)"', text) for job in found.split("|")}
     assert jobs <= set(settings.CELERY_BEAT_SCHEDULE)
+
+
+@pytest.mark.django_db
+def test_metrics_are_told_while_a_store_is_away(clean_engine: Client, samples: Callable[..., dict[str, float]]) -> None:
+    assert samples("fonproxy_store_up")["store=clickhouse"] == 1
+    with engine_away():
+        assert samples("fonproxy_store_up") == {"store=database": 1, "store=clickhouse": 0, "store=cache": 1}
+        assert samples("fonproxy_journal_rows") == {"": 0}

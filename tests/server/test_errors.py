@@ -179,3 +179,13 @@ def test_a_huge_query_string_is_no_fault_of_the_server(server: Server, query: st
     assert server.get(f"/analytics/traffic?{RANGE}&{query}").status in (200, 400)
     assert server.get("/analytics/traffic?" + "&".join(f"p{n}=1" for n in range(5000))).status == 400
     assert server.get(f"/orders?{query * 2}").status in (200, 431)
+
+
+@pytest.mark.parametrize("charset", ["hex", "idna", "undefined", "raw_unicode_escape", "latin-1"])
+def test_no_charset_that_a_request_names_is_a_fault_of_the_server(server: Server, charset: str) -> None:
+    for path in ("/sign-in?next=x", "/proxies?x=1", "/admin/login/?x=1", "/analytics/traffic?from=x"):
+        assert server.call("GET", path, Content_Type=f"text/plain; charset={charset}").status < 500
+    body = b'--b\r\nContent-Disposition: form-data; name="username"\r\n\r\n\\ud800\xff\r\n--b--\r\n'
+    form = f"multipart/form-data; boundary=b; charset={charset}"
+    assert server.call("POST", "/sign-in", body, Content_Type=form).status < 500
+    assert server.call("POST", "/auth/token", body, Content_Type=f"application/json; charset={charset}").status == 400

@@ -35,4 +35,4 @@ def test_no_cache_keeps_what_a_caller_was_told_and_any_may_keep_what_is_public(s
 
 
 def test_the_cookie_against_forged_forms_does_not_travel_from_other_sites(server: Server) -> None:
-    assert "SameSite=Lax" in server.call("GET", "/admin/login/").headers["Set-Cookie"]
+    assert "SameSite=Lax" in server.call("GET", "/sign-in").headers["Set-Cookie"]

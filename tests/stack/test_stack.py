@@ -47,7 +47,7 @@ class Browser:
         self.server = server
         self.cookies = http.cookiejar.CookieJar()
         self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
-        self.post("/admin/login/?next=/admin/", username="admin", password=server.keys["PASSWORD"])
+        self.post("/sign-in?next=/admin/", username="admin", password=server.keys["PASSWORD"])
 
     def post(self, path: str, **fields: str) -> str:
         self.opener.open(f"{self.server.url}{path}").read()

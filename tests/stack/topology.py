@@ -69,7 +69,7 @@ def running() -> Iterator[Stack]:
             "REDIS_URL": cache.url(),
             "CLICKHOUSE_URL": endpoint.url,
             "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
-            "FONPROXY_SECRET_KEY": "the same for all of them, and longer than fifty characters",
+            "FONPROXY_SECRET_KEY": "the same for all of them and longer than fifty characters",
             "FONPROXY_TRUSTED_PROXIES": "1",
             "FONPROXY_THROTTLE_READ": "1000000/min",
             "FONPROXY_THROTTLE_PUBLIC": "1000000/min",

@@ -17,11 +17,10 @@ from tests.analytics.helpers import engine_away
 TEMPLATES = sorted(settings.BASE_DIR.glob("templates/**/*.html"))
 # A signed link is what allows it, from a mail reader that has no cookie.
 WITHOUT_SESSION = {"unsubscribe.html"}
+JSON: dict[str, Any] = {"/sign-in": {}, "/auth/token": {"content_type": "application/json"}}
 
 
-@pytest.mark.parametrize(
-    "path", ["/sign-in", "/docs", "/admin/login/", "/geo/counts", "/healthz", "/nothing", "/dashboard/x"]
-)
+@pytest.mark.parametrize("path", ["/sign-in", "/docs", "/geo/counts", "/healthz", "/nothing", "/dashboard/x"])
 def test_every_answer_allows_our_own_files_only(client: Client, db: None, path: str) -> None:
     policy = client.get(path)["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -53,6 +52,47 @@ def test_passwords_are_not_tried_many_times(client: Client, alice: User) -> None
     assert [answer.status_code for answer in tried] == [200] * 10 + [429]
     assert int(tried[-1]["Retry-After"]) > 0
     assert client.post("/sign-in", {"username": "alice", "password": PASSWORD}).status_code == 429
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/auth/token"])
+def test_another_way_of_writing_a_name_is_not_another_try(client: Client, alice: User, path: str) -> None:
+    cache.clear()
+    names = ["alice", " alice", "alice  ", "ALICE", "\uff41lice"] * 2 + ["\talice"]
+    tried = [client.post(path, {"username": name, "password": "wrong"}, **JSON[path]) for name in names]
+    assert [answer.status_code for answer in tried][-1] == 429
+
+
+def test_mails_are_asked_for_a_few_times_whatever_else_the_form_says(client: Client, alice: User) -> None:
+    cache.clear()
+    asked = [
+        client.post("/password-reset", {"email": "alice@example.com", "username": f"u{number}"}) for number in range(11)
+    ]
+    assert asked[-1].status_code == 429
+
+
+def test_the_console_is_entered_by_the_same_door(client: Client, alice: User, engine: Any) -> None:
+    assert client.get("/admin/", follow=True).redirect_chain[-1][0] == "/sign-in?next=%2Fadmin%2F"
+    client.force_login(alice)
+    assert client.get("/admin/", follow=True).redirect_chain[-1][0] == "/dashboard"
+    assert client.get("/sign-in?next=/sign-in")["Location"] == "/dashboard"
+
+
+def test_a_link_that_is_a_key_is_not_in_the_log(client: Client, alice: User, caplog: pytest.LogCaptureFixture) -> None:
+    client.get("/password-reset/MQ/c0ffee-secret")
+    client.get("/alerts/unsubscribe/c0ffee-secret")
+    assert "password-reset/<uidb64>/<token> 200" in caplog.text
+    assert "c0ffee" not in caplog.text
+
+
+def test_a_cookie_that_no_store_can_look_up_is_nobody_s(client: Client, db: None) -> None:
+    client.cookies["sessionid"] = "\0abcdefghijklmnop"
+    assert client.get("/dashboard").status_code == 302
+
+
+def test_private_pages_are_kept_by_nobody(client: Client, alice: User, engine: Any) -> None:
+    assert client.get("/password-reset")["Cache-Control"] == "private, no-store"
+    client.force_login(alice)
+    assert "no-store" in client.get("/dashboard")["Cache-Control"]
 
 
 @pytest.mark.parametrize("address", ["alice@example.com", "nobody@example.com"])
