@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,18 +14,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 ANSWER_SECONDS = 30.0
+LISTENS = re.compile(r"listens on http://127\.0\.0\.1:(\d+)")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class Server:
 
     def __init__(self, data_dir: Path, **variables: str) -> None:
         self.data_dir = data_dir
-        self.port = free_port()
+        self.port = 0  # any; it says which, so that no two processes ever believe in the same one
         self._variables = variables
         if not any(data_dir.iterdir()):
             shutil.copytree(with_accounts(), data_dir, dirs_exist_ok=True)
@@ -126,16 +130,18 @@ class Server:
 
     def start(self) -> Self:
         """Also once it has ended: on the same port and data."""
-        with self.log_file.open("ab") as log:
+        told = self.data_dir / "stdout.log"
+        with self.log_file.open("ab") as log, told.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "serve", "--port", str(self.port)],
                 cwd=ROOT,
                 env=environment(self.data_dir, **self._variables),
-                stdout=subprocess.DEVNULL,
+                stdout=out,
                 stderr=log,
             )
         try:
-            self._wait_until_ready()
+            self.port = int(self._wait_for(lambda: LISTENS.search(told.read_text()))[1])
+            self._wait_for(self._is_ready)
         except BaseException:
             self.process.kill()
             self.process.wait()
@@ -209,15 +215,19 @@ class Server:
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(2**16), b""))
 
-    def _wait_until_ready(self) -> None:
+    def _is_ready(self) -> bool:
+        try:
+            return self.call("GET", "/readyz").status == 200
+        except OSError:
+            return False
+
+    def _wait_for(self, what: Callable[[], T | None]) -> T:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"The server ended while starting:\n{self.logs()}"
-            try:
-                if self.call("GET", "/readyz").status == 200:
-                    return
-            except OSError:
-                time.sleep(0.05)
+            if found := what():
+                return found
+            time.sleep(0.05)
         raise AssertionError(f"The server did not become ready:\n{self.logs()}")
 
 
