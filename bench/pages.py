@@ -10,7 +10,7 @@ import argparse
 import gzip
 from typing import Final
 
-from playwright.sync_api import Browser, Response, StorageState
+from playwright.sync_api import Browser, Response, StorageState, expect
 
 from bench.browser import chromium, session, window
 from bench.support import Demo, Target, demo, median, print_table
@@ -49,7 +49,7 @@ def _measure(browser: Browser, demo: Demo, cookies: StorageState, path: str) -> 
         answers: list[Response] = []
         page.on("response", lambda answer: answers.append(answer))
         page.goto(path, wait_until="load")
-        page.wait_for_function("document.querySelectorAll('.panel[aria-busy=true]').length === 0")
+        expect(page.locator(".panel[aria-busy=true]")).to_have_count(0)
         ready = page.evaluate("performance.now()")
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         weight = sum(len(gzip.compress(answer.body())) for answer in answers if answer.ok)
