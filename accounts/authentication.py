@@ -155,6 +155,7 @@ class SessionAuthentication(DrfSessionAuthentication):
     """The dashboard's cookie, with CSRF protection.
 
     While staff view as a customer it answers as that customer, to reads alone; the access log names who calls.
+    ``X-Account`` tells whose answer it is: another tab of the same browser may have changed that.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
@@ -163,6 +164,7 @@ class SessionAuthentication(DrfSessionAuthentication):
             return None
         _remember(request, found[0])
         customer = viewing.viewed_as(request._request)
+        request.parser_context["view"].headers["X-Account"] = (customer or found[0]).published_id
         if customer is None:
             return found
         if request.method not in SAFE_METHODS:

@@ -26,9 +26,9 @@ def make(page: Page, name: str) -> list[str]:
     return page.locator("code.secret").all_text_contents()
 
 
-def report(server: Server, app_id: str, key: str) -> int:
-    """Sends three events of half a minute ago; the status."""
-    event = {
+def an_event(**changes: object) -> dict[str, object]:
+    """Of half a minute ago."""
+    return {
         "timestamp": int(time.time()) - 30,
         "method": "GET",
         "url": "/v1/items",
@@ -36,8 +36,14 @@ def report(server: Server, app_id: str, key: str) -> int:
         "consumer_id": "web",
         "response_us": 42_000,
         "status_code": 200,
+        **changes,
     }
-    body = json.dumps([event, event, {**event, "function": "search", "status_code": 503}]).encode()
+
+
+def report(server: Server, app_id: str, key: str, *events: dict[str, object]) -> int:
+    """Sends these events, or three; the status."""
+    three = (an_event(), an_event(), an_event(function="search", status_code=503))
+    body = json.dumps(events or three).encode()
     return server.call(
         "POST", "/1/event/", body, X_Auth_User=app_id, X_Auth_Key=key, Content_Type="application/json"
     ).status
@@ -110,3 +116,22 @@ def test_nobody_sees_the_application_of_somebody_else(visit: Visit) -> None:
     app_id, *_ = make(page, "Private")
     other = visit(f"/dashboard/applications/{app_id}", who="carol", failing=True)
     expect(other.get_by_role("heading", level=1)).to_have_text("There is nothing here")
+
+
+def test_groups_are_told_by_size_whatever_they_are_called(visit: Visit, server: Server) -> None:
+    page = visit("/dashboard/applications")
+    app_id, write, _ = make(page, "Numbered")
+    calls = [
+        an_event(consumer_id=str(number), function="constructor") for number in range(1, 22) for _ in range(number)
+    ]
+    odd = [an_event(consumer_id="__proto__", function=name) for name in ("__proto__", "toString") for _ in range(50)]
+    assert report(server, app_id, write, *calls, *odd) == 200
+    page.goto(f"/dashboard/applications/{app_id}?range=constructor")
+    lines = ["__proto__ at most 100", *(f"{number} at most {number}" for number in range(21, 16, -1))]
+    chart = page.locator("#calls-by-consumer")
+    expect(chart.locator(".chart")).to_have_attribute("aria-label", re.compile("; ".join(lines)))
+    expect(chart).to_contain_text("The 6 with the most calls, of 22. The CSV has them all.")
+    names = page.locator("#consumers tbody td:first-child")
+    expect(names).to_have_text(["__proto__", *(str(number) for number in range(21, 2, -1))])
+    expect(page.locator("#consumers")).to_contain_text("The 20 with the most calls, of 22.")
+    expect(page.locator("#functions tbody td:first-child")).to_have_text(["constructor", "__proto__", "toString"])

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 import pytest
-from playwright.sync_api import ViewportSize, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.pages.conftest import DESKTOP, PHONE, Visit
 from tests.pages.test_accessibility import faults
@@ -67,6 +67,24 @@ def test_staff_see_what_a_customer_sees_and_change_nothing_as_them(visit: Visit)
     expect(page.locator("main")).not_to_contain_text("not mine")
     page.get_by_role("button", name="Stop viewing").click()
     expect(page).to_have_url(re.compile("/admin/"))
+
+
+def test_a_tab_about_one_customer_never_shows_another_who_is_viewed_in_a_second_tab(visit: Visit) -> None:
+    def view_as(page: Page, name: str) -> None:
+        page.goto(f"/admin/accounts/user/?q={name}")
+        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("button", name=re.compile("View as")).click()
+        expect(page.get_by_text(f"You see what {name} sees")).to_be_visible()
+
+    page = visit("/admin/", who="admin", failing=True)
+    view_as(page, "alice")
+    page.goto("/dashboard/explore")
+    expect(page.locator("#websites")).to_contain_text("site-00.example")
+    view_as(page.context.new_page(), "carol")
+    page.get_by_text("24 hours").click()
+    expect(page.get_by_text("You see what carol sees")).to_be_visible()
+    expect(page.locator("#websites")).to_contain_text("Nothing was carried in this time.")
+    page.get_by_role("button", name="Stop viewing").click()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
+from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Page, Route, ViewportSize, expect
 
 from tests.pages.conftest import DESKTOP, PHONE, Visit
-from tests.serving import Server
+from tests.serving import Server, row
 
 
 def query(page: Page) -> dict[str, str]:
@@ -91,3 +93,88 @@ def test_a_chart_can_be_read_as_a_table_and_walked_with_keys(visit: Visit) -> No
     expect(requests.locator(".u-legend")).not_to_contain_text("—")
     requests.get_by_text("As a table").click()
     expect(requests.locator("details tbody tr").nth(90)).to_be_attached()
+
+
+def test_the_hour_that_comes_twice_is_drawn_and_told_as_two(visit: Visit, server: Server) -> None:
+    now = datetime.now(UTC)
+    year = now.year if now > datetime(now.year, 11, 9, tzinfo=UTC) else now.year - 1
+    sunday = next(day for day in range(1, 8) if date(year, 11, day).weekday() == 6)
+    midnight = datetime(year, 11, sunday, tzinfo=UTC)  # clocks in New York go back at 06:00
+    first, second = (f"{midnight + timedelta(hours=hour, minutes=30):%Y-%m-%d %H:%M:%S}" for hour in (5, 6))
+    rows = [row(ts=first, proxy_user="dave", count=3), row(ts=second, proxy_user="dave", count=4)]
+    assert server.push(*rows).status == 204
+    span = f"from={midnight:%Y-%m-%d}T03:00:00Z&to={midnight:%Y-%m-%d}T09:00:00Z"
+    page = visit(f"/dashboard/explore?{span}&interval=15m&tz=America/New_York", who="dave")
+    requests = page.locator("#requests")
+    requests.get_by_role("img").focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    expect(requests.locator(".u-legend")).to_contain_text(re.compile(r"03:(30|45)"))
+    requests.get_by_text("As a table").click()
+    told = [line.split("\t")[:2] for line in requests.locator("details tbody tr").all_inner_texts()]
+    assert len({time for time, _ in told}) == len(told) >= 23
+    assert [line for line in told if line[1] != "0"] == [
+        [f"{midnight:%Y-%m-%d} 01:30 -04:00", "3"],
+        [f"{midnight:%Y-%m-%d} 01:30 -05:00", "4"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "labels", "hours"),
+    [
+        ("Europe/Berlin", "2025-10-26T00:00Z", ["02:00", "02:30", "02:00", "02:30", "03:00"], [0, 0.5, 1, 1.5, 2]),
+        ("Europe/Berlin", "2025-10-26T01:00Z", ["02:00", "02:30", "03:00"], [1, 1.5, 2]),
+        ("Europe/Berlin", "2025-10-26T22:30Z", ["00:00"], [-2]),
+        ("Australia/Lord_Howe", "2025-04-05T14:30Z", ["01:30", "01:30", "02:00"], [14.5, 15, 15.5]),
+        ("America/New_York", "2025-03-09T06:30Z", ["01:30", "03:00", "03:30"], [6.5, 7, 7.5]),
+    ],
+)
+def test_points_are_drawn_at_their_instants(
+    visit: Visit, zone: str, first: str, labels: list[str], hours: list[float]
+) -> None:
+    page = visit("/dashboard/explore")
+    start = datetime.fromisoformat(first)
+    day = f"{start.astimezone(ZoneInfo(zone)):%Y-%m-%d}"
+    found = page.evaluate(
+        """async ([labels, zone, first]) => {
+            const { face, instants } = await import("/static/dashboard/zone.js");
+            return instants(labels.map(face), zone, Date.parse(first) / 1000);
+        }""",
+        [[f"{day} {label}:00" for label in labels], zone, first],
+    )
+    midnight = start.replace(hour=0, minute=0).timestamp()
+    assert [(at - midnight) / 3600 for at in found] == hours
+
+
+def test_what_an_address_names_and_nobody_knows_is_as_if_it_named_nothing(visit: Visit) -> None:
+    page = visit("/dashboard/explore?tz=Foo/Bar&range=constructor&from=x&to=y")
+    expect(page.locator("#websites")).to_contain_text("40 in all")
+    expect(page.get_by_role("radio", name="7 days")).to_be_checked()
+    page.evaluate("localStorage.setItem('zone', 'Foo/Bar')")
+    page.goto("/dashboard/explore?from=-271821-04-20T00:00:00Z&to=2026-01-01")
+    expect(page.locator("#websites")).to_contain_text("40 in all")
+    expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
+
+
+def test_an_emptied_end_of_a_range_is_asked_for(visit: Visit) -> None:
+    page = visit("/dashboard/explore")
+    page.get_by_text("Custom").click()
+    page.get_by_label("From").fill("")
+    page.get_by_label("From").blur()
+    assert page.evaluate("document.getElementById('from').validity.valueMissing")
+    expect(page.locator("#websites")).to_contain_text("40 in all")
+
+
+def test_answers_about_somebody_else_for_ever_are_told_and_not_loaded_for_ever(visit: Visit) -> None:
+    page = visit("/dashboard/explore", failing=True)
+    loads: list[str] = []
+    page.on("framenavigated", lambda frame: loads.append(frame.url))
+
+    def as_somebody_else(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "x-account": "user_somebody"})
+
+    page.route("**/analytics/*", as_somebody_else)
+    page.get_by_text("24 hours").click()
+    expect(page.locator("#websites")).to_contain_text("You are signed in as somebody else now. Load this page again.")
+    assert len(loads) == 2  # the address with the range, and that once more

@@ -130,3 +130,21 @@ def test_what_the_api_refuses_is_told(visit: Visit) -> None:
     page.get_by_label("Proxy user").fill("alice")
     page.get_by_label("Proxy user").press("Enter")
     expect(page.locator("#requests")).to_contain_text("There is nothing here.")
+
+
+def test_only_these_means_exactly_these(visit: Visit, server: Server) -> None:
+    now = f"{datetime.now(UTC) - timedelta(minutes=5):%Y-%m-%d %H:%M:%S}"
+    requests = [("exact.example", "50%_of it"), ("notexact.example", "50% and more of it"), ("exact.example.org", "")]
+    rows = [
+        {"log_request_datetime": now, "proxy_user_id": "dave", "log_hostname": host, "log_error": error}
+        for host, error in requests
+    ]
+    key = {"x_api_key": server.keys["INGEST_KEY"], "Content_Type": "application/json"}
+    assert server.call("POST", "/log/ingest", json.dumps({"logs": rows}).encode(), **key).status == 204
+    for kind, value in (("Host", "exact.example"), ("Error", "50%_of it")):
+        page = visit(f"{PATH}?host=exact&tz=Foo/Bar&range=constructor", who="dave")
+        expect(page.locator("#requests")).to_contain_text("(3 in all)")
+        page.locator("#requests tbody tr").filter(has_text="50%_of it").click()
+        page.get_by_role("button", name=f"Only requests with {kind} {value}").click()
+        expect(page.locator("#requests")).to_contain_text("(1 in all)")
+        expect(page.get_by_role("searchbox", name=kind)).to_have_value(f'"{value}"')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +11,7 @@ from playwright.sync_api import ViewportSize, expect
 
 from tests.pages.conftest import DESKTOP, PHONE, Visit
 from tests.serving import Server, row
+from usage.dashboard.overview import first_push
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -49,3 +52,11 @@ def test_a_newcomer_is_shown_how_to_begin_until_the_first_row_arrives(visit: Vis
     assert '"proxy_user": "bob"' in command
     assert server.push(row(proxy_user="bob")).status == 204
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+def test_the_first_push_is_one_command_whatever_the_login_is() -> None:
+    login = """o'brien "$HOME" \\ `id`"""
+    command = first_push(login, datetime(2026, 11, 21, 14, tzinfo=UTC))
+    said = 'curl() { printf %s "${@: -1}"; }; '
+    body = subprocess.run(["bash", "-c", said + command], capture_output=True, text=True, timeout=30, check=True).stdout
+    assert json.loads(body)["logs"][0]["proxy_user"] == login

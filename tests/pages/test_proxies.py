@@ -94,3 +94,8 @@ def test_whoever_is_signed_in_keeps_their_navigation(visit: Visit) -> None:
 def test_only_what_is_the_same_for_everybody_may_be_kept_for_a_minute(server: Server) -> None:
     headers = server.call("GET", PATH).headers
     assert (headers["Cache-Control"], headers["Vary"]) == ("public, max-age=60", "Cookie")
+
+
+def test_the_page_of_whoever_is_signed_in_is_kept_by_nobody(visit: Visit) -> None:
+    headers = visit(PATH).request.get(PATH).headers
+    assert headers["cache-control"] == "private, no-store"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from django import forms
@@ -61,7 +62,8 @@ class ApplicationPage(CustomerPage, TemplateView):
         now = timezone.now()
         application = applications.find_application(self.customer.pk, kwargs["id"])
         keys = [key for key in application.keys.order_by("-created_at", "-pk") if not key.ends_at or key.ends_at > now]
-        return super().get_context_data(application=application, keys=keys, address=settings.PUBLIC_URL, **kwargs)
+        address = shlex.quote(f"{settings.PUBLIC_URL}/1/event/")
+        return super().get_context_data(application=application, keys=keys, address=address, **kwargs)
 
 
 class RotationForm(BodyForm):

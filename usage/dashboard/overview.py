@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -56,6 +58,15 @@ def cards(orders: list[Order], now: datetime) -> list[Subscription]:
     return [Subscription(order, order.status(now).value, accounts[order.pk], run_out[order.pk]) for order in orders]
 
 
+def first_push(login: str, now: datetime) -> str:
+    """A shell's command that pushes one row of this proxy login."""
+    row = {"ts": f"{now:%Y-%m-%d %H:%M:%S}", "proxy_user": login, "domain": "example.com", "count": 1}
+    body = json.dumps({"logs": [row | {"bytes_sent": 1024, "bytes_received": 52480}]}, ensure_ascii=False)
+    address = shlex.quote(f"{settings.PUBLIC_URL}/analytics/ingest")
+    headers = "-H 'x-api-key: YOUR_INGEST_KEY' -H 'Content-Type: application/json'"
+    return f"curl -i {address} {headers} \\\n  -d {shlex.quote(body)}"
+
+
 def _has_traffic(user_id: int) -> bool:
     try:
         return reports.first_bucket(user_id) is not None
@@ -79,4 +90,5 @@ class OverviewPage(CustomerPage, TemplateView):
 
     def _first_run(self) -> dict[str, Any]:
         logins = ProxyUser.objects.filter(order__user=self.customer).order_by("pk")
-        return {"address": settings.PUBLIC_URL, "login": logins.values_list("login", flat=True).first()}
+        login = logins.values_list("login", flat=True).first()
+        return {"login": login, "command": first_push(login or "LOGIN", timezone.now())}

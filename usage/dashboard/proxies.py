@@ -32,7 +32,9 @@ class ProxiesPage(Page, TemplateView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().get(request, *args, **kwargs)
-        if not request.user.is_authenticated:  # theirs has their navigation
+        if request.user.is_authenticated:  # it has their navigation
+            patch_cache_control(response, private=True, no_store=True)
+        else:
             patch_cache_control(response, public=True, max_age=SECONDS)
         return response
 

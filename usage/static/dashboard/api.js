@@ -25,12 +25,30 @@ export async function read(path, params, signal) {
     if (failure.name === "AbortError") throw failure;
     throw new Problem(0, gettext("The server cannot be reached."), 5);
   }
+  await mindAccount(response);
   if (response.ok) return response.json();
   if (response.status === 401) {
     location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
   const told = await response.json().catch(() => ({}));
   throw new Problem(response.status, sentence(told), Number(response.headers.get("Retry-After")) || 0);
+}
+
+// Whoever signs in or is viewed in another tab is so in this one too, whose page is about somebody else.
+const ACCOUNT = document.querySelector("meta[name=account]")?.content;
+const RELOADED = "reloaded for";
+
+/** Loads the page again if the answer is about another account than the page; then this never resolves. */
+async function mindAccount(response) {
+  const told = response.headers.get("X-Account");
+  if (!ACCOUNT || !told) return;
+  if (told === ACCOUNT) {
+    sessionStorage.removeItem(RELOADED);
+  } else if (sessionStorage.getItem(RELOADED) !== told) {
+    sessionStorage.setItem(RELOADED, told);
+    location.reload();
+    await new Promise(() => {});
+  } else throw new Problem(409, gettext("You are signed in as somebody else now. Load this page again."));
 }
 
 // Each API family tells its errors in its own shape.

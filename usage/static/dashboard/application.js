@@ -14,19 +14,20 @@ const HOUR = 3600;
 const DAY = 86400;
 // As many as lines of different colours and dashes can be told apart.
 const MOST_LINES = 6;
-const OTHERS = "__other__";
+const MOST_ROWS = 20;
+const NAMES = new Map([["", gettext("(not told)")], ["__other__", gettext("all others")]]);
 
 const form = document.getElementById("filters");
 const id = form.dataset.application;
 const tz = zone.own();
 
 /** Seconds, the width of a point for that many, and both in words; then without points. */
-const RANGES = {
-  "1h": [HOUR, MINUTE, gettext("one hour, by the minute"), gettext("one hour")],
-  "24h": [DAY, HOUR, gettext("24 hours, by the hour"), gettext("24 hours")],
-  "7d": [7 * DAY, HOUR, gettext("seven days, by the hour"), gettext("seven days")],
-  "30d": [30 * DAY, DAY, gettext("30 days, by the day"), gettext("30 days")],
-};
+const RANGES = new Map([
+  ["1h", [HOUR, MINUTE, gettext("one hour, by the minute"), gettext("one hour")]],
+  ["24h", [DAY, HOUR, gettext("24 hours, by the hour"), gettext("24 hours")]],
+  ["7d", [7 * DAY, HOUR, gettext("seven days, by the hour"), gettext("seven days")]],
+  ["30d", [30 * DAY, DAY, gettext("30 days, by the day"), gettext("30 days")]],
+]);
 
 const CHARTS = {
   "calls-by-consumer": { range: "7d", group: "consumer_id" },
@@ -39,7 +40,24 @@ const CHARTS = {
   statuses: { range: "24h", group: "status_code", isWhole: true },
 };
 
-const named = (group) => ({ "": gettext("(not told)"), [OTHERS]: gettext("all others") })[group] ?? group;
+const named = (group) => NAMES.get(group) ?? group;
+
+/** [name, points] of each group, those with most first. The keys of an object come in an order of their own. */
+function byMost(groups, most) {
+  const values = (points) => points.map(([, value]) => value);
+  const sized = Object.entries(groups).map(([name, points]) => [name, points, most(values(points))]);
+  return sized.sort(([, , one], [, , other]) => other - one);
+}
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+const greatest = (values) => values.reduce((found, value) => Math.max(found, value), 0);
+
+function tell(body, text, numbers) {
+  const note = document.createElement("p");
+  note.className = "faint";
+  note.textContent = interpolate(text, numbers);
+  body.append(note);
+}
 
 /** The call that a reader's program makes for the same. */
 const published = (path, params) => {
@@ -63,36 +81,40 @@ function drawLines(body, { groups, start, end, granularity }, { aggregation = "c
   const place = new Map(times.map((at, number) => [at, number]));
   const isAdded = aggregation === "count" || aggregation === "sum";
   const isCount = aggregation === "count";
-  const names = Object.keys(groups);
-  const lines = names.slice(0, MOST_LINES).map((name) => {
+  const sorted = byMost(groups, isAdded ? sum : greatest);
+  const lines = sorted.slice(0, MOST_LINES).map(([name, points]) => {
     const values = new Array(times.length).fill(isAdded ? 0 : null);
-    for (const [at, value] of groups[name]) values[place.get(at)] = value;
+    for (const [at, value] of points) values[place.get(at)] = value;
     const label = group ? named(name) : gettext("All calls");
-    return { label, values, format: isCount ? format.count : format.duration, filled: names.length === 1 };
+    return { label, values, format: isCount ? format.count : format.duration, filled: sorted.length === 1 };
   });
   chart(body, {
     title: body.closest("section").querySelector("h2").textContent,
-    times: times.map((at) => zone.shown(at, tz)),
+    times,
+    tz,
     series: lines,
     format: isCount ? format.compact : format.duration,
   });
-  if (names.length > MOST_LINES) {
-    const note = document.createElement("p");
-    note.className = "faint";
-    note.textContent = interpolate(gettext("The %s largest of %s. The CSV has them all."), [MOST_LINES, names.length]);
-    body.append(note);
+  if (sorted.length > MOST_LINES) {
+    const text = isAdded
+      ? gettext("The %s with the most calls, of %s. The CSV has them all.")
+      : gettext("The %s with the highest points, of %s. The CSV has them all.");
+    tell(body, text, [MOST_LINES, sorted.length]);
   }
 }
 
 function drawShares(body, { groups }) {
-  const rows = Object.entries(groups).map(([name, [[, calls]]]) => ({ name: named(name), calls }));
-  const total = rows.reduce((sum, row) => sum + row.calls, 0);
+  const rows = byMost(groups, sum).map(([name, , calls]) => ({ name: named(name), calls }));
+  const total = sum(rows.map((row) => row.calls));
   const share = (row) => (100 * row.calls) / total;
   table(body, [
     { label: gettext("Name"), kind: "breakable", text: (row) => row.name },
     { label: gettext("Calls"), kind: "number", text: (row) => format.count(row.calls) },
     { label: gettext("Share"), kind: "share", node: (row) => bar(row.name, share(row)) },
-  ], rows.slice(0, 20));
+  ], rows.slice(0, MOST_ROWS));
+  if (rows.length > MOST_ROWS) {
+    tell(body, gettext("The %s with the most calls, of %s. The CSV has them all."), [MOST_ROWS, rows.length]);
+  }
 }
 
 function bar(name, percent) {
@@ -109,7 +131,7 @@ const panels = Object.entries(CHARTS).map(([name, kind]) => [makePanel(name, kin
 
 function load() {
   const given = state();
-  const chosen = RANGES[given.range] ? given.range : "";
+  const chosen = RANGES.has(given.range) ? given.range : "";
   for (const choice of form.elements.range) choice.checked = choice.value === chosen;
   form.elements.measure.value = given.measure || "";
   const now = Math.floor(Date.now() / 1000);
@@ -119,7 +141,7 @@ function load() {
     // With one range for all, this one would be the same as its neighbour.
     panel.root.hidden = Boolean(chosen && kind.isOfItsOwn);
     if (panel.root.hidden) continue;
-    const [span, step, byPoints, inAll] = RANGES[range];
+    const [span, step, byPoints, inAll] = RANGES.get(range);
     panel.root.querySelector("header .faint").textContent = kind.isWhole ? inAll : byPoints;
     // A point that is cut off at its start would look like a lull.
     const start = kind.isWhole ? now - span : Math.floor((now - span) / step) * step + step;

@@ -18,15 +18,16 @@ function colour(name) {
 const translucent = (found) => found.replace(/^rgb\((.*)\)$/, "rgba($1, 0.14)");
 
 /**
- * Draws into the body. `times` are seconds on the clock face, `series` is [{label, values, format, filled?}].
- * `onZoom(from, to)` gets the clock faces between which somebody dragged; `binary` puts ticks at powers of two.
+ * Draws into the body. `times` are instants in seconds, ascending, told by the clocks of the zone `tz`; `series` is
+ * [{label, values, format, filled?}]. `onZoom(from, to)` gets the instants between which somebody dragged; `binary`
+ * puts ticks at powers of two.
  */
-export function chart(body, { times, series, title, format, onZoom, binary = false }) {
+export function chart(body, { times, tz, series, title, format, onZoom, binary = false }) {
   const place = document.createElement("div");
   place.className = "chart";
   place.tabIndex = 0;
   place.role = "img";
-  place.ariaLabel = `${title}: ${summary(times, series)}`;
+  place.ariaLabel = `${title}: ${summary(times, tz, series)}`;
   const data = document.createElement("details");
   data.className = "chart-data";
   const words = document.createElement("summary");
@@ -34,13 +35,14 @@ export function chart(body, { times, series, title, format, onZoom, binary = fal
   const rows = document.createElement("div");
   data.append(words, rows);
   data.addEventListener("toggle", () => {
-    if (data.open) asTable(rows, times, series);
+    if (data.open) asTable(rows, times, tz, series);
   });
   forget(body);
   body.replaceChildren(place, data);
   const draw = () => {
     place.plot?.destroy();
-    place.plot = new uPlot(options(place, { series, format, onZoom, binary, count: times.length }), [times, ...series.map((one) => one.values)], place);
+    const chosen = options(place, { series, tz, format, onZoom, binary, count: times.length });
+    place.plot = new uPlot(chosen, [times, ...series.map((one) => one.values)], place);
   };
   draw();
   const resized = new ResizeObserver(() => place.plot.setSize(size(place)));
@@ -65,30 +67,30 @@ for (const [target, name] of [[window, "themechange"], [matchMedia("(prefers-col
 const POWERS_OF_TWO = Array.from({ length: 52 }, (_, power) => 2 ** power);
 
 /** The clock, and the date under it where a day begins. */
-function tick(at, step, isFirst) {
-  const [date, clock] = zone.label(at).split(" ");
+function tick(at, tz, step, isFirst) {
+  const [text, which] = zone.moments(at, tz);
+  const [date, clock] = text.split(" ");
   if (step >= 28 * 86400) return date.slice(0, 7);
   if (step >= 86400) return date.slice(5);
-  return isFirst || clock === "00:00" ? `${clock}\n${date.slice(5)}` : clock;
+  return isFirst || clock === "00:00" ? `${clock}\n${date.slice(5)}` : `${clock}\n${which}`.trim();
 }
 
 const size = (place) => ({ width: Math.max(place.clientWidth, 200), height: place.clientWidth < 500 ? 200 : 240 });
 
-function options(place, { series, format, onZoom, binary, count }) {
+function options(place, { series, tz, format, onZoom, binary, count }) {
   const line = colour("--line");
   const axis = { stroke: colour("--faint"), grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   const points = (values) => ({ show: count < 40 || values.some(isLone), size: 5 });
   return {
     ...size(place),
-    // Labels are those of the chosen zone's clocks already.
-    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), tz),
     scales: { y: { range: (_, least, most) => [Math.min(least, 0), most > 0 ? most * 1.08 : 1] } },
     axes: [
-      { ...axis, values: (_, ticks, __, ___, step) => ticks.map((at, number) => tick(at, step, number === 0)) },
+      { ...axis, values: (_, ticks, __, ___, step) => ticks.map((at, number) => tick(at, tz, step, number === 0)) },
       { ...axis, size: 70, incrs: binary ? POWERS_OF_TWO : undefined, values: (_, ticks) => ticks.map(format) },
     ],
     series: [
-      { label: gettext("Time"), value: (_, at) => (at === null ? "—" : zone.label(at)) },
+      { label: gettext("Time"), value: (_, at) => (at === null ? "—" : zone.moment(at, tz)) },
       ...series.map((one, number) => {
         const stroke = colour(`--series-${(number % 3) + 1}`);
         return {
@@ -118,25 +120,25 @@ function options(place, { series, format, onZoom, binary, count }) {
 const isLone = (value, at, values) => value !== null && (values[at - 1] ?? values[at + 1] ?? null) === null;
 
 function moveCursor(event, plot, times) {
-  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  const step = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
   if (!step) return;
   event.preventDefault();
   const at = Math.min(Math.max((plot.cursor.idx ?? (step > 0 ? -1 : times.length)) + step, 0), times.length - 1);
   plot.setCursor({ left: plot.valToPos(times[at], "x"), top: 10 });
 }
 
-function summary(times, series) {
+function summary(times, tz, series) {
   if (!times.length) return "";
   const parts = series.map((one) => {
     const most = one.values.reduce((found, value) => Math.max(found, value ?? 0), 0);
     return interpolate(gettext("%s at most %s"), [one.label, one.format(most)]);
   });
-  return `${zone.label(times[0])} – ${zone.label(times.at(-1))}; ${parts.join("; ")}`;
+  return `${zone.moment(times[0], tz)} – ${zone.moment(times.at(-1), tz)}; ${parts.join("; ")}`;
 }
 
-function asTable(body, times, series) {
+function asTable(body, times, tz, series) {
   const columns = [
-    { label: gettext("Time"), text: (at) => zone.label(times[at]) },
+    { label: gettext("Time"), text: (at) => zone.moment(times[at], tz) },
     ...series.map((one) => ({
       label: one.label, kind: "number",
       text: (at) => (one.values[at] === null || one.values[at] === undefined ? "—" : one.format(one.values[at])),

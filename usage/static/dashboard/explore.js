@@ -14,8 +14,7 @@ const form = document.getElementById("filters");
 const fields = form.elements;
 
 const zoom = (from, to) => {
-  const tz = zoneOf(state());
-  const at = (face) => zone.iso(Math.round(zone.instant(face, tz) / 60) * 60);
+  const at = (seconds) => zone.iso(Math.round(seconds / 60) * 60);
   set({ range: "", from: at(from), to: at(to), page: "" });
 };
 const charts = ["traffic", "requests", "concurrency"].map((id) => chartPanel(id, zoom));
@@ -34,11 +33,9 @@ const websites = new Panel("websites", {
   },
 });
 
-const zoneOf = (given) => given.tz || zone.own();
-
 function load() {
   const given = state();
-  const tz = zoneOf(given);
+  const tz = zone.chosen(given.tz);
   fill(given, tz);
   const shared = { ...range.params(given, tz), orderId: given.order, domain: given.domain };
   for (const chart of charts) chart.load({ ...shared, interval: given.interval, fill: "true" });
@@ -49,7 +46,7 @@ function load() {
 /** The controls say what the address says. */
 function fill(given, tz) {
   const [from, to] = range.instants(given, tz);
-  const preset = given.from && given.to && !given.range ? "custom" : given.range || "7d";
+  const preset = range.custom(given) ? "custom" : range.PRESETS.has(given.range) ? given.range : range.USUAL;
   for (const choice of fields.range) choice.checked = choice.value === preset;
   document.getElementById("custom").hidden = preset !== "custom";
   const shown = (at) => zone.label(zone.shown(at, tz)).replace(" ", "T");

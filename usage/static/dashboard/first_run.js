@@ -3,8 +3,6 @@
 import { copy, read } from "./api.js";
 
 const command = document.getElementById("first-push");
-const now = new Date().toISOString().slice(0, 19).replace("T", " ");
-command.textContent = command.textContent.replace("NOW", now);
 document.getElementById("copy-push").addEventListener("click", () =>
   copy(command.textContent, gettext("The command is on your clipboard.")));
 

@@ -11,7 +11,7 @@ import { onChange, set, state } from "./state.js";
 
 const PER_PAGE = 50;
 const KEPT_DAYS = 7;
-const SECONDS = { "1h": 3600, "24h": 86400 };
+const SECONDS = new Map([["1h", 3600], ["24h", 86400]]);
 const FILTERS = ["host", "status", "error", "method", "login", "order", "kb", "country", "session"];
 const NEWEST_FIRST = "log_request_datetime_desc";
 const form = document.getElementById("filters");
@@ -20,7 +20,7 @@ const dialog = document.getElementById("details");
 const shown = new Map();
 let asked;
 
-const zoneOf = (given) => given.tz || zone.own();
+const zoneOf = (given) => zone.chosen(given.tz);
 const when = (row) => zone.label(zone.shown(zone.face(row.log_request_datetime), zoneOf(state())), true);
 
 const COLUMNS = [
@@ -90,8 +90,8 @@ function params(given) {
   return {
     ...period(given),
     ...status(given.status),
-    like_log_hostname: like(given.host),
-    like_log_error: like(given.error) || (given.failed && "%"),
+    ...wanted("log_hostname", given.host),
+    ...wanted("log_error", given.error || (given.failed && "%")),
     log_method: given.method,
     proxy_user_id: given.login,
     service_id: given.order,
@@ -105,9 +105,10 @@ function params(given) {
 }
 
 /** Without bounds a search covers all that is kept. */
-function period({ range: preset, from, to }) {
-  if (!preset && from && to) return { min_log_request_datetime: from, max_log_request_datetime: to };
-  const seconds = SECONDS[preset];
+function period(given) {
+  const ends = range.custom(given)?.map(zone.iso);
+  if (ends) return { min_log_request_datetime: ends[0], max_log_request_datetime: ends[1] };
+  const seconds = SECONDS.get(given.range);
   return seconds ? { min_log_request_datetime: zone.iso(Math.floor(Date.now() / 1000) - seconds) } : {};
 }
 
@@ -116,16 +117,24 @@ function status(text) {
   return hundreds ? { min_log_status_code: `${hundreds}00`, max_log_status_code: `${hundreds}99` } : { log_status_code: text };
 }
 
-const like = (text) => text && (text.includes("%") ? text : `%${text}%`);
+/** What is in quotation marks is meant to the letter; anything else is a part, or a pattern if it has a %. */
+function wanted(field, text) {
+  const exact = /^"(.+)"$/s.exec(text)?.[1];
+  if (exact) return { [field]: exact };
+  return text ? { [`like_${field}`]: text.includes("%") ? text : `%${text}%` } : {};
+}
+
+const exactly = (text) => `"${text}"`;
 
 /** The controls say what the address says. */
 function fill(given) {
   const tz = zoneOf(given);
-  const preset = given.from && given.to && !given.range ? "custom" : given.range || "7d";
+  const custom = range.custom(given);
+  const preset = custom ? "custom" : SECONDS.has(given.range) ? given.range : range.USUAL;
   for (const choice of fields.range) choice.checked = choice.value === preset;
   document.getElementById("custom").hidden = preset !== "custom";
   const now = Date.now() / 1000;
-  const ends = [Date.parse(given.from) / 1000 || now - 86400, Date.parse(given.to) / 1000 || now];
+  const ends = custom || [now - 86400, now];
   [fields.from.value, fields.to.value] = ends.map((at) => zone.label(zone.shown(at, tz)).replace(" ", "T"));
   zone.offer(fields.tz, tz);
   for (const name of FILTERS) fields[name].value = given[name] || "";
@@ -163,13 +172,13 @@ form.addEventListener("change", ({ target }) => {
 
 const orderName = (id) => [...fields.order.options].find((option) => option.value === id)?.text || id;
 
-// What each field is called, how it reads, and the filter that finds more like it.
+// What each field is called, how it reads, the filter that finds more like it, and how that takes it.
 const FACTS = [
   [gettext("Time"), (row) => `${when(row)} (${zoneOf(state())})`],
-  [gettext("Host"), (row) => row.log_hostname, "host"],
+  [gettext("Host"), (row) => row.log_hostname, "host", exactly],
   [gettext("Method"), (row) => row.log_method, "method"],
   [gettext("Status"), (row) => row.log_status_code, "status"],
-  [gettext("Error"), (row) => row.log_error, "error"],
+  [gettext("Error"), (row) => row.log_error, "error", exactly],
   [gettext("Received by you"), (row) => format.bytes(row.log_bytes_received)],
   [gettext("Sent by you"), (row) => format.bytes(row.log_bytes_sent)],
   [gettext("Took"), took],
@@ -211,26 +220,26 @@ async function show(id) {
 
 function describe(facts, row) {
   facts.replaceChildren();
-  for (const [label, text, filter] of FACTS) {
+  for (const [label, text, filter, taken = String] of FACTS) {
     const value = text(row);
     if (value === null || value === undefined || value === "" || value === 0) continue;
     const term = document.createElement("dt");
     term.textContent = label;
     const told = document.createElement("dd");
     told.textContent = value;
-    if (filter) told.append(" ", more(label, filter, value));
+    if (filter) told.append(" ", more(label, value, { [filter]: taken(value) }));
     facts.append(term, told);
   }
   if (row.log_error) document.getElementById("advice").replaceChildren(explained({ error: row.log_error }));
 }
 
-function more(label, filter, value) {
+function more(label, value, filter) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "link";
   button.textContent = gettext("only these");
   button.ariaLabel = interpolate(gettext("Only requests with %s %s"), [label, value]);
-  button.addEventListener("click", () => set({ [filter]: value, log: "", page: "" }));
+  button.addEventListener("click", () => set({ ...filter, log: "", page: "" }));
   return button;
 }
 

@@ -34,23 +34,24 @@ const CHARTS = {
   },
 };
 
-/** The chart panel of that id; `onZoom(from, to)` gets clock faces. */
+/** The chart panel of that id; `onZoom(from, to)` gets instants. */
 export function chartPanel(id, onZoom) {
   const kind = CHARTS[id];
   return new Panel(id, {
     path: kind.path,
     isEmpty: (answer) => answer.data.every((row) => kind.lines().every((line) => Number(row[line.name]) === 0)),
-    draw: (body, answer) => draw(body, kind, whole(answer), onZoom),
+    draw: (body, answer, asked) => draw(body, kind, whole(answer), asked, onZoom),
   });
 }
 
 /** Without the last interval while nothing of it has come in: it would look like a fall to nothing. */
 const whole = ({ data, last_data_at: last }) => (data.at(-1).bucket > (last || "") ? data.slice(0, -1) : data);
 
-function draw(body, kind, data, onZoom) {
+function draw(body, kind, data, { from, tz }, onZoom) {
   chart(body, {
     title: body.closest("section").querySelector("h2").textContent,
-    times: data.map((row) => zone.face(row.bucket)),
+    times: zone.instants(data.map((row) => zone.face(row.bucket)), tz, Date.parse(from) / 1000),
+    tz,
     series: kind.lines().map((line) => ({
       label: line.label, values: column(data, line.name), format: kind.exact || kind.format, filled: line.filled,
     })),
