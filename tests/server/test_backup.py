@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import clickhouse
 from tests.engines import embedded_only
 from tests.serving import ROOT, Server, environment, manage, row, with_accounts
 
@@ -281,6 +282,36 @@ def test_on_a_cluster_neither_is_done_by_this_program(tmp_path: Path, command: s
     refused = manage(tmp_path / "data", command, str(tmp_path / "backup"), **cluster)
     assert (refused.returncode, "rows are in the shards" in refused.stderr) == (1, True), refused.stderr
     assert not (tmp_path / "backup").exists()
+
+
+FAILED = """
+import errno, sys, django
+django.setup()
+from unittest import mock
+from django.core.management import call_command
+full = OSError(errno.ENOSPC, "No space left on device")
+with mock.patch("fonproxy.backup.manifest.write", side_effect=full):
+    call_command("backup", sys.argv[1])
+"""
+
+
+def test_a_failed_backup_names_the_copy_that_it_leaves_with_a_clickhouse_server(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(with_accounts(), data)
+    with clickhouse.running() as endpoint:
+        url = {"CLICKHOUSE_URL": f"{endpoint.url}/fonproxy"}
+        assert manage(data, "clickhouse_migrate", **url).returncode == 0
+        ended = subprocess.run(
+            [sys.executable, "-c", FAILED, str(tmp_path / "today")],
+            cwd=ROOT,
+            env=environment(data, **url),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        [copy] = (path.name for path in endpoint.directory.with_name("backups").iterdir())
+    assert f"its disk backups under {copy}: delete it there" in ended.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
 
 
 TERMINATED = KILLED.replace("SIGKILL", "SIGTERM")
