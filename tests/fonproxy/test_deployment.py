@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from fonproxy.clickhouse.client import Client
 from fonproxy.settings import env
 from tests.serving import ROOT, environment, manage
 
@@ -107,6 +108,19 @@ def test_a_backup_has_a_place_that_the_user_of_the_image_may_write_to() -> None:
         r"install -d -o fonproxy -g fonproxy -m 700 (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
     )
     assert place in made.split()
+
+
+def test_the_orders_of_the_migrations_are_the_same_wherever_they_are_told() -> None:
+    told = "python manage.py migrate && python manage.py clickhouse_migrate"
+    for name in ("compose.yaml", "docs/production.md", "docs/upgrade.md"):
+        assert told in (ROOT / name).read_text()
+
+
+def test_the_documented_backup_of_a_cluster_is_understood_by_the_engine(engine: Client) -> None:
+    [backup] = re.findall(r"^ +(BACKUP .*)$", (ROOT / "docs" / "backup.md").read_text(), re.MULTILINE)
+    for statement in (backup, backup.replace("BACKUP", "RESTORE").replace(" TO ", " FROM ")):
+        [(read,)] = engine.fetch("SELECT formatQuerySingleLine({sql:String})", {"sql": statement}, tag="tests")
+        assert "ON CLUSTER" in read
 
 
 def test_the_image_holds_what_the_processes_import() -> None:
