@@ -8,7 +8,7 @@ FROM python:3.11-slim-bookworm
 # pg_dump and pg_restore, for manage.py backup and restore; as new as the server of compose.yaml.
 RUN apt-get update && apt-get install -y --no-install-recommends postgresql-client-15 && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin fonproxy && \
-    install -d -o fonproxy -g fonproxy -m 700 /data
+    install -d -o fonproxy -g fonproxy -m 700 /data /backups
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY manage.py ./

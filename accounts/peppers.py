@@ -51,6 +51,19 @@ def renew(key: Key, secret: str) -> None:
         type(key)._default_manager.filter(pk=key.pk, key_hash=key.key_hash).update(**newest._asdict())
 
 
+def in_use() -> set[str]:
+    """The names of the peppers that keys depend on."""
+    models = (ApiKey, ApplicationKey)
+    return {name for model in models for name in model._default_manager.values_list("pepper", flat=True).distinct()} - {
+        BARE
+    }
+
+
+def known() -> set[str]:
+    """The names of the peppers under which keys are found."""
+    return {name_of(pepper) for pepper in settings.KEY_PEPPERS}
+
+
 def name_of(pepper: str) -> str:
     """Tells peppers apart without telling anything of them."""
     return hmac.new(pepper.encode(), b"name of this pepper", hashlib.sha256).hexdigest()[:8]

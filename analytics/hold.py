@@ -2,7 +2,8 @@
 
 Batches are taken in and answered as ever; they stay in the journal. So of the two stores' copies, the engine's can be
 the later one without holding rows that the relational one knows nothing of. A hold that is not renewed ends by itself:
-a backup that was killed stops nobody for longer than a minute.
+a backup that was killed stops nobody for longer than a minute. The clock is the relational store's: those of several
+hosts need not agree.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from django.db import connection
-from django.utils import timezone
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models.functions import Now
 
 from analytics.models import Group, Hold
 
@@ -30,23 +32,23 @@ class HoldLost(Exception):
     """The hold is somebody else's, or ran out before its end."""
 
 
-def refuse_while_held(now: datetime) -> None:
+def refuse_while_held() -> None:
     """Raises Held while there is a hold; within a transaction, which no hold can begin before the end of."""
-    hold = Hold.objects.select_for_update().filter(pk=Hold.THE_ONE).first()
-    if hold is not None and hold.until > now:
+    lasts = ExpressionWrapper(Q(until__gt=Now()), output_field=BooleanField())
+    # Not a filter: the row is to be locked also when it holds nothing up.
+    if any(Hold.objects.select_for_update().filter(pk=Hold.THE_ONE).values_list(lasts, flat=True)):
         raise Held
 
 
-def is_held(now: datetime) -> bool:
-    return Hold.objects.filter(until__gt=now).exists()
+def is_held() -> bool:
+    return _lasting().exists()
 
 
 @contextmanager
 def held() -> Iterator[None]:
     """No group is made in this block, by any process; raises HoldLost when that cannot be said at its end."""
-    now = timezone.now()
-    Hold.objects.get_or_create(pk=Hold.THE_ONE, defaults={"until": now})
-    if not Hold.objects.filter(pk=Hold.THE_ONE, until__lte=now).update(until=now + LENGTH):
+    Hold.objects.get_or_create(pk=Hold.THE_ONE, defaults={"until": Now()})
+    if not Hold.objects.filter(pk=Hold.THE_ONE, until__lte=Now()).update(until=Now() + LENGTH):
         raise HoldLost("Another backup is being taken, or was broken off less than a minute ago.")
     stop = threading.Event()
     renewing = threading.Thread(target=_renew_until, args=(stop,), daemon=True)
@@ -56,23 +58,26 @@ def held() -> Iterator[None]:
     finally:
         stop.set()
         renewing.join()
-        now = timezone.now()
-        was_held = Hold.objects.filter(pk=Hold.THE_ONE, until__gt=now).update(until=now)
+        was_held = _lasting().update(until=Now())
     if not was_held:
         raise HoldLost("The relational store was away for too long: rows may have been sent meanwhile.")
 
 
 def _renew_until(stop: threading.Event) -> None:
     try:
-        while not stop.wait(RENEW_SECONDS) and _renew(timezone.now()):
+        while not stop.wait(RENEW_SECONDS) and _renew():
             pass
     finally:
         connection.close()
 
 
-def _renew(now: datetime) -> int:
+def _renew() -> int:
     """Whether the hold went on without a gap; one that has run out stays so."""
-    return Hold.objects.filter(pk=Hold.THE_ONE, until__gt=now).update(until=now + LENGTH)
+    return _lasting().update(until=Now() + LENGTH)
+
+
+def _lasting() -> QuerySet[Hold]:
+    return Hold.objects.filter(pk=Hold.THE_ONE, until__gt=Now())
 
 
 def unsettled_groups() -> int:
@@ -82,4 +87,4 @@ def unsettled_groups() -> int:
 
 def release() -> None:
     """Ends the hold that a copy of the relational store was made under."""
-    Hold.objects.update(until=timezone.now())
+    Hold.objects.update(until=Now())

@@ -143,7 +143,7 @@ def group(batch_ids: Sequence[int], now: datetime) -> tuple[Group, set[int]]:
     The batches are of one route. Raises Held while a backup is taken.
     """
     with transaction.atomic():
-        hold.refuse_while_held(now)
+        hold.refuse_while_held()
         made = Group.objects.create(created_at=now, claimed_until=now + CLAIM)
         free = Batch.objects.filter(id__in=batch_ids, group=None, settled_at=None)
         # Locked in order, so that two that group the same batches wait for one another instead of deadlocking.

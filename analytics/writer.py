@@ -17,7 +17,7 @@ from typing import Final
 
 import pyarrow as pa
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 
 from analytics import journal
@@ -93,7 +93,7 @@ class Writer:
             self._queue.remove(mine)
         try:
             journal.give_back([mine.batch.pk], timezone.now())
-        except DatabaseError as error:
+        except Error as error:
             log.warning("a batch is left to replay when its claim has run out: %s", error)
 
     def _take(self) -> list[_Queued]:
@@ -159,7 +159,7 @@ class Writer:
         return True
 
     def _is_up_to_replay(self, batch: Batch) -> bool:
-        return self.engine_is_away or journal.was_refused(batch) or is_held(timezone.now())
+        return self.engine_is_away or journal.was_refused(batch) or is_held()
 
 
 writer: Final = Writer()

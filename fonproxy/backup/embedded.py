@@ -19,11 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from fonproxy.backup import BackupError
+from fonproxy.backup import BackupError, disk
 from fonproxy.clickhouse.embedded import lock
 
 FILE: Final = "clickhouse.tar"
-DRAFT: Final = "backup-"
+# Of the links; whatever is called so in the data directory is taken away.
+DRAFT: Final = ".links-"
 LOGS: Final = "deduplication_logs"
 ATTEMPTS: Final = 10
 
@@ -101,9 +102,16 @@ def unpack(directory: Path, path: Path) -> None:
     draft = path.with_name(f"{path.name}.restoring")
     with lock(path):
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700)
-        with tarfile.open(directory / FILE) as archive:
-            archive.extractall(draft, filter="data")
-        if path.exists():
-            path.rmdir()
-        draft.rename(path)
+        try:
+            draft.mkdir(mode=0o700)
+            with tarfile.open(directory / FILE) as archive:
+                archive.extractall(draft, filter="data")
+            os.sync()  # thousands of files, at once
+            if path.exists():
+                path.rmdir()
+            draft.rename(path)
+        except tarfile.TarError as fault:
+            raise BackupError(f"{directory / FILE} cannot be unpacked: {fault}.") from None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        disk.flush(path.parent)

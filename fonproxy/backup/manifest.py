@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +21,14 @@ from fonproxy.backup import BackupError
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
+SECRET_KEY: Final = "FONPROXY_SECRET_KEY"  # noqa: S105  # its name
+ID_SALT: Final = "FONPROXY_ID_SALT"
 
 
 class Manifest(msgspec.Struct, kw_only=True):
     """``server_backup`` names the copy of a ClickHouse server on its own disk; an embedded engine's is among the files.
 
-    ``secrets`` are fingerprints: which secrets the stores depend on, not what they are.
+    ``secrets`` are fingerprints, and ``peppers`` names: which secrets the stores depend on, not what they are.
     """
 
     format: int = FORMAT
@@ -35,6 +38,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     clickhouse: str
     server_backup: str | None = None
     secrets: dict[str, str]
+    peppers: list[str]
     files: dict[str, str] = {}
 
 
@@ -42,7 +46,7 @@ def engine_kind() -> str:
     return "server" if settings.CLICKHOUSE else "embedded"
 
 
-def describe(made_at: str) -> Manifest:
+def describe(made_at: str, peppers: Iterable[str]) -> Manifest:
     """A manifest of the stores of this installation, without files."""
     applied = sorted(f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations())
     return Manifest(
@@ -51,16 +55,13 @@ def describe(made_at: str) -> Manifest:
         migrations=applied,
         clickhouse=engine_kind(),
         secrets=fingerprints(),
+        peppers=sorted(peppers),
     )
 
 
 def fingerprints() -> dict[str, str]:
-    """Of each secret that something in the stores depends on, enough to tell it from another."""
-    kept = {
-        "FONPROXY_SECRET_KEY": settings.SECRET_KEY,
-        "FONPROXY_ID_SALT": settings.ID_SALT,
-        "FONPROXY_KEY_PEPPERS": settings.KEY_PEPPERS[0],
-    }
+    """Of the secrets beside the peppers, enough to tell each from another."""
+    kept = {SECRET_KEY: settings.SECRET_KEY, ID_SALT: settings.ID_SALT}
     return {name: hmac.new(value.encode(), b"backup", hashlib.sha256).hexdigest()[:8] for name, value in kept.items()}
 
 
@@ -97,6 +98,25 @@ def refuse_unfit(manifest: Manifest) -> None:
     known = {f"{app}.{name}" for app, name in MigrationLoader(None).disk_migrations or ()}
     if unknown := sorted(set(manifest.migrations) - known):
         raise BackupError(f"The backup is of a newer version, with {', '.join(unknown)}.")
+
+
+def has_other(secret: str, manifest: Manifest) -> bool:
+    """Whether the backup was made under another secret of this name."""
+    return manifest.secrets.get(secret) != fingerprints()[secret]
+
+
+def refuse_without_secrets(manifest: Manifest, peppers: Iterable[str]) -> None:
+    """Raises BackupError when ids or keys would be worth nothing under the salt and the peppers known here."""
+    missing = []
+    if has_other(ID_SALT, manifest):
+        missing.append(f"published ids depend on another {ID_SALT}")
+    if unknown := sorted(set(manifest.peppers) - set(peppers)):
+        missing.append(f"keys depend on a pepper that FONPROXY_KEY_PEPPERS does not have ({', '.join(unknown)})")
+    if missing:
+        raise BackupError(
+            f"Secrets of the backup are missing here: {'; '.join(missing)}. Set them as they were when it was made;"
+            f" what was not set then came from {SECRET_KEY}, or from the file secret_key in the data directory."
+        )
 
 
 def _checksum(path: Path) -> str:

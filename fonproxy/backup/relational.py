@@ -11,7 +11,7 @@ from typing import Final
 from django.db import connection
 from django.db.backends.postgresql.client import DatabaseClient
 
-from fonproxy.backup import BackupError
+from fonproxy.backup import BackupError, disk
 
 SQLITE_FILE: Final = "fonproxy.sqlite3"
 POSTGRESQL_FILE: Final = "fonproxy.pgdump"
@@ -27,6 +27,10 @@ def dump(directory: Path) -> None:
 
 def is_empty() -> bool:
     if connection.vendor == "sqlite":
+        beside = [_sqlite_file().with_name(f"{SQLITE_FILE}-{kind}") for kind in ("wal", "shm", "journal")]
+        # What a process that was killed left there would be played back over the restored file.
+        if any(file.exists() for file in beside):
+            return False
         return not _sqlite_file().exists() or not _sqlite_file().stat().st_size
     with connection.cursor() as cursor:
         return not connection.introspection.table_names(cursor)
@@ -35,9 +39,14 @@ def is_empty() -> bool:
 def load(directory: Path) -> None:
     """Fills the empty store, wholly or not at all."""
     if connection.vendor == "sqlite":
-        draft = _sqlite_file().with_name(f"{_sqlite_file().name}.restoring")
-        shutil.copyfile(directory / SQLITE_FILE, draft)
-        draft.replace(_sqlite_file())
+        draft = _sqlite_file().with_name(f"{SQLITE_FILE}.restoring")
+        try:
+            shutil.copyfile(directory / SQLITE_FILE, draft)
+            disk.flush(draft)
+            draft.replace(_sqlite_file())
+        finally:
+            draft.unlink(missing_ok=True)
+        disk.flush(_sqlite_file().parent)
     else:
         options = ("--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction")
         _run("pg_restore", *options, str(directory / POSTGRESQL_FILE), into=True)

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.conf import settings
+
+from fonproxy.backup import BackupError
 from fonproxy.clickhouse.client import Client
 from fonproxy.clickhouse.migrator import DATABASE
 from fonproxy.clickhouse.profiles import literal
 
 DISK: Final = "backups"
+
+
+def refuse_cluster() -> None:
+    """Raises BackupError where the database of this name holds no rows, only the ways to those of the shards."""
+    if settings.CLICKHOUSE_CLUSTER:
+        raise BackupError(
+            "On a cluster (CLICKHOUSE_CLUSTER) rows are in the shards, which this command does not copy:"
+            " docs/backup.md says what to do instead."
+        )
 
 
 def dump(client: Client, name: str) -> None:

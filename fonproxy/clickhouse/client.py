@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from django.conf import settings
 
+from fonproxy.backup import marker
+from fonproxy.clickhouse.errors import EngineUnavailable
 from fonproxy.clickhouse.profiles import READ, Profile
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ def close_client() -> None:
 
 
 def _open() -> Client:
+    if complaint := marker.complaint():
+        raise EngineUnavailable(complaint)
     # Each brings in what the other has no use for: an engine, or a driver.
     if settings.CLICKHOUSE is not None:
         from fonproxy.clickhouse.native import NativeClient

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 import time_machine
-from django.db import connections
+from django.db import InterfaceError, connections
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from analytics import hold, journal, tasks
 from analytics.models import Batch, Group, Hold
 from analytics.traffic.rows import to_inbox
-from analytics.writer import recover
+from analytics.writer import Writer, _Queued, recover
 from fonproxy.clickhouse.client import Client, get_client
 from tests.analytics.helpers import TABLES, body_of, counted, documented_row, engine_away, push
 
@@ -226,14 +228,29 @@ def test_during_a_backup_rows_are_taken_but_not_sent_and_afterwards_they_are(
 def test_the_hold_of_a_backup_that_was_killed_ends_by_itself(
     clean_engine: Client, client_for: Any, worker: Any
 ) -> None:
-    Hold.objects.update_or_create(pk=Hold.THE_ONE, defaults={"until": timezone.now() + hold.LENGTH})
+    Hold.objects.update_or_create(pk=Hold.THE_ONE, defaults={"until": Now() + hold.LENGTH})
     push(client_for(worker, "ingest"), [documented_row()])
     tasks.replay_journal()
     assert counted(get_client(), "traffic") == (0, 0)
+    recover_later()  # a clock that goes ahead ends no hold: it is the relational store's that counts
+    assert counted(get_client(), "traffic") == (0, 0)
+    Hold.objects.update(until=Now())  # as when its length is over
+    recover_later()
+    assert counted(get_client(), "traffic") == (1, 12)
+
+
+def test_a_batch_that_waits_no_longer_is_left_to_replay_also_when_the_database_hangs_up(
+    clean_engine: Client, worker: Any
+) -> None:
+    batch, waiting = _recorded(worker, timezone.now()), Writer()
+    queued = _Queued(batch, journal.unpack(bytes(batch.columns or b"")))
+    waiting._queue.append(queued)
+    with mock.patch.object(journal, "give_back", side_effect=InterfaceError("connection already closed")):
+        waiting._leave(queued)
     recover_later()
     assert counted(get_client(), "traffic") == (1, 12)
 
 
 def test_a_backup_whose_hold_ran_out_on_the_way_is_none(db: None) -> None:
     with pytest.raises(hold.HoldLost, match="rows may have been sent meanwhile"), hold.held():
-        Hold.objects.update(until=timezone.now())
+        Hold.objects.update(until=Now())

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from fonproxy.clickhouse.client import Client
 from fonproxy.settings import env
 from tests.serving import ROOT, environment, manage
 
@@ -69,7 +70,7 @@ def _answers(directory: Path, **variables: str) -> dict[str, list[object]]:
 def test_the_compose_file_and_its_example_name_settings_that_exist() -> None:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     ours = {name: service for name, service in compose["services"].items() if service.get("image") == "fonproxy:local"}
-    assert set(ours) == {"migrate", "web", "worker", "beat"}
+    assert set(ours) == {"migrate", "backup", "web", "worker", "beat"}
     for service in ours.values():
         assert set(service["environment"]) <= env.known
         assert set(service["depends_on"]) <= set(compose["services"])
@@ -95,6 +96,31 @@ def test_the_example_of_a_cluster_writes_each_row_to_one_replica_and_lets_keeper
 def test_production_in_containers_has_replicated_tables() -> None:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     assert compose["x-fonproxy"]["environment"]["FONPROXY_CLICKHOUSE_REPLICATED"] == "true"
+
+
+def test_a_backup_has_a_place_that_the_user_of_the_image_may_write_to() -> None:
+    # A new volume gets the owner that the directory has in the image.
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    [volume] = compose["services"]["backup"]["volumes"]
+    name, place = volume.split(":")
+    assert name in compose["volumes"]
+    [made] = re.findall(
+        r"install -d -o fonproxy -g fonproxy -m 700 (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    assert place in made.split()
+
+
+def test_the_orders_of_the_migrations_are_the_same_wherever_they_are_told() -> None:
+    told = "python manage.py migrate && python manage.py clickhouse_migrate"
+    for name in ("compose.yaml", "docs/production.md", "docs/upgrade.md"):
+        assert told in (ROOT / name).read_text()
+
+
+def test_the_documented_backup_of_a_cluster_is_understood_by_the_engine(engine: Client) -> None:
+    [backup] = re.findall(r"^ +(BACKUP .*)$", (ROOT / "docs" / "backup.md").read_text(), re.MULTILINE)
+    for statement in (backup, backup.replace("BACKUP", "RESTORE").replace(" TO ", " FROM ")):
+        [(read,)] = engine.fetch("SELECT formatQuerySingleLine({sql:String})", {"sql": statement}, tag="tests")
+        assert "ON CLUSTER" in read
 
 
 def test_the_image_holds_what_the_processes_import() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import clickhouse
 from tests.engines import embedded_only
 from tests.serving import ROOT, Server, environment, manage, row, with_accounts
 
@@ -92,7 +94,7 @@ def test_what_was_acknowledged_before_a_backup_is_there_once_after_a_restore(los
         stop.set()
         pushing.join()
     assert made.returncode == 0, made.stderr
-    assert not list(lost.data_dir.glob("backup-*"))
+    assert not list(lost.data_dir.glob(".links-*"))
     lost.process.kill()
     lost.process.wait()
 
@@ -160,7 +162,7 @@ def test_a_killed_backup_looks_like_none_and_the_next_one_clears_up(backup: Path
     refused = manage(tmp_path / "new", "restore", str(half))
     assert (refused.returncode, "is not a whole backup" in refused.stderr) == (1, True)
     assert manage(data, "backup", str(wanted)).returncode == 0
-    assert not list(data.glob("backup-*"))
+    assert not list(data.glob(".links-*"))
 
 
 def test_nothing_is_restored_over_data(backup: Path) -> None:
@@ -183,10 +185,146 @@ def test_a_damaged_backup_is_refused_and_restores_nothing(backup: Path, tmp_path
     assert {path.name for path in directory.iterdir()} <= {"secret_key"}
 
 
-def test_another_secret_is_told_of(backup: Path, tmp_path: Path) -> None:
-    restored = manage(tmp_path, "restore", str(backup))
-    assert restored.returncode == 0
+def _secrets(data: Path) -> dict[str, str]:
+    """The salt and the pepper that an installation made for itself, as one sets them."""
+    told = "from django.conf import settings; print(settings.ID_SALT, *settings.KEY_PEPPERS)"
+    salt, pepper = manage(data, "shell", "-v", "0", "-c", told).stdout.split()
+    return {"FONPROXY_ID_SALT": salt, "FONPROXY_KEY_PEPPERS": f"{'n' * 32},{pepper}"}
+
+
+def test_a_backup_is_restored_under_its_salt_and_all_its_peppers_and_otherwise_not_touched(
+    backup: Path, tmp_path: Path
+) -> None:
+    secrets = _secrets(backup.with_name("data"))
+    for wrong, words in (
+        ({"FONPROXY_ID_SALT": "another"}, "published ids depend on another FONPROXY_ID_SALT"),
+        ({"FONPROXY_KEY_PEPPERS": "n" * 32}, "keys depend on a pepper that FONPROXY_KEY_PEPPERS does not have"),
+    ):
+        refused = manage(tmp_path, "restore", str(backup), **secrets | wrong)
+        assert (refused.returncode, words in refused.stderr) == (1, True), refused.stderr
+        assert {path.name for path in tmp_path.iterdir()} == {"secret_key"}
+    restored = manage(tmp_path, "restore", str(backup), **secrets)
+    assert restored.returncode == 0, restored.stderr
     assert "FONPROXY_SECRET_KEY is not the one that the backup was made under" in restored.stderr
+
+
+KILLED_RESTORE = """
+import os, signal, sys, django
+django.setup()
+from unittest import mock
+from django.core.management import call_command
+with mock.patch("fonproxy.backup.relational.load", lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)):
+    call_command("restore", sys.argv[1])
+"""
+
+
+def test_after_a_restore_that_was_killed_between_the_stores_nothing_starts_until_it_is_done_again(
+    backup: Path, tmp_path: Path
+) -> None:
+    directory = _new_directory(backup.with_name("data"), tmp_path / "restored")
+    command = [sys.executable, "-c", KILLED_RESTORE, str(backup)]
+    killed = subprocess.run(command, cwd=ROOT, env=environment(directory), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    for command in (["serve"], ["clickhouse_migrate"], ["restore", str(backup)]):
+        refused = manage(directory, *command)
+        assert (refused.returncode, f"remove {directory}/restoring" in refused.stderr) == (1, True), refused.stderr
+    assert not (directory / "fonproxy.sqlite3").exists()
+    shutil.rmtree(directory / "clickhouse")
+    (directory / "restoring").unlink()
+    assert manage(directory, "restore", str(backup)).returncode == 0
+    assert manage(directory, "clickhouse_migrate").returncode == 0
+
+
+def test_a_restore_that_fails_before_anything_is_loaded_leaves_nothing_in_the_way(backup: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(backup, damaged)
+    (damaged / "clickhouse.tar").write_bytes(b"no archive at all")
+    manifest = json.loads((damaged / "manifest.json").read_text())
+    manifest["files"]["clickhouse.tar"] = hashlib.sha256(b"no archive at all").hexdigest()
+    (damaged / "manifest.json").write_text(json.dumps(manifest))
+    directory = _new_directory(backup.with_name("data"), tmp_path / "restored")
+    refused = manage(directory, "restore", str(damaged))
+    assert (refused.returncode, "clickhouse.tar cannot be unpacked" in refused.stderr) == (1, True), refused.stderr
+    assert {path.name for path in directory.iterdir()} == {"secret_key", "keys.json", "clickhouse.lock"}
+    assert manage(directory, "restore", str(backup)).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "clickhouse_migrate"])
+def test_rows_without_any_user_are_served_to_nobody(backup: Path, tmp_path: Path, command: str) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(backup.with_name("data"), data, symlinks=True)
+    for file in data.glob("fonproxy.sqlite3*"):
+        file.unlink()
+    refused = manage(data, command)
+    assert (refused.returncode, "the relational store not one user" in refused.stderr) == (1, True), refused.stderr
+
+
+@pytest.mark.parametrize("kind", ["wal", "shm", "journal"])
+def test_nothing_is_restored_beside_what_a_killed_process_left_of_its_database(
+    backup: Path, tmp_path: Path, kind: str
+) -> None:
+    directory = _new_directory(backup.with_name("data"), tmp_path / "restored")
+    (directory / f"fonproxy.sqlite3-{kind}").touch()
+    refused = manage(directory, "restore", str(backup))
+    assert (refused.returncode, "The relational store is not empty" in refused.stderr) == (1, True), refused.stderr
+
+
+def test_a_backup_is_for_its_owner_only_and_not_in_the_directory_that_it_is_of(backup: Path, tmp_path: Path) -> None:
+    assert {path.stat().st_mode & 0o077 for path in (backup, *backup.iterdir())} == {0}
+    data = backup.with_name("data")
+    refused = manage(data, "backup", str(data / "today"))
+    assert (refused.returncode, "is in the data directory" in refused.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_on_a_cluster_neither_is_done_by_this_program(tmp_path: Path, command: str) -> None:
+    cluster = {"CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/fonproxy", "CLICKHOUSE_CLUSTER": "usage"}
+    refused = manage(tmp_path / "data", command, str(tmp_path / "backup"), **cluster)
+    assert (refused.returncode, "rows are in the shards" in refused.stderr) == (1, True), refused.stderr
+    assert not (tmp_path / "backup").exists()
+
+
+FAILED = """
+import errno, sys, django
+django.setup()
+from unittest import mock
+from django.core.management import call_command
+full = OSError(errno.ENOSPC, "No space left on device")
+with mock.patch("fonproxy.backup.manifest.write", side_effect=full):
+    call_command("backup", sys.argv[1])
+"""
+
+
+def test_a_failed_backup_names_the_copy_that_it_leaves_with_a_clickhouse_server(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(with_accounts(), data)
+    with clickhouse.running() as endpoint:
+        url = {"CLICKHOUSE_URL": f"{endpoint.url}/fonproxy"}
+        assert manage(data, "clickhouse_migrate", **url).returncode == 0
+        ended = subprocess.run(
+            [sys.executable, "-c", FAILED, str(tmp_path / "today")],
+            cwd=ROOT,
+            env=environment(data, **url),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        [copy] = (path.name for path in endpoint.directory.with_name("backups").iterdir())
+    assert f"its disk backups under {copy}: delete it there" in ended.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
+
+
+TERMINATED = KILLED.replace("SIGKILL", "SIGTERM")
+
+
+def test_a_backup_that_is_told_to_stop_leaves_nothing(backup: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(backup.with_name("data"), data, symlinks=True)
+    command = [sys.executable, "-c", TERMINATED, str(tmp_path / "backup")]
+    ended = subprocess.run(command, cwd=ROOT, env=environment(data), capture_output=True, text=True, check=False)
+    assert (ended.returncode, "it was told to stop" in ended.stderr) == (1, True)
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
+    assert not list(data.glob(".links-*"))
 
 
 def test_a_backup_is_not_written_over_another(backup: Path) -> None:

@@ -17,32 +17,37 @@ pytestmark = pytest.mark.stack
 
 
 def test_both_services_are_restored_to_the_same_moment(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
     with postgres.running(postgres.required_programs()) as port, clickhouse.running() as endpoint:
         stores = {
             "DATABASE_URL": f"postgres://{postgres.USER}@127.0.0.1:{port}/postgres",
             "CLICKHOUSE_URL": f"{endpoint.url}/fonproxy",
             "FONPROXY_SECRET_KEY": "kept elsewhere " * 4,
         }
-        with (tmp_path / "keys.json").open("wb") as keys:
+        with (data / "keys.json").open("wb") as keys:
             command = [sys.executable, "-c", ACCOUNTS]
-            subprocess.run(command, cwd=ROOT, env=environment(tmp_path, **stores), stdout=keys, check=True)
-        server = Server(tmp_path, **stores)
+            subprocess.run(command, cwd=ROOT, env=environment(data, **stores), stdout=keys, check=True)
+        server = Server(data, **stores)
         acknowledged, before, after = _back_up_under_pushes(server, tmp_path / "backup", stores)
         server.stop()
-        refused = manage(tmp_path, "restore", str(tmp_path / "backup"), **stores)
+        refused = manage(data, "restore", str(tmp_path / "backup"), **stores)
         assert (refused.returncode, "ClickHouse is not empty" in refused.stderr) == (1, True)
 
-        endpoint.kill()
         subprocess.run(
             ["createdb", "--host=127.0.0.1", f"--port={port}", f"--username={postgres.USER}", "restored"], check=True
         )
+        new = {"DATABASE_URL": f"postgres://{postgres.USER}@127.0.0.1:{port}/restored"}
+        refused = manage(data, "serve", **stores | new)
+        assert (refused.returncode, "the relational store not one user" in refused.stderr) == (1, True), refused.stderr
+        endpoint.kill()
         second = Endpoint(endpoint.directory.with_name("second"))
         try:
-            stores["DATABASE_URL"] = f"postgres://{postgres.USER}@127.0.0.1:{port}/restored"
+            stores |= new
             stores["CLICKHOUSE_URL"] = f"{second.url}/fonproxy"
-            restored = manage(tmp_path, "restore", str(tmp_path / "backup"), **stores)
+            restored = manage(data, "restore", str(tmp_path / "backup"), **stores)
             assert (restored.returncode, restored.stderr) == (0, "")
-            server = Server(tmp_path, **stores)
+            server = Server(data, **stores)
             assert server.requests_of_alice() in range(before, after + 2)
             for number in range(acknowledged):
                 assert _push(server, number) == 204

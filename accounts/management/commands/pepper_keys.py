@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
 
 from accounts import peppers
 from accounts.models import ApiKey, ApplicationKey
@@ -19,14 +20,23 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._pepper_and_count()
+        except Error as fault:
+            raise CommandError(f"The keys cannot be read; was migrate run? {fault}") from None
+
+    def _pepper_and_count(self) -> None:
         self.stdout.write(f"{_pepper_bare(ApiKey) + _pepper_bare(ApplicationKey)} keys had no pepper.")
         keys = Counter([*ApiKey.objects.values_list("pepper", flat=True)])
         keys.update(ApplicationKey.objects.values_list("pepper", flat=True))
         for number, pepper in enumerate(settings.KEY_PEPPERS, start=1):
             name = peppers.name_of(pepper)
             self.stdout.write(f"{keys.pop(name, 0)} keys depend on pepper {number} ({name}).")
-        for name, count in keys.items():
-            self.stderr.write(f"{count} keys depend on a pepper that is not known any more ({name}): they do not work.")
+        if keys:
+            lost = "; ".join(
+                f"{count} keys depend on a pepper that is not known any more ({name})" for name, count in keys.items()
+            )
+            raise CommandError(f"{lost}: they do not work.")
 
 
 def _pepper_bare(model: type[ApiKey] | type[ApplicationKey]) -> int:

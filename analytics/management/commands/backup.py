@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from argparse import ArgumentParser
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
+from types import FrameType
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 
+from accounts import peppers
 from analytics import hold
-from fonproxy.backup import BackupError, embedded, manifest, relational, server
+from fonproxy.backup import BackupError, disk, embedded, manifest, relational, server
 from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.errors import EngineError
 
@@ -36,12 +40,16 @@ class Command(BaseCommand):
     def handle(self, *, directory: Path, **options: Any) -> None:
         if directory.exists():
             raise CommandError(f"{directory} exists already: name a new directory.")
+        if directory.resolve().is_relative_to(settings.DATA_DIR):
+            raise CommandError(f"{directory} is in the data directory, and would be lost with it: name another place.")
         try:
-            self._make(directory)
-        except (BackupError, EngineError, DatabaseError, hold.HoldLost) as fault:
-            raise CommandError(f"No backup was made: {fault}") from None
+            with _clearing_up_when_terminated(), _for_the_owner_only():
+                server.refuse_cluster()
+                self._make(directory)
+        except (BackupError, EngineError, Error, hold.HoldLost) as fault:
+            raise CommandError(_with_notes(f"No backup was made: {fault}", fault)) from None
         except OSError as fault:
-            raise CommandError(f"No backup was made in {directory}: {fault.strerror}.") from None
+            raise CommandError(_with_notes(f"No backup was made in {directory}: {fault.strerror}.", fault)) from None
         finally:
             close_client()
         self.stdout.write(f"Both stores are in {directory}. The secrets are not: keep them elsewhere.")
@@ -49,18 +57,25 @@ class Command(BaseCommand):
     def _make(self, directory: Path) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f"{directory.name}.partial-", dir=directory.parent))
+        made = None
         try:
-            made = manifest.describe(timezone.now().isoformat())
+            made = manifest.describe(timezone.now().isoformat(), peppers.in_use())
             if settings.CLICKHOUSE:
-                made.server_backup = f"{directory.name}-{timezone.now():%Y%m%d%H%M%S}"
-                _copy_with_server(draft, made.server_backup)
+                _copy_with_server(draft, made, f"{directory.name}-{timezone.now():%Y%m%d%H%M%S}")
             else:
                 _copy_with_embedded(draft)
+            made.peppers = sorted({*made.peppers, *peppers.in_use()})  # of keys that were made meanwhile
             manifest.write(draft, made)
-            _flush(draft)
+            for path in (*draft.iterdir(), draft):
+                disk.flush(path)
             draft.rename(directory)
-        except BaseException:
+            disk.flush(directory.parent)
+        except BaseException as fault:
             shutil.rmtree(draft, ignore_errors=True)
+            if made is not None and made.server_backup is not None:
+                fault.add_note(
+                    f"What ClickHouse copied is on its disk {server.DISK} under {made.server_backup}: delete it there."
+                )
             raise
 
 
@@ -77,7 +92,7 @@ def _copy_with_embedded(draft: Path) -> None:
         embedded.pack(snapshot, draft)
 
 
-def _copy_with_server(draft: Path, name: str) -> None:
+def _copy_with_server(draft: Path, made: manifest.Manifest, name: str) -> None:
     """A server forgets its tokens in a restore, so nothing may be on its way."""
     with hold.held():
         deadline = monotonic() + DRAIN_SECONDS
@@ -89,14 +104,33 @@ def _copy_with_server(draft: Path, name: str) -> None:
                 )
             sleep(0.1)
         relational.dump(draft)
+        made.server_backup = name
         server.dump(get_client(), name)
 
 
-def _flush(directory: Path) -> None:
-    """Onto the disk, before the name says that it is whole."""
-    for path in (*directory.iterdir(), directory):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+@contextmanager
+def _clearing_up_when_terminated() -> Iterator[None]:
+    """SIGTERM ends the block as a failure does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise BackupError("it was told to stop (SIGTERM).")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _for_the_owner_only() -> Iterator[None]:
+    """Whatever is written in the block, by the programs it starts too, is for this user only."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _with_notes(sentence: str, fault: BaseException) -> str:
+    return " ".join((sentence, *getattr(fault, "__notes__", ())))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import Error
 
+from accounts import peppers
 from analytics import hold
-from fonproxy.backup import BackupError, embedded, manifest, relational, server
+from fonproxy.backup import BackupError, embedded, manifest, marker, relational, server
 from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.errors import EngineError
 
@@ -23,21 +25,27 @@ class Command(BaseCommand):
         parser.add_argument("directory", type=Path, help="as made by manage.py backup")
 
     def handle(self, *, directory: Path, **options: Any) -> None:
+        if complaint := marker.complaint():
+            raise CommandError(complaint)
         try:
+            server.refuse_cluster()
             backup = manifest.read(directory)
             manifest.refuse_unfit(backup)
+            manifest.refuse_without_secrets(backup, peppers.known())
             _refuse_full()
             _load(directory, backup)
-        except (BackupError, EngineError, DatabaseError) as fault:
-            raise CommandError(str(fault)) from None
+        except (BackupError, EngineError, Error) as fault:
+            raise CommandError(_with_complaint(str(fault))) from None
         except OSError as fault:
-            raise CommandError(f"The backup could not be restored: {fault.strerror}.") from None
+            raise CommandError(_with_complaint(f"The backup could not be restored: {fault.strerror}.")) from None
         finally:
             close_client()
         self.stdout.write(f"Restored both stores as of {backup.made_at}. Run migrate and clickhouse_migrate, or serve.")
-        now = manifest.fingerprints()
-        for name in sorted(name for name, fingerprint in backup.secrets.items() if now.get(name) != fingerprint):
-            self.stderr.write(f"{name} is not the one that the backup was made under: see docs/backup.md.")
+        if manifest.has_other(manifest.SECRET_KEY, backup):
+            self.stderr.write(
+                f"{manifest.SECRET_KEY} is not the one that the backup was made under: everybody signs in again, and"
+                " links in mails to stop alerts no longer work."
+            )
 
 
 def _refuse_full() -> None:
@@ -51,13 +59,29 @@ def _refuse_full() -> None:
 
 
 def _load(directory: Path, backup: manifest.Manifest) -> None:
-    """The relational store last: no process starts to take rows before its customers are there."""
-    if backup.server_backup is not None:
-        server.load(get_client(), backup.server_backup)
-    else:
-        embedded.unpack(directory, _engine_directory())
-    relational.load(directory)
-    hold.release()
+    """Killed anywhere in here, it leaves the marker, and no process opens the engine.
+
+    The relational store comes last and at once: on other hosts, which have no marker, rows without users keep processes
+    from starting until then.
+    """
+    marker.begin()
+    try:
+        if backup.server_backup is not None:
+            server.load(get_client(), backup.server_backup)
+        else:
+            embedded.unpack(directory, _engine_directory())
+        relational.load(directory)
+        hold.release()
+    except BaseException:
+        with suppress(BackupError, EngineError, Error, OSError):
+            _refuse_full()
+            marker.end()  # nothing was loaded
+        raise
+    marker.end()
+
+
+def _with_complaint(sentence: str) -> str:
+    return " ".join(filter(None, (sentence, marker.complaint())))
 
 
 def _engine_directory() -> Path:

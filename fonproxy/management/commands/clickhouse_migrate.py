@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from fonproxy.backup import BackupError, owners
 from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.errors import EngineError
@@ -20,7 +21,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self._dry_run() if options["dry_run"] else self._migrate()
-        except (EngineError, migrator.SchemaError) as error:
+        except (BackupError, EngineError, migrator.SchemaError) as error:
             raise CommandError(str(error)) from error
         finally:
             close_client()
@@ -30,5 +31,6 @@ class Command(BaseCommand):
             self.stdout.write(f"{statement};\n")
 
     def _migrate(self) -> None:
+        owners.refuse_rows_without_users(get_client())
         applied = migrator.migrate(get_client())
         self.stdout.write(f"Applied {', '.join(applied)}." if applied else "The schema is up to date.")

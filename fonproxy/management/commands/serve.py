@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
+from fonproxy.backup import BackupError, owners
 from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.errors import EngineError
@@ -39,9 +40,11 @@ class Command(BaseCommand):
     def handle(self, *, demo: bool, host: str, port: int, **options: Any) -> None:
         try:
             engine = get_client()  # first: whoever holds its directory may also change the relational store
+            owners.refuse_rows_without_users(engine)
             call_command("migrate", verbosity=0)
             migrator.migrate(engine)
-        except EngineError as error:
+        except (BackupError, EngineError) as error:
+            close_client()
             raise CommandError(str(error)) from error
         # What a process that died had taken in is settled before anyone can ask for it.
         import_string(RECOVER)()

@@ -1,0 +1,30 @@
+"""Whether the two stores belong together, as far as any host can tell."""
+
+from __future__ import annotations
+
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from fonproxy.backup import BackupError
+from fonproxy.clickhouse import cluster
+from fonproxy.clickhouse.client import Client
+from fonproxy.clickhouse.migrator import DATABASE
+
+ROWS = """
+SELECT sum(rows) FROM system.parts WHERE active AND database = {database:String} AND table != 'schema_migrations'
+"""
+
+
+def refuse_rows_without_users(client: Client) -> None:
+    """Raises BackupError: new customers would get the ids, and so the rows, of those that are missing."""
+    [(rows,)] = client.fetch(ROWS, {"database": cluster.of_rows(DATABASE)}, tag="owners")
+    if rows and not _has_users():
+        raise BackupError(
+            f"ClickHouse has {rows} rows, and the relational store not one user: are DATABASE_URL and CLICKHOUSE_URL of"
+            " one installation? If a restore was broken off, empty both stores and restore again."
+        )
+
+
+def _has_users() -> bool:
+    users = get_user_model()
+    return users._meta.db_table in connection.introspection.table_names() and users._default_manager.exists()
