@@ -85,7 +85,12 @@ def with_token(codes: tuple[int, ...]) -> tuple[int, ...]:
 
 TABLE = {
     ("GET", ""): REDIRECT,
-    **{(method, ""): REDIRECT_UNSAFE for method in ("POST", "PUT", "PATCH", "DELETE")},
+    ("GET", "admin/login/"): REDIRECT,
+    **{
+        (method, path): REDIRECT_UNSAFE
+        for path in ("", "admin/login/")
+        for method in ("POST", "PUT", "PATCH", "DELETE")
+    },
     ("GET", "healthz"): EVERYBODY,
     ("GET", "readyz"): EVERYBODY,
     ("GET", "metrics"): FOR_STAFF,
@@ -240,7 +245,7 @@ def methods(view: Any) -> set[str]:
 
 
 ROUTES = {path: methods(view) for path, view in routes(get_resolver().url_patterns)}
-FOR_ANY_METHOD = {""}
+FOR_ANY_METHOD = {"", "admin/login/"}
 
 
 def test_the_table_names_every_route_and_method() -> None:

@@ -23,7 +23,14 @@ def make(page: Page, name: str) -> list[str]:
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Make an application").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(f"The application “{name}” is made")
-    return page.locator("code.secret").all_text_contents()
+    return secrets(page)
+
+
+def secrets(page: Page) -> list[str]:
+    """The application's id, its write key and its read key, once they are shown."""
+    shown = page.locator("code.secret")
+    expect(shown).to_have_count(3)
+    return shown.all_text_contents()
 
 
 def an_event(**changes: object) -> dict[str, object]:
@@ -102,12 +109,12 @@ def test_exchanged_keys_replace_the_old_ones_when_asked_at_once(visit: Visit, se
     page.goto(path)
     page.get_by_role("link", name="Exchange the keys").click()
     page.get_by_role("button", name="Exchange them").click()
-    _, second, _ = page.locator("code.secret").all_text_contents()
+    _, second, _ = secrets(page)
     assert [report(server, app_id, key) for key in (first, second)] == [200, 200]
     page.goto(f"{path}/rotate")
     page.get_by_label("End them at once").check()
     page.get_by_role("button", name="Exchange them").click()
-    _, third, _ = page.locator("code.secret").all_text_contents()
+    _, third, _ = secrets(page)
     assert [report(server, app_id, key) for key in (first, second, third)] == [401, 401, 200]
 
 
