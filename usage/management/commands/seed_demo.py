@@ -68,7 +68,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"""
   Admin      {url}/admin/   user admin, password {credentials.password}
-  Customers  {", ".join(accounts.CUSTOMERS)}, with the same password
+  Customers  {url}/dashboard   {", ".join(accounts.CUSTOMERS)}, with the same password
   Reference  {url}/docs
   Keys       in {os.path.relpath(shell)}, to be read into a shell with:  . {os.path.relpath(shell)}
              READ_KEY reads as alice, INGEST_KEY pushes as a proxy worker; APP_ID with APP_WRITE_KEY and APP_READ_KEY
