@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -38,7 +39,8 @@ def lasting(break_it: Callable[[], object], seconds: float, mend_it: Callable[[]
 
 def send(pids: list[int], number: int) -> None:
     for pid in pids:
-        os.kill(pid, number)
+        with suppress(ProcessLookupError):  # PostgreSQL's helpers come and go
+            os.kill(pid, number)
 
 
 def frozen(pids: list[int], seconds: float) -> Lasted:
