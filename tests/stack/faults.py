@@ -43,8 +43,14 @@ def send(pids: list[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def frozen(pids: list[int], seconds: float) -> Lasted:
-    return lasting(lambda: send(pids, signal.SIGSTOP), seconds, lambda: send(pids, signal.SIGCONT))
+def frozen(victim: object, seconds: float) -> Lasted:
+    held: list[int] = []
+
+    def freeze() -> None:
+        held.extend(pids_of(victim))  # those of this moment: PostgreSQL has one for each connection
+        send(held, signal.SIGSTOP)
+
+    return lasting(freeze, seconds, lambda: send(held, signal.SIGCONT))
 
 
 def pids_of(victim: object) -> list[int]:

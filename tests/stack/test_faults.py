@@ -74,7 +74,7 @@ def test_one_that_stands_still_for_half_a_minute_costs_no_row(
     it = VICTIMS[victim](stack)
     _try(
         f"{victim} stands still for {FROZEN_SECONDS:.0f} s",
-        lambda: faults.frozen(faults.pids_of(it), FROZEN_SECONDS),
+        lambda: faults.frozen(it, FROZEN_SECONDS),
         stack,
         total,
         capsys,
