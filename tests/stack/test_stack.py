@@ -22,8 +22,13 @@ from tests.stack import topology
 from tests.stack.topology import Stack
 
 pytestmark = pytest.mark.stack
-# About jobs within the one process of the small install.
-ONE_PROCESS = ("--deselect", "tests/geo/test_processes.py")
+# About jobs and threads within the one process of the small install, on its SQLite.
+ONE_PROCESS = (
+    "--deselect",
+    "tests/geo/test_processes.py",
+    "--deselect",
+    "tests/analytics/traffic/test_concurrent_intake.py",
+)
 SUITES = ("tests/contract", "tests/analytics", "tests/geo", "tests/accounts")
 
 
