@@ -1,4 +1,4 @@
-"""The project and the floor every app stands on; it imports no app."""
+"""The Django project and shared code; it imports no app."""
 
 from fonproxy.celery import app as celery_app
 

@@ -1,4 +1,4 @@
-"""Which two letters name a country, and how it is called."""
+"""Country codes and names."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ from typing import Final
 from django_countries import countries
 from django_countries.data import COUNTRIES
 
-# Kosovo has no code in ISO 3166, but everybody who maps addresses uses this one.
+UNKNOWN: Final = "XX"
+# Kosovo has no code in ISO 3166; geo databases use this one.
 CODES: Final = frozenset(COUNTRIES) | {"XK"}
+# Reserved in ISO 3166 for a country that is assigned another code.
+ALIASES: Final = {"UK": "GB"}
 
 
 def is_country(code: str) -> bool:
-    """Whether ISO 3166 knows the code, in capital letters."""
+    """Whether ISO 3166 assigns the code, in capital letters."""
     return code in CODES
 
 
+def normalized(code: str) -> str:
+    """The code in capital letters: ``GB`` for ``UK``, and ``XX`` for what ISO 3166 does not assign."""
+    code = code.upper()
+    code = ALIASES.get(code, code)
+    return code if code in CODES else UNKNOWN
+
+
 def name_of(code: str) -> str:
-    """The country's usual English name; ``Unknown`` for ``XX`` and whatever else is no country."""
+    """The country's usual English name; ``Unknown`` for ``XX`` and other unassigned codes."""
     return str(countries.name(code) or "Unknown")

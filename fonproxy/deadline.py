@@ -1,4 +1,4 @@
-"""A deadline for a whole conversation over a socket."""
+"""A deadline for a whole exchange over a socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threading import Timer
 
 @contextmanager
 def hanging_up_at(deadline: float, sock: socket.socket) -> Iterator[None]:
-    """Hangs up at that monotonic time: a peer that sends a byte now and then never runs into a timeout of reads."""
+    """Shuts the socket down at that monotonic time. A peer that sends single bytes never exceeds a read timeout."""
 
     def hang_up() -> None:
         with suppress(OSError):

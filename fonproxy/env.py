@@ -1,19 +1,25 @@
-"""Settings from the environment, parsed strictly: a value that is not understood stops the program with a sentence."""
+"""Settings from the environment, parsed strictly: an invalid value stops the program with a sentence."""
 
 from __future__ import annotations
 
 import os
 import re
 import secrets
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from fonproxy.numbers import WHOLE_NUMBER
+
 PREFIX: Final = "FONPROXY_"
-SHORTEST_SECRET: Final = 32
-WHOLE: Final = re.compile("[0-9]{1,18}")
+# Read by fonproxy-agent, which `manage.py ship_squid_log` runs.
+AGENT_VARIABLES: Final = frozenset({"FONPROXY_KEY"})
+MIN_SECRET_LENGTH: Final = 32
+ENDPOINT: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -37,12 +43,12 @@ class Environment:
             raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
         return FLAGS[value.lower()]
 
-    def whole(self, name: str, default: int, *, least: int, most: int) -> int:
+    def int_(self, name: str, default: int, *, least: int, most: int) -> int:
         """A whole number between ``least`` and ``most``."""
         value = self.text(name)
         if value is None:
             return default
-        if not WHOLE.fullmatch(value) or not least <= int(value) <= most:
+        if not WHOLE_NUMBER.fullmatch(value) or not least <= int(value) <= most:
             raise ImproperlyConfigured(f"{name} must be a whole number from {least} to {most}, not {value[:30]!r}.")
         return int(value)
 
@@ -50,12 +56,12 @@ class Environment:
         """A rate as Django REST framework writes it: ``600/min``."""
         value = self.text(name, default) or default
         number, _, period = value.partition("/")
-        if not WHOLE.fullmatch(number) or int(number) == 0 or period not in ("sec", "min", "hour"):
+        if not WHOLE_NUMBER.fullmatch(number) or int(number) == 0 or period not in ("sec", "min", "hour"):
             raise ImproperlyConfigured(f"{name} must be like 600/min (sec, min or hour), not {value[:30]!r}.")
         return value
 
-    def address(self, name: str, example: str, schemes: tuple[str, ...]) -> str | None:
-        """A URL of one of these schemes with a host or path; what it holds is never repeated: it may be a password."""
+    def url(self, name: str, example: str, schemes: tuple[str, ...]) -> str | None:
+        """A URL of one of these schemes with a host or path. Errors never repeat it: it may contain a password."""
         value = self.text(name)
         if value and not _is_address(value, schemes):
             raise ImproperlyConfigured(f"{name} must be like {example}; in a password, %2F stands for a slash.")
@@ -68,10 +74,10 @@ class Environment:
         return value
 
     def secret(self, name: str) -> str | None:
-        """A secret that can later stand in a list of them, or None; what it is is never repeated."""
+        """A secret without commas, or None. Errors never repeat it."""
         value = self.text(name)
-        if value is not None and (len(value) < SHORTEST_SECRET or "," in value):
-            raise ImproperlyConfigured(f"{name} must have at least {SHORTEST_SECRET} characters, and no comma.")
+        if value is not None and (len(value) < MIN_SECRET_LENGTH or "," in value):
+            raise ImproperlyConfigured(f"{name} must have at least {MIN_SECRET_LENGTH} characters, and no comma.")
         return value
 
     def names(self, name: str, default: str) -> list[str]:
@@ -79,16 +85,34 @@ class Environment:
         value = self.text(name, default) or default
         return [part.strip() for part in value.split(",") if part.strip()]
 
+    def ports(self, name: str, default: str) -> list[int]:
+        """Port numbers separated by commas."""
+        values = self.names(name, default)
+        if not all(WHOLE_NUMBER.fullmatch(value) and 1 <= int(value) <= 65535 for value in values):
+            raise ImproperlyConfigured(f"{name} must be port numbers from 1 to 65535, separated by commas.")
+        return [int(value) for value in values]
+
+    def endpoints(self, name: str) -> dict[str, str]:
+        """``host:port`` by network: ``mobile=host:port``, separated by commas; one without a network is for ``*``."""
+        found = {}
+        for value in self.names(name, ""):
+            network, _, endpoint = value.rpartition("=")
+            if not ENDPOINT.fullmatch(endpoint):
+                raise ImproperlyConfigured(f"{name} must be like proxy.example.com:8000 or mobile=m.example.com:8000.")
+            found[network or "*"] = endpoint
+        return found
+
     def secrets(self, name: str) -> list[str]:
-        """Secrets separated by commas, none by default; what they are is never repeated."""
+        """Secrets separated by commas, none by default. Errors never repeat them."""
         values = self.names(name, "")
-        if any(len(value) < SHORTEST_SECRET for value in values):
-            raise ImproperlyConfigured(f"{name} must have secrets of at least {SHORTEST_SECRET} characters.")
+        if any(len(value) < MIN_SECRET_LENGTH for value in values):
+            raise ImproperlyConfigured(f"{name} must have secrets of at least {MIN_SECRET_LENGTH} characters.")
         return values
 
     def refuse_unknown(self) -> None:
-        """Stop when a ``FONPROXY_…`` variable is set that no setting reads: it is a typing mistake."""
-        unknown = sorted(name for name in self._variables if name.startswith(PREFIX) and name not in self.known)
+        """Raises ImproperlyConfigured for a ``FONPROXY_…`` variable that no setting reads: a misspelt name."""
+        known_names = self.known | AGENT_VARIABLES
+        unknown = sorted(name for name in self._variables if name.startswith(PREFIX) and name not in known_names)
         if unknown:
             known = ", ".join(sorted(name for name in self.known if name.startswith(PREFIX)))
             raise ImproperlyConfigured(f"Unknown setting {', '.join(unknown)}. Known settings: {known}.")
@@ -103,16 +127,29 @@ def _is_address(value: str, schemes: tuple[str, ...]) -> bool:
 
 
 def private_directory(path: Path) -> Path:
-    """The directory, made for its owner only when it is missing."""
+    """The directory, for its owner only, as is everything that this process creates from now on."""
+    os.umask(0o077)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.stat().st_uid == os.geteuid():
+            for entry in (path, *path.iterdir()):
+                _close_to_others(entry)
     except OSError as error:
         raise ImproperlyConfigured(f"FONPROXY_DATA_DIR cannot be {path}: {error.strerror}.") from error
     return path
 
 
+def _close_to_others(entry: Path) -> None:
+    """Removes all permissions of group and others; a file that disappears meanwhile is skipped."""
+    with suppress(FileNotFoundError):
+        found = entry.lstat()
+        is_ours = found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode)
+        if is_ours and found.st_mode & 0o077:
+            entry.chmod(stat.S_IMODE(found.st_mode) & ~0o077)
+
+
 def secret_kept_in(path: Path) -> str:
-    """The secret in this file, made on first use.
+    """The secret in this file, created on first use.
 
     The file appears complete or not at all (it is linked into place), so two programs that start at once agree.
     """

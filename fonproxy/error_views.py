@@ -1,4 +1,7 @@
-"""Django's own error views: a page for whoever looks at pages, Django's for the admin, else the family's JSON."""
+"""Django's error views: a page below the paths of pages, Django's own below /admin/, else the family's JSON.
+
+Browsers get a page for every 404 (``fonproxy.pages.NotFoundPage``).
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,6 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path.startswith("/admin/"):
-        return defaults.page_not_found(request, exception)
     return _answer(request, 404)
 
 

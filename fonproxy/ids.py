@@ -1,6 +1,6 @@
 """Published ids: hashids of ten characters, salted per kind, so that no kind's id is valid for another.
 
-They hide how many rows there are; they are no secret. Whoever decodes one still checks who owns the row.
+They hide how many rows there are; they are not secret. Callers must check who owns the decoded row.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from hashid_field import Hashid
 from hashids import Hashids
 
 MIN_LENGTH: Final = 10
-# No table gets near this many rows, while another kind's id that happens to decode stands for a number far above.
-LARGEST: Final = 2**40
+# No table has this many rows; an id of another kind that happens to decode gives a far larger number.
+MAX_NUMBER: Final = 2**40
 
 
 @cache
 def _salt(kind: str) -> str:
-    """Hashed, because hashids reads only the first forty-odd characters of a salt: the kind must show in those."""
+    """Hashed, because hashids uses only the first forty-odd characters of a salt, which must depend on the kind."""
     return hashlib.sha256(f"{settings.ID_SALT}:{kind}".encode()).hexdigest()
 
 
@@ -31,7 +31,7 @@ def _hashids(kind: str) -> Hashids:
 
 def encode(kind: str, number: int, prefix: str = "") -> str:
     """The published id of row ``number`` of this kind (``order``, ``key``, …), behind a prefix where an API has one."""
-    # The coder is passed for speed; the library insists on hearing its salt and length again.
+    # The coder is passed for speed; the library requires its salt and length too.
     return prefix + str(Hashid(number, salt=_salt(kind), min_length=MIN_LENGTH, hashids=_hashids(kind)))
 
 
@@ -40,6 +40,6 @@ def decode(kind: str, text: str, prefix: str = "") -> int | None:
     if not text.isascii() or not text.startswith(prefix):
         return None
     numbers = _hashids(kind).decode(text.removeprefix(prefix))
-    if len(numbers) != 1 or numbers[0] > LARGEST or encode(kind, numbers[0], prefix) != text:
+    if len(numbers) != 1 or numbers[0] > MAX_NUMBER or encode(kind, numbers[0], prefix) != text:
         return None
     return int(numbers[0])

@@ -1,8 +1,7 @@
-"""Logs for people on a terminal and for machines elsewhere, each line with the request it belongs to."""
+"""Log formats: one line of text on a terminal, one JSON object a line elsewhere; each names the request."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -10,46 +9,63 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter as LibraryJsonFormatter
+
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
-# What a ClickHouse server calls the statements of the request; it lists them under the same names.
+# Ids of the request's statements on a ClickHouse server, as in system.query_log.
 query_ids: ContextVar[list[str] | None] = ContextVar("query_ids", default=None)
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request"}
-
-
-def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, request_id and whatever was passed as ``extra``."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            "request_id": request_id.get(),
-            **_extra(record),
-        }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str, ensure_ascii=False)
-
-
+_NO_EXTRA: Final = frozenset(RESERVED_ATTRS) | {"request"}
+MAX_HOST: Final = 255
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+class JsonFormatter(LibraryJsonFormatter):
+    """``time``, ``level``, ``logger``, ``message``, ``request_id``, the record's ``extra`` and ``exception``."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "{message}",
+            style="{",
+            rename_fields={"exc_info": "exception"},
+            reserved_attrs=_NO_EXTRA,
+            json_ensure_ascii=False,
+        )
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        log_data["time"] = _time(record).isoformat(timespec="milliseconds")
+        log_data["level"] = record.levelname.lower()
+        log_data["logger"] = record.name
+        log_data["request_id"] = request_id.get()
+        super().add_fields(log_data, record, message_dict)
+
+
+class DisallowedHost(logging.Filter):
+    """Names the host and the setting instead of a stack trace: scanners send any host."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        request = getattr(record, "request", None)
+        host = request.META.get("HTTP_HOST", request.META.get("SERVER_NAME", "")) if request is not None else ""
+        record.msg = "Refused a request for the host %r, which FONPROXY_ALLOWED_HOSTS does not list."
+        record.args = (str(host)[:MAX_HOST],)
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = record.exc_text = None
+        return True
+
+
 class TerminalFormatter(logging.Formatter):
-    """Time, level, message and extras on one line, without the control characters that a caller's path may hold."""
+    """Time, level, logger, message and extras on one line, with ``?`` for the control characters of a caller's path."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        extra = "".join(f" {name}={value}" for name, value in _extra(record).items())
-        line = f"{time} {record.levelname.lower():<7} {record.name}: {record.getMessage()}{extra}"
+        extra = "".join(f" {name}={value}" for name, value in vars(record).items() if name not in _NO_EXTRA)
+        line = f"{_time(record):%H:%M:%S} {record.levelname.lower():<7} {record.name}: {record.getMessage()}{extra}"
         line = _CONTROL.sub("?", line)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
 
 
 def formatter() -> logging.Formatter:

@@ -1,4 +1,4 @@
-"""``GET /metrics``: what Prometheus collects, for staff's keys. Apps register what they have to tell."""
+"""``GET /metrics``: what Prometheus collects, for keys with the scope ``metrics``. Apps register their own."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from fonproxy import beat, health
+from fonproxy import health, job_health
 
-beat.register()
+job_health.register()
 health.register()
 
-# By name: the floor imports no app.
-STAFF_ONLY = "accounts.permissions.IsStaff"
+# By name: this package imports no app.
+PERMISSION = "accounts.permissions.CanReadMetrics"
 
 
 class MetricsView(APIView):
-    """In Prometheus' text format."""
+    """Metrics in Prometheus' text format."""
 
-    throttle_classes = ()  # it counts in the cache, and is asked most urgently while that is away
+    throttle_classes = ()  # throttles use the cache, and metrics matter most while that is unavailable
 
     def get_permissions(self) -> list[Any]:
-        return [import_string(STAFF_ONLY)()]
+        return [import_string(PERMISSION)()]
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Around every request: an id and a line in the access log, cookies that can be looked up, headers out."""
+"""Middleware: request id and access log, cookies without NUL, security headers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 
-from fonproxy import measures
+from fonproxy import instruments
 from fonproxy.logs import query_ids, request_id
 
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -23,7 +23,7 @@ access_log = logging.getLogger("fonproxy.access")
 
 
 class RequestLog:
-    """Takes the caller's ``X-Request-Id`` when it is a sane one, makes one otherwise, and returns it."""
+    """Sets the request id (the caller's ``X-Request-Id`` if it is valid) and writes the access log."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -47,7 +47,7 @@ class RequestLog:
     def _log(self, request: HttpRequest, response: HttpResponse, seconds: float) -> None:
         if request.path.startswith(QUIET):
             return
-        # The query string stays out of the log: it may carry what the caller considers private.
+        # Without the query string, which may contain private data.
         access_log.info(
             "%s %s %s",
             request.method,
@@ -62,13 +62,13 @@ class RequestLog:
 
 
 def _loggable_path(request: HttpRequest) -> str:
-    """The path; its route where the path itself is a key, such as that of a link to choose a new password."""
+    """The path; its route if the path contains a token, such as a password-reset link."""
     match = request.resolver_match
     return f"/{match.route}" if match and "token" in match.kwargs else request.path
 
 
 class StorableCookies:
-    """Drops cookies that a store refuses to look up: PostgreSQL takes no NUL, not even in a question."""
+    """Drops cookies with NUL, which PostgreSQL refuses even in a query."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -97,8 +97,8 @@ class SecureHeaders:
 
 
 def _count(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    """By route, never by path: what a caller makes up must not become a time series of its own."""
+    """Counts by route, not by path: callers must not be able to create time series."""
     match = request.resolver_match
     route = str(match.route) if match else "unknown"
     method = request.method if request.method in METHODS else "other"
-    measures.HTTP_SECONDS.labels(method, route, response.status_code).observe(seconds)
+    instruments.HTTP_SECONDS.labels(method, route, response.status_code).observe(seconds)

@@ -1,41 +1,58 @@
-"""What every HTML page shares: its errors look like pages, and a store that is away is said on one."""
+"""The base of HTML pages, and their error page. Apps register the paths of their pages."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext_lazy as _
 from django.views.generic.base import ContextMixin, View
 
 from fonproxy.api.handler import RETRY_AFTER_SECONDS, status_of
 from fonproxy.logs import request_id
 
-PATHS: Final = ("/dashboard", "/sign-in", "/sign-out", "/password-reset", "/proxies", "/alerts/unsubscribe")
 TITLES: Final = {
-    400: _("That request cannot be read"),
-    403: _("You may not do that"),
-    404: _("There is nothing here"),
-    500: _("Something went wrong on our side"),
-    503: _("A part of the service is away"),
+    400: _("Bad request"),
+    403: _("Access denied"),
+    404: _("Page not found"),
+    500: _("Something went wrong"),
+    503: _("Temporarily unavailable"),
 }
 ADVICE: Final = {
-    400: _("Go back and try again."),
-    403: _("Sign in as somebody who may, or go back and reload the page before you send its form again."),
-    404: _("The address may be cut off, or what it named is gone."),
-    500: _("It has been noted. The request id below names it in our logs."),
-    503: _("Nothing is lost. Try again in a few seconds."),
+    400: _("Go back, reload the page and try again."),
+    403: _(
+        "Sign in with an account that has access. After submitting a form: go back, reload the page, submit it again."
+    ),
+    404: _("Check the address. The page may have been moved or deleted."),
+    500: _("The error has been logged. Try again; if it persists, contact us with the request ID below."),
+    503: _("No data is lost. Try again in a few seconds."),
 }
+
+
+_paths: Final[set[str]] = set()
+
+
+def register(*paths: str) -> None:
+    """Errors below these paths are shown as pages."""
+    _paths.update(paths)
 
 
 def is_page(path: str) -> bool:
-    """Whether a person looks at what is under this path, so that its errors are pages too."""
-    return path == "/" or path.startswith(PATHS)
+    """Whether an error of this path is shown as a page rather than as JSON."""
+    return path == "/" or path.startswith(tuple(_paths))
 
 
-def error_page(request: HttpRequest, status: int) -> HttpResponse:
-    context = {"status": status, "request_id": request_id.get(), "title": TITLES[status], "advice": ADVICE[status]}
+def error_page(request: HttpRequest, status: int, advice: str = "") -> HttpResponse:
+    """The error page of this status; ``advice`` replaces its usual advice."""
+    context = {
+        "status": status,
+        "request_id": request_id.get(),
+        "title": TITLES[status],
+        "advice": advice or ADVICE[status],
+    }
     response = render(request, "error.html", context, status=status)
     if status == 503:
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -43,14 +60,16 @@ def error_page(request: HttpRequest, status: int) -> HttpResponse:
 
 
 class Page(ContextMixin, View):
-    """The first base of a page's view: what is away or not there becomes a page that says so.
+    """The first base class of a page's view: errors 404 and 503 become error pages.
 
-    Also while the template is filled, and for what the services of the APIs raise.
+    This includes errors raised while the template is rendered.
     """
+
+    http_method_names = ["get", "head"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if str(request.method).lower() not in self.http_method_names:
-            return self.http_method_not_allowed(request)  # before anything Django's own views do in their dispatch
+            return self.http_method_not_allowed(request)  # before Django's own views do any work in dispatch
         try:
             response = super().dispatch(request, *args, **kwargs)
             render_now = getattr(response, "render", None)
@@ -62,3 +81,20 @@ class Page(ContextMixin, View):
             if status not in (404, 503):
                 raise
             return error_page(request, status)
+
+
+class NotFoundPage:
+    """Answers a browser's GET with an error page where an API answers 404 in JSON. Other clients get the JSON."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_json = response.get("Content-Type", "").startswith("application/json")
+        if response.status_code != 404 or request.method not in ("GET", "HEAD") or not is_json:
+            return response
+        if request.get_preferred_type(["application/json", "text/html"]) == "text/html":
+            response = error_page(request, 404)
+        patch_vary_headers(response, ["Accept"])
+        return response

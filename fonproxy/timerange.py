@@ -1,4 +1,4 @@
-"""Instants, ranges, intervals and their local edges. Pure: nothing here knows the current time.
+"""Instants, ranges, intervals and local bucket edges. Pure: the current time is not read.
 
 Bucket edges are computed here rather than in ClickHouse, so that charts, zero-filling and labels cannot disagree.
 A local edge needs no more than the zone's offsets within the range: every UTC offset in use is a multiple of 15
@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 DAY: Final = timedelta(days=1)
 GRAIN: Final = timedelta(minutes=15)
+# "Two calendar months, or 62 days, whichever is longer" is always 62 days.
+MAX_RANGE: Final = timedelta(days=62)
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2100
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,7 +33,7 @@ _ISO: Final = re.compile(
 
 
 class InvalidTime(ValueError):
-    """A time, zone or range that cannot be used; the text is a sentence for the caller."""
+    """An invalid time, zone or range; the text is a sentence for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,41 +42,43 @@ class Instant:
 
     at: datetime
     is_date: bool
+    zone: ZoneInfo = UTC_ZONE
 
     @property
     def end(self) -> datetime:
         """The exclusive end that this means."""
-        return self.at + timedelta(days=1) if self.is_date else self.at
+        return midnight(self.at.astimezone(self.zone).date() + DAY, self.zone) if self.is_date else self.at
 
 
-def parse_instant(text: str) -> Instant:
-    """An ISO 8601 date or date-time, without a zone in UTC; raises InvalidTime."""
+def parse_instant(text: str, zone: ZoneInfo = UTC_ZONE) -> Instant:
+    """An ISO 8601 date or date-time, on the clock of ``zone`` unless it names its offset; raises InvalidTime."""
     match = _ISO.fullmatch(text)
     if not match:
         raise InvalidTime("Must be an ISO 8601 date or date-time (write + as %2B in a URL).")
-    day, time, fraction, _, hours, minutes = match.groups()
+    day, time, fraction, utc, hours, minutes = match.groups()
     try:
-        offset = f"{hours}:{minutes or '00'}" if hours else "+00:00"
-        at = datetime.fromisoformat(f"{day}T{time or '00:00'}{offset}").astimezone(UTC)
+        offset = f"{hours}:{minutes or '00'}" if hours else "+00:00" if utc else ""
+        given = datetime.fromisoformat(f"{day}T{time or '00:00'}{offset}")
+        at = (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidTime("There is no such date or time.") from None
     if int(minutes or 0) > 59:
         raise InvalidTime("There is no such date or time.")
-    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+    if not FIRST_YEAR <= (at if given.tzinfo else given).year <= LAST_YEAR:
         raise InvalidTime(f"Must lie in the years {FIRST_YEAR} to {LAST_YEAR}.")
-    return Instant(at.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))), is_date=time is None)
+    return Instant(at.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))), time is None, zone)
 
 
 def parse_zone(name: str) -> ZoneInfo:
     """An IANA time zone by its name; raises InvalidTime."""
-    if name not in _zone_names():
+    if name not in zone_names():
         raise InvalidTime("Must be an IANA time zone such as Europe/Berlin.")
     return ZoneInfo(name)
 
 
 @cache
-def _zone_names() -> frozenset[str]:
-    # These two are files on some machines, and no zones.
+def zone_names() -> frozenset[str]:
+    # Files on some machines that are not zones.
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
@@ -87,7 +91,7 @@ class Range:
 
     @classmethod
     def between(cls, start: Instant, end: Instant, grain: timedelta = GRAIN) -> Range:
-        """The whole buckets that the given times touch; equal times are an empty range. Raises InvalidTime."""
+        """The whole buckets that overlap the given times; equal times are an empty range. Raises InvalidTime."""
         if end.end < start.at or (end.is_date and end.end == start.at):
             raise InvalidTime("The end lies before the start.")
         if end.end == start.at:
@@ -112,6 +116,16 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
+def clock_length(start: datetime, end: datetime, zone: ZoneInfo) -> timedelta:
+    """From one time to another by the zone's clock: a day is 24 hours, also when clocks change."""
+    return end.astimezone(zone).replace(tzinfo=None) - start.astimezone(zone).replace(tzinfo=None)
+
+
+def earlier(at: datetime, by: timedelta, zone: ZoneInfo) -> datetime:
+    """The time at which the zone's clock showed so much less."""
+    return (at.astimezone(zone).replace(tzinfo=None) - by).replace(tzinfo=zone).astimezone(UTC)
+
+
 def next_month(day: date) -> date:
     """The first day of the month after this one."""
     return (day.replace(day=1) + 32 * DAY).replace(day=1)
@@ -129,7 +143,7 @@ class Interval(Enum):
     """The width of a chart's points."""
 
     MINUTE = "1m"
-    QUARTER = "15m"
+    FIFTEEN_MINUTES = "15m"
     HOUR = "1h"
     DAY = "1d"
 
@@ -141,12 +155,12 @@ class Interval(Enum):
     def for_range(cls, length: timedelta) -> Interval:
         """The default: up to 2 days by 15 minutes, up to 14 days by hour, else by day."""
         if length <= timedelta(days=2):
-            return cls.QUARTER
+            return cls.FIFTEEN_MINUTES
         return cls.HOUR if length <= timedelta(days=14) else cls.DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class OffsetSpan:
     """A stretch of UTC in which the zone keeps one offset; all in seconds, ``start`` and ``end`` as epochs."""
 
     start: int
@@ -155,10 +169,10 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Edge:
+class BucketKey:
     """A point of a chart: the local clock's reading at its start, in seconds as if that clock were UTC.
 
-    ``segment`` tells apart the two hours that read the same when clocks go back. Days are never told apart: a local
+    ``segment`` distinguishes the two hours of one label when clocks go back. It is always 0 for days: a local
     day is one point however long it is, so its segment is always 0.
     """
 
@@ -172,28 +186,28 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """How a range is cut into points."""
+class TimeGrid:
+    """The points of a range in a zone."""
 
     interval: Interval
-    segments: tuple[Segment, ...]
+    segments: tuple[OffsetSpan, ...]
 
     @classmethod
-    def over(cls, range_: Range, interval: Interval, zone: ZoneInfo) -> Axis:
+    def over(cls, range_: Range, interval: Interval, zone: ZoneInfo) -> TimeGrid:
         return cls(interval, tuple(_segments(range_, zone)))
 
     @property
     def is_by_day(self) -> bool:
         return self.interval is Interval.DAY
 
-    def edges(self) -> list[Edge]:
+    def edges(self) -> list[BucketKey]:
         """Every point of the range, in order."""
         width = self.interval.seconds
-        edges: list[Edge] = []
+        edges: list[BucketKey] = []
         for number, segment in enumerate(self.segments):
             first = (segment.start + segment.offset) // width * width
             found = [
-                Edge(0 if self.is_by_day else number, local)
+                BucketKey(0 if self.is_by_day else number, local)
                 for local in range(first, segment.end + segment.offset, width)
             ]
             edges += found
@@ -201,8 +215,8 @@ class Axis:
         return sorted(set(edges)) if self.is_by_day else edges
 
 
-def _segments(range_: Range, zone: ZoneInfo) -> Iterator[Segment]:
-    """Clock changes are found to the quarter of an hour: a bucket that one cuts in two has the offset of its start."""
+def _segments(range_: Range, zone: ZoneInfo) -> Iterator[OffsetSpan]:
+    """Offset spans with a precision of 15 minutes: a bucket across a clock change has the offset of its start."""
     start = at = range_.start
     offset = _utc_offset(at, zone)
     while at < range_.end:
@@ -212,10 +226,10 @@ def _segments(range_: Range, zone: ZoneInfo) -> Iterator[Segment]:
             continue
         while at < range_.end and _utc_offset(at, zone) == offset:
             at = min(floor(at, GRAIN) + GRAIN, range_.end)
-        yield Segment(_epoch(start), _epoch(at), offset)
+        yield OffsetSpan(_epoch(start), _epoch(at), offset)
         start, offset = at, _utc_offset(at, zone)
     if start < range_.end:
-        yield Segment(_epoch(start), _epoch(range_.end), offset)
+        yield OffsetSpan(_epoch(start), _epoch(range_.end), offset)
 
 
 def local_stamp(at: datetime, zone: ZoneInfo) -> str:

@@ -1,4 +1,4 @@
-"""Where each app's routes hang. Paths are those of the published APIs, without a trailing slash."""
+"""Root URLs. Paths are those of the published APIs, without a trailing slash."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from fonproxy.api.docs import ReferenceView, SchemaView
 from fonproxy.metrics import MetricsView
 
 urlpatterns = [
+    # First those that are called most: patterns are tried in turn.
+    path("", include("analytics.urls")),
+    path("", include("geo.urls")),
     path("", RedirectView.as_view(pattern_name="overview"), name="home"),
     path("healthz", health.live, name="live"),
     path("readyz", health.ready, name="ready"),
@@ -21,9 +24,10 @@ urlpatterns = [
     # One way in, which is tried a few times only.
     path("admin/login/", RedirectView.as_view(pattern_name="sign-in", query_string=True)),
     path("admin/", admin.site.urls),  # takes every path below it that nothing before it did
-    path("", include("geo.urls")),
-    path("", include("analytics.urls")),
+    path("", include("orders.urls")),
     path("", include("usage.urls")),
+    path("", include("dashboard.urls")),
+    path("", include("orders.byteful.unknown_routes")),  # after the apps that serve Byteful's routes
 ]
 
 handler400 = "fonproxy.error_views.bad_request"

@@ -13,7 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fonproxy.settings")
 
 
 class Utf8Request(WSGIRequest):
-    """Text is UTF-8, whatever charset a request names: Django would decode with any codec of Python's, such as hex."""
+    """Decodes text as UTF-8 only: Django would use any codec that the request names, such as Python's hex."""
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))

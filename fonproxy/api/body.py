@@ -1,4 +1,4 @@
-"""Request bodies of the intake routes: read up to a limit, unpacked as they are read."""
+"""Request bodies of the ingest routes: read up to a limit, then decompressed up to the same limit."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Final
 from django.http import HttpRequest, UnreadablePostError
 
 from fonproxy.api.errors import InvalidInput, TooLarge, UnsupportedEncoding
+from fonproxy.units import MIB
 
-CHUNK: Final = 2**20
+CHUNK: Final = MIB
 SLICE: Final = 2**12
 GZIP: Final = 31  # zlib's window size that means gzip with its header and checksum
 
 
 def read_body(request: HttpRequest, limit: int) -> bytes:
-    """The body, unpacked if it is gzipped; TooLarge as soon as more than ``limit`` bytes were sent or unpacked."""
+    """The decompressed body. Raises TooLarge as soon as more than ``limit`` bytes are read or decompressed."""
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip"):
         raise UnsupportedEncoding("The body's Content-Encoding must be gzip, or absent.")
@@ -38,7 +39,7 @@ def _read(request: HttpRequest, limit: int) -> bytes:
 
 
 def _gunzip(packed: bytes, limit: int) -> bytes:
-    """Unpacks member after member, never holding more than ``limit`` bytes of output.
+    """Decompresses member after member, never more than ``limit`` bytes of output.
 
     Input is handed over in small slices: what a member leaves over is copied, and there may be millions of members.
     """
@@ -64,4 +65,5 @@ def _gunzip(packed: bytes, limit: int) -> bytes:
 
 
 def too_large(limit: int) -> TooLarge:
-    return TooLarge(f"A body may hold at most {limit // 2**20} MiB, as sent and unpacked.")
+    size = f"{limit // MIB} MiB" if limit >= MIB else f"{limit // 2**10} KiB"
+    return TooLarge(f"A body may hold at most {size}, as sent and unpacked.")

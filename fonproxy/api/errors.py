@@ -8,10 +8,12 @@
     └── ApiError
         ├── InvalidInput        400  a parameter or a body that is not as documented
         ├── ViewedOnly          403  a session that looks at a customer's data, and would change it
+        ├── ProofRequired       403  a sign-in that is too old for what it asks
+        ├── SecondFactorRequired 401  a right password without its second factor
         ├── Conflict            409
         ├── TooLarge            413
         ├── UnsupportedEncoding 415
-        ├── OutOfRange          422  sound, but beyond what is offered (tracking API)
+        ├── OutOfRange          422  well-formed, but out of range or unsupported (Byteful)
         ├── TooBusy             429  with Retry-After
         └── Unavailable         503  with Retry-After
 
@@ -28,15 +30,15 @@ from rest_framework.exceptions import APIException
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field; ``index`` is the row's position where the body is a list of rows."""
+    """The error of one field; ``index`` is the row's position in a body of rows."""
 
     field: str
     message: str
     index: int | None = None
 
 
-class ApiError(APIException):
-    """An error of ours: a stable code, a sentence, and the fields at fault."""
+class ApiProblem(APIException):
+    """An error with a stable code, a sentence and field errors."""
 
     code: str
 
@@ -46,38 +48,48 @@ class ApiError(APIException):
         self.errors = tuple(errors)
 
 
-class InvalidInput(ApiError):
+class InvalidInput(ApiProblem):
     status_code = 400
     code = "request.invalid"
 
 
-class ViewedOnly(ApiError):
+class ViewedOnly(ApiProblem):
     status_code = 403
     code = "auth.viewed_only"
 
 
-class Conflict(ApiError):
+class ProofRequired(ApiProblem):
+    status_code = 403
+    code = "auth.proof_required"
+
+
+class SecondFactorRequired(ApiProblem):
+    status_code = 401
+    code = "auth.second_factor_required"
+
+
+class Conflict(ApiProblem):
     status_code = 409
     code = "request.conflict"
 
 
-class TooLarge(ApiError):
+class TooLarge(ApiProblem):
     status_code = 413
     code = "request.too_large"
 
 
-class UnsupportedEncoding(ApiError):
+class UnsupportedEncoding(ApiProblem):
     status_code = 415
     code = "request.unsupported_encoding"
 
 
-class OutOfRange(ApiError):
+class OutOfRange(ApiProblem):
     status_code = 422
     code = "request.out_of_range"
 
 
-class RetryLater(ApiError):
-    """An error that passes; ``wait`` is the number of seconds for ``Retry-After``."""
+class RetryLater(ApiProblem):
+    """A temporary error; ``wait`` is ``Retry-After`` in seconds."""
 
     def __init__(self, detail: str, *, wait: int, code: str | None = None) -> None:
         super().__init__(detail, code=code)

@@ -1,20 +1,22 @@
-"""The published API families and the shape each gives its errors.
+"""The published API families: which paths each serves and how it writes an error.
 
-A client written for one family finds the errors it knows, whatever went wrong: a bad parameter, a missing route,
-a throttle or an engine that is away. The family of a response follows from its path.
+A client of one family gets all errors in the shape it knows: for a bad parameter, a missing route, a throttle or an
+unavailable engine. The app that serves a family registers it in its ``apps.py``; every other path has
+the shape of FonProxy's own APIs.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any, Final
 
+from corsheaders.signals import check_request_enabled
+from django.http import HttpRequest
+
 from fonproxy.api.errors import FieldError
-from fonproxy.logs import request_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,95 +31,71 @@ class Problem:
     at: datetime
 
 
-def fonproxy(problem: Problem) -> dict[str, Any]:
+ErrorShape = Callable[[Problem], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A published API. ``paths`` are prefixes of its routes.
+
+    ``aliases`` matches routes that repeat others, which the OpenAPI description leaves out. ``any_origin`` lets every
+    web page call it (CORS).
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    shape: ErrorShape
+    aliases: re.Pattern[str] | None = None
+    any_origin: bool = False
+
+
+def fonproxy_error(problem: Problem) -> dict[str, Any]:
+    """The shape of FonProxy's own APIs."""
     return {
         "message": problem.code,
         "detail": problem.detail,
         "path": problem.path,
         "timestamp": problem.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "errors": _listed(problem.errors),
+        "errors": listed(problem.errors),
     }
 
 
-WEPROXIES_CODES: Final = {
-    400: "validation_error",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    409: "conflict",
-    413: "payload_too_large",
-    415: "unsupported_media_type",
-    429: "rate_limited",
-    503: "service_unavailable",
-}
-
-
-def weproxies(problem: Problem) -> dict[str, Any]:
-    details: dict[str, list[str]] = {}
-    for error in problem.errors:
-        details.setdefault(error.field, []).append(error.message)
-    code = WEPROXIES_CODES.get(problem.status, "error")
-    return {"success": False, "error": {"code": code, "message": problem.detail, "details": details}}
-
-
-# Newer Pythons know newer names for these; clients compare with the ones they were written for.
-BYTEFUL_PHRASES: Final = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
-
-
-def byteful(problem: Problem) -> dict[str, Any]:
-    """Where rows are at fault, ``errors`` lists them: our addition to a shape that has no room for them."""
-    errors = _listed(problem.errors)
-    return {
-        "error": BYTEFUL_PHRASES.get(problem.status) or HTTPStatus(problem.status).phrase,
-        "message": f"{problem.detail} {_in_one_line(problem.errors)}".strip(),
-        "api_request_id": _as_uuid(request_id.get()),
-        **({"errors": errors} if any("index" in error for error in errors) else {}),
-    }
-
-
-def _in_one_line(errors: Sequence[FieldError]) -> str:
-    places = (e.field if e.index is None else f"row {e.index}, {e.field}" for e in errors)
-    return "; ".join(f"{place}: {e.message}" for place, e in zip(places, errors, strict=True))
-
-
-def _listed(errors: Sequence[FieldError]) -> list[dict[str, Any]]:
+def listed(errors: Sequence[FieldError]) -> list[dict[str, Any]]:
+    """Field errors as objects with ``field``, ``index`` (only for rows) and ``message``."""
     return [{"field": e.field, **({} if e.index is None else {"index": e.index}), "message": e.message} for e in errors]
 
 
-def _as_uuid(text: str) -> str:
-    """The request id when it is a UUID, else the UUID that always stands for it."""
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, text))
+def in_one_line(problem: Problem) -> str:
+    """The sentence and its field errors as one text."""
+    places = (e.field if e.index is None else f"row {e.index}, {e.field}" for e in problem.errors)
+    details = "; ".join(f"{place}: {e.message}" for place, e in zip(places, problem.errors, strict=True))
+    return f"{problem.detail} {details}".strip()
 
 
-def apinalytics(problem: Problem) -> dict[str, Any]:
-    return {"error": f"{problem.detail} {_in_one_line(problem.errors)}".strip()}
+_families: Final[list[Family]] = []
 
 
-# Its routes hang at both places.
-BYTEFUL_PREFIXES: Final = ("", "1.0/public/user/")
-BYTEFUL_PATHS: Final = (
-    "/1.0/public/user/",
-    "/log/",
-    "/log_summary/",
-    "/residential/",
-    "/residential_ledger/",
-    "/mobile/",
-    "/mobile_ledger/",
-    "/analytics/graph",
-    "/analytics/breakdown",
-)
+def register(family: Family) -> None:
+    if family not in _families:
+        _families.append(family)
 
 
-def shape_for(path: str) -> Callable[[Problem], dict[str, Any]]:
-    """The error shape of the family that this path belongs to."""
-    if path.startswith("/api/v1/"):
-        return weproxies
-    if path.startswith("/1/"):
-        return apinalytics
-    if path.startswith(BYTEFUL_PATHS):
-        return byteful
-    return fonproxy
+def _of(path: str) -> Iterator[Family]:
+    return (family for family in _families if path.startswith(family.paths))
+
+
+def shape_for(path: str) -> ErrorShape:
+    """The error shape of the family that serves this path."""
+    return next((family.shape for family in _of(path)), fonproxy_error)
+
+
+def is_alias(path: str) -> bool:
+    """Whether another route answers the same and is the one to document."""
+    return any(family.aliases and family.aliases.match(path) for family in _of(path))
+
+
+def _allows_any_origin(request: HttpRequest, **_: Any) -> bool:
+    return any(family.any_origin for family in _of(request.path_info))
+
+
+check_request_enabled.connect(_allows_any_origin, dispatch_uid="fonproxy.api.families")

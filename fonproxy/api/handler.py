@@ -1,4 +1,4 @@
-"""Every exception becomes a response in the shape of its path's family; nothing internal is told."""
+"""Turns exceptions into responses in the shape of the path's family, without internal details."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from fonproxy.api.errors import ApiError, FieldError, RetryLater
+from fonproxy.api.errors import ApiProblem, FieldError, RetryLater
 from fonproxy.api.families import Problem, shape_for
 from fonproxy.api.renderers import JsonRenderer
 from fonproxy.clickhouse.errors import EngineUnavailable, QueryTooHeavy
@@ -37,15 +37,15 @@ CODES: Final = {
     503: "service.unavailable",
 }
 SENTENCES: Final = {
-    403: "This credential may not do that.",
-    404: "There is nothing here.",
-    500: "Something went wrong on our side; the request id names it in our logs.",
-    503: "A store behind this service is away; try again shortly.",
+    403: "These credentials do not allow this.",
+    404: "Not found.",
+    500: "Internal error. It has been logged with the request id.",
+    503: "A database is temporarily unavailable. Retry shortly.",
 }
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Django REST framework's hook: a response for the errors that are foreseen, None (a logged 500) for the rest."""
+    """Django REST framework's hook: a response for expected errors, None (a logged 500) for others."""
     headers = _headers(exc)
     problem = _problem(exc, context["request"].path)
     if problem is None:
@@ -56,7 +56,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
 
 def _problem(exc: Exception, path: str) -> Problem | None:
     now = timezone.now()
-    if isinstance(exc, ApiError):
+    if isinstance(exc, ApiProblem):
         return Problem(exc.status_code, exc.stable_code, str(exc.detail), exc.errors, path, now)
     if isinstance(exc, exceptions.ValidationError):
         errors = tuple(_field_errors(exc.detail))
@@ -74,7 +74,7 @@ def _sentence(exc: Exception, status: int) -> str:
 
 
 def status_of(exc: Exception) -> int | None:
-    """The status of a foreseen error, None for what nobody foresaw."""
+    """The status of an expected error, None for any other."""
     match exc:
         case exceptions.APIException():
             return exc.status_code
@@ -83,7 +83,7 @@ def status_of(exc: Exception) -> int | None:
         case PermissionDenied():
             return 403
         case EngineUnavailable() | QueryTooHeavy() | OperationalError() | InterfaceError() | RedisError():
-            log.warning("a store is away: %s", exc)
+            log.warning("a database is unavailable: %s", exc)
             return 503
         case _:
             return None
@@ -101,7 +101,7 @@ def _headers(exc: Exception) -> dict[str, str]:
 
 
 def _field_errors(detail: Any, field: str = "", index: int | None = None) -> list[FieldError]:
-    """A serializer's nested findings as a flat list; positions of rows become ``index``."""
+    """A serializer's nested errors as a flat list; positions of rows become ``index``."""
     match detail:
         case dict():
             pairs = detail.items()
@@ -119,7 +119,7 @@ def _field_errors(detail: Any, field: str = "", index: int | None = None) -> lis
 
 
 def _encodable(message: Any) -> str:
-    """Some sentences repeat what was sent, which may hold half of a surrogate pair."""
+    """The message without lone surrogates, which it may repeat from the request."""
     return str(message).encode("utf-8", "replace").decode()
 
 

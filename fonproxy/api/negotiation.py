@@ -1,18 +1,20 @@
-"""Which renderer answers: ``format=`` first, then ``Accept``; a client that accepts nothing we have gets JSON."""
+"""Selects the renderer by ``format=``, then ``Accept``; JSON if nothing acceptable is available."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+from rest_framework.utils.mediatypes import _MediaType
 
 from fonproxy.api.errors import FieldError, InvalidInput
 
 
 class FormatNegotiation(DefaultContentNegotiation):
+    """DRF's own choice ignores ``q``; its bounds of the header's length and number of types hold here too."""
+
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
@@ -24,8 +26,23 @@ class FormatNegotiation(DefaultContentNegotiation):
                     return renderer, renderer.media_type
             names = " or ".join(dict.fromkeys(str(renderer.format) for renderer in renderers))
             raise InvalidInput("The format is unknown.", errors=[FieldError("format", f"Must be {names}, once.")])
-        try:
-            selected: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
-            return selected
-        except NotAcceptable:
-            return renderers[0], renderers[0].media_type
+        accepted = [_MediaType(text) for text in self.get_accept_list(request)]
+        wanted = max(renderers, key=lambda renderer: _rank(renderer, accepted))  # of equals the first
+        return wanted, wanted.media_type
+
+
+def _rank(renderer: BaseRenderer, accepted: Iterable[_MediaType]) -> tuple[float, int]:
+    """The ``q`` of the most specific accepted type that the renderer meets, and how specific that is (RFC 9110)."""
+    own = _MediaType(renderer.media_type)
+    precedence, quality = max(
+        ((kind.precedence, _quality(kind)) for kind in accepted if own.match(kind)), default=(0, 0.0)
+    )
+    return (quality, precedence) if quality else (0.0, 0)
+
+
+def _quality(kind: _MediaType) -> float:
+    try:
+        quality = float(kind.params.get("q", 1))
+    except ValueError:
+        return 1.0
+    return quality if 0 <= quality <= 1 else 1.0

@@ -1,4 +1,4 @@
-"""Query parameters, read strictly and by one rule for every family, and fields that bodies share with them.
+"""Strict query parameters for every family, and fields that bodies share with them.
 
 Unknown parameters are ignored and an empty one counts as absent; a malformed, out-of-range or repeated one is a 400
 that names it.
@@ -7,17 +7,26 @@ that names it.
 from __future__ import annotations
 
 import re
+import threading
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fonproxy.timerange import Instant, InvalidTime, parse_instant, parse_zone
+from fonproxy import countries, hostnames, webhooks
+from fonproxy.numbers import INTEGER
+from fonproxy.timerange import UTC_ZONE, Instant, InvalidTime, parse_instant, parse_zone
 
-DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
+_thread: Final = threading.local()
+COUNTRY: Final = re.compile("[A-Za-z]{2}")
+
+
+def single_value(name: str) -> str:
+    """The refusal of ``name[]``."""
+    return f"Takes one value: write {name.removesuffix('[]')}=…"
 
 
 class Params(serializers.Serializer[Any]):
@@ -26,19 +35,48 @@ class Params(serializers.Serializer[Any]):
     @classmethod
     def read(cls, query: QueryDict) -> dict[str, Any]:
         """The validated parameters; raises ValidationError (400) naming the ones at fault."""
-        params = cls(data={name: values[0] for name, values in query.lists() if values[0] != ""})
-        repeated = [name for name, values in query.lists() if len(values) > 1 and name in params.fields]
-        if repeated:
-            raise serializers.ValidationError({name: ["Given more than once."] for name in repeated})
-        params.is_valid(raise_exception=True)
-        return dict(params.validated_data)
+        params = cls._of_this_thread()
+        params.initial_data = {name: values[0] for name, values in query.lists() if values[0] != ""}
+        repeated = {
+            name: ["Given more than once."]
+            for name, values in query.lists()
+            if len(values) > 1 and name in params.fields
+        }
+        # Clients write lists as ``name[]``. Ignoring such a filter would answer for everything.
+        lists = {
+            name: [single_value(name)]
+            for name, values in query.lists()
+            if name.endswith("[]") and name.removesuffix("[]") in params.fields and any(values)
+        }
+        if repeated or lists:
+            raise serializers.ValidationError(repeated | lists)
+        return dict(params.run_validation(params.initial_data))
+
+    @classmethod
+    def _of_this_thread(cls) -> Self:
+        """An instance that is used again: making the fields takes longer than reading them."""
+        instances: dict[type[Self], Self] = _thread.__dict__.setdefault("params", {})
+        return instances.get(cls) or instances.setdefault(cls, cls())
+
+
+@extend_schema_field(str)
+class CountryField(serializers.Field[str, str, str, Any]):
+    """Two letters, in the form in which ingest stores them."""
+
+    def to_internal_value(self, data: str) -> str:
+        if not COUNTRY.fullmatch(str(data)):
+            raise serializers.ValidationError("Must be an ISO 3166 code of two letters.")
+        return countries.normalized(str(data))
+
+    def to_representation(self, value: str) -> str:
+        return value
 
 
 class WholeNumberField(serializers.IntegerField):
     """An integer in ASCII digits: no sign but a minus, no spaces, no underscores, no ``1.0``."""
 
     def to_internal_value(self, data: Any) -> int:
-        if not isinstance(data, str) or not DIGITS.fullmatch(data):
+        if not isinstance(data, str) or not INTEGER.fullmatch(data):
             self.fail("invalid")
         return int(data)
 
@@ -52,9 +90,33 @@ class StrictIntegerField(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
+class TextField(serializers.CharField):
+    """A JSON string and nothing that could be made into one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class WebhookUrlField(TextField):
+    """An address that may be called: HTTPS and a public host, as ``webhooks.check_url`` has it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=webhooks.MAX_URL_LENGTH, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        try:
+            webhooks.check_url(text)
+        except webhooks.BadUrl as fault:
+            raise serializers.ValidationError(str(fault)) from None
+        return text
+
+
 @extend_schema_field(str)
 class IdField(serializers.Field[str, str, str, Any]):
-    """A published id, taken as it is written: whatever is wrong with it, it is one that is not found (404)."""
+    """A published id, not validated here: a malformed id is not found (404)."""
 
     def to_internal_value(self, data: str) -> str:
         return str(data)
@@ -65,10 +127,10 @@ class IdField(serializers.Field[str, str, str, Any]):
 
 @extend_schema_field(str)
 class DomainField(serializers.Field[str, str, str, Any]):
-    """A domain in any case, as the intake folds it: whatever it accepted can be asked for."""
+    """A host name in the form in which ingest stores it."""
 
     def to_internal_value(self, data: str) -> str:
-        return str(data).lower()
+        return hostnames.normalized(str(data))
 
     def to_representation(self, value: str) -> str:
         return value
@@ -76,20 +138,27 @@ class DomainField(serializers.Field[str, str, str, Any]):
 
 @extend_schema_field(str)
 class InstantField(serializers.Field[Instant, str, str, Any]):
-    """An ISO 8601 date or date-time; UTC without a zone."""
+    """An ISO 8601 date or date-time; without a zone on the clock of the parameter ``tz`` beside it, else in UTC."""
 
     def to_internal_value(self, data: str) -> Instant:
         try:
-            return parse_instant(str(data))
+            return parse_instant(str(data), self._zone())
         except InvalidTime as fault:
             raise serializers.ValidationError(str(fault)) from None
+
+    def _zone(self) -> ZoneInfo:
+        params = self.parent
+        try:
+            return parse_zone(params.initial_data["tz"]) if "tz" in getattr(params, "fields", ()) else UTC_ZONE
+        except (KeyError, InvalidTime):
+            return UTC_ZONE  # absent, or the other field's fault
 
     def to_representation(self, value: Instant) -> str:
         return value.at.isoformat()
 
 
 class ExpiryField(serializers.DateTimeField):
-    """An instant something lasts until: a date means the whole of that day."""
+    """An expiry: a date includes that day."""
 
     def to_internal_value(self, value: Any) -> datetime:
         try:

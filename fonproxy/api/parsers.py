@@ -1,29 +1,39 @@
-"""Request bodies of a few fields. Intake routes read theirs by themselves."""
+"""Parsers of JSON bodies of bounded size. Ingest routes read their own bodies."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import IO, Any, Final
+from typing import IO, Any, ClassVar, Final
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
 from fonproxy.api.errors import TooLarge
+from fonproxy.units import MIB
 
 MAX_BYTES: Final = 64 * 2**10
+MAX_ORDER_BYTES: Final = 2 * MIB
 
 
 class SmallJsonParser(JSONParser):
-    """JSON of at most 64 KiB, so that nobody makes us hold more before knowing who they are."""
+    """JSON of at most 64 KiB, which bounds memory per request."""
+
+    max_bytes: ClassVar[int] = MAX_BYTES
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        body = stream.read(MAX_BYTES + 1)
-        if len(body) > MAX_BYTES:
-            raise TooLarge(f"The body may hold at most {MAX_BYTES // 2**10} KiB.")
+        body = stream.read(self.max_bytes + 1)
+        if len(body) > self.max_bytes:
+            raise TooLarge(f"The body may hold at most {self.max_bytes // 2**10} KiB.")
         try:
             return super().parse(io.BytesIO(body), media_type, parser_context)
         except RecursionError:
             raise ParseError("The JSON is nested too deeply.") from None
+
+
+class OrderJsonParser(SmallJsonParser):
+    """JSON of at most 2 MiB, for an order with thousands of logins."""
+
+    max_bytes = MAX_ORDER_BYTES

@@ -1,17 +1,28 @@
-"""JSON, fast, and CSV for whoever opens a list or a chart in a spreadsheet."""
+"""Renderers for JSON and, for lists and charts, CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
+from django.http import HttpResponse
 from rest_framework.renderers import BaseRenderer
+from rest_framework.serializers import Serializer
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Makes Excel on Windows read UTF-8. Programs ask with ``Accept`` and get none.
+BYTE_ORDER_MARK: Final = "\ufeff"
+CSV_TYPE: Final = "text/csv; charset=utf-8"
+# Written at once.
+LINES: Final = 1000
+DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+PERIODS: Final = ("from", "to", "start_date", "end_date", "period_start", "period_end")
 
 
 class JsonRenderer(BaseRenderer):
@@ -25,12 +36,22 @@ class JsonRenderer(BaseRenderer):
         return b"" if data is None else msgspec.json.encode(data, enc_hook=str)
 
 
+def columns_of(row: type[Serializer[Any]], *, without: Collection[str] = ()) -> tuple[str, ...]:
+    """The CSV columns of rows that this serializer describes, dotted for objects inside a row."""
+    columns: list[str] = []
+    for name, field in row().fields.items():
+        if name not in without:
+            nested = columns_of(type(field)) if isinstance(field, Serializer) else ()
+            columns += [f"{name}.{inner}" for inner in nested] or [name]
+    return tuple(columns)
+
+
 class CsvRenderer(BaseRenderer):
     """The list inside a family's envelope as CSV with a header line.
 
     The view names its ``csv_columns``, so that an empty answer has a header too, and its file in ``csv_name``; where
     the list lies deeper, ``csv_list`` is its name inside the envelope's ``data``; where there is none, ``csv_rows``
-    makes one. A column ``a.b`` is b of the row's a. What is no list stays JSON.
+    makes one. A column ``a.b`` is b of the row's a. Non-list responses stay JSON.
     """
 
     media_type = "text/csv"
@@ -42,12 +63,24 @@ class CsvRenderer(BaseRenderer):
     ) -> bytes:
         context = renderer_context or {}
         response, view = context["response"], context["view"]
-        rows = _rows_in(data, view) if response.status_code < 400 else None
+        rows = _rows_in(data, view) if data is not None and response.status_code < 400 else None
         if rows is None:
             response.headers["Content-Type"] = JsonRenderer.media_type
             return JsonRenderer().render(data)
-        response.headers["Content-Disposition"] = f'attachment; filename="{view.csv_name}.csv"'
-        return write_csv(view.csv_columns, rows).encode()
+        query = context["request"].query_params
+        response.headers["Content-Disposition"] = f'attachment; filename="{file_name(view.csv_name, query)}"'
+        return (byte_order_mark(query) + write_csv(view.csv_columns, rows)).encode()
+
+
+def byte_order_mark(query: Mapping[str, str]) -> str:
+    """The byte order mark of a CSV download from a page; empty when a program asked with ``Accept``."""
+    return BYTE_ORDER_MARK if query.get("format") == CsvRenderer.format else ""
+
+
+def file_name(name: str, query: Mapping[str, str]) -> str:
+    """The name of a list with the dates that were asked for."""
+    dates = [found[0] for period in PERIODS if (found := DATE.match(query.get(period, "")))]
+    return f"{'_'.join([name, *dates])}.csv"
 
 
 def _rows_in(data: Any, view: Any) -> Iterable[Mapping[str, Any]] | None:
@@ -58,7 +91,7 @@ def _rows_in(data: Any, view: Any) -> Iterable[Mapping[str, Any]] | None:
 
 
 def _list_in(data: Any, name: str | None) -> list[Mapping[str, Any]] | None:
-    """The list that an envelope carries, None for what is no list: an error, a single object, nothing."""
+    """The list inside an envelope; None if there is none, as in an error or a single object."""
     if name is not None:
         found: list[Mapping[str, Any]] | None = data["data"].get(name)
         return found
@@ -72,7 +105,7 @@ def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def csv_lines(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """RFC 4180 text, line by line; cells that a spreadsheet would run as a formula get an apostrophe in front."""
+    """RFC 4180 text, line by line; cells that a spreadsheet would run as a formula are prefixed with an apostrophe."""
     out = io.StringIO()
     writer = csv.writer(out)
     for row in chain([header], rows):
@@ -80,6 +113,21 @@ def csv_lines(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[
         yield out.getvalue()
         out.seek(0)
         out.truncate()
+
+
+def csv_file_parts(
+    header: Sequence[str], rows: Iterable[Iterable[Any]], mark: str = BYTE_ORDER_MARK
+) -> Iterator[bytes]:
+    """A file for spreadsheets, some lines at a time."""
+    lines = chain([mark], csv_lines(header, rows))
+    while part := "".join(islice(lines, LINES)):
+        yield part.encode()
+
+
+def csv_file(name: str, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> HttpResponse:
+    """The answer to a click in the console, which is small enough to be made at once."""
+    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(b"".join(csv_file_parts(header, rows)), content_type=CSV_TYPE, headers=disposition)
 
 
 def _value(row: Mapping[str, Any], column: str) -> Any:
@@ -93,4 +141,9 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return f"'{text}" if isinstance(value, str | list | tuple) and text.startswith(FORMULA_STARTS) else text
+    return f"'{text}" if isinstance(value, str | list | tuple) and _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """Spreadsheets take full-width, small and raised signs for their ASCII forms."""
+    return unicodedata.normalize("NFKC", text[:1]).startswith(FORMULA_STARTS)

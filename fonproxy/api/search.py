@@ -1,7 +1,7 @@
-"""The search language of the tracking API: filters, a sort and a page, all in the query string.
+"""The search language of Byteful's API: filters, a sort and a page, all in the query string.
 
 A field is asked for by its name or with a prefix before it: ``min_`` and ``max_`` (both inclusive), ``like_`` (in any
-case, ``%`` stands for any text) and ``not_``. Pure: what a store makes of the conditions is the caller's affair.
+case, ``%`` stands for any text) and ``not_``. Pure: the caller translates the conditions for its store.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
+from fonproxy import countries, hostnames
 from fonproxy.api.docs import shape
 from fonproxy.api.errors import FieldError, InvalidInput, OutOfRange
-from fonproxy.api.params import DIGITS
+from fonproxy.api.params import single_value
+from fonproxy.numbers import INTEGER
 from fonproxy.timerange import floor, parse_instant
 
 SECOND: Final = timedelta(seconds=1)
 DAY: Final = timedelta(days=1)
-MOST_PER_PAGE: Final = 100
+MAX_PER_PAGE: Final = 100
 LAST_PAGE: Final = 10**12
-LONGEST_TEXT: Final = 255
+MAX_TEXT_LENGTH: Final = 255
 WILDCARDS: Final = re.compile("%+")
 
 
 class Operator(StrEnum):
-    """The prefix that asks for it."""
+    """The prefix of a filter."""
 
     EQUAL = ""
     NOT = "not_"
@@ -40,20 +42,33 @@ class Operator(StrEnum):
     LIKE = "like_"
 
 
+# Byteful has it; no field here supports it.
+EXISTS: Final = "exists_"
+PREFIXES: Final = (*(operator.value for operator in Operator if operator), EXISTS)
+# Names of the fields of all of Byteful's searches: by how they begin, and those that begin otherwise.
+NOUNS: Final = ("log_", "residential_ledger_", "mobile_ledger_")
+OTHER_NAMES: Final = frozenset(
+    {
+        "customer_id", "proxy_user_id", "service_id", "service_adjustment_id", "country_id", "city_alias", "asn_id",
+        "proxy_id", "city_id", "subdivision_id", "zip_code_id",
+    }
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The instants ``[start, end)`` that a written time means: its second, or its day."""
+class FieldRange:
+    """The instants ``[start, end)`` of a time as written: its second or its day."""
 
     start: datetime
     end: datetime
 
 
-Value = int | str | Span
+Value = int | str | FieldRange
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What values a field has, and what may be asked of them; what ``read`` raises is the caller's fault."""
+class FieldType:
+    """The type and operators of a field; ``read`` raises ValueError for a malformed value."""
 
     name: str
     operators: Collection[Operator]
@@ -84,14 +99,14 @@ class Search:
 
 
 def _number(text: str) -> int:
-    if not DIGITS.fullmatch(text):
+    if not INTEGER.fullmatch(text):
         raise ValueError("Must be a whole number.")
     return int(text)
 
 
 def _text(text: str) -> str:
-    if len(text) > LONGEST_TEXT:
-        raise _Beyond(f"Must be at most {LONGEST_TEXT} characters.")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise _Beyond(f"Must be at most {MAX_TEXT_LENGTH} characters.")
     return text
 
 
@@ -99,37 +114,49 @@ def _lower(text: str) -> str:
     return _text(text).lower()
 
 
-def _moment(text: str) -> Span:
+def _host(text: str) -> str:
+    return hostnames.normalized(_text(text))
+
+
+def _country(text: str) -> str:
+    if len(text) != 2 or not text.isascii() or not text.isalpha():
+        raise ValueError("Must be an ISO 3166 code of two letters.")
+    return countries.normalized(text).lower()
+
+
+def _moment(text: str) -> FieldRange:
     return _span(text, SECOND)
 
 
-def _day(text: str) -> Span:
+def _day(text: str) -> FieldRange:
     return _span(text, DAY)
 
 
-def _span(text: str, grain: timedelta) -> Span:
+def _span(text: str, grain: timedelta) -> FieldRange:
     instant = parse_instant(text)
     length = DAY if instant.is_date else grain
     start = floor(instant.at, length)
-    return Span(start, start + length)
+    return FieldRange(start, start + length)
 
 
 class _Beyond(Exception):
-    """A sound value outside of what is allowed."""
+    """A well-formed value out of range."""
 
 
 _ORDERED: Final = (Operator.EQUAL, Operator.NOT, Operator.MIN, Operator.MAX)
 _TEXTUAL: Final = (Operator.EQUAL, Operator.NOT, Operator.LIKE)
 
-ID: Final = Kind("id", (Operator.EQUAL, Operator.NOT), str)
-NUMBER: Final = Kind("integer", _ORDERED, _number)
-TEXT: Final = Kind("text", _TEXTUAL, _text)
-LOWER_TEXT: Final = Kind("text", _TEXTUAL, _lower, _lower)
-MOMENT: Final = Kind("date-time", _ORDERED, _moment)
-DATE: Final = Kind("date", _ORDERED, _day)
+ID: Final = FieldType("id", (Operator.EQUAL, Operator.NOT), str)
+NUMBER: Final = FieldType("integer", _ORDERED, _number)
+TEXT: Final = FieldType("text", _TEXTUAL, _text)
+LOWER_TEXT: Final = FieldType("text", _TEXTUAL, _lower, _lower)
+HOST: Final = FieldType("text", _TEXTUAL, _host, _host)
+COUNTRY: Final = FieldType("text", _TEXTUAL, _country, _lower)
+MOMENT: Final = FieldType("date-time", _ORDERED, _moment)
+DATE: Final = FieldType("date", _ORDERED, _day)
 
 
-def one_of(choices: Collection[str]) -> Kind:
+def one_of(choices: Collection[str]) -> FieldType:
     """A field with a closed list of values."""
 
     def read(text: str) -> str:
@@ -137,30 +164,31 @@ def one_of(choices: Collection[str]) -> Kind:
             raise _Beyond(f"Must be one of {', '.join(choices)}.")
         return text
 
-    return Kind("text", _TEXTUAL, read)
+    return FieldType("text", _TEXTUAL, read)
 
 
-def parse(query: QueryDict, fields: Mapping[str, Kind]) -> Search:
-    """What the query string asks for.
+def parse(query: QueryDict, fields: Mapping[str, FieldType]) -> Search:
+    """The search in a query string.
 
     Raises InvalidInput (400) for values that are malformed or given twice, OutOfRange (422) for those beyond what is
-    allowed, operators that a field does not have, and unknown sorts. Unknown parameters are ignored.
+    allowed, unsupported operators and sorts, and filters by other fields of Byteful's: of its other searches, or not
+    stored at all. An answer without such a filter would be the whole account. Other unknown parameters are ignored.
     """
     reader = _Reader(query, fields)
     search = Search(
         conditions=tuple(reader.conditions()),
         **reader.order(),
         page=reader.whole("page", 1, LAST_PAGE),
-        per_page=reader.whole("per_page", MOST_PER_PAGE, MOST_PER_PAGE),
+        per_page=reader.whole("per_page", MAX_PER_PAGE, MAX_PER_PAGE),
     )
     reader.refuse_if_faulty()
     return search
 
 
 class _Reader:
-    """Reads on after a fault, so that one answer names all of them."""
+    """Continues after an error, so that the response names all of them."""
 
-    def __init__(self, query: QueryDict, fields: Mapping[str, Kind]) -> None:
+    def __init__(self, query: QueryDict, fields: Mapping[str, FieldType]) -> None:
         self.given = {name: values for name, values in query.lists() if values != [""]}
         self.fields = fields
         self.malformed: list[FieldError] = []
@@ -169,24 +197,30 @@ class _Reader:
     def conditions(self) -> list[Condition]:
         found = []
         for name in self.given:
-            field, operator = self._named(name)
-            if field is None:
+            field, prefix = self._named(name.removesuffix("[]"))
+            if field is not None and name.endswith("[]"):
+                self.malformed.append(FieldError(name, single_value(name)))
                 continue
-            if operator not in self.fields[field].operators:
-                self.beyond.append(FieldError(name, f"{field} cannot be asked for with {operator}."))
-            elif (value := self._value(name, self.fields[field], operator)) is not None:
-                found.append(Condition(field, operator, value))
+            if field is None:
+                if _is_of_byteful(name.removesuffix("[]")):
+                    self.beyond.append(FieldError(name, "This search cannot filter by this field."))
+                continue
+            if prefix not in self.fields[field].operators:
+                self.beyond.append(FieldError(name, f"{field} does not support {prefix}."))
+            elif (value := self._value(name, self.fields[field], Operator(prefix))) is not None:
+                found.append(Condition(field, Operator(prefix), value))
         return found
 
-    def _named(self, name: str) -> tuple[str | None, Operator]:
+    def _named(self, name: str) -> tuple[str | None, str]:
+        """The field and the prefix before it."""
         if name in self.fields:
-            return name, Operator.EQUAL
-        for operator in Operator:
-            if operator and name.startswith(operator) and name.removeprefix(operator) in self.fields:
-                return name.removeprefix(operator), operator
-        return None, Operator.EQUAL
+            return name, ""
+        for prefix in PREFIXES:
+            if name.startswith(prefix) and name.removeprefix(prefix) in self.fields:
+                return name.removeprefix(prefix), prefix
+        return None, ""
 
-    def _value(self, name: str, kind: Kind, operator: Operator) -> Value | None:
+    def _value(self, name: str, kind: FieldType, operator: Operator) -> Value | None:
         read = kind.read_pattern if operator is Operator.LIKE else kind.read
         text = self._single(name)
         try:
@@ -210,14 +244,14 @@ class _Reader:
             return {"sort": None, "is_descending": True}
         field = text if text in self.fields else text.removesuffix("_desc").removesuffix("_asc")
         if field not in self.fields or text not in (field, f"{field}_asc", f"{field}_desc"):
-            self.beyond.append(FieldError("sort_by", "Must be a field, with _asc or _desc after it if you like."))
+            self.beyond.append(FieldError("sort_by", "Must be a field, optionally followed by _asc or _desc."))
         return {"sort": field, "is_descending": text == f"{field}_desc"}
 
     def whole(self, name: str, default: int, most: int) -> int:
         text = self._single(name) if name in self.given else None
         if text is None:
             return default
-        if not DIGITS.fullmatch(text):
+        if not INTEGER.fullmatch(text):
             self.malformed.append(FieldError(name, "Must be a whole number."))
         elif not 1 <= int(text) <= most:
             self.beyond.append(FieldError(name, f"Must be 1 to {most}."))
@@ -229,17 +263,36 @@ class _Reader:
         if self.malformed:
             raise InvalidInput("The query has parameters that are not as documented.", errors=self.malformed)
         if self.beyond:
-            raise OutOfRange("The query asks for what is not offered.", errors=self.beyond)
+            raise OutOfRange("Unsupported filter, sort or value.", errors=self.beyond)
+
+
+def _is_of_byteful(name: str) -> bool:
+    bare = (name, *(name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix)))
+    return any(text in OTHER_NAMES or text.startswith(NOUNS) for text in bare)
 
 
 def chosen(pattern: str, choices: Collection[str]) -> list[str]:
-    """Those of a closed list that match a ``like_`` pattern."""
-    parts = (re.escape(part) for part in WILDCARDS.split(pattern))
-    wanted = re.compile(".*".join(parts), re.IGNORECASE)
-    return [choice for choice in choices if wanted.fullmatch(choice)]
+    """The choices that match a ``like_`` pattern."""
+    parts = WILDCARDS.split(pattern.lower())
+    return [choice for choice in choices if _is_like(parts, choice.lower())]
 
 
-def parameters(fields: Mapping[str, Kind]) -> list[OpenApiParameter]:
+def _is_like(parts: Sequence[str], text: str) -> bool:
+    """Whether the text consists of these parts in order, with any text between them."""
+    first, *others = parts
+    if not others:
+        return text == first
+    *middle, last = others
+    at = len(first)
+    for part in middle:
+        found = text.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return text.startswith(first) and text.endswith(last) and at <= len(text) - len(last)
+
+
+def parameters(fields: Mapping[str, FieldType]) -> list[OpenApiParameter]:
     """The query parameters of such a search, for the OpenAPI description."""
     filters = [
         OpenApiParameter(f"{operator}{name}", int if kind is NUMBER else str, description=_MEANINGS[operator])
@@ -254,12 +307,12 @@ _MEANINGS: Final = {
     Operator.NOT: "Anything but this.",
     Operator.MIN: "At least this.",
     Operator.MAX: "At most this.",
-    Operator.LIKE: "Like this, in any case; `%` stands for any text.",
+    Operator.LIKE: "Matches this pattern, ignoring case; `%` stands for any text.",
 }
 _PAGING: Final = (
     OpenApiParameter("sort_by", description="A field, with `_asc` or `_desc` after it. By default newest first."),
     OpenApiParameter("page", int, description="From 1."),
-    OpenApiParameter("per_page", int, description=f"1 to {MOST_PER_PAGE}, by default {MOST_PER_PAGE}."),
+    OpenApiParameter("per_page", int, description=f"1 to {MAX_PER_PAGE}, by default {MAX_PER_PAGE}."),
 )
 
 
@@ -275,8 +328,10 @@ def page_of(rows: Sequence[Any], total: int, search: Search, message: str) -> di
     }
 
 
-def page_schema(name: str, row: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
-    """The same envelope for the OpenAPI description."""
+def page_schema(
+    name: str, row: type[serializers.Serializer[Any]], total_count: str
+) -> type[serializers.Serializer[Any]]:
+    """The same envelope for the OpenAPI description, with the meaning of its ``total_count``."""
     whole = serializers.IntegerField
     return shape(
         name,
@@ -285,10 +340,10 @@ def page_schema(name: str, row: type[serializers.Serializer[Any]]) -> type[seria
         message=serializers.CharField(),
         page=whole(),
         per_page=whole(),
-        total_count=whole(),
+        total_count=whole(help_text=total_count),
     )
 
 
 def answer_schema(name: str, data: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
-    """The envelope of a single thing, for the OpenAPI description."""
+    """The envelope of a single object, for the OpenAPI description."""
     return shape(name, data=data(), message=serializers.CharField())

@@ -1,42 +1,83 @@
-"""How often a credential or an address may call. The rates are settings."""
+"""How often an account or an address may call. The rates are settings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
+
+from fonproxy.api import slots
+from fonproxy.networks import network_of
 
 if TYPE_CHECKING:  # the views read this module by name from the settings, while they are being imported
     from rest_framework.views import APIView
 
 
-class ReadThrottle(SimpleRateThrottle):
-    """Per credential: an API key counts by itself, a token or a session as its user, anyone else as an address."""
+class AddressThrottle(SimpleRateThrottle):
+    """Per address; IPv6 by its /64."""
 
-    scope = "read"
+    def get_ident(self, request: Request) -> str:
+        return network_of(super().get_ident(request))
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        key_id = getattr(request.auth, "pk", None)
-        if key_id is not None:
-            ident = f"{type(request.auth).__name__}:{key_id}"
-        elif request.user.is_authenticated:
-            ident = f"user:{request.user.pk}"
-        else:
-            ident = f"address:{self.get_ident(request)}"
+        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
+
+
+class AccountThrottle(AddressThrottle):
+    """Per account, whichever of its credentials is used; anyone else per address."""
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        user_id = request.user.pk
+        ident = f"address:{self.get_ident(request)}" if user_id is None else f"user:{user_id}"
         return self.cache_format % {"scope": self.scope, "ident": ident}
 
 
-class ProvisioningThrottle(ReadThrottle):
+class ReadThrottle(AccountThrottle):
+    """Bounds an account's reads by the minute, and how many are worked on at once."""
+
+    scope = "read"
+    lacks_slot = False
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        if not super().allow_request(request, view):
+            return False
+        account_id = self.slot(request)
+        if account_id is None:
+            return True
+        if not slots.reads.take(account_id):
+            self.lacks_slot = True
+            return False
+        request._request.read_slot = account_id  # type: ignore[attr-defined]  # HeldSlots gives it back
+        return True
+
+    def slot(self, request: Request) -> int | None:
+        """The number by which what is worked on at once is counted; None for nobody's."""
+        number: int | None = request.user.pk
+        return number
+
+    def wait(self) -> float | None:
+        return 1 if self.lacks_slot else super().wait()
+
+
+class SharedViewThrottle(ReadThrottle):
+    """The same for links to shared views, per link and apart from its account: a busy link blocks nobody else."""
+
+    scope = "shared"
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        return self.cache_format % {"scope": self.scope, "ident": request.auth.pk}
+
+    def slot(self, request: Request) -> int | None:
+        link: Any = request.auth
+        return -int(link.account_id)
+
+
+class ProvisioningThrottle(AccountThrottle):
     """Apart from the others, so that a billing system that works through its customers blinds no proxy."""
 
     scope = "provisioning"
 
 
-class PublicThrottle(SimpleRateThrottle):
-    """Per address."""
-
+class PublicThrottle(AddressThrottle):
     scope = "public"
-
-    def get_cache_key(self, request: Request, view: APIView) -> str:
-        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}

@@ -1,4 +1,4 @@
-"""Copies of both stores and their way back; ``manage.py backup`` and ``manage.py restore`` put them in order."""
+"""Copying and restoring both stores, for ``manage.py backup`` and ``manage.py restore``."""
 
 
 class BackupError(Exception):

@@ -1,10 +1,10 @@
-"""A copy of the embedded engine's directory, taken from outside while the engine runs, and its way back.
+"""Copying the embedded engine's directory while the engine runs, and restoring it.
 
 It copies what a killed process would have left, and opening it repairs it as after a kill: a finished part never
 changes, appears by one rename, and stays for minutes after it was merged. Deduplication logs are the only files that
 grow. They are read last: a token is noted before its part appears, so a part that was found has its token in the log,
 and a token whose part was not found is dropped by the repair. Merging goes on meanwhile; a part that disappears was
-merged into another, and then the walk begins anew.
+merged into another, and then the walk starts again.
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from fonproxy.backup import BackupError, disk
+from fonproxy import disk
+from fonproxy.backup import BackupError
 from fonproxy.clickhouse.embedded import lock
+from fonproxy.clickhouse.errors import EngineUnavailable
 
 FILE: Final = "clickhouse.tar"
-# Of the links; whatever is called so in the data directory is taken away.
+# The directory of the links; anything of this name in the data directory is deleted.
 DRAFT: Final = ".links-"
 LOGS: Final = "deduplication_logs"
+# Locked by the running engine: with a link to it no second engine could open the snapshot.
+STATUS: Final = "status"
 ATTEMPTS: Final = 10
 
 
 @contextmanager
 def linked(path: Path) -> Iterator[Path]:
-    """The directory as it is now, as links beside it: taking them is quick, and the copy can be made at leisure."""
+    """Hard links to the directory's current files: creating them is quick, and the copy can be made afterwards."""
     if is_empty(path):
         raise BackupError(f"{path} is empty: there is no ClickHouse yet.")
     with _alone(path.parent), tempfile.TemporaryDirectory(prefix=DRAFT, dir=path.parent) as name:
@@ -50,12 +54,12 @@ def linked(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
-    """One backup at a time, which takes away the links of one that was killed."""
+    """Allows one backup at a time and removes the links of one that was killed."""
     with (data_dir / "backup.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BackupError("Another backup is being taken.") from None
+            raise BackupError("Another backup is running.") from None
         for left_behind in data_dir.glob(f"{DRAFT}*/"):
             shutil.rmtree(left_behind)
         yield
@@ -79,7 +83,8 @@ def link(path: Path, target: Path) -> None:
             logs += [Path(directory, name) for name in files]
         else:
             for name in files:
-                os.link(Path(directory, name), at / name, follow_symlinks=False)
+                if name != STATUS:
+                    os.link(Path(directory, name), at / name, follow_symlinks=False)
     for log in logs:
         shutil.copyfile(log, target / log.relative_to(path))
 
@@ -98,20 +103,43 @@ def is_empty(path: Path) -> bool:
 
 
 def unpack(directory: Path, path: Path) -> None:
-    """Fills the engine's directory, wholly or not at all; raises EngineUnavailable while a process has it."""
+    """Fills the engine's directory completely or not at all; raises EngineUnavailable while a process uses it."""
+    with _filling(path) as draft:
+        draft.mkdir(mode=0o700)
+        try:
+            with tarfile.open(directory / FILE) as archive:
+                archive.extractall(draft, filter="data")
+        except tarfile.TarError as fault:
+            raise BackupError(f"{directory / FILE} cannot be unpacked: {fault}.") from None
+
+
+def copy(snapshot: Path, path: Path) -> None:
+    """Fills another engine's directory from links, completely or not at all."""
+    with _filling(path) as draft:
+        shutil.copytree(snapshot, draft, symlinks=True)
+
+
+@contextmanager
+def _filling(path: Path) -> Iterator[Path]:
+    """A directory to fill, which takes the place of the engine's empty one at the end."""
     draft = path.with_name(f"{path.name}.restoring")
     with lock(path):
         shutil.rmtree(draft, ignore_errors=True)
         try:
-            draft.mkdir(mode=0o700)
-            with tarfile.open(directory / FILE) as archive:
-                archive.extractall(draft, filter="data")
+            yield draft
             os.sync()  # thousands of files, at once
             if path.exists():
                 path.rmdir()
             draft.rename(path)
-        except tarfile.TarError as fault:
-            raise BackupError(f"{directory / FILE} cannot be unpacked: {fault}.") from None
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         disk.flush(path.parent)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process has the engine open."""
+    try:
+        lock(path).close()
+    except EngineUnavailable:
+        return True
+    return False

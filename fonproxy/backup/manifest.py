@@ -1,4 +1,4 @@
-"""What a backup says of itself: which stores it is of, their schemas, and the checksum of every file.
+"""The manifest of a backup: its stores, their schemas, and the checksum of every file.
 
 It is written last. A directory without it, or with another file than it names, is not a backup.
 """
@@ -60,19 +60,19 @@ def describe(made_at: str, peppers: Iterable[str]) -> Manifest:
 
 
 def fingerprints() -> dict[str, str]:
-    """Of the secrets beside the peppers, enough to tell each from another."""
+    """Fingerprints of the secrets other than peppers."""
     kept = {SECRET_KEY: settings.SECRET_KEY, ID_SALT: settings.ID_SALT}
     return {name: hmac.new(value.encode(), b"backup", hashlib.sha256).hexdigest()[:8] for name, value in kept.items()}
 
 
 def write(directory: Path, manifest: Manifest) -> None:
-    """Takes every file in the directory into the manifest."""
+    """Adds every file in the directory to the manifest."""
     manifest.files = {path.name: _checksum(path) for path in sorted(directory.iterdir())}
     (directory / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
 
 
 def read(directory: Path) -> Manifest:
-    """The manifest, once every file is found to be as it was written; raises BackupError."""
+    """The manifest, after verifying every file; raises BackupError."""
     try:
         manifest = msgspec.json.decode((directory / NAME).read_bytes(), type=Manifest)
         damaged = [name for name, checksum in manifest.files.items() if _checksum(directory / name) != checksum]
@@ -86,7 +86,7 @@ def read(directory: Path) -> Manifest:
 
 
 def refuse_unfit(manifest: Manifest) -> None:
-    """Raises BackupError when this installation cannot hold what the backup is of."""
+    """Raises BackupError when this installation cannot restore the backup."""
     if manifest.format != FORMAT:
         raise BackupError(f"The backup is of format {manifest.format}; this program reads format {FORMAT}.")
     made_of = (manifest.database, manifest.clickhouse)
@@ -106,7 +106,7 @@ def has_other(secret: str, manifest: Manifest) -> bool:
 
 
 def refuse_without_secrets(manifest: Manifest, peppers: Iterable[str]) -> None:
-    """Raises BackupError when ids or keys would be worth nothing under the salt and the peppers known here."""
+    """Raises BackupError when ids or keys would be invalid under the configured salt and peppers."""
     missing = []
     if has_other(ID_SALT, manifest):
         missing.append(f"published ids depend on another {ID_SALT}")
@@ -114,7 +114,7 @@ def refuse_without_secrets(manifest: Manifest, peppers: Iterable[str]) -> None:
         missing.append(f"keys depend on a pepper that FONPROXY_KEY_PEPPERS does not have ({', '.join(unknown)})")
     if missing:
         raise BackupError(
-            f"Secrets of the backup are missing here: {'; '.join(missing)}. Set them as they were when it was made;"
+            f"Secrets of the backup are missing: {'; '.join(missing)}. Set them as they were when it was made;"
             f" what was not set then came from {SECRET_KEY}, or from the file secret_key in the data directory."
         )
 

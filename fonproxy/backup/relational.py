@@ -1,34 +1,51 @@
-"""A copy of the relational store, of one moment, while others write to it; and its way back into an empty one."""
+"""A consistent copy of the relational store while others write to it, and restoring it into an empty one."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from django.conf import settings
 from django.db import connection
 from django.db.backends.postgresql.client import DatabaseClient
 
-from fonproxy.backup import BackupError, disk
+from fonproxy import disk
+from fonproxy.backup import BackupError
 
 SQLITE_FILE: Final = "fonproxy.sqlite3"
 POSTGRESQL_FILE: Final = "fonproxy.pgdump"
 
 
 def dump(directory: Path) -> None:
+    """Copies everything but sign-ins: after a restore everybody signs in again, and a leaked copy opens nothing."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("VACUUM INTO %s", [str(directory / SQLITE_FILE)])
+        _empty_sign_ins(directory / SQLITE_FILE)
     else:
-        _run("pg_dump", "--format=custom", f"--file={directory / POSTGRESQL_FILE}")
+        without = [f"--exclude-table-data={table}" for table in settings.SIGN_IN_TABLES]
+        _run("pg_dump", "--format=custom", *without, f"--file={directory / POSTGRESQL_FILE}")
+
+
+def _empty_sign_ins(copy: Path) -> None:
+    """Overwrites the rows, so that they are not in the file's free pages either."""
+    with closing(sqlite3.connect(copy)) as database:
+        database.execute("PRAGMA journal_mode = MEMORY")
+        database.execute("PRAGMA secure_delete = ON")
+        for table in settings.SIGN_IN_TABLES:
+            database.execute(f"DELETE FROM {table}")
+        database.commit()
 
 
 def is_empty() -> bool:
     if connection.vendor == "sqlite":
         beside = [_sqlite_file().with_name(f"{SQLITE_FILE}-{kind}") for kind in ("wal", "shm", "journal")]
-        # What a process that was killed left there would be played back over the restored file.
+        # A write-ahead log left by a killed process would be replayed over the restored file.
         if any(file.exists() for file in beside):
             return False
         return not _sqlite_file().exists() or not _sqlite_file().stat().st_size
@@ -37,7 +54,7 @@ def is_empty() -> bool:
 
 
 def load(directory: Path) -> None:
-    """Fills the empty store, wholly or not at all."""
+    """Fills the empty store completely or not at all."""
     if connection.vendor == "sqlite":
         draft = _sqlite_file().with_name(f"{SQLITE_FILE}.restoring")
         try:

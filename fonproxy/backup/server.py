@@ -1,4 +1,4 @@
-"""A copy of a ClickHouse server's database on the server's own disk ``backups``, and its way back.
+"""Copying a ClickHouse server's database to the server's disk ``backups``, and restoring it.
 
 The server does not copy which tokens it has seen. So this copy may only be made when no group is on its way.
 """

@@ -1,1 +1,1 @@
-"""The one door to ClickHouse: a small client, its limits, the schema and how long rows are kept."""
+"""Access to ClickHouse: client, limits, schema migrations and retention."""

@@ -1,4 +1,4 @@
-"""``CLICKHOUSE_URL``: where the servers are, and as whom to talk to which database."""
+"""``CLICKHOUSE_URL``: servers, credentials and database."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def cluster_name(text: str | None, address: Address | None) -> str | None:
     if not _CLUSTER.fullmatch(text):
         raise ImproperlyConfigured("CLICKHOUSE_CLUSTER must be a name of letters, digits, _ and -.")
     if address is None:
-        raise ImproperlyConfigured("CLICKHOUSE_CLUSTER needs CLICKHOUSE_URL: the embedded engine is no cluster.")
+        raise ImproperlyConfigured("CLICKHOUSE_CLUSTER needs CLICKHOUSE_URL: the embedded engine is not a cluster.")
     return text

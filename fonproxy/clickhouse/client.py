@@ -1,23 +1,20 @@
-"""What the rest of the project may ask of ClickHouse, and the one place that decides which engine answers."""
+"""The interface to ClickHouse, and the choice between embedded engine and server."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.conf import settings
 
-from fonproxy.backup import marker
+from fonproxy import restore_lock
 from fonproxy.clickhouse.errors import EngineUnavailable
 from fonproxy.clickhouse.profiles import READ, Profile
+from fonproxy.clickhouse.text import Value
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Value = str | int | float | bool | datetime | date | Sequence[str] | Sequence[int] | None
-"""A query parameter. Datetimes are aware; whole seconds for ``DateTime``, up to microseconds for ``DateTime64``."""
 
 
 class Client(Protocol):
@@ -30,6 +27,12 @@ class Client(Protocol):
 
         ``tag`` says which code asks. Columns come as int, float, str, bool, date, aware datetime, UUID,
         IPv4Address, IPv6Address, list or None. Raises ValueError for a naive datetime.
+        """
+
+    def stream(self, sql: str, *, profile: Profile, tag: str) -> Iterator[pa.RecordBatch]:
+        """The rows of one SELECT in Arrow blocks as they come: more than memory holds, or than ``fetch`` may return.
+
+        The calling thread sends nothing else to this client until the blocks are used up.
         """
 
     def insert(self, table: str, columns: pa.Table, *, token: str) -> None:
@@ -68,9 +71,9 @@ def close_client() -> None:
 
 
 def _open() -> Client:
-    if complaint := marker.complaint():
+    if complaint := restore_lock.complaint():
         raise EngineUnavailable(complaint)
-    # Each brings in what the other has no use for: an engine, or a driver.
+    # Imported here: each needs a large library that the other does not.
     if settings.CLICKHOUSE is not None:
         from fonproxy.clickhouse.native import NativeClient
 

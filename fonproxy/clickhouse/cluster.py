@@ -76,14 +76,14 @@ def spread(template: str, database: str, name: str) -> list[str]:
     """The statement on every server of the cluster ``name``, and what it asks of the Distributed table in front.
 
     Rows that a migration copies go through the Distributed tables. Raises ValueError for a kind of statement that
-    nobody has thought about.
+    nobody has considered.
     """
     local, facade = (template.replace("{database}", one) for one in (shard_database(database), database))
     if template.startswith("INSERT INTO "):
         return [facade]
     named = _NAMED.match(template.replace("{database}", database))
     if named is None:
-        raise ValueError(f"It is not known how to run this on a cluster: {template.splitlines()[0]}")
+        raise ValueError(f"Cannot run this on a cluster: {template.splitlines()[0]}")
     made = [_on_cluster(replicated(local), name)]
     if template.startswith("CREATE TABLE "):
         made.append(_distributed(named[1], database, name))

@@ -14,16 +14,26 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from fonproxy.clickhouse import repair, text
 from fonproxy.clickhouse.address import DEFAULT_DATABASE
 from fonproxy.clickhouse.errors import EngineUnavailable, from_text
-from fonproxy.clickhouse.profiles import INGEST, MIGRATE, READ, Profile, identifier, log_comment, settings_clause
-from fonproxy.measures import engine_call
+from fonproxy.clickhouse.profiles import (
+    BLOCK_ROWS,
+    INGEST,
+    MIGRATE,
+    READ,
+    Profile,
+    identifier,
+    log_comment,
+    settings_clause,
+)
+from fonproxy.clickhouse.text import Value
+from fonproxy.clickhouse.timing import engine_call
+from fonproxy.units import MIB
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from chdb.state.sqlitelike import Connection
 
-    from fonproxy.clickhouse.client import Value
 
-MARK_CACHE_BYTES: Final = 256 * 2**20
+MARK_CACHE_BYTES: Final = 256 * MIB
 # Long enough for a killed query to notice; after it the process ends anyway.
 CLOSE_SECONDS: Final = 10.0
 # No read takes longer.
@@ -34,6 +44,11 @@ ANSWER: Final[tuple[tuple[str, int | str], ...]] = (
     ("output_format_json_quote_64bit_integers", 0),
     ("output_format_json_quote_denormals", 1),
     ("date_time_output_format", "unix_timestamp"),
+)
+# How streamed blocks are written: texts as texts, at about this many rows.
+STREAMED: Final[tuple[tuple[str, int | str], ...]] = (
+    ("output_format_arrow_string_as_string", 1),
+    ("output_format_arrow_low_cardinality_as_dictionary", 0),
 )
 
 
@@ -65,7 +80,7 @@ class EmbeddedClient:
             repair.repair(self._path)
         except OSError as error:
             raise EngineUnavailable(f"The data directory could not be repaired: {error.strerror}.") from error
-        # Held until the end: the engine stops with its last connection, and starting it costs time.
+        # Paused until the end: the engine stops with its last connection, and starting it costs time.
         self._keeper = keeper = self._connect("")
         try:
             # The engine's own `default` database is a read-through overlay: not a place for tables.
@@ -82,6 +97,13 @@ class EmbeddedClient:
         with engine_call(tag), self._connection() as connection:
             answer: bytes = connection.query(f"{sql}\nSETTINGS {settings}", "JSONCompact", params=bound).bytes()
         return text.rows(answer)
+
+    def stream(self, sql: str, *, profile: Profile, tag: str) -> Iterator[pa.RecordBatch]:
+        """See ``Client.stream``."""
+        settings = settings_clause((*STREAMED, ("log_comment", log_comment(tag)), *profile.settings))
+        with engine_call(tag), self._connection() as connection:
+            # Requests of the same thread would share the connection: the result is used up, or the connection closed.
+            yield from connection.send_query(f"{sql}\nSETTINGS {settings}", "Arrow").record_batch(BLOCK_ROWS)
 
     def insert(self, table: str, columns: pa.Table, *, token: str) -> None:
         """See ``Client.insert``. One at a time; after one that failed the engine is started afresh first.
@@ -182,7 +204,7 @@ class EmbeddedClient:
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        """Counts what runs, so that stopping the engine can wait for it."""
+        """Counts running calls, so that stopping the engine can wait for them."""
         with self._state:
             self._state.wait_for(lambda: not self._paused)
             if self._closed:
@@ -197,9 +219,9 @@ class EmbeddedClient:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        """This thread's own connection: one that is shared mixes up the parameters of its threads.
+        """This thread's own connection: a shared one mixes up parameters of its threads.
 
-        After an error it is thrown away: the engine puts what a failed query had already written
+        After an error it is closed: the engine puts what a failed query had already written
         in front of the connection's next answer, which may be for another account.
         """
         with self._busy():
@@ -233,7 +255,7 @@ class EmbeddedClient:
 
 
 def lock(path: Path) -> TextIO:
-    """The lock that says who has the directory, held as long as the file is open, given back by the kernel at death."""
+    """Locks the directory for as long as the file is open; the kernel releases the lock when the process dies."""
     lock_file = path.with_name(f"{path.name}.lock").open("w")
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,9 @@
-"""What can go wrong in the engine, told by what the caller can do about it.
+"""Errors of the engine, by what the caller can do about them.
 
 ::
 
     EngineError
-    ├── EngineUnavailable   away, refusing, full or busy: the same call may succeed later
+    ├── EngineUnavailable   unreachable, refusing, full or busy: retry later
     ├── QueryTooHeavy       a limit of the profile was hit: ask for less
     └── EngineFault         our SQL or our data is wrong: repeating it will not help
 
@@ -25,7 +25,7 @@ class EngineError(Exception):
 
 
 class EngineUnavailable(EngineError):
-    """The engine cannot take the call now; it is worth repeating later."""
+    """The engine is temporarily unavailable; retry later."""
 
 
 class QueryTooHeavy(EngineError):
@@ -33,7 +33,7 @@ class QueryTooHeavy(EngineError):
 
 
 class EngineFault(EngineError):
-    """The statement or its data is wrong, a bug of ours."""
+    """The statement or its data is wrong: a bug in FonProxy."""
 
 
 CLASS_BY_CODE: Final[dict[int, type[EngineError]]] = {
@@ -67,6 +67,7 @@ CLASS_BY_CODE: Final[dict[int, type[EngineError]]] = {
             394,  # QUERY_WAS_CANCELLED, by our own shutdown
             439,  # CANNOT_SCHEDULE_TASK
             516,  # AUTHENTICATION_FAILED
+            667,  # NOT_INITIALIZED, a replica has not reached its keeper since it started
             745,  # SERVER_OVERLOADED
             999,  # KEEPER_EXCEPTION
         ),
@@ -89,17 +90,17 @@ CLASS_BY_CODE: Final[dict[int, type[EngineError]]] = {
 _MEMORY_LIMIT: Final = 241
 _CODE: Final = re.compile(r"Code: (\d+)\. (?:DB::Exception: )?(.*)", re.DOTALL)
 _VERSION: Final = re.compile(r" \(version [^)]*\)$")
-_LONGEST: Final = 500
+_MAX_LENGTH: Final = 500
 
 
 def from_text(text: str) -> EngineError:
-    """The error that the engine's text stands for: first line only, no stack trace, at most 500 characters."""
+    """The error for the engine's message: first line only, no stack trace, at most 500 characters."""
     found = _CODE.search(text)
     code = int(found[1]) if found else None
     message = (found[2] if found else text).split("Stack trace:")[0].strip().splitlines() or [
         "The engine gave no reason."
     ]
-    return _class_of(code, text)(_VERSION.sub("", message[0])[:_LONGEST], code)
+    return _class_of(code, text)(_VERSION.sub("", message[0])[:_MAX_LENGTH], code)
 
 
 def _class_of(code: int | None, text: str) -> type[EngineError]:

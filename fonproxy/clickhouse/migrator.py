@@ -1,8 +1,8 @@
 """ClickHouse's schema: numbered files, applied once and in order, with a record of what ran.
 
 A file is recorded as running before its first statement and as done after its last. A run that died in between
-stays visible and is repeated: every statement says IF NOT EXISTS. What is declared outside the files, how long rows
-are kept and how safely they are written, is set after them on every run where the live tables differ.
+stays visible and is repeated: every statement says IF NOT EXISTS. Retention and write durability are declared outside
+the files and set after them on every run where the live tables differ.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fonproxy.clickhouse.client import Client
 from fonproxy.clickhouse.profiles import literal
 
 DATABASE: Final = settings.CLICKHOUSE.database if settings.CLICKHOUSE else DEFAULT_DATABASE
-DDL: Final = Path(__file__).with_name("ddl")
+SCHEMA: Final = settings.BASE_DIR.joinpath(*settings.CLICKHOUSE_SCHEMA.split("."))
 SCRATCH: Final = f"{DATABASE}_declared"
 
 STATE_TABLE: Final = """
@@ -38,7 +38,7 @@ ORDER BY (name, at)
 
 
 class SchemaError(Exception):
-    """The files and the record of what ran do not fit together."""
+    """The files contradict the record of applied files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class Migration:
         return [made for part in parts if part for made in cluster.statements(part, database)]
 
 
-def migrations(directory: Path = DDL) -> list[Migration]:
+def migrations(directory: Path = SCHEMA) -> list[Migration]:
     """All files in the order of their numbers."""
     return [Migration(path.stem, path.read_text()) for path in sorted(directory.glob("[0-9]*.sql"))]
 
 
-def pending(client: Client, directory: Path = DDL) -> list[Migration]:
+def pending(client: Client, directory: Path = SCHEMA) -> list[Migration]:
     """The files that never ran to their end. Raises SchemaError when one that did was changed afterwards."""
     applied = _applied(client)
     files = migrations(directory)
@@ -86,7 +86,7 @@ def plan(client: Client) -> list[str]:
     return statements if waiting else statements + retention.alterations(client, DATABASE)
 
 
-def migrate(client: Client, directory: Path = DDL) -> list[str]:
+def migrate(client: Client, directory: Path = SCHEMA) -> list[str]:
     """Apply what is pending, then set retention and safety of writes. Returns the names of the files applied."""
     for statement in [*cluster.databases(DATABASE), *cluster.statements(STATE_TABLE, DATABASE)]:
         client.command(statement, tag="migrate")
@@ -152,10 +152,15 @@ def _described(client: Client, database: str) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "columns": by_table.get(name),
-            **dict(zip(facts, (str(value).replace(f"{database}.", "") for value in values), strict=True)),
+            **dict(zip(facts, (_without(database, str(value)) for value in values), strict=True)),
         }
         for name, *values in tables
     }
+
+
+def _without(database: str, fact: str) -> str:
+    """Without the name of the database, which is also in a replicated table's place in Keeper."""
+    return fact.replace(f"{database}.", "").replace(f"/{database}/", "/")
 
 
 def _compare(live: dict[str, dict[str, Any]], declared: dict[str, dict[str, Any]]) -> Iterator[str]:

@@ -18,22 +18,22 @@ from fonproxy.clickhouse import text
 from fonproxy.clickhouse.address import Address
 from fonproxy.clickhouse.errors import EngineError, EngineFault, EngineUnavailable, from_text
 from fonproxy.clickhouse.profiles import INGEST, MIGRATE, READ, Profile, identifier, literal, log_comment
+from fonproxy.clickhouse.text import Value
+from fonproxy.clickhouse.timing import engine_call
 from fonproxy.logs import query_ids
-from fonproxy.measures import engine_call
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fonproxy.clickhouse.client import Value
 
 # How many statements may run at once in this process, and how long one more waits for its turn.
 CONNECTIONS: Final = 64
 WAIT_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
 PING_SECONDS: Final = 2.0
-# While it stands still, nobody else waits to find that out.
+# While it hangs, other calls fail at once instead of waiting.
 SILENCE_SECONDS: Final = 5.0
-# The server watches the limits itself; after these it is taken for lost.
+# The server enforces its limits; after these times it is considered lost.
 GRACE_SECONDS: Final = 15.0
 UNLIMITED_SECONDS: Final = 3600.0
 
@@ -42,7 +42,7 @@ REVISION: Final = 54460
 
 
 class NativeClient:
-    """Pooled connections to the servers of one address; any host will do, and another is taken when one is away."""
+    """Pooled connections to the servers of one address; another host is used when one is unavailable."""
 
     def __init__(self, address: Address, *, connections: int = CONNECTIONS, wait_seconds: float = WAIT_SECONDS) -> None:
         self._address = address
@@ -74,6 +74,11 @@ class NativeClient:
                 rows = self._run(profile, ask)
             return rows
 
+    def stream(self, sql: str, *, profile: Profile, tag: str) -> Iterator[pa.RecordBatch]:
+        """See ``Client.stream``. A lost server ends it with an error."""
+        with engine_call(tag), self._connection(profile) as client:
+            yield from client.query_arrow_stream(sql, settings=_settings(profile, tag))
+
     def insert(self, table: str, columns: pa.Table, *, token: str) -> None:
         """See ``Client.insert``."""
         if not token:
@@ -102,7 +107,7 @@ class NativeClient:
         self._run(MIGRATE, lambda client, query_id: client.execute(sql, settings=settings, query_id=query_id))
 
     def cancel_all(self) -> None:
-        """See ``Client.cancel_all``. Only this process's statements; servers that are away run none."""
+        """See ``Client.cancel_all``. Only this process's statements; unreachable servers are skipped."""
         with self._lock:
             running = sorted(self._running)
         if not running:
@@ -137,7 +142,7 @@ class NativeClient:
 
     @contextmanager
     def _connection(self, profile: Profile) -> Iterator[clickhouse_driver.Client]:
-        """A connection of one's own; after an error it is thrown away."""
+        """A connection for this call; after an error it is closed."""
         if not self._free.acquire(timeout=self._wait_seconds):
             raise EngineUnavailable("All connections to ClickHouse are in use.")
         try:
@@ -158,9 +163,9 @@ class NativeClient:
             if self._closed:
                 raise EngineUnavailable("The connections of this process are closed.")
             if monotonic() < self._silent_until:
-                raise EngineUnavailable("ClickHouse did not answer moments ago.")
+                raise EngineUnavailable("ClickHouse did not answer a moment ago.")
             idle = self._idle.pop() if self._idle else None
-        # The driver asks too, but would then connect anew with the patience of a long statement.
+        # The driver checks too, but would reconnect with the timeout of a long statement.
         if idle is not None and _is_alive(idle):
             return idle
         client = self._connect(self._address.hosts, self._address.database)
@@ -206,7 +211,7 @@ class NativeClient:
             send_receive_timeout=GRACE_SECONDS,
             sync_request_timeout=PING_SECONDS,
             compression="lz4",
-            # What the suites ran with. Later ones let a server tell its time zone where the driver waits for columns.
+            # The tested version. In later ones servers send their time zone where the driver expects columns.
             client_revision=REVISION,
             tcp_keepalive=True,
             settings={"server_side_params": True},
@@ -232,7 +237,7 @@ class _LostServer(EngineUnavailable):
 
 @contextmanager
 def _our_errors() -> Iterator[None]:
-    """The driver's errors as ours. Whatever breaks on the way is the engine being away."""
+    """Maps the driver's errors to ours. Network errors mean that the engine is unavailable."""
     try:
         yield
     except driver.ServerException as error:
@@ -254,7 +259,7 @@ def _is_alive(client: clickhouse_driver.Client) -> bool:
 
 
 def _greet(client: clickhouse_driver.Client, hosts: int) -> None:
-    """Connects. The driver itself goes on to the next host only when a socket fails, not when one is hung up on."""
+    """Connects. The driver tries the next host only when a socket fails, not when a host closes the connection."""
     client.connection.send_receive_timeout = CONNECT_SECONDS
     for _ in range(hosts - 1):
         try:
@@ -282,8 +287,11 @@ def _values(column: pa.ChunkedArray[Any]) -> list[Any]:
     import pyarrow as pa
 
     if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("s", column.type.tz)).cast(pa.int64())
-    if pa.types.is_integer(column.type):
+        # Columns of whole seconds take seconds; those of milliseconds, which only a move fills directly, milliseconds.
+        has_milliseconds = column.type.unit == "ms"
+        zone = column.type.tz
+        column = column.cast(pa.timestamp("ms", zone) if has_milliseconds else pa.timestamp("s", zone)).cast(pa.int64())
+    if pa.types.is_integer(column.type) and not column.null_count:
         numbers: list[Any] = column.to_numpy().tolist()
         return numbers
     return column.to_pylist()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fonproxy.logs import request_id
+from fonproxy.units import GIB
 
-GIB: Final = 2**30
 _IDENTIFIER: Final = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -36,11 +36,11 @@ ALWAYS: Final[tuple[tuple[str, int | str], ...]] = (
     # moment, and what has just been counted would seem to be gone.
     ("load_balancing", "in_order"),
     ("prefer_localhost_replica", 0),
-    # No answer is better than one without some accounts.
+    # Fail rather than return a result without some accounts.
     ("skip_unavailable_shards", 0),
 )
 
-# A page waits for the answer: better a refusal after 30 seconds than a thread lost to one query.
+# A user waits for the response: fail after 30 seconds rather than block a thread.
 READ: Final = Profile(
     "read",
     (
@@ -55,13 +55,18 @@ READ: Final = Profile(
     ),
 )
 
-# Long accountings and comparisons over all accounts, which nobody waits for.
+# Reads that scan much, of which few run at once: with half the time and memory they leave room for others.
+HEAVY: Final = Profile(
+    "heavy", tuple({**dict(READ.settings), "max_execution_time": 15, "max_memory_usage": GIB // 2}.items())
+)
+
+# Long queries over all accounts in the background.
 BACKGROUND: Final = Profile(
     "background",
     (*ALWAYS, ("max_execution_time", 600), ("max_memory_usage", 2 * GIB), ("max_threads", 2), ("readonly", 1)),
 )
 
-# A schema change takes as long as it takes; stopped halfway it would only have to be repeated.
+# No time limit: an interrupted schema change would have to be repeated.
 MIGRATE: Final = Profile(
     "migrate",
     (
@@ -71,9 +76,27 @@ MIGRATE: Final = Profile(
         # A part remembers when its rows expire. Left as it was, it would lose them at the old time, although they
         # are now to be kept for longer.
         ("materialize_ttl_after_modify", 1),
-        # On every replica. What is to be erased is gone when the statement returns.
+        # Waits for every replica, so that erased rows are gone when the statement returns.
         ("mutations_sync", 2),
         ("distributed_ddl_task_timeout", 3600),
+    ),
+)
+
+# A whole table, once. A shard of a cluster answers for its own rows, which the caller adds up: no server has to put
+# together what several of them hold.
+BLOCK_ROWS: Final = 100_000
+MOVE: Final = Profile(
+    "move",
+    (
+        *ALWAYS,
+        ("max_execution_time", 0),
+        ("max_memory_usage", 2 * GIB),
+        ("max_threads", 2),
+        ("max_block_size", BLOCK_ROWS),
+        ("distributed_group_by_no_merge", 1),
+        # A partition is part of every key: rows of two partitions never collapse.
+        ("do_not_merge_across_partitions_select_final", 1),
+        ("readonly", 1),
     ),
 )
 
@@ -83,7 +106,7 @@ INGEST: Final = Profile(
     "ingest",
     (
         *ALWAYS,
-        # A stuck insert must not hold up the intake for ever. Stopped halfway it is repeated under the same token.
+        # A stuck insert must not block ingest for ever; an interrupted one is repeated under the same token.
         ("max_execution_time", 300),
         ("max_memory_usage", 2 * GIB),
         # Collecting rows of several clients would mix their tokens.
@@ -114,7 +137,7 @@ INGEST: Final = Profile(
 
 
 def log_comment(tag: str) -> str:
-    """What the engine writes beside the query: which code asked, and on behalf of which request."""
+    """The comment in the engine's query log: the tag of the code and the request id."""
     if not tag:
         raise ValueError("A query needs a tag that says which code asks.")
     return json.dumps({"tag": tag, "request_id": request_id.get()})

@@ -1,4 +1,4 @@
-"""Makes the data directory honest after the process was killed in the middle of an insert.
+"""Repairs the data directory after the process was killed during an insert.
 
 Every target of a batch writes the batch's token to its deduplication log first, and then renames the finished part
 into place. A process killed in between leaves a token without its rows: the repeated batch would be refused and its
@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from fonproxy import disk
 
 _PART: Final = re.compile(r"([0-9a-zA-Z-]+)_(\d+)_(\d+)_(\d+)(?:_\d+)?")
 _RECORD: Final = re.compile(rb"([12])\t([^\t\n]+)\t[^\t\n]+")
@@ -64,7 +66,7 @@ def _is_honest(line: bytes, by_partition: dict[str, set[Part]]) -> bool:
 
 
 def repair(path: Path) -> int:
-    """Repair the engine's directory, which nobody may have open. Returns how many logs were changed.
+    """Repairs the engine's directory, which no process may have open. Returns the number of changed logs.
 
     May itself be killed anywhere: a log is replaced whole or not at all, and doing it again changes nothing.
     """
@@ -80,13 +82,7 @@ def repair(path: Path) -> int:
 
 def _replace(log: Path, content: bytes, draft: Path) -> None:
     # The draft lies outside: the engine takes every file in its directory for a log.
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    draft.write_bytes(content)
+    disk.flush(draft)
     draft.replace(log)
-    directory = os.open(log.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    disk.flush(log.parent)

@@ -1,7 +1,7 @@
-"""How long each table keeps its rows: declared once, applied by clickhouse_migrate, obeyed by every reader.
+"""Retention of each table: declared once, applied by clickhouse_migrate, respected by every read.
 
 The engine frees disk when it pleases, early or late by hours. So a reader never asks for anything older than
-``floor``, and the intake accepts nothing older either.
+``floor``, and ingest accepts nothing older either.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
     from fonproxy.clickhouse.client import Client
 
 DAY: Final = timedelta(days=1)
-BUCKET: Final = timedelta(minutes=15)
-MINUTE: Final = timedelta(minutes=1)
 SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Retention:
     """A table's time column, the grain its times are rounded down to, and for how long: months, days or for ever."""
 
     column: str
@@ -44,26 +43,16 @@ class Kept:
         return f"{moment} + " + (f"toIntervalMonth({self.months})" if self.months else f"toIntervalDay({self.days})")
 
 
-def declared() -> dict[str, Kept]:
-    """Every table that holds rows, and how long it keeps them."""
-    return {
-        "traffic": Kept("bucket", BUCKET, months=settings.TRAFFIC_RETENTION_MONTHS),
-        "order_traffic": Kept("bucket", BUCKET),
-        "minute_traffic": Kept("minute", MINUTE, days=1),
-        "daily_host": Kept("day", DAY, days=90),
-        "daily_host_times": Kept("day", DAY, days=90),
-        "daily_network": Kept("day", DAY),
-        "traffic_detail": Kept("bucket", BUCKET, days=90),
-        "requests": Kept("ts", SECOND, days=7),
-        "events": Kept("ts", SECOND, months=settings.EVENTS_RETENTION_MONTHS),
-        "unlogged_traffic": Kept("bucket", BUCKET, days=7),
-    }
+def declared() -> dict[str, Retention]:
+    """Every table that holds rows, and how long it keeps them; the schema's package says so."""
+    tables: dict[str, Retention] = import_module(settings.CLICKHOUSE_SCHEMA).retention()
+    return tables
 
 
 def floor(table: str, now: datetime) -> datetime:
     """The oldest instant still returned from ``table``, in UTC; 1970 when it keeps everything.
 
-    Rounded up to the table's grain: whatever is at or after it lies in a row that has not expired.
+    Rounded up to the table's grain: rows at or after it have not expired.
     """
     kept = declared()[table]
     if not (kept.months or kept.days):
@@ -109,7 +98,7 @@ def alterations(client: Client, database: str) -> list[str]:
     ]
 
 
-def _changes(kept: Kept, engine: str) -> list[str]:
+def _changes(kept: Retention, engine: str) -> list[str]:
     live = _TTL.search(engine)
     wanted = [f"{name} = {int(settings.FSYNC)}" for name in _FSYNC]
     changes = []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -15,12 +15,12 @@ import msgspec
 
 from fonproxy.clickhouse.errors import EngineFault
 
-if TYPE_CHECKING:
-    from fonproxy.clickhouse.client import Value
-
 # The engine reads a bound string as a field of a tab-separated file, where these mean something.
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "'": "\\'"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Value = str | int | float | bool | datetime | date | Sequence[str] | Sequence[int] | None
+"""A query parameter. Datetimes are aware; whole seconds for ``DateTime``, up to microseconds for ``DateTime64``."""
 
 Convert = Callable[[Any], Any]
 
@@ -55,12 +55,12 @@ class _Column(msgspec.Struct):
     type: str
 
 
-class _Answer(msgspec.Struct):
+class _JsonResult(msgspec.Struct):
     meta: list[_Column]
     data: list[tuple[Any, ...]]
 
 
-_decoder: Final = msgspec.json.Decoder(_Answer)
+_decoder: Final = msgspec.json.Decoder(_JsonResult)
 
 
 def rows(answer: bytes) -> list[tuple[Any, ...]]:
@@ -75,7 +75,8 @@ def rows(answer: bytes) -> list[tuple[Any, ...]]:
     ]
 
 
-_WRAPPED: Final = re.compile(r"(?:LowCardinality|Nullable|SimpleAggregateFunction)\((?:\w+, )?(.+)\)")
+# A type that another one holds, such as the String of LowCardinality(String).
+WRAPPED: Final = re.compile(r"(?:LowCardinality|Nullable|SimpleAggregateFunction)\((?:\w+, )?(.+)\)")
 _MOMENT: Final = re.compile(r"DateTime(?:64)?\((?:\d+, )?'([^']+)'\)")
 _AS_DECODED: Final = re.compile(r"U?Int(8|16|32|64)|String|Bool|Nothing|FixedString\(\d+\)|Enum\d+\(.+\)")
 _BY_NAME: Final[dict[str, Convert]] = {
@@ -96,7 +97,7 @@ _BY_NAME: Final[dict[str, Convert]] = {
 @lru_cache(maxsize=256)
 def converter(type_: str) -> Convert | None:
     """How a decoded value of this ClickHouse type becomes Python's; None when it is already."""
-    if wrapped := _WRAPPED.fullmatch(type_):
+    if wrapped := WRAPPED.fullmatch(type_):
         inner = converter(wrapped[1])
         return _unless_null(inner) if inner else None
     if _AS_DECODED.fullmatch(type_):

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from fonproxy.backup import BackupError, owners
+from fonproxy.backup import BackupError, consistency_check
 from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.errors import EngineError
@@ -31,6 +31,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{statement};\n")
 
     def _migrate(self) -> None:
-        owners.refuse_rows_without_users(get_client())
+        consistency_check.refuse_half_moved(get_client())
+        consistency_check.refuse_rows_without_users(get_client())
         applied = migrator.migrate(get_client())
         self.stdout.write(f"Applied {', '.join(applied)}." if applied else "The schema is up to date.")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 from argparse import ArgumentParser
-from types import FrameType
 from typing import Any, Final
 
 from django.conf import settings
@@ -15,18 +13,27 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
-from fonproxy.backup import BackupError, owners
+from fonproxy.backup import BackupError, consistency_check
 from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.errors import EngineError
-from fonproxy.jobs import EmbeddedJobs
-from fonproxy.server import make_server, run_until
+from fonproxy.embedded_celery import EmbeddedJobs
+from fonproxy.memory import share_arenas
+from fonproxy.server.listener import HttpServer
 from fonproxy.wsgi import application
 
 # By name: the floor imports no app.
-RECOVER: Final = "analytics.writer.recover"
+RECOVER: Final = "analytics.ingest.flusher.recover"
+FLUSHER: Final = "analytics.ingest.flusher.flusher"
 
 log = logging.getLogger(__name__)
+
+
+def local_url(host: str, port: int) -> str:
+    """The address of this server as a browser on this machine can call it."""
+    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # compared
+    bracketed = f"[{reachable}]" if ":" in reachable and not reachable.startswith("[") else reachable
+    return f"http://{bracketed}:{port}"
 
 
 class Command(BaseCommand):
@@ -34,43 +41,50 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="make demo accounts and print their credentials")
+        parser.add_argument("--live", action="store_true", help="with --demo: keep pushing traffic, as its gateways do")
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
         parser.add_argument("--port", type=int, default=8000)
 
-    def handle(self, *, demo: bool, host: str, port: int, **options: Any) -> None:
+    def handle(self, *, demo: bool, live: bool, host: str, port: int, **options: Any) -> None:
+        share_arenas()
         try:
-            engine = get_client()  # first: whoever holds its directory may also change the relational store
-            owners.refuse_rows_without_users(engine)
+            engine = get_client()  # first: the process that has its directory may also change the relational store
+            consistency_check.refuse_half_moved(engine)
+            consistency_check.refuse_rows_without_users(engine)
             call_command("migrate", verbosity=0)
             migrator.migrate(engine)
         except (BackupError, EngineError) as error:
             close_client()
             raise CommandError(str(error)) from error
-        # What a process that died had taken in is settled before anyone can ask for it.
+        # Batches accepted by a process that died are settled before requests are answered.
         import_string(RECOVER)()
         try:
-            server = make_server(application, host, port)
+            server = HttpServer(application, host, port)
         except OSError as error:
             raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+        if not settings.HAS_PUBLIC_URL:
+            settings.PUBLIC_URL = local_url(host, server.port)  # mails and snippets link to it
         if demo:
-            call_command("seed_demo", url=f"http://{host}:{server.effective_port}", stdout=self.stdout)
+            settings.STAFF_SECOND_FACTOR = False  # its staff sign in with the printed password
+            settings.GEO_DUMMY = True
+            call_command("seed_demo", url=f"http://{host}:{server.port}", stdout=self.stdout)
+        if demo and live:
+            url = local_url(host, server.port)
+            threading.Thread(
+                target=call_command, args=("demo_traffic",), kwargs={"url": url}, name="demo-traffic", daemon=True
+            ).start()
         self._run(server, host)
 
-    def _run(self, server: Any, host: str) -> None:
-        stop = threading.Event()
-
-        def stop_serving(number: int, frame: FrameType | None) -> None:
-            stop.set()
-            server.pull_trigger()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop_serving)
+    def _run(self, server: HttpServer, host: str) -> None:
         jobs = None if settings.REDIS_URL else EmbeddedJobs()
         if jobs:
             jobs.start()
-        self.stdout.write(f"FonProxy listens on http://{host}:{server.effective_port} (Ctrl-C stops it)")
+        flusher = import_string(FLUSHER)
+        flusher.start()
+        self.stdout.write(f"FonProxy listens on http://{host}:{server.port} (Ctrl-C stops it)")
         self.stdout.flush()
-        run_until(stop, server)
+        server.run()
+        flusher.stop()
         log.info("stopping: requests are done, now the jobs and the engine")
         have_ended = jobs.stop() if jobs else True
         # The engine must not be left with a query running: the interpreter would crash on its way out.

@@ -22,7 +22,7 @@ class EmbeddedJobs:
     """Started once, stopped once."""
 
     def __init__(self) -> None:
-        # Several threads, so that a provider or a mail server that hangs does not hold up who has to be cut off.
+        # Several threads, so that a hanging provider or mail server does not delay cut-offs.
         self._worker: Any = WorkController(
             app=app,
             pool_cls="threads",
@@ -43,9 +43,9 @@ class EmbeddedJobs:
         enqueue_first_tasks()  # the signal comes from the worker's command only
 
     def stop(self) -> bool:
-        """Takes no more jobs and waits a while for those that run; returns whether all have ended."""
+        """Stops accepting jobs and waits for running ones; returns whether all have ended."""
         self._beat.stop(wait=False)
-        # Waits for jobs without an end, and may: whoever calls this does not.
+        # Waits for jobs without a limit; the caller does not wait for this thread.
         stopping = threading.Thread(target=self._worker.stop, name="celery-stop", daemon=True)
         stopping.start()
         stopping.join(STOP_SECONDS)

@@ -1,6 +1,8 @@
-"""Whether the two stores belong together, as far as any host can tell."""
+"""Checks whether the two stores are complete and belong together."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from django.contrib.auth import get_user_model
 from django.db import connection
@@ -15,13 +17,27 @@ SELECT sum(rows) FROM system.parts WHERE active AND database = {database:String}
 """
 
 
+# A table of this name is in ClickHouse for as long as a move to it is not complete.
+MARKER: Final = "moving"
+
+
+def refuse_half_moved(client: Client) -> None:
+    """Raises BackupError when ``manage.py move`` has not come to its end here."""
+    sql = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}"
+    if client.fetch(sql, {"database": DATABASE, "name": MARKER}, tag="owners") != [(0,)]:
+        raise BackupError(
+            "A move to this ClickHouse is in progress or was interrupted: run manage.py move again, in the installation"
+            " that is moved, until it says that everything is there."
+        )
+
+
 def refuse_rows_without_users(client: Client) -> None:
     """Raises BackupError: new customers would get the ids, and so the rows, of those that are missing."""
     [(rows,)] = client.fetch(ROWS, {"database": cluster.of_rows(DATABASE)}, tag="owners")
     if rows and not _has_users():
         raise BackupError(
             f"ClickHouse has {rows} rows, and the relational store not one user: are DATABASE_URL and CLICKHOUSE_URL of"
-            " one installation? If a restore was broken off, empty both stores and restore again."
+            " one installation? If a restore was interrupted, empty both stores and restore again."
         )
 
 

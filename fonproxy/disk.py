@@ -1,4 +1,4 @@
-"""Onto the disk, before a name says that it is whole."""
+"""Flushing files to disk before they are renamed into place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def flush(path: Path) -> None:
-    """A file's content, or which names a directory has."""
+    """Flushes a file's content, or a directory's entries."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The file in the data directory that a restore leaves there for as long as it lasts.
+"""The lock file that exists in the data directory during a restore.
 
 Of stores of which only one is restored, new customers would get the numbers of old ones. So while the file is there
 no process opens the engine.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from fonproxy.backup import disk
+from fonproxy import disk
 
 
 def marker() -> Path:
@@ -18,7 +18,7 @@ def marker() -> Path:
 
 
 def begin() -> None:
-    """Raises FileExistsError while another restore is at it, or when one was broken off."""
+    """Raises FileExistsError during another restore, or after an interrupted one."""
     marker().touch(mode=0o600, exist_ok=False)
     disk.flush(settings.DATA_DIR)
 
@@ -29,12 +29,12 @@ def end() -> None:
 
 
 def complaint() -> str | None:
-    """What is wrong and what to do, if a restore is under way or was broken off."""
+    """A sentence with the problem and the remedy during or after an interrupted restore, else None."""
     if not marker().exists():
         return None
     relational = "the database in DATABASE_URL" if settings.DATABASE_URL else "fonproxy.sqlite3*"
     engine = "the database in CLICKHOUSE_URL" if settings.CLICKHOUSE else "clickhouse/, clickhouse.restoring/"
     return (
-        f"A restore is being made or was broken off, and the two stores may not belong together. If none is running,"
+        f"A restore is in progress or was interrupted, and the two stores may not belong together. If none is running,"
         f" empty both ({relational}; {engine}), remove {marker()}, and restore again."
     )

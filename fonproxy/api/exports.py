@@ -1,0 +1,93 @@
+"""Long downloads: streamed, and a few at once per account, over all processes where they share Redis.
+
+An export holds a lease in the cache, which it renews while it is read. That of a process that died runs out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+from uuid import uuid4
+
+from django.core.cache import cache
+from django.http import StreamingHttpResponse
+from redis.exceptions import RedisError
+
+from fonproxy.api.errors import TooBusy
+
+AT_ONCE: Final = 2
+LEASE_SECONDS: Final = 120
+RENEW_SECONDS: Final = 20
+BUSY_SECONDS: Final = 10
+
+
+class Interrupted(Exception):
+    """The reader stood still for longer than the lease, and others took its place."""
+
+
+class Export(Iterator[bytes]):
+    """The parts of a download. Raises TooBusy when the account has enough of them already."""
+
+    def __init__(self, account_id: int, parts: Iterator[bytes]) -> None:
+        self._account_id = account_id
+        self._parts = parts
+        self._lease = uuid4().hex
+        self._renewed_at = monotonic()
+        if not self._take():
+            raise TooBusy(
+                f"{AT_ONCE} exports of this account are running. Wait until one has ended.", wait=BUSY_SECONDS
+            )
+
+    def __next__(self) -> bytes:
+        if monotonic() - self._renewed_at > RENEW_SECONDS:
+            self._renewed_at = monotonic()
+            with suppress(RedisError):  # an export that has begun continues without it
+                if not self._renew():
+                    raise Interrupted
+        return next(self._parts)
+
+    def close(self) -> None:
+        if isinstance(self._parts, Generator):
+            self._parts.close()
+        with suppress(RedisError):
+            for place in self._places():
+                if cache.get(place) == self._lease:
+                    cache.delete(place)
+
+    def _places(self) -> list[str]:
+        return [f"export:{self._account_id}:{place}" for place in range(AT_ONCE)]
+
+    def _take(self) -> bool:
+        return any(cache.add(place, self._lease, LEASE_SECONDS) for place in self._places())
+
+    def _renew(self) -> bool:
+        held = (place for place in self._places() if cache.get(place) == self._lease)
+        return any(cache.touch(place, LEASE_SECONDS) for place in held) or self._take()
+
+
+def streamed(account_id: int, parts: Iterator[bytes], content_type: str, file_name: str) -> StreamingHttpResponse:
+    """The first part is read before the response begins: an unavailable engine is a 503, not a truncated response."""
+    export = Export(account_id, parts)
+    try:
+        first = next(export, b"")
+    except BaseException:
+        export.close()
+        raise
+    response = StreamingHttpResponse(_Begun(first, export), content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    return response
+
+
+class _Begun(Iterator[bytes]):
+    """An export whose first part was read already; the response closes it, read to its end or not."""
+
+    def __init__(self, first: bytes, rest: Export) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+        self.close = rest.close
+
+    def __next__(self) -> bytes:
+        first, self._first = self._first, None
+        return next(self._rest) if first is None else first

@@ -1,0 +1,54 @@
+"""The one form in which host names are stored, answered and compared."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+import idna
+
+ACE_PREFIX: Final = "xn--"
+MAX_LABEL: Final = 63  # characters, in DNS
+DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")  # UTS 46 takes all of these for the dot
+
+
+def normalized(host: str) -> str:
+    """The host name in lower case, in Unicode form (UTS 46, Punycode decoded), without final dots.
+
+    Text that is no host name is lower-cased. Normalizing twice changes nothing.
+    """
+    text = host.lower()
+    if not text.isascii() or ACE_PREFIX in text:
+        text = ".".join(map(_label, DOTS.split(text)))
+    return text.rstrip(".")
+
+
+def _label(text: str) -> str:
+    if text.startswith(ACE_PREFIX):
+        return _decoded(text)
+    try:
+        return idna.uts46_remap(text, std3_rules=False)
+    except UnicodeError:
+        return unicodedata.normalize("NFC", text)
+
+
+def _decoded(label: str) -> str:
+    """A label without its Punycode; one that no registrable name encodes to stays as it is."""
+    if len(label) > MAX_LABEL:
+        return label
+    encoded = label.removeprefix(ACE_PREFIX)
+    try:
+        decoded = encoded.encode("ascii").decode("punycode")
+        is_exact = not decoded.isascii() and idna.uts46_remap(decoded, std3_rules=False) == decoded
+    except UnicodeError:
+        return label
+    return decoded if is_exact and decoded.encode("punycode").decode() == encoded else label
+
+
+def all_normalized(hosts: Iterable[str]) -> list[str]:
+    """The same for a column, in which few names fill many rows."""
+    hosts = list(hosts)
+    known = {host: normalized(host) for host in set(hosts)}
+    return [known[host] for host in hosts]

@@ -1,0 +1,137 @@
+"""How large a body may be, decided before it is read, and the room that the bodies of a lane share.
+
+A small body is taken from anyone and kept in memory. A larger one needs a route that takes rows or files, and a caller
+who may use it: the route's own authentication and permissions are asked about the head alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from http.cookies import CookieError
+from tempfile import SpooledTemporaryFile
+from time import monotonic
+from typing import IO, Any, Final
+
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpResponse
+from django.urls import Resolver404, ResolverMatch, resolve
+from rest_framework.exceptions import APIException
+
+from fonproxy.api.body import too_large
+from fonproxy.api.parsers import MAX_BYTES as SMALL_BYTES
+from fonproxy.server.lanes import Lane
+from fonproxy.server.refusals import RequestRefused
+from fonproxy.units import MIB
+from fonproxy.wsgi import Utf8Request
+
+IN_MEMORY_BYTES: Final = MIB
+REMEMBERED_SECONDS: Final = 30.0
+REMEMBERED_CALLERS: Final = 10_000
+CREDENTIALS: Final = (
+    "HTTP_X_API_KEY",
+    "HTTP_AUTHORIZATION",
+    "HTTP_X_API_PRIVATE_KEY",
+    "HTTP_X_AUTH_USER",
+    "HTTP_X_AUTH_KEY",
+    "HTTP_COOKIE",
+)
+
+
+class RequestBody:
+    """A body on its way in: counted, kept in memory or in a file without a name, its room given back at the end."""
+
+    def __init__(self, lane: Lane, limit: int) -> None:
+        self.size = 0
+        self._lane = lane
+        self._limit = limit
+        self._room = 0
+        self.file: IO[bytes] = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115  # closed by `close`
+
+    def add(self, data: bytes) -> None:
+        """Raises Refused when the body is larger than it may be, or the lane's room is full."""
+        self.size += len(data)
+        self.refuse_beyond_limit(self.size)
+        if self.size > SMALL_BYTES:
+            self._take_room(self.size - self._room)
+        self.file.write(data)
+
+    def refuse_beyond_limit(self, size: int) -> None:
+        if size > self._limit:
+            raise RequestRefused(413, str(too_large(self._limit).detail))
+
+    def _take_room(self, size: int) -> None:
+        if self._lane.buffered + size > self._lane.rules.buffer_bytes:
+            raise RequestRefused(503, "Too many large bodies are arriving at once.", wait=5)
+        self._lane.buffered += size
+        self._room += size
+
+    def close(self) -> None:
+        self._lane.buffered -= self._room
+        self._room = 0
+        self.file.close()
+
+
+class Gate:
+    """Who may send a large body. Remembers for a moment who may, so that a worker's next push asks no store."""
+
+    def __init__(self) -> None:
+        self._until: dict[bytes, float] = {}
+
+    def remembers(self, environ: Mapping[str, Any]) -> bool:
+        return self._until.get(_fingerprint(environ), 0) > monotonic()
+
+    def may_send(self, environ: Mapping[str, Any]) -> bool:
+        """Asks the route; runs in a thread."""
+        if not _is_let_in(environ):
+            return False
+        if len(self._until) >= REMEMBERED_CALLERS:
+            self._until.clear()
+        self._until[_fingerprint(environ)] = monotonic() + REMEMBERED_SECONDS
+        return True
+
+
+def _fingerprint(environ: Mapping[str, Any]) -> bytes:
+    texts = (str(environ.get(name, "")) for name in ("REQUEST_METHOD", "PATH_INFO", *CREDENTIALS))
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).digest()
+
+
+def caller_of(environ: Mapping[str, Any], trusted_proxies: int) -> str:
+    """Identifies the caller before a credential is looked up: the credential itself, else the address."""
+    if any(name in environ for name in CREDENTIALS[:-1]) or "sessionid" in environ.get("HTTP_COOKIE", ""):
+        return _fingerprint({name: environ[name] for name in CREDENTIALS if name in environ}).hex()
+    if trusted_proxies and (forwarded := environ.get("HTTP_X_FORWARDED_FOR")):
+        addresses = str(forwarded).split(",")
+        return addresses[-min(trusted_proxies, len(addresses))].strip()
+    return str(environ["REMOTE_ADDR"])
+
+
+def _is_let_in(environ: Mapping[str, Any]) -> bool:
+    request = Utf8Request({**environ, "wsgi.input": io.BytesIO(), "CONTENT_LENGTH": "0"})
+    try:
+        match = resolve(request.path_info)
+    except Resolver404:
+        return False
+    for middleware in (SessionMiddleware, AuthenticationMiddleware):
+        middleware(lambda _: HttpResponse()).process_request(request)
+    if hasattr(match.func, "cls"):
+        return _is_let_in_by_view(request, match)
+    return bool(request.user.is_active and request.user.is_staff)
+
+
+def _is_let_in_by_view(request: Any, match: ResolverMatch) -> bool:
+    function: Any = match.func
+    view = function.cls(**function.initkwargs)
+    view.args, view.kwargs = match.args, match.kwargs
+    view.action_map = getattr(function, "actions", {})
+    if request.method not in view.allowed_methods and request.method.lower() not in view.action_map:
+        return False
+    view.request = view.initialize_request(request, *match.args, **match.kwargs)
+    try:
+        view.perform_authentication(view.request)
+        view.check_permissions(view.request)
+    except (APIException, CookieError):
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""The server's own refusals, in the error shape of the path's family and with a line in the access log."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from http import HTTPStatus
+from typing import Final
+
+import h11
+from django.utils import timezone
+
+from fonproxy.api.families import Problem, shape_for
+from fonproxy.api.renderers import JsonRenderer
+from fonproxy.logs import request_id
+from fonproxy.middleware import access_log
+from fonproxy.server.wsgi import WsgiResponse, split_target, unquoted
+
+CODES: Final = {
+    405: "request.method_not_allowed",
+    408: "request.timeout",
+    413: "request.too_large",
+    429: "request.throttled",
+    431: "request.headers_too_large",
+    501: "request.not_implemented",
+    503: "service.unavailable",
+}
+METHOD: Final = re.compile(r"[A-Z]+")
+FIRST_LINE: Final = re.compile(rb"([A-Z]+) (/[^ ?#]*)")
+
+
+class RequestRefused(Exception):
+    """A request that the server answers itself; ``wait`` is the number of seconds for ``Retry-After``."""
+
+    def __init__(self, status: int, sentence: str, *, wait: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.wait = wait
+
+
+def answer(refused: RequestRefused, method: str, path: str) -> WsgiResponse:
+    """The refusal as an answer; writes its line in the access log."""
+    code = CODES.get(refused.status, "request.invalid" if refused.status < 500 else "service.internal_error")
+    problem = Problem(refused.status, code, refused.sentence, (), path, timezone.now())
+    token = request_id.set(str(uuid.uuid4()))
+    try:
+        body = JsonRenderer().render(shape_for(path)(problem))
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("X-Content-Type-Options", "nosniff"),
+            ("X-Request-Id", request_id.get()),
+        ]
+        if refused.wait is not None:
+            headers.append(("Retry-After", str(refused.wait)))
+        access_log.info("%s %s %s", method, path, refused.status, extra={"ms": None, "account": None})
+    finally:
+        request_id.reset(token)
+    return WsgiResponse(refused.status, HTTPStatus(refused.status).phrase, headers, body)
+
+
+def named_by(request: h11.Request) -> tuple[str, str]:
+    """The method and path; Refused for what no route has."""
+    method, target = request.method.decode(), request.target
+    if not METHOD.fullmatch(method):
+        raise RequestRefused(400, "The method must be in upper case.")
+    if method == "CONNECT":
+        raise RequestRefused(405, "No route knows CONNECT.")
+    try:
+        return method, unquoted(split_target(target)[0].encode())
+    except ValueError:
+        raise RequestRefused(400, "The target is malformed.") from None
+
+
+def named(head: bytes) -> tuple[str, str]:
+    """The method and path of a head that is malformed further on; ``-`` and ``/`` where they are malformed too."""
+    match = FIRST_LINE.match(head)
+    return (match[1].decode(), unquoted(match[2])) if match else ("-", "/")

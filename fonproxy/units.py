@@ -1,0 +1,36 @@
+"""The size of a gigabyte, and sizes and durations as texts. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+# Every "GB" in an API, a page or a mail is one of these.
+GIB: Final = 2**30
+MIB: Final = 2**20
+
+
+UNITS: Final = ("bytes", "kB", "MB", "GB")
+
+
+def amount(size: int) -> str:
+    """A size in the largest unit up to GB of which there is at least one; each is 1024 of the one before."""
+    unit = min(max(size, 1).bit_length() - 1, 30) // 10
+    return f"{size:,} bytes" if unit == 0 else f"{size / 1024**unit:,.2f}".removesuffix(".00") + f" {UNITS[unit]}"
+
+
+def gigabytes(size: int) -> str:
+    return f"{size / GIB:,.2f} GB"
+
+
+def duration(age: timedelta) -> str:
+    """A duration in seconds, minutes or hours, rounded."""
+    seconds = round(age.total_seconds())
+    if seconds < 120:
+        return ngettext("%(n)s second", "%(n)s seconds", seconds) % {"n": seconds}
+    if seconds < 7200:
+        return _("%(n)s minutes") % {"n": seconds // 60}
+    return _("%(n)s hours") % {"n": seconds // 3600}
