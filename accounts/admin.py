@@ -2,69 +2,82 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
-from django.db.models import Exists, OuterRef, QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from accounts import applications, services, viewing
-from accounts.audit import Audited
-from accounts.models import ApiKey, Application, ApplicationKey, Order, Product, ProxyUser, User
-from fonproxy import ids
-from fonproxy.admin import confirmed
+from accounts import applications, audit_trail, notices, proof, services, viewing
+from accounts.admin_base import SecretsAdmin, confirmed, secrets_page
+from accounts.audit import AuditedAdmin, PublishedIdAdmin, ReadOnlyAdmin
+from accounts.audit_trail import ACTIVATED, DEACTIVATED, Actor
+from accounts.models import ApiKey, Application, ApplicationKey, AuditRecord, Scope, User
+from accounts.notices import Notice
+from fonproxy.mail_addresses import validate_address
 
 DASHBOARD = "/dashboard"
-# What would let a member of staff give themselves anything.
+# Fields with which a member of staff could grant themselves any permission.
+SCOPES = tuple(scope.column for scope in Scope)
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
-class PublishedIdSearch(Audited):
-    """Search that finds a row by its published id and by its number as well."""
+class ProvedAdmin(AuditedAdmin):
+    """Requires a recent proof of identity before a change."""
 
-    kind: str
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        return ask_for_proof(request) or super().changeform_view(request, object_id, form_url, extra_context)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        number = int(term) if term.isascii() and term.isdigit() and len(term) <= 18 else ids.decode(self.kind, term)
-        named, duplicates = super().get_search_results(request, queryset, search_term)
-        return (named if number is None else named | queryset.filter(pk=number)), duplicates
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        asked = ask_for_proof(request) if request.method == "POST" else None
+        return asked or super().changelist_view(request, extra_context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        return ask_for_proof(request) or super().delete_view(request, object_id, extra_context)
 
 
-class TrafficFilter(admin.SimpleListFilter):
-    title = _("traffic")
-    parameter_name = "traffic"
+def ask_for_proof(request: HttpRequest) -> HttpResponse | None:
+    if proof.is_recent(proof.proved_at(request), timezone.now()):
+        return None
+    return HttpResponseRedirect(f"{reverse('confirm')}?{urlencode({'next': request.path})}")
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("today", _("carried traffic today"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
-        if self.value() != "today":
-            return queryset
-        # The ledger lies in a layer above; its name is all that is known of it here.
-        carried = Order.objects.filter(user=OuterRef("pk"), ledger__usage_day=timezone.now().astimezone(UTC).date())
-        return queryset.filter(Exists(carried))
+class UserForm(UserChangeForm[User]):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A form that was opened before somebody else stopped the customer changes it only if it was meant to.
+        name = "is_active"
+        if name in self.fields and (not self.is_bound or self.add_initial_prefix(name) in self.data):
+            self.fields[name].show_hidden_initial = True
+
+    def clean_email(self) -> Any:
+        if email := self.cleaned_data["email"]:
+            validate_address(email)
+        return email
 
 
 @admin.register(User)
-class UserAdmin(PublishedIdSearch, DjangoUserAdmin[User]):
+class UserAdmin(ProvedAdmin, PublishedIdAdmin, DjangoUserAdmin[User]):
     kind = "user"
+    form = UserForm
     list_display = ("username", "email", "is_staff", "is_active", "date_joined", "published_id")
     csv_columns = ("pk", "published_id", "external_id", *list_display[:-1], "last_login")
-    list_filter = (TrafficFilter, *DjangoUserAdmin.list_filter)
+    list_filter = DjangoUserAdmin.list_filter
     search_fields = (*DjangoUserAdmin.search_fields, "external_id")
     readonly_fields = ("published_id", "last_login", "date_joined")
 
@@ -76,6 +89,24 @@ class UserAdmin(PublishedIdSearch, DjangoUserAdmin[User]):
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_govern(request, obj)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        return ask_for_proof(request) or super().user_change_password(request, id, form_url)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if change:
+            stored = User.objects.select_for_update().get(pk=obj.pk)
+            if "is_active" not in form.changed_data:
+                obj.is_active = stored.is_active
+            if obj.is_active != stored.is_active:
+                action = ACTIVATED if obj.is_active else DEACTIVATED
+                actor = Actor(request.user.pk)
+                audit_trail.record(action, AuditRecord.Kind.USER, obj.pk, actor=actor, now=timezone.now())
+        super().save_model(request, obj, form, change)
+        if change and "email" in form.changed_data:
+            notices.send(Notice.NEW_ADDRESS, obj, form.initial["email"])
+        if change and {"is_staff", "is_superuser"} & set(form.changed_data):
+            obj.end_sign_ins()
 
     def get_urls(self) -> list[URLPattern]:
         start = self.admin_site.admin_view(self.view_as)
@@ -101,15 +132,15 @@ class UserAdmin(PublishedIdSearch, DjangoUserAdmin[User]):
 
 def _may_govern(request: HttpRequest, user: User | None) -> bool:
     """Only superusers change other staff: a password that one sets is a door that one can go through."""
-    return user is None or request.user.is_superuser or user == request.user or not (user.is_staff or user.is_superuser)
+    return user is None or request.user.is_superuser or user == request.user or not user.has_powers
 
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(Audited, DjangoGroupAdmin):
-    """Looked at by those who may, changed by superusers: whoever is in a group could give it any permission."""
+class GroupAdmin(ProvedAdmin, DjangoGroupAdmin):
+    """Only superusers change groups: a member of a group could otherwise give it any permission."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser
@@ -121,27 +152,28 @@ class GroupAdmin(Audited, DjangoGroupAdmin):
         return request.user.is_superuser
 
 
-@admin.register(Product)
-class ProductAdmin(Audited):
-    list_display = ("name", "proxy_type", "network")
-    list_filter = ("proxy_type", "network")
-    search_fields = ("name",)
-    ordering = ("name",)
+class GovernedAdmin(ProvedAdmin, PublishedIdAdmin):
+    """A model that belongs to a user. Changing it takes the right to change that user."""
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "user" and field is not None and not request.user.is_superuser:
+            governed = Q(is_staff=False, is_superuser=False) | Q(pk=request.user.pk)
+            field.queryset = User.objects.filter(governed)
+        return field
 
-@admin.register(ProxyUser)
-class ProxyUserAdmin(Audited):
-    list_display = ("login", "order", "user", "created_at")
-    list_filter = ("order__product__network",)
-    list_select_related = ("order__user",)
-    search_fields = ("login", "order__name", "order__user__username")
-    autocomplete_fields = ("order",)
-    readonly_fields = ("created_at",)
-    ordering = ("-pk",)
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _may_govern(request, obj and obj.user)
 
-    @admin.display(ordering="order__user__username")
-    def user(self, proxy_user: ProxyUser) -> User:
-        return proxy_user.order.user
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_govern(request, obj and obj.user)
+
+    def governed(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """The rows that the request may change; raises PermissionDenied if there is another."""
+        rows = list(queryset.select_related("user"))
+        if not all(self.has_change_permission(request, row) for row in rows):
+            raise PermissionDenied
+        return rows
 
 
 class NewKeyForm(forms.ModelForm[ApiKey]):
@@ -155,16 +187,16 @@ class NewKeyForm(forms.ModelForm[ApiKey]):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(PublishedIdSearch):
+class ApiKeyAdmin(SecretsAdmin, GovernedAdmin):
     kind = "key"
     list_display = ("prefix", "name", "user", "granted", "last_access_at", "state")
-    list_filter = ("can_read", "can_ingest", ("revoked_at", admin.EmptyFieldListFilter))
+    list_filter = (*SCOPES, ("revoked_at", admin.EmptyFieldListFilter))
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username")
     autocomplete_fields = ("user",)
     ordering = ("-pk",)
     actions = ("revoke",)
-    granted_fields = ("name", "can_read", "can_ingest", "expires_at")
+    granted_fields = ("name", *SCOPES, "expires_at")
     told_fields = ("user", "prefix", "published_id", "state", "created_at", "last_access_at", "revoked_at")
 
     @admin.display(description="scopes")
@@ -181,7 +213,7 @@ class ApiKeyAdmin(PublishedIdSearch):
     @confirmed(_("Programs that use these keys are refused from now on. A revoked key never works again."))
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
         now = timezone.now()
-        for key in keys:
+        for key in self.governed(request, keys):
             services.revoke_key(key, now)
             self.log_change(request, key, "Revoked.")
         self.message_user(request, "The selected keys are revoked.", messages.SUCCESS)
@@ -204,7 +236,18 @@ class ApiKeyAdmin(PublishedIdSearch):
         )
         obj.pk = key.pk
         obj.refresh_from_db()
-        self.message_user(request, f"Copy the key now, it is not shown again: {secret}", messages.SUCCESS)
+        obj.new_secrets = [("Key", secret)]  # type: ignore[attr-defined]
+
+
+@admin.register(AuditRecord)
+class AuditRecordAdmin(ReadOnlyAdmin):
+    list_display = ("at", "action", "kind", "number", "actor_id", "key_id")
+    list_display_links = None
+    list_filter = ("kind", "action", "at")
+    search_fields = ("number",)
+    search_help_text = "The number of a user or an order"
+    ordering = ("-pk",)
+    actions = None
 
 
 class ApplicationKeyInline(admin.TabularInline[ApplicationKey, Application]):
@@ -229,7 +272,7 @@ class NewApplicationForm(forms.ModelForm[Application]):
 
 
 @admin.register(Application)
-class ApplicationAdmin(PublishedIdSearch):
+class ApplicationAdmin(SecretsAdmin, GovernedAdmin):
     """An application is not deleted: its events would belong to nothing."""
 
     kind = "application"
@@ -262,28 +305,29 @@ class ApplicationAdmin(PublishedIdSearch):
         made, keys = applications.create(obj.user, obj.name, timezone.now())
         obj.pk = made.pk
         obj.refresh_from_db()
-        self._tell(request, obj, keys)
+        obj.new_secrets = _named(obj, keys)  # type: ignore[attr-defined]
 
     @admin.action(description=_("Exchange keys of selected applications"), permissions=["change"])
-    @confirmed(_("Each gets a new pair of keys. The old ones go on working for a while, then they end."))
-    def rotate_keys(self, request: HttpRequest, queryset: QuerySet[Application]) -> None:
-        self._rotate(request, queryset, "Keys exchanged.", immediately=False)
+    @confirmed(_("Each application gets a new pair of keys. The old keys keep working for a while, then they expire."))
+    def rotate_keys(self, request: HttpRequest, queryset: QuerySet[Application]) -> HttpResponse:
+        return self._rotate(request, queryset, "Keys exchanged.", immediately=False)
 
     @admin.action(description=_("Exchange keys, and end the old ones at once"), permissions=["change"])
-    @confirmed(_("Each gets a new pair of keys. Whoever uses the old ones is refused from now on."))
-    def end_keys(self, request: HttpRequest, queryset: QuerySet[Application]) -> None:
-        self._rotate(request, queryset, "Keys exchanged, the old ones ended at once.", immediately=True)
+    @confirmed(_("Each application gets a new pair of keys. The old keys are refused from now on."))
+    def end_keys(self, request: HttpRequest, queryset: QuerySet[Application]) -> HttpResponse:
+        return self._rotate(request, queryset, "Keys exchanged, the old ones ended at once.", immediately=True)
 
-    def _rotate(self, request: HttpRequest, queryset: QuerySet[Application], done: str, *, immediately: bool) -> None:
-        for application in queryset:
+    def _rotate(
+        self, request: HttpRequest, queryset: QuerySet[Application], done: str, *, immediately: bool
+    ) -> HttpResponse:
+        secrets: list[tuple[str, str]] = []
+        for application in self.governed(request, queryset):
             keys = applications.rotate_keys(application, timezone.now(), immediately=immediately)
             self.log_change(request, application, done)
-            self._tell(request, application, keys)
+            secrets += _named(application, keys)
+        return secrets_page(request, "Keys exchanged", done, secrets, self._list_url())
 
-    def _tell(self, request: HttpRequest, application: Application, keys: applications.Keys) -> None:
-        self.message_user(
-            request,
-            f"Copy the keys of {application} ({application.published_id}) now, they are not shown again: "
-            f"write {keys.write}, read {keys.read}",
-            messages.SUCCESS,
-        )
+
+def _named(application: Application, keys: applications.Keys) -> list[tuple[str, str]]:
+    name = f"{application} ({application.published_id})"
+    return [(f"{name}, write key", keys.write), (f"{name}, read key", keys.read)]

@@ -19,7 +19,7 @@ from fonproxy import ids
 from fonproxy.api.errors import Conflict
 
 MAX_APPLICATIONS: Final = 100
-# A multiple of three bytes needs no padding in base64: clients that mend or cut it have nothing to do.
+# A multiple of three bytes needs no padding in base64, which some clients strip or add.
 KEY_BYTES: Final = 30
 KEY_SHAPE: Final = re.compile(r"[A-Za-z0-9_-]{40}")
 
@@ -37,7 +37,7 @@ def create(user: User, name: str, now: datetime) -> tuple[Application, Keys]:
         # Two requests that arrive together count one after the other, so that neither slips past the limit.
         User.objects.select_for_update().get(pk=user.pk)
         if Application.objects.filter(user=user).count() >= MAX_APPLICATIONS:
-            raise Conflict(f"A user has at most {MAX_APPLICATIONS} applications.")
+            raise Conflict(f"An account can have at most {MAX_APPLICATIONS} applications.")
         application = Application.objects.create(user=user, name=name, created_at=now)
         return application, _issue(application, now)
 
@@ -54,7 +54,7 @@ def rotate_keys(application: Application, now: datetime, *, immediately: bool = 
 
 def _issue(application: Application, now: datetime) -> Keys:
     keys = Keys(_new_secret(), _new_secret())
-    for kind, secret in zip((ApplicationKey.Kind.WRITE, ApplicationKey.Kind.READ), keys, strict=True):
+    for kind, secret in zip((ApplicationKey.KeyKind.WRITE, ApplicationKey.KeyKind.READ), keys, strict=True):
         ApplicationKey.objects.create(
             application=application, kind=kind, hint=secret[:4], created_at=now, **peppers.stored(secret)._asdict()
         )

@@ -10,4 +10,15 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from accounts import schema  # noqa: F401  # drf-spectacular finds its extensions by their being imported
+        from accounts import (
+            notices,
+            proof,
+            schema,  # noqa: F401  # importing it registers its extensions with drf-spectacular
+            viewing,
+        )
+        from fonproxy import pages
+
+        pages.register("/sign-in", "/sign-out", "/confirm", "/password-reset", "/join")
+        proof.register()
+        notices.register()
+        viewing.register()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Final
 
 from django import forms
@@ -15,16 +14,26 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from rest_framework.throttling import BaseThrottle
 
+from accounts.admin_base import ConsoleAdmin
 from accounts.models import User
-from fonproxy.admin import ConsoleAdmin
+from fonproxy import ids
 from fonproxy.logs import request_id
+from fonproxy.numbers import WHOLE_NUMBER
 
-LONGEST_VALUE: Final = 200
-NUMBER: Final = re.compile("[0-9]{1,18}")
+MAX_VALUE_LENGTH: Final = 200
 
 
-class Audited(ConsoleAdmin):
-    """Says in the log from what to what a field was changed, from which address, and in which request."""
+class AuditedAdmin(ConsoleAdmin):
+    """Says in the log from what to what a field was changed, from which address, and in which request.
+
+    ``deleted_along`` are models whose rows may be deleted with a row of this model but not by themselves.
+    """
+
+    deleted_along: tuple[type[Model], ...] = ()
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        objects, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return objects, counts, set(lacking) - {model._meta.verbose_name for model in self.deleted_along}, protected
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         given = form.cleaned_data.items()
@@ -98,7 +107,7 @@ def _told(value: Any) -> str:
     if value is None or value == "":
         return "nothing"
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple, QuerySet)) else str(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
 
 
 class StaffFilter(admin.SimpleListFilter):
@@ -113,12 +122,23 @@ class StaffFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[LogEntry]) -> QuerySet[LogEntry]:
         number = self.value() or ""
-        return queryset.filter(user=int(number)) if NUMBER.fullmatch(number) else queryset
+        return queryset.filter(user=int(number)) if WHOLE_NUMBER.fullmatch(number) else queryset
+
+
+class ReadOnlyMixin:
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
 
 
 @admin.register(LogEntry)
-class LogEntryAdmin(ConsoleAdmin):
-    """Looked at, and nothing else: so users who stand in it cannot be deleted in the admin either, only deactivated."""
+class LogEntryAdmin(ReadOnlyMixin, ConsoleAdmin):
+    """Read-only. Authors of entries can therefore not be deleted in the admin either, only deactivated."""
 
     list_display = ("action_time", "user", "action", "content_type", "changed", "message")
     list_display_links = None
@@ -142,11 +162,20 @@ class LogEntryAdmin(ConsoleAdmin):
     def message(self, entry: LogEntry) -> str:
         return str(entry.get_change_message())
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
-    def has_change_permission(self, request: HttpRequest, obj: LogEntry | None = None) -> bool:
-        return False
+class ReadOnlyAdmin(ReadOnlyMixin, AuditedAdmin):
+    """Rows that nobody adds, changes or deletes in the admin; subclasses may have actions."""
 
-    def has_delete_permission(self, request: HttpRequest, obj: LogEntry | None = None) -> bool:
-        return False
+
+class PublishedIdAdmin(AuditedAdmin):
+    """Search that finds a row by its published id and by its number as well."""
+
+    kind: str
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        number = int(term) if term.isascii() and term.isdigit() and len(term) <= 18 else ids.decode(self.kind, term)
+        named, duplicates = super().get_search_results(request, queryset, search_term)
+        return (named if number is None else named | queryset.filter(pk=number)), duplicates

@@ -1,33 +1,33 @@
 """Who is calling: a program by its API key or its pair of keys, a person by a JSON web token or a session.
 
-Every refusal of a key is one and the same sentence, so that an answer never tells whether a key exists. Each
+Every refusal of a key has the same text, so that an answer does not reveal whether a key exists. Each
 authenticator leaves ``account_id`` on Django's request for the access log.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.authentication import SessionAuthentication as DrfSessionAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotFound
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.tokens import AccessToken, Token
+from rest_framework_simplejwt.tokens import Token
 
-from accounts import applications, peppers, viewing
-from accounts.models import ApiKey, ApplicationKey, User
+from accounts import applications, peppers, proof, sharing, tokens, viewing
+from accounts.models import ApiKey, ApplicationKey, ShareLink, User
 from accounts.services import KEY_SHAPE, KEY_START, record_access
+from accounts.viewing import Viewed
 from fonproxy.api.errors import ViewedOnly
+from fonproxy.prepared import Prepared
 
 CHALLENGE: Final = 'Bearer realm="api"'
 BAD_KEY: Final = "The API key is not valid."
-BAD_TOKEN: Final = "The token is not valid."  # noqa: S105  # a sentence
 
-AnyToken = TypeVar("AnyToken", bound=Token)
+_keys_by_hash: Final = Prepared(lambda hashes: ApiKey.objects.select_related("user").filter(key_hash__in=hashes), str)
 
 
 def caller(request: Request) -> User:
@@ -36,14 +36,14 @@ def caller(request: Request) -> User:
     return request.user
 
 
-def _remember(request: Request, user: User) -> None:
+def remember(request: Request, user: User) -> None:
     request._request.account_id = user.pk  # type: ignore[attr-defined]  # the access log reads it
 
 
 class ApiKeyAuthentication(BaseAuthentication):
     """``x-api-key: fnp_…`` or ``Authorization: Bearer fnp_…``; ``request.auth`` is the ApiKey.
 
-    An ``x-api-key`` header decides alone: a wrong one is refused whatever else the request carries.
+    An ``x-api-key`` header decides alone: a wrong key is refused even if the request has other credentials.
     """
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
@@ -53,7 +53,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             if secret is None or not secret.startswith(KEY_START):
                 return None
         key = find_active_key(secret)
-        _remember(request, key.user)
+        remember(request, key.user)
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:
@@ -61,9 +61,9 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class KeyPairAuthentication(BaseAuthentication):
-    """``X-API-Public-Key``, an API key's prefix, with ``X-API-Private-Key``, the key itself; for tracking routes.
+    """``X-API-Public-Key``, an API key's prefix, with ``X-API-Private-Key``, the key itself; for Byteful routes.
 
-    Either header decides alone, whatever else the request carries: half a pair is refused.
+    Either header decides alone, even if the request has other credentials: half a pair is refused.
     """
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
@@ -71,11 +71,11 @@ class KeyPairAuthentication(BaseAuthentication):
         if public is None and private is None:
             return None
         if public is None or private is None:
-            raise AuthenticationFailed("X-API-Public-Key and X-API-Private-Key are both needed.")
+            raise AuthenticationFailed("X-API-Public-Key and X-API-Private-Key are both required.")
         key = find_active_key(private)
         if key.prefix != public:
             raise AuthenticationFailed(BAD_KEY)
-        _remember(request, key.user)
+        remember(request, key.user)
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:
@@ -91,12 +91,26 @@ class ApplicationAuthentication(BaseAuthentication):
             return None
         key = applications.find_key(application_id or "", secret or "", timezone.now())
         if key is None:
-            raise AuthenticationFailed("X-Auth-User and X-Auth-Key are not an application and one of its keys.")
-        _remember(request, key.application.user)
+            raise AuthenticationFailed("X-Auth-User and X-Auth-Key do not match an application and one of its keys.")
+        remember(request, key.application.user)
         return key.application.user, key
 
     def authenticate_header(self, request: Request) -> str:
         return "Application"
+
+
+class ShareLinkAuthentication(BaseAuthentication):
+    """The secret of a share link in the path; ``request.auth`` is the link. Any other secret is not found.
+
+    The reader is nobody: an error page would name the account if it were ``request.user``.
+    """
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, ShareLink]:
+        link = sharing.find(request.parser_context["kwargs"]["token"], timezone.now())
+        if link is None:
+            raise NotFound
+        remember(request, link.account)
+        return AnonymousUser(), link
 
 
 def find_active_key(secret: str) -> ApiKey:
@@ -104,7 +118,8 @@ def find_active_key(secret: str) -> ApiKey:
     if not KEY_SHAPE.fullmatch(secret):
         raise AuthenticationFailed(BAD_KEY)
     now = timezone.now()
-    key = ApiKey.objects.select_related("user").filter(key_hash__in=peppers.hashes(secret)).first()
+    # A hash is unique, and a secret has one per pepper: more than one row would be the same key stored twice.
+    key = next(iter(_keys_by_hash.rows(peppers.hashes(secret))), None)
     if key is None or not key.is_active(now) or not key.user.is_active:
         raise AuthenticationFailed(BAD_KEY)
     record_access(key, now)
@@ -117,24 +132,6 @@ def _bearer(request: Request) -> str | None:
     return credential.strip() if scheme.lower() == "bearer" else None
 
 
-def read_token(kind: type[AnyToken], text: str) -> AnyToken:
-    """The token, its signature and life checked; raises AuthenticationFailed."""
-    try:
-        return kind(text)  # type: ignore[arg-type]  # annotated as the library's own Token, reads text
-    except (TokenError, RecursionError):  # a header of a thousand brackets is what the parser fails to refuse
-        raise AuthenticationFailed(BAD_TOKEN) from None
-
-
-def user_of_token(token: Token) -> User:
-    """The token's user if still there, active and with the password of then; raises AuthenticationFailed."""
-    try:
-        user = JWTAuthentication().get_user(token)
-    except AuthenticationFailed:  # the library's own has a nested detail, and tells which check failed
-        raise AuthenticationFailed(BAD_TOKEN) from None
-    assert isinstance(user, User)  # AUTH_USER_MODEL
-    return user
-
-
 class JwtAuthentication(BaseAuthentication):
     """``Authorization: Bearer <jwt>``; leaves API keys to their own authenticator."""
 
@@ -142,10 +139,10 @@ class JwtAuthentication(BaseAuthentication):
         credential = _bearer(request)
         if credential is None or credential.startswith(KEY_START):
             return None
-        token = read_token(AccessToken, credential)
-        user = user_of_token(token)
-        _remember(request, user)
-        return user, token
+        family, token = tokens.family_of(credential, timezone.now())
+        remember(request, family.user)
+        request._request.proved_at = family.created_at  # type: ignore[attr-defined]  # HasRecentProof reads it
+        return family.user, token
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -154,19 +151,22 @@ class JwtAuthentication(BaseAuthentication):
 class SessionAuthentication(DrfSessionAuthentication):
     """The dashboard's cookie, with CSRF protection.
 
-    While staff view as a customer it answers as that customer, to reads alone; the access log names who calls.
-    ``X-Account`` tells whose answer it is: another tab of the same browser may have changed that.
+    It answers as the account that the session looks at, with a Viewed in ``request.auth`` where that is not the
+    person's own; to staff who view a customer it answers reads alone. The access log names who calls.
+    The ``X-Account`` header names the account of the answer, which another tab of the browser may have changed.
     """
 
-    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+    def authenticate(self, request: Request) -> tuple[Any, Viewed | None] | None:
         found = super().authenticate(request)
         if found is None:
             return None
-        _remember(request, found[0])
-        customer = viewing.viewed_as(request._request)
-        request.parser_context["view"].headers["X-Account"] = (customer or found[0]).published_id
-        if customer is None:
+        remember(request, found[0])
+        request._request.proved_at = proof.proved_at(request._request)  # type: ignore[attr-defined]  # HasRecentProof reads it
+        viewed = viewing.viewed(request._request)
+        request.parser_context["view"].headers["X-Account"] = viewed.account.published_id
+        if viewed.is_own:
             return found
-        if request.method not in SAFE_METHODS:
-            raise ViewedOnly(f"You are viewing as {customer.get_username()}: stop viewing before you change anything.")
-        return customer, None
+        if viewed.is_by_staff and request.method not in SAFE_METHODS:
+            name = viewed.account.get_username()
+            raise ViewedOnly(f"You are viewing as {name}: stop viewing before you change anything.")
+        return viewed.account, viewed

@@ -1,15 +1,27 @@
-"""Customers, what they bought, the logins they use it with, and the keys their programs call us with."""
+"""Users, their credentials and sign-ins, and the audit trail."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models, transaction
 from django.db.models import Q
+from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from fonproxy import ids
+from fonproxy.changes import differs
+from fonproxy.timerange import UTC_ZONE, InvalidTime, parse_zone
+
+password_changed = Signal()
+"""Sent with ``user`` after a password was replaced by another."""
 
 
 class User(AbstractUser):
@@ -18,126 +30,263 @@ class User(AbstractUser):
     external_id = models.CharField(
         max_length=128, null=True, blank=True, unique=True, help_text="The id under which a billing system knows it."
     )
+    updated_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its fields in the provisioning API last changed; empty: never."
+    )
+
+    last_put = models.JSONField(
+        default=dict,
+        db_default={},
+        editable=False,
+        help_text="Fields of the last PUT: a repeat of it changes nothing.",
+    )
+    time_zone = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="IANA zone of pages and mails. Empty: the browser's, UTC in mails.",
+    )
+
+    SEEN_BY_BILLING = ("external_id", "username", "email", "is_active")
 
     @property
     def published_id(self) -> str:
         return ids.encode("user", self.pk)
 
+    @property
+    def display_name(self) -> str:
+        return self.get_full_name() or self.get_username()
 
-class ProxyType(models.TextChoices):
-    RESIDENTIAL_GIGA = "residential-giga"
-    MOBILE_GIGA = "mobile-giga"
-    DATACENTER_GIGA = "datacenter-giga"
-    SERVER_STATIC = "server-static"
-    PRIVATE_PROXY = "private-proxy"
-    SHARED_PROXY = "shared-proxy"
+    @property
+    def zone(self) -> ZoneInfo:
+        """The chosen time zone; UTC without a choice, and for a zone that this machine does not know."""
+        try:
+            return parse_zone(self.time_zone) if self.time_zone else UTC_ZONE
+        except InvalidTime:
+            return UTC_ZONE
+
+    @property
+    def has_powers(self) -> bool:
+        """Whether it is more than a customer: only superusers change such an account."""
+        return self.is_staff or self.is_superuser
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Ends all sign-ins when the password is new or the account is not active; keeps ``updated_at``."""
+        fields = kwargs.get("update_fields")
+        seen = [name for name in self.SEEN_BY_BILLING if fields is None or name in fields]
+        if seen and not self._state.adding and differs(self, seen):
+            self.updated_at = timezone.now()
+            if fields is not None:
+                kwargs["update_fields"] = {*fields, "updated_at"}
+        has_new_password = self._password is not None and not self._state.adding  # type: ignore[attr-defined]  # Django's own mark of set_password
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            if has_new_password or not self.is_active:
+                self.end_sign_ins()
+        if has_new_password:
+            password_changed.send(User, user=self)
+
+    def end_sign_ins(self) -> None:
+        """Ends every session and token of the user, and an unconfirmed change of address. API keys keep working."""
+        self.sessions.all().delete()
+        self.token_families.all().delete()
+        EmailChange.objects.filter(user=self).delete()
 
 
-class Network(models.TextChoices):
-    DATACENTER = "datacenter"
-    ISP = "isp", "ISP"
-    RESIDENTIAL = "residential"
-    MOBILE = "mobile"
+class Session(AbstractBaseSession):
+    """A browser's sign-in. ``session_key`` is a hash: the key itself is in the browser's cookie alone."""
 
-
-class Product(models.Model):
-    """Something that can be bought: the proxy type sold and the network its traffic is counted under."""
-
-    name = models.CharField(max_length=100)
-    proxy_type = models.CharField(max_length=32, choices=ProxyType.choices)
-    network = models.CharField(max_length=16, choices=Network.choices)
+    session_key = models.CharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+    has_factor = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    user_agent = models.CharField(max_length=200, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["name", "proxy_type", "network"], name="product_once")]
+        db_table = "sessions"
+
+
+class TokenFamily(models.Model):
+    """The tokens that follow from one sign-in of a program. Deleting it ends them."""
+
+    key = models.CharField(max_length=32, unique=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
+    has_factor = models.BooleanField(default=False)
+    refresh_id = models.CharField(max_length=32, help_text="The only refresh token that may still be used.")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "token_families"
+        indexes = [models.Index(fields=["expires_at"], name="token_family_expires")]
+
+    def __str__(self) -> str:
+        return f"{self.user} since {self.created_at}"
+
+
+class EmailChange(models.Model):
+    """An address that its user has not confirmed yet; only the hash of the mailed link's secret is kept."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="email_change")
+    address = models.EmailField()
+    key_hash = models.CharField(max_length=64)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "email_changes"
+
+    def __str__(self) -> str:
+        return f"new address of {self.user_id}"
+
+
+class Role(models.TextChoices):
+    """What a person may do with an account; docs/dashboard.md has the table."""
+
+    OWNER = "owner", _("Owner")
+    MANAGER = "manager", _("Manager")
+    VIEWER = "viewer", _("Viewer")
+
+    def includes(self, needed: Role) -> bool:
+        order = list(Role)
+        return order.index(self) <= order.index(needed)
+
+
+class Membership(models.Model):
+    """A person who may look at the account of another user. The account's own user is its owner without a row."""
+
+    account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="members")
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=7, choices=Role.choices)
+    created_at = models.DateTimeField()
+    opened_at = models.DateTimeField(
+        null=True, help_text="When the person switched to the account; empty: later to their own."
+    )
+
+    class Meta:
+        db_table = "memberships"
+        constraints = [models.UniqueConstraint(fields=["account", "person"], name="membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.person_id} in {self.account_id}"
+
+    @property
+    def published_id(self) -> str:
+        return ids.encode("member", self.pk)
+
+
+class Invitation(models.Model):
+    """An invitation to a team that is not accepted yet; only the hash of the mailed link's secret is stored."""
+
+    account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="invitations")
+    maker = models.ForeignKey(
+        User, null=True, on_delete=models.CASCADE, related_name="+", help_text="Empty: made by an earlier version."
+    )
+    address = models.EmailField(max_length=150)
+    role = models.CharField(max_length=7, choices=Role.choices)
+    key_hash = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "invitations"
+        constraints = [models.UniqueConstraint(fields=["account", "address"], name="invitation_once")]
+
+    def __str__(self) -> str:
+        return f"invitation to {self.account_id}"
+
+    @property
+    def published_id(self) -> str:
+        return ids.encode("invitation", self.pk)
+
+
+class ShareLink(models.Model):
+    """Gives anyone with the link read access to one view of an account; only the hash of the link's secret is kept."""
+
+    account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="share_links")
+    maker = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100)
+    view = models.JSONField(help_text="Range and filters, as the address of a view names them.")
+    key_hash = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "share_links"
+
+    def __str__(self) -> str:
+        return f"share link of {self.account_id}"
+
+    @property
+    def published_id(self) -> str:
+        return ids.encode("share", self.pk)
+
+
+class SavedView(models.Model):
+    """A view that the people of an account come back to."""
+
+    account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
+    name = models.CharField(max_length=100)
+    view = models.JSONField(help_text="Range and filters, as the address of a view names them.")
+
+    class Meta:
+        db_table = "saved_views"
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="saved_view_once")]
 
     def __str__(self) -> str:
         return self.name
 
-
-class OrderStatus(models.TextChoices):
-    ACTIVE = "active"
-    SUSPENDED = "suspended"
-    EXPIRED = "expired"
-
-
-class Order(models.Model):
-    """A product as one customer holds it.
-
-    The customer is protected, not cascaded: traffic in the engine points at orders for ever, so deleting a user must
-    not take orders along. The status is no column: it follows from the facts, so it can never disagree with them.
-    Limit and period change through ``usage.orders`` only, in one transaction with the ledger entry that says why.
-    """
-
-    external_id = models.CharField(
-        max_length=128, null=True, blank=True, unique=True, help_text="The id under which a billing system knows it."
-    )
-    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="orders")
-    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="orders")
-    name = models.CharField(max_length=100)
-    traffic_limit_bytes = models.BigIntegerField(
-        null=True, blank=True, help_text="Bytes bought for each period; empty means unmetered."
-    )
-    added_bytes = models.BigIntegerField(
-        default=0, editable=False, help_text="Bytes added to this period's limit by top-ups, refunds and adjustments."
-    )
-    carried_before = models.BigIntegerField(
-        default=0, editable=False, help_text="Bytes carried before this period began: they do not count against it."
-    )
-    period_number = models.PositiveIntegerField(default=1, editable=False)
-    period_started_at = models.DateTimeField(default=timezone.now, editable=False)
-    period_closed_at = models.DateTimeField(
-        null=True, editable=False, help_text="When what was left of an expired order was taken back."
-    )
-    started_at = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    suspended_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        indexes = [models.Index(fields=["expires_at"], name="order_expires_at")]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(traffic_limit_bytes__isnull=True) | Q(traffic_limit_bytes__gte=0),
-                name="order_traffic_limit_not_negative",
-                violation_error_message="The traffic limit must not be negative.",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.published_id})"
-
     @property
     def published_id(self) -> str:
-        return ids.encode("order", self.pk)
-
-    @property
-    def limit_bytes(self) -> int | None:
-        """What may be carried in this period, with all that was added to it; None when it is not metered."""
-        return None if self.traffic_limit_bytes is None else self.traffic_limit_bytes + self.added_bytes
-
-    def status(self, now: datetime) -> OrderStatus:
-        """What the order is at that instant; one that has expired is expired even if it was suspended."""
-        if self.expires_at is not None and self.expires_at <= now:
-            return OrderStatus.EXPIRED
-        if self.suspended_at is not None and self.suspended_at <= now:
-            return OrderStatus.SUSPENDED
-        return OrderStatus.ACTIVE
+        return ids.encode("view", self.pk)
 
 
-class ProxyUser(models.Model):
-    """A login at the proxies; what it carries counts for its order."""
+class TotpDevice(models.Model):
+    """An authenticator app of a user, which has shown a right code."""
 
-    login = models.CharField(max_length=255, unique=True)
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="proxy_users")
-    created_at = models.DateTimeField(auto_now_add=True)
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="totp_device")
+    sealed_key = models.TextField()
+    last_step = models.BigIntegerField(default=-1, help_text="The time step of the last code: each works once.")
+    failures = models.PositiveSmallIntegerField(default=0, help_text="Wrong codes in a row.")
+    failed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "totp_devices"
 
     def __str__(self) -> str:
-        return self.login
+        return f"authenticator of {self.user_id}"
+
+
+class RecoveryCode(models.Model):
+    """Stands in for the authenticator once; only its hash is stored."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="recovery_codes")
+    key_hash = models.CharField(max_length=64, unique=True)
+    pepper = models.CharField(max_length=8)
+
+    class Meta:
+        db_table = "recovery_codes"
+
+    def __str__(self) -> str:
+        return f"recovery code of {self.user_id}"
 
 
 class Scope(models.TextChoices):
     READ = "read"
+    WRITE = "write"
     INGEST = "ingest"
+    GATEWAY = "gateway"
+    PROVISION = "provision"
+    METRICS = "metrics"
+
+    @property
+    def column(self) -> str:
+        """The field of ``ApiKey`` that says whether the key has this scope."""
+        return f"can_{self.value}"
+
+
+OWN_SCOPES = (Scope.READ, Scope.WRITE)
+"""What an account grants itself; only staff grant the others."""
 
 
 class ApiKey(models.Model):
@@ -149,7 +298,11 @@ class ApiKey(models.Model):
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
     pepper = models.CharField(max_length=8, db_default="", editable=False, help_text="Which pepper is in the hash.")
     can_read = models.BooleanField("read", default=True)
+    can_write = models.BooleanField("write", default=False)
     can_ingest = models.BooleanField("ingest", default=False)
+    can_gateway = models.BooleanField("gateway", default=False)
+    can_provision = models.BooleanField("provision", default=False)
+    can_metrics = models.BooleanField("metrics", default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, editable=False)
@@ -159,7 +312,7 @@ class ApiKey(models.Model):
         verbose_name = "API key"
         constraints = [
             models.CheckConstraint(
-                condition=Q(can_read=True) | Q(can_ingest=True),
+                condition=reduce(or_, (Q(**{scope.column: True}) for scope in Scope)),
                 name="api_key_has_a_scope",
                 violation_error_message="A key needs at least one scope.",
             ),
@@ -174,8 +327,10 @@ class ApiKey(models.Model):
 
     @property
     def scopes(self) -> list[str]:
-        granted = {Scope.READ: self.can_read, Scope.INGEST: self.can_ingest}
-        return [scope.value for scope, has in granted.items() if has]
+        return [scope.value for scope in Scope if self.has_scope(scope)]
+
+    def has_scope(self, scope: Scope) -> bool:
+        return bool(getattr(self, scope.column))
 
     def is_active(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
@@ -199,12 +354,12 @@ class Application(models.Model):
 class ApplicationKey(models.Model):
     """One of an application's keys; only its hash is kept. Rotated ones work until ``ends_at``."""
 
-    class Kind(models.TextChoices):
+    class KeyKind(models.TextChoices):
         WRITE = "write"
         READ = "read"
 
     application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="keys")
-    kind = models.CharField(max_length=5, choices=Kind.choices)
+    kind = models.CharField(max_length=5, choices=KeyKind.choices)
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
     pepper = models.CharField(max_length=8, db_default="", editable=False, help_text="Which pepper is in the hash.")
     hint = models.CharField(max_length=4, editable=False, help_text="How it begins.")
@@ -213,3 +368,26 @@ class ApplicationKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.hint}…"
+
+
+class AuditRecord(models.Model):
+    """One change of an account, by numbers only: rows of erased customers stay. The database refuses to change them."""
+
+    class Kind(models.TextChoices):
+        USER = "user"
+        ORDER = "order"
+        WEBHOOK = "webhook"
+
+    at = models.DateTimeField()
+    action = models.CharField(max_length=32)
+    kind = models.CharField("changed", max_length=8, choices=Kind.choices)
+    number = models.BigIntegerField(help_text="The user's or order's number.")
+    actor_id = models.BigIntegerField("user", null=True, help_text="The number of the user who did it.")
+    key_id = models.BigIntegerField("API key", null=True, help_text="The number of the key that was used.")
+
+    class Meta:
+        db_table = "audit_records"
+        indexes = [models.Index(fields=["kind", "number"], name="audit_record_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.kind} {self.number}"

@@ -1,8 +1,8 @@
 """How keys are stored: HMAC-SHA256 under a pepper, a secret that the database does not have.
 
-Several peppers are known, the newest first. A key stored under an older one is found, and stored anew when it is used.
-What an earlier version stored, the bare SHA-256, is found too; it is what the HMAC is made of, so ``pepper_keys`` can
-put a pepper on it without knowing the key.
+Several peppers are known, the newest first. A key stored under an older one is found, and hashed again under the newest
+when it is used. The bare SHA-256 of earlier versions is found too: the HMAC is made of it, so ``pepper_keys`` can put a
+pepper on it without knowing the key.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Final, NamedTuple, TypeVar
 
 from django.conf import settings
 
-from accounts.models import ApiKey, ApplicationKey
+from accounts.models import ApiKey, ApplicationKey, RecoveryCode
 
 BARE: Final = ""
 Key = TypeVar("Key", ApiKey, ApplicationKey)
 
 
 class Stored(NamedTuple):
-    """What a row keeps of a key: its hash, and the name of the pepper in it."""
+    """The stored form of a key: its hash, and the name of the pepper used."""
 
     key_hash: str
     pepper: str
 
 
 def stored(secret: str) -> Stored:
-    """A key as it is stored today."""
+    """The stored form of a key under the newest pepper."""
     return under(settings.KEY_PEPPERS[0], _digest(secret))
 
 
@@ -42,7 +42,7 @@ def hashes(secret: str) -> list[str]:
 
 
 def renew(key: Key, secret: str) -> None:
-    """Store a key anew that is found under an older pepper.
+    """Hashes a key that is stored under an older pepper again.
 
     Not one without: a process of the version before peppers, which may still run, would not find it any more.
     """
@@ -53,7 +53,7 @@ def renew(key: Key, secret: str) -> None:
 
 def in_use() -> set[str]:
     """The names of the peppers that keys depend on."""
-    models = (ApiKey, ApplicationKey)
+    models = (ApiKey, ApplicationKey, RecoveryCode)
     return {name for model in models for name in model._default_manager.values_list("pepper", flat=True).distinct()} - {
         BARE
     }

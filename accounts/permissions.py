@@ -1,34 +1,86 @@
-"""What a credential may do. A key acts as its user, but only within its scopes."""
+"""What a credential may do: a key acts as its user within its scopes, staff within their Django permissions.
+
+A session that looks at another account acts as that account within the person's role in its team.
+
+Staff are asked for the permissions that the admin asks for the same thing. A key never exceeds its owner: the scope
+``provision`` needs its owner's permissions as well.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from rest_framework.permissions import BasePermission
+from django.utils import timezone
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from accounts.models import ApiKey, ApplicationKey
+from accounts import proof
+from accounts.models import ApiKey, ApplicationKey, Role, Scope, ShareLink
+from accounts.powers import INGEST, VIEW_METRICS, staff_may
+from accounts.viewing import Viewed
+from fonproxy.api.errors import ProofRequired
 
 if TYPE_CHECKING:  # the views read this module by name from the settings, while they are being imported
     from rest_framework.views import APIView
 
 
-class CanRead(BasePermission):
-    """Anyone signed in; a key needs the scope ``read``."""
+class OwnData(BasePermission):
+    """Anyone signed in; a key needs ``read`` for GET and HEAD, and ``write`` for every other method.
+
+    So does a member of a team, whom only the role of a manager or an owner gives ``write``.
+    """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        if isinstance(request.auth, ApiKey):
-            return request.auth.can_read
-        return request.user.is_authenticated
+        if request.method not in view.allowed_methods:
+            return request.user.is_authenticated  # the view answers 405 for any scope
+        needed = Scope.READ if request.method in SAFE_METHODS else Scope.WRITE
+        return request.user.is_authenticated and _has_scope(request, needed)
 
 
 class CanIngest(BasePermission):
-    """A key with the scope ``ingest``, which only staff can grant, or a member of staff in person."""
+    """A key with ``ingest``, or a member of staff in person with the permission to add batches."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if isinstance(request.auth, ApiKey):
-            return request.auth.can_ingest
-        return _is_staff(request)
+            return request.auth.has_scope(Scope.INGEST)
+        return staff_may(request.user, INGEST)
+
+
+class CanReadMetrics(BasePermission):
+    """A key with ``metrics``, or a member of staff in person with the permission to see batches."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if isinstance(request.auth, ApiKey):
+            return request.auth.has_scope(Scope.METRICS)
+        return staff_may(request.user, VIEW_METRICS)
+
+
+class CanProvision(BasePermission):
+    """A member of staff with the Django permissions that the view names, in person or by a key with ``provision``.
+
+    The view is a ViewSet with ``required_permissions``: the permissions by action.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        required: dict[str, tuple[str, ...]] = view.required_permissions  # type: ignore[attr-defined]
+        action: str | None = view.action  # type: ignore[attr-defined]
+        # A method that the route does not have is a 405 for those who may call it at all.
+        needed = () if action in (None, "metadata") else required[action]
+        return staff_may(request.user, *needed) and _has_scope(request, Scope.PROVISION)
+
+
+class CanFollowCutOff(CanProvision):
+    """A key with ``gateway`` too: proxy servers follow the feed."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return is_gateway(request) or super().has_permission(request, view)
+
+
+class IsGateway(BasePermission):
+    """A key with the scope ``gateway``, for proxy servers. No session or token has it."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return is_gateway(request)
 
 
 class IsPerson(BasePermission):
@@ -38,26 +90,53 @@ class IsPerson(BasePermission):
         return request.user.is_authenticated and not isinstance(request.auth, ApiKey)
 
 
-class IsStaff(CanRead):
-    """A member of staff, in person or by a key with the scope ``read``."""
+class HasRecentProof(IsPerson):
+    """A person who signed in, or confirmed the password, a moment ago; reading and revoking need no proof.
+
+    In a team, owners only: keys keep working after their creator has left.
+    """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return super().has_permission(request, view) and _is_staff(request)
+        if not super().has_permission(request, view):
+            return False
+        if isinstance(request.auth, Viewed) and not request.auth.is_owner:
+            return False
+        if request.method == "POST" and not proof.is_recent(request._request.proved_at, timezone.now()):  # type: ignore[attr-defined]  # the authenticators leave it
+            raise ProofRequired("Sign in again first: your sign-in is older than 15 minutes.")
+        return True
 
 
-class CanWriteEvents(BasePermission):
+class HasShareLink(BasePermission):
+    """The link of a view, which is read."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, ShareLink)
+
+
+class ApplicationKeyPermission(BasePermission):
+    kind: ClassVar[ApplicationKey.KeyKind]
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, ApplicationKey) and request.auth.kind == self.kind
+
+
+class CanWriteEvents(ApplicationKeyPermission):
     """An application's write key."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        return isinstance(request.auth, ApplicationKey) and request.auth.kind == ApplicationKey.Kind.WRITE
+    kind = ApplicationKey.KeyKind.WRITE
 
 
-class CanReadEvents(BasePermission):
+class CanReadEvents(ApplicationKeyPermission):
     """An application's read key."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        return isinstance(request.auth, ApplicationKey) and request.auth.kind == ApplicationKey.Kind.READ
+    kind = ApplicationKey.KeyKind.READ
 
 
-def _is_staff(request: Request) -> bool:
-    return request.user.is_authenticated and request.user.is_staff
+def is_gateway(request: Request) -> bool:
+    return isinstance(request.auth, ApiKey) and request.auth.has_scope(Scope.GATEWAY)
+
+
+def _has_scope(request: Request, scope: Scope) -> bool:
+    if isinstance(request.auth, Viewed):
+        return scope is Scope.READ or request.auth.may(Role.MANAGER)
+    return not isinstance(request.auth, ApiKey) or request.auth.has_scope(scope)

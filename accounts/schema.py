@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
@@ -40,7 +41,7 @@ class ApplicationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         meanings = {
             "User": "An application's id.",
-            "Key": "Its write key to send, its read key to ask.",
+            "Key": "The write key to send events, the read key to query them.",
         }
         return [
             {"type": "apiKey", "in": "header", "name": f"X-Auth-{half}", "description": meaning}
@@ -64,6 +65,6 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         return {
             "type": "apiKey",
             "in": "cookie",
-            "name": "sessionid",
+            "name": settings.SESSION_COOKIE_NAME,
             "description": "The dashboard's cookie; anything but a read needs `X-CSRFToken` as well.",
         }

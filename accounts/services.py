@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 
-from accounts import peppers
-from accounts.models import ApiKey, Scope, User
+from accounts import notices, peppers
+from accounts.models import ApiKey, ApplicationKey, Scope, User
+from accounts.notices import Notice
 from fonproxy.api.errors import Conflict
+from fonproxy.sqlite import without_waiting
 
 KEY_START: Final = "fnp_"
 KEY_SHAPE: Final = re.compile(r"fnp_[0-9a-f]{64}")
@@ -34,17 +37,17 @@ def issue_key(
         # Two requests that arrive together count one after the other, so that neither slips past the limit.
         User.objects.select_for_update().get(pk=user.pk)
         if active_keys(user, now) >= MAX_ACTIVE_KEYS:
-            raise Conflict(f"A user holds at most {MAX_ACTIVE_KEYS} active keys; revoke one first.")
+            raise Conflict(f"An account can have at most {MAX_ACTIVE_KEYS} active keys. Revoke one first.")
         key = ApiKey.objects.create(
             user=user,
             name=name,
             prefix=secret[:PREFIX_LENGTH],
             **peppers.stored(secret)._asdict(),
-            can_read=Scope.READ in scopes,
-            can_ingest=Scope.INGEST in scopes,
+            **{scope.column: scope in scopes for scope in Scope},
             created_at=now,
             expires_at=expires_at,
         )
+        notices.send(Notice.NEW_KEY, user)
     return key, secret
 
 
@@ -53,9 +56,16 @@ def active_keys(user: User, now: datetime) -> int:
     return ApiKey.objects.filter(alive, user=user, revoked_at__isnull=True).count()
 
 
-def revoke_key(key: ApiKey, now: datetime) -> None:
-    """End the key; one that was revoked before keeps the time it was."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now)
+def revoke_key(key: ApiKey, now: datetime) -> bool:
+    """End the key; False for one that was revoked before, which keeps the time it was."""
+    return bool(ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now))
+
+
+def revoke_all_keys(user: User, now: datetime) -> None:
+    """Ends the user's API keys and the keys of their applications."""
+    ApiKey.objects.filter(user=user, revoked_at__isnull=True).update(revoked_at=now)
+    ends_later = Q(ends_at=None) | Q(ends_at__gt=now)
+    ApplicationKey.objects.filter(ends_later, application__user=user).update(ends_at=now)
 
 
 def record_access(key: ApiKey, now: datetime) -> None:
@@ -64,4 +74,5 @@ def record_access(key: ApiKey, now: datetime) -> None:
     if key.last_access_at is not None and key.last_access_at >= stale:
         return
     unrecorded = Q(last_access_at__isnull=True) | Q(last_access_at__lt=stale)
-    ApiKey.objects.filter(unrecorded, pk=key.pk).update(last_access_at=now)
+    with suppress(OperationalError), without_waiting():  # a writer holds SQLite: the next request records it
+        ApiKey.objects.filter(unrecorded, pk=key.pk).update(last_access_at=now)

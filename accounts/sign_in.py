@@ -1,43 +1,57 @@
-"""How a person gets in and out of the pages: sign-in, sign-out, a forgotten password."""
+"""How a person gets in and out of the pages: sign-in, second factor, sign-out, a forgotten password."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+from urllib.parse import urlencode
 
+from django import forms
 from django.contrib.auth import views
-from django.contrib.auth.forms import PasswordResetForm
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm, SetPasswordForm
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
 from django.urls import reverse, reverse_lazy
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext_lazy as _
+from django.views.generic import FormView
 from kombu.exceptions import OperationalError as BrokerAway
+from rest_framework.throttling import SimpleRateThrottle
 
-from accounts import tasks
-from accounts.throttles import FormThrottle
+from accounts import factors, proof, services, sign_in_policy, tasks
+from accounts.models import User
+from accounts.throttles import FormNameThrottle, FormThrottle, UserThrottle, remember_origin
 from fonproxy.api.throttles import PublicThrottle
 from fonproxy.pages import Page, error_page
 
+PENDING: Final = "pending_factor"
+NEW_KEY: Final = "new_authenticator"
+PENDING_SECONDS: Final = 600
 
-class Tried(Page):
+
+class ThrottledForm(Page):
     """A form by which passwords or addresses could be guessed: as often as a token may be asked for."""
 
+    http_method_names = ["get", "head", "post"]
     named_by: ClassVar[str]
     """The field that says whose."""
 
+    def throttles(self) -> tuple[SimpleRateThrottle, ...]:
+        return FormThrottle(self.named_by), FormNameThrottle(self.named_by)
+
     def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
-        throttles = (PublicThrottle(), FormThrottle(self.named_by))
+        throttles = (PublicThrottle(), *self.throttles())
         refusing = [one for one in throttles if not one.allow_request(request, self)]  # type: ignore[arg-type]  # reads no more than any request has
         if not refusing:
             return super().post(request, *args, **kwargs)  # type: ignore[misc,no-any-return]  # of the view beside this base
-        seconds = math.ceil(max(throttle.wait() or 60 for throttle in refusing))
-        response = render(request, "accounts/too_often.html", {"seconds": seconds}, status=429)
-        response["Retry-After"] = str(seconds)
-        return response
+        return _too_often(request, math.ceil(max(throttle.wait() or 60 for throttle in refusing)))
 
 
-class SignInView(Tried, views.LoginView):
+class SignInView(ThrottledForm, views.LoginView):
     named_by = "username"
-    http_method_names = ["get", "head", "post"]
     template_name = "accounts/sign_in.html"
     redirect_authenticated_user = True
 
@@ -52,18 +66,129 @@ class SignInView(Tried, views.LoginView):
 
     def get_default_redirect_url(self) -> str:
         user = self.request.user
-        return str(reverse_lazy("admin:index")) if user.is_staff else super().get_default_redirect_url()
+        return reverse("admin:index") if user.is_staff else super().get_default_redirect_url()
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """The password is correct. Users who have or need a second factor continue without being signed in yet."""
+        user = form.get_user()
+        remember_origin(self.request, form.cleaned_data["username"])
+        if sign_in_policy.needs_factor(user) or factors.is_enrolled(user):
+            self.request.session[PENDING] = [user.pk, timezone.now().timestamp(), user.get_session_auth_hash()]
+            wanted = self.request.POST.get(self.redirect_field_name, "")
+            return redirect(f"{reverse('second-factor')}?{urlencode({'next': wanted})}")
+        return super().form_valid(form)
+
+
+class CodeForm(forms.Form):
+    code = forms.CharField(
+        label=_("Code"),
+        max_length=40,
+        help_text=_("Six digits from your authenticator app, or a recovery code."),
+        widget=forms.TextInput({"autocomplete": "one-time-code", "autofocus": True}),
+    )
+
+
+class SecondFactorView(Page, views.RedirectURLMixin, FormView[CodeForm]):
+    """The second page of signing in: a code, or for staff who have no authenticator yet the setting up of one."""
+
+    http_method_names = ["get", "head", "post"]
+    template_name = "accounts/second_factor.html"
+    form_class = CodeForm
+    request: HttpRequest
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.user = _pending(request)
+        return super().dispatch(request, *args, **kwargs) if self.user else redirect("sign-in")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        assert self.user is not None
+        setup = {} if factors.is_enrolled(self.user) else factors.setup(self.user, new_key(self.request))
+        return super().get_context_data(**kwargs, **setup, next=self.get_redirect_url())
+
+    def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
+        if not PublicThrottle().allow_request(request, self):  # type: ignore[arg-type]  # reads no more than any request has
+            return _too_often(request, 60)
+        return super().post(request, *args, **kwargs)
+
+    def form_valid(self, form: CodeForm) -> HttpResponse:
+        assert self.user is not None
+        code, codes = form.cleaned_data["code"], None
+        if factors.is_enrolled(self.user):
+            is_right = factors.verify(self.user, code, timezone.now())
+        else:
+            codes = factors.enrol(self.user, new_key(self.request), code, timezone.now())
+            is_right = codes is not None
+        if not is_right:
+            form.add_error(
+                "code",
+                _("Wrong code. Enter the code that the app shows now. After several wrong codes, wait a moment."),
+            )
+            return self.form_invalid(form)
+        proof.sign_in(self.request, self.user, has_factor=True)
+        onward = self.get_redirect_url() or (reverse("admin:index") if self.user.is_staff else reverse("overview"))
+        if codes is None:
+            return redirect(onward)
+        return render(self.request, "accounts/recovery_codes.html", {"codes": codes, "onward": onward})
+
+
+class ConfirmForm(forms.Form):
+    """Password, and code of a user who has an authenticator."""
+
+    password = forms.CharField(
+        label=_("Password"), strip=False, widget=forms.PasswordInput({"autocomplete": "current-password"})
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        if factors.is_enrolled(user):
+            self.fields["code"] = CodeForm.base_fields["code"]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if not self.errors:
+            is_right = self.user.check_password(given["password"])
+            if not is_right or ("code" in self.fields and not factors.verify(self.user, given["code"], timezone.now())):
+                raise forms.ValidationError(_("Wrong password or code. Try again."))
+        return given
+
+
+class ConfirmView(LoginRequiredMixin, ThrottledForm, views.RedirectURLMixin, FormView[ConfirmForm]):
+    """Asks once more who it is, before keys, users, factors or addresses change."""
+
+    template_name = "accounts/confirm.html"
+    form_class = ConfirmForm
+    next_page = "overview"
+
+    def throttles(self) -> tuple[SimpleRateThrottle, ...]:
+        return (UserThrottle(),)
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "user": self.request.user}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, next=self.get_redirect_url())
+
+    def form_valid(self, form: ConfirmForm) -> HttpResponse:
+        proof.renew(self.request, timezone.now())
+        return super().form_valid(form)
 
 
 class SignOutView(Page, views.LogoutView):  # type: ignore[misc]  # its dispatch answers with one kind of response
+    """Ends all sessions and tokens of the user, those of other browsers and programs too."""
+
     http_method_names = ["post"]
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if isinstance(request.user, User):
+            request.user.end_sign_ins()
+        return super().post(request, *args, **kwargs)
 
-class PasswordResetView(Tried, views.PasswordResetView):
+
+class PasswordResetView(ThrottledForm, views.PasswordResetView):
     """Answers the same at the same speed whether or not anybody has the address: a job looks it up and mails."""
 
     named_by = "email"
-    http_method_names = ["get", "head", "post"]
     template_name = "accounts/password_reset.html"
     success_url = reverse_lazy("password-reset-sent")
 
@@ -76,16 +201,56 @@ class PasswordResetView(Tried, views.PasswordResetView):
 
 
 class PasswordResetSentView(Page, views.PasswordResetDoneView):
-    http_method_names = ["get", "head"]
     template_name = "accounts/password_reset_sent.html"
+
+
+class RevokingForm(SetPasswordForm):  # type: ignore[type-arg]  # generic for type checkers only
+    """Sets a password, and revokes the API keys if asked."""
+
+    revoke_keys = forms.BooleanField(
+        label=_("Also revoke my API keys"),
+        required=False,
+        help_text=_("Select this if someone else may know your password. Programs that use these keys stop working."),
+    )
+
+    def save(self, commit: bool = True) -> User:
+        with transaction.atomic():
+            user: User = super().save(commit)
+            if self.cleaned_data["revoke_keys"]:
+                services.revoke_all_keys(user, timezone.now())
+        return user
 
 
 class NewPasswordView(Page, views.PasswordResetConfirmView):
     http_method_names = ["get", "head", "post"]
     template_name = "accounts/new_password.html"
+    form_class = RevokingForm
     success_url = reverse_lazy("password-reset-done")
 
 
 class NewPasswordDoneView(Page, views.PasswordResetCompleteView):
-    http_method_names = ["get", "head"]
     template_name = "accounts/new_password_done.html"
+
+
+def _pending(request: HttpRequest) -> User | None:
+    """The user who gave the password a moment ago but no second factor yet; None after a new password."""
+    number, at, password = request.session.get(PENDING, (None, 0, ""))
+    is_recent = timezone.now().timestamp() < at + PENDING_SECONDS
+    user = User.objects.filter(pk=number, is_active=True).first() if is_recent else None
+    return user if user and constant_time_compare(password, user.get_session_auth_hash()) else None
+
+
+def new_key(request: HttpRequest) -> str:
+    """The sealed key of the authenticator that is being set up in this session; a new one after ten minutes."""
+    sealed, at = request.session.get(NEW_KEY, ("", 0))
+    now = timezone.now().timestamp()
+    if now >= at + PENDING_SECONDS:
+        sealed = factors.new_key()
+        request.session[NEW_KEY] = [sealed, now]
+    return str(sealed)
+
+
+def _too_often(request: HttpRequest, seconds: int) -> HttpResponse:
+    response = render(request, "accounts/too_often.html", {"seconds": seconds}, status=429)
+    response["Retry-After"] = str(seconds)
+    return response

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import authenticate
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -17,15 +19,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
-from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts import applications, selectors, serializers, services, viewing
-from accounts.authentication import CHALLENGE, caller, read_token, user_of_token
-from accounts.models import Application, Scope
-from accounts.permissions import CanRead, IsPerson
-from accounts.throttles import TokenThrottle
+from accounts import applications, factors, selectors, serializers, services, sign_in_policy, tokens, viewing
+from accounts.audit_trail import Actor, record
+from accounts.authentication import CHALLENGE, caller
+from accounts.models import Application, AuditRecord, User
+from accounts.permissions import HasRecentProof, IsPerson
+from accounts.powers import grantable
+from accounts.throttles import NameThrottle, TokenThrottle, remember_origin
+from accounts.viewing import Viewed
 from fonproxy.api.docs import problems
-from fonproxy.api.renderers import JsonRenderer
+from fonproxy.api.errors import SecondFactorRequired
+from fonproxy.api.renderers import JsonRenderer, columns_of
 from fonproxy.api.throttles import PublicThrottle
 
 
@@ -42,7 +47,7 @@ class PublicView(APIView):
 
 
 class TokenView(PublicView):
-    throttle_classes = [PublicThrottle, TokenThrottle]
+    throttle_classes = [PublicThrottle, TokenThrottle, NameThrottle]
 
     @extend_schema(
         operation_id="token_create",
@@ -55,35 +60,65 @@ class TokenView(PublicView):
     def post(self, request: Request) -> Response:
         body = serializers.TokenRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        user = authenticate(request._request, **body.validated_data)
-        if user is None:
+        given = body.validated_data
+        user = authenticate(request._request, username=given["username"], password=given["password"])
+        if not isinstance(user, User):
             raise AuthenticationFailed("The user name or the password is wrong.")
-        refresh = RefreshToken.for_user(user)
-        return Response({"access": str(refresh.access_token), "refresh": str(refresh)})
+        has_factor = factors.is_enrolled(user)
+        if has_factor and not factors.verify(user, given["otp"], timezone.now()):
+            raise SecondFactorRequired("This account has a second factor: send a current code as otp.")
+        if sign_in_policy.needs_factor(user) and not has_factor:
+            raise SecondFactorRequired("Staff need a second factor: sign in to the admin once to set it up.")
+        remember_origin(request._request, given["username"])
+        return Response(tokens.issue(user, timezone.now(), has_factor=has_factor)._asdict())
 
 
 class TokenRefreshView(PublicView):
     @extend_schema(
         operation_id="token_refresh",
         tags=["Credentials"],
-        summary="Get a new access token",
+        summary="Exchange a refresh token for new tokens",
+        description="A refresh token works once. Sending it again ends all tokens of its sign-in.",
         auth=[],
         request=serializers.RefreshRequestSerializer,
-        responses={200: serializers.AccessTokenSerializer, **problems(400, 401, 413, 429)},
+        responses={200: serializers.TokenPairSerializer, **problems(400, 401, 413, 429)},
     )
     def post(self, request: Request) -> Response:
         body = serializers.RefreshRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        refresh = read_token(RefreshToken, body.validated_data["refresh"])
-        user_of_token(refresh)
-        return Response({"access": str(refresh.access_token)})
+        return Response(tokens.rotate(body.validated_data["refresh"], timezone.now())._asdict())
+
+
+class TokenSignOutView(APIView):
+    permission_classes = [IsPerson]
+
+    @extend_schema(
+        operation_id="sign_out",
+        tags=["Credentials"],
+        summary="End all your tokens and sessions",
+        request=None,
+        responses={204: None, **problems(400, 401, 403, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """Ends the sign-ins of the person, whichever account the session shows. API keys keep working."""
+        _person(request).end_sign_ins()
+        return Response(status=204)
+
+
+def _person(request: Request) -> User:
+    """Who calls, whichever account the session shows."""
+    return request.auth.person if isinstance(request.auth, Viewed) else caller(request)
+
+
+def _record(action: str, request: Request, now: datetime) -> None:
+    record(action, AuditRecord.Kind.USER, caller(request).pk, actor=Actor(_person(request).pk), now=now)
 
 
 class ApiKeyViewSet(ViewSet):
-    permission_classes = [IsPerson]
+    permission_classes = [HasRecentProof]
     lookup_field = "id"
     lookup_value_converter = "str"
-    csv_columns = ("id", "name", "prefix", "scopes", "isActive", "lastAccessAt", "expiresAt", "createdAt")
+    csv_columns = columns_of(serializers.ApiKeySerializer)
     csv_name = "api-keys"
 
     @extend_schema(
@@ -109,9 +144,11 @@ class ApiKeyViewSet(ViewSet):
         body = serializers.NewKeySerializer(data=request.data, context={"now": now})
         body.is_valid(raise_exception=True)
         name, scopes, expires_at = (body.validated_data[field] for field in ("name", "scopes", "expiresAt"))
-        if Scope.INGEST in scopes and not user.is_staff:
+        if not grantable(user).issuperset(scopes):
             raise PermissionDenied
-        key, secret = services.issue_key(user=user, name=name, scopes=scopes, expires_at=expires_at, now=now)
+        with transaction.atomic():
+            key, secret = services.issue_key(user=user, name=name, scopes=scopes, expires_at=expires_at, now=now)
+            _record("api key issued", request, now)
         answer = {"apiKey": key, "message": "api_key.created"}
         issued = serializers.KeyCreatedSerializer(answer, context={"now": now, "secret": secret})
         return Response(issued.data, status=201)
@@ -123,15 +160,18 @@ class ApiKeyViewSet(ViewSet):
         responses={204: None, **problems(400, 401, 403, 404, 429)},
     )
     def destroy(self, request: Request, id: str) -> Response:
-        services.revoke_key(selectors.find_key(caller(request).pk, id), timezone.now())
+        now, key = timezone.now(), selectors.find_key(caller(request).pk, id)
+        with transaction.atomic():
+            if services.revoke_key(key, now):
+                _record("api key revoked", request, now)
         return Response(status=204)
 
 
 class ApplicationViewSet(ViewSet):
-    permission_classes = [IsPerson]
+    permission_classes = [HasRecentProof]
     lookup_field = "id"
     lookup_value_converter = "str"
-    csv_columns = ("id", "name", "createdAt")
+    csv_columns = columns_of(serializers.ApplicationSerializer)
     csv_name = "applications"
 
     @extend_schema(
@@ -147,14 +187,17 @@ class ApplicationViewSet(ViewSet):
     @extend_schema(
         operation_id="applications_create",
         tags=["Applications"],
-        summary="Make an application with its keys",
+        summary="Create an application with its keys",
         request=serializers.NewApplicationSerializer,
         responses={201: serializers.ApplicationKeysSerializer, **problems(400, 401, 403, 409, 413, 429)},
     )
     def create(self, request: Request) -> Response:
         body = serializers.NewApplicationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        application, keys = applications.create(caller(request), body.validated_data["name"], timezone.now())
+        now = timezone.now()
+        with transaction.atomic():
+            application, keys = applications.create(caller(request), body.validated_data["name"], now)
+            _record("application created", request, now)
         return Response(self._told(application, keys, "application.created"), status=201)
 
     @extend_schema(
@@ -169,7 +212,10 @@ class ApplicationViewSet(ViewSet):
         application = applications.find_application(caller(request).pk, id)
         body = serializers.RotationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        keys = applications.rotate_keys(application, timezone.now(), **body.validated_data)
+        now = timezone.now()
+        with transaction.atomic():
+            keys = applications.rotate_keys(application, now, **body.validated_data)
+            _record("application keys rotated", request, now)
         return Response(self._told(application, keys, "application.keys_rotated"))
 
     def _told(self, application: Application, keys: applications.Keys, message: str) -> dict[str, Any]:
@@ -186,21 +232,3 @@ class StopViewingView(View):
         customer = viewing.stop(request)
         page = reverse("admin:accounts_user_change", args=[customer.pk]) if customer else reverse("admin:index")
         return HttpResponseRedirect(page)
-
-
-class OrderViewSet(ViewSet):
-    permission_classes = [CanRead]
-    csv_columns = ("id", "name", "proxyType", "network", "status", "trafficLimitBytes", "startedAt", "expiresAt")
-    csv_name = "orders"
-
-    @extend_schema(
-        operation_id="orders_list",
-        tags=["Credentials"],
-        summary="List your orders",
-        parameters=[serializers.OrderParams],
-        responses={200: serializers.OrderListSerializer, **problems(400, 401, 403, 404, 429)},
-    )
-    def list(self, request: Request) -> Response:
-        params = serializers.OrderParams.read(request.query_params)
-        orders = selectors.orders_of(selectors.account_for(caller(request), params["userId"]))
-        return Response(serializers.OrderListSerializer({"orders": orders}, context={"now": timezone.now()}).data)

@@ -1,4 +1,4 @@
-"""For pages that say as whom somebody is looking: ``{% viewed_as as customer %}``."""
+"""For pages that say as whom somebody is looking: ``{% viewed_as as customer %}``, ``{% viewed as viewed %}``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from django import template
 
 from accounts import viewing
-from accounts.models import User
+from accounts.models import Membership, User
+from accounts.viewing import Viewed
 
 register = template.Library()
 
@@ -15,3 +16,15 @@ register = template.Library()
 @register.simple_tag(takes_context=True)
 def viewed_as(context: dict[str, Any]) -> User | None:
     return viewing.viewed_as(context["request"])
+
+
+@register.simple_tag(takes_context=True)
+def viewed(context: dict[str, Any]) -> Viewed | None:
+    """None for who is not signed in."""
+    request = context["request"]
+    return viewing.viewed(request) if request.user.is_authenticated else None
+
+
+@register.simple_tag
+def memberships(person: User) -> list[Membership]:
+    return list(viewing.accounts_of(person))

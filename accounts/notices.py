@@ -1,0 +1,58 @@
+"""Mails about changes of an account's credentials. They go to its owner, also for changes by others."""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum
+from functools import partial
+from smtplib import SMTPException
+
+from celery import shared_task
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import User, password_changed
+
+log = logging.getLogger(__name__)
+
+
+class Notice(Enum):
+    """What happened, as the mail says it."""
+
+    NEW_KEY = gettext_lazy("a new API key was created")
+    NEW_PASSWORD = gettext_lazy("the password was changed")
+    NEW_ADDRESS = gettext_lazy("the e-mail address was changed")
+    NEW_FACTOR = gettext_lazy("two-factor authentication was turned on")
+    NEW_MEMBER = gettext_lazy("a person joined the team of your account")
+    FACTOR_REMOVED = gettext_lazy("two-factor authentication was turned off")
+
+
+@shared_task(autoretry_for=(OSError, SMTPException), retry_backoff=30, max_retries=5)
+def mail(subject: str, text: str, address: str) -> None:
+    try:
+        send_mail(subject, text, None, [address])
+    except ValueError as error:  # an address that has no ASCII form: another attempt would not help
+        log.warning("a notice could not be mailed: %s", error)
+
+
+def send(notice: Notice, user: User, address: str | None = None) -> None:
+    """Mails the owner once the transaction is committed; to ``address`` in place of the current one if it is given."""
+    to = user.email if address is None else address
+    if to:
+        context = {"name": user.get_username(), "event": notice.value, "home": settings.PUBLIC_URL}
+        text = render_to_string("emails/notice.txt", context)
+        subject = _("FonProxy: %(event)s") % {"event": notice.value}
+        transaction.on_commit(partial(mail.delay, subject, text, to), robust=True)
+
+
+def send_new_password(sender: object, user: User, **rest: object) -> None:
+    """Receives ``password_changed``."""
+    send(Notice.NEW_PASSWORD, user)
+
+
+def register() -> None:
+    password_changed.connect(send_new_password)

@@ -1,0 +1,75 @@
+"""Share links: who has one reads one view of an account without a sign-in, until it expires or is revoked."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import NotFound
+
+from accounts.audit_trail import Actor, record
+from accounts.models import AuditRecord, ShareLink, User
+from accounts.selectors import decode_or_404
+from fonproxy.api.errors import Conflict
+
+MAX_LINKS: Final = 50
+
+
+def links_of(account: User, now: datetime) -> QuerySet[ShareLink]:
+    """Those that have not expired, newest first; one of a locked maker rests, and can still be revoked."""
+    return account.share_links.filter(expires_at__gt=now).select_related("maker").order_by("-created_at", "-pk")
+
+
+def create(
+    account: User, name: str, view: dict[str, Any], lifetime: timedelta, by: User, now: datetime
+) -> tuple[ShareLink, str]:
+    """A new link and its secret, which is kept nowhere. Raises Conflict when the account has too many."""
+    secret = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=account.pk)
+        if links_of(account, now).count() >= MAX_LINKS:
+            raise Conflict(_("An account can have at most %s share links. Revoke one first.") % MAX_LINKS)
+        link = ShareLink.objects.create(
+            account=account,
+            maker=by,
+            name=name,
+            view=view,
+            key_hash=_hashed(secret),
+            created_at=now,
+            expires_at=now + lifetime,
+        )
+        record("share link created", AuditRecord.Kind.USER, account.pk, actor=Actor(by.pk), now=now)
+    return link, secret
+
+
+def revoke(account: User, published_id: str, by: User, now: datetime) -> None:
+    """Raises NotFound."""
+    with transaction.atomic():
+        if not account.share_links.filter(pk=decode_or_404("share", published_id)).delete()[0]:
+            raise NotFound
+        record("share link revoked", AuditRecord.Kind.USER, account.pk, actor=Actor(by.pk), now=now)
+
+
+def find(secret: str, now: datetime) -> ShareLink | None:
+    """The link of that secret with its account, while it works.
+
+    Accounts of staff share nothing, nor do locked accounts and makers.
+    """
+    works = ShareLink.objects.filter(
+        expires_at__gt=now,
+        maker__is_active=True,
+        account__is_active=True,
+        account__is_staff=False,
+        account__is_superuser=False,
+    )
+    return works.select_related("account").filter(key_hash=_hashed(secret)).first()
+
+
+def _hashed(secret: str) -> str:
+    """Of 256 random bits, which need neither salt nor a slow hash."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
