@@ -1,0 +1,479 @@
+"""Orders with what is left of them, their ledger, and what the nightly comparison corrected.
+
+Orders cannot be deleted: their traffic stays in the engine and would belong to nothing. Ledger entries can only be
+added, as the credits that a billing system would post.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Model, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from rest_framework.exceptions import APIException
+
+from accounts.admin_base import confirmed
+from accounts.audit import AuditedAdmin, PublishedIdAdmin, ReadOnlyAdmin
+from accounts.models import User
+from accounts.service_form import ServiceForm
+from fonproxy.units import GIB, gigabytes
+from orders import addresses, enforcement, ledger, order_actions, passwords, proxy_users, renewals, webhook_admin  # noqa: F401
+from orders import services as order_services
+from orders.limits import AT_ONCE, FOREVER
+from orders.models import (
+    MAX_LIMIT_BYTES,
+    CutOff,
+    LedgerEntry,
+    LedgerMismatch,
+    LedgerReason,
+    Order,
+    Product,
+    ProxyUser,
+)
+from orders.size_field import GigabytesField
+
+
+class SizesAdmin(AuditedAdmin):
+    """Has the fields of ``sizes`` entered in GB; the values are labels and the options of the form's field."""
+
+    sizes: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.sizes:
+            return GigabytesField(**self.sizes[db_field.name])
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+
+class ProxyUserInline(admin.TabularInline[ProxyUser, Order]):
+    model = ProxyUser
+    fields = ("login", "max_connections")
+    show_change_link = True
+    extra = 0
+
+
+class StateFilter(admin.SimpleListFilter):
+    """The state as last published to gateways, at most seconds old."""
+
+    title = gettext_lazy("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return CutOff.State.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
+        match self.value():
+            case None:
+                return queryset
+            case CutOff.State.ACTIVE:
+                return queryset.filter(Q(cut_off=None) | Q(cut_off__state=CutOff.State.ACTIVE))
+            case state:
+                return queryset.filter(pk__in=CutOff.objects.filter(state=state).values("order"))
+
+
+@admin.register(Order)
+class OrderAdmin(SizesAdmin, PublishedIdAdmin):
+    kind = "order"
+    sizes: ClassVar[dict[str, dict[str, Any]]] = {
+        "traffic_limit_bytes": {"label": gettext_lazy("Traffic limit, in GB")},
+        "day_limit_bytes": {
+            "label": gettext_lazy("Daily limit, in GB"),
+            "help_text": gettext_lazy(
+                "For an order without a traffic limit; when it is reached the order is stopped until its day ends."
+            ),
+        },
+    }
+    list_display = (
+        "name",
+        "published_id",
+        "user",
+        "product",
+        "state",
+        "limit",
+        "left",
+        "expires_at",
+    )
+    csv_columns = (
+        "published_id",
+        "external_id",
+        "name",
+        "user",
+        "product",
+        "state",
+        "limit_bytes",
+        "left_bytes",
+        "started_at",
+        "expires_at",
+        "period_every",
+        "renews_at",
+    )
+    list_filter: ClassVar[Any] = (StateFilter, "product__network", "product__proxy_type", "product", "period_every")
+    list_select_related = ("user", "product")
+    search_fields = ("name", "external_id", "user__username", "proxy_users__login")
+    search_help_text = "Id, external id, name, user name or proxy login"
+    autocomplete_fields = ("user", "product")
+    fields = (
+        "user",
+        "product",
+        "name",
+        "external_id",
+        "traffic_limit_bytes",
+        "day_limit_bytes",
+        "started_at",
+        "expires_at",
+        ("period_every", "period_anchor", "period_timezone", "period_rollover"),
+    )
+    told_fields = ("published_id", "state", "limit", "left", "added", "period_started_at", "renews_at", "created_at")
+    ordering = ("-pk",)
+    actions = ("suspend", "resume", "expire")
+    inlines = (ProxyUserInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
+        everything: QuerySet[Order] = super().get_queryset(request)
+        # By a subquery, which is evaluated for the rows of the page only.
+        entries = LedgerEntry.objects.filter(order=OuterRef("pk")).order_by().values("order")
+        total = entries.annotate(total=Sum("bytes")).values("total")
+        return everything.annotate(left_bytes=Coalesce(Subquery(total), 0))
+
+    def get_urls(self) -> list[URLPattern]:
+        step = self.admin_site.admin_view(self.step)
+        return [path("<int:number>/step/<slug:name>/", step, name="orders_order_step"), *super().get_urls()]
+
+    def step(self, request: HttpRequest, number: int, name: str) -> HttpResponse:
+        """An order action: shown with its effect first, then done and logged."""
+        order = get_object_or_404(Order.objects.select_related("product", "user"), pk=number)
+        step, now = order_actions.ORDER_ACTIONS.get(name), timezone.now()
+        if step is None:
+            raise Http404
+        if not self.has_change_permission(request, order):
+            raise PermissionDenied
+        form = step.form(request.POST if request.method == "POST" else None)
+        facts: list[order_actions.OrderFact] = []
+        if form.is_valid():
+            is_trial = request.POST.get("confirmed") != "yes"
+            try:
+                with transaction.atomic():
+                    facts = order_actions.effect(form, order, request.user.get_username(), now, is_trial=is_trial)
+                    if not is_trial:
+                        return self._taken(request, order, step, form.cleaned_data["note"], facts)
+            except APIException as refusal:
+                form.add_error(None, str(refusal.detail))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": step.title,
+            "opts": self.opts,
+            "order": order,
+            "step": step,
+            "form": form,
+            "changes": bool(facts),
+            "facts": facts
+            or [
+                order_actions.OrderFact(name, value, value)
+                for name, value in order_actions.facts_of(order, now).items()
+            ],
+        }
+        return TemplateResponse(request, "admin/orders/order/action.html", context)
+
+    def _taken(
+        self,
+        request: HttpRequest,
+        order: Order,
+        step: order_actions.OrderAction,
+        note: str,
+        facts: list[order_actions.OrderFact],
+    ) -> HttpResponse:
+        changes = [f"{fact.name}: {fact.now} → {fact.afterwards}" for fact in facts if fact.differs]
+        text = f"{step.title}. {'; '.join(changes) or _('No effect.')}"
+        self.log_change(request, order, f"{text} {note}".strip())
+        self.message_user(request, text, messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:orders_order_change", args=[order.pk]))
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        order: Order | None = kwargs.get("obj")
+        if order is not None and self.has_change_permission(request, order):
+            now = timezone.now()
+            context["steps"] = [step for step in order_actions.ORDER_ACTIONS.values() if step.is_offered(order, now)]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Order | None = None) -> Any:
+        return self.fields if obj is None else (*self.fields, *self.told_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Order | None = None) -> Any:
+        """Customer and product of an order are fixed: its traffic is counted under them."""
+        return () if obj is None else ("user", "product", *self.told_fields)
+
+    @admin.display
+    def state(self, order: Order) -> str:
+        return enforcement.state_of(order, _left(order), timezone.now()).label
+
+    @admin.display(description=gettext_lazy("limit"))
+    def limit(self, order: Order) -> str:
+        return _("unmetered") if order.limit_bytes is None else gigabytes(order.limit_bytes)
+
+    @admin.display(description=gettext_lazy("left"))
+    def left(self, order: Order) -> str:
+        return "" if order.limit_bytes is None else gigabytes(_left(order))
+
+    @admin.display
+    def left_bytes(self, order: Order) -> int | None:
+        return None if order.limit_bytes is None else _left(order)
+
+    @admin.display(description=gettext_lazy("added to the limit"))
+    def added(self, order: Order) -> str:
+        return gigabytes(order.added_bytes)
+
+    def save_model(self, request: HttpRequest, obj: Order, form: Any, change: bool) -> None:
+        now, author = timezone.now(), request.user.get_username()
+        obj.period_timezone = obj.period_timezone or "UTC"
+        with transaction.atomic():
+            if change:
+                order_services.change(
+                    obj,
+                    author=author,
+                    now=now,
+                    name=obj.name,
+                    limit_bytes=obj.traffic_limit_bytes,
+                    started_at=obj.started_at,
+                    expires_at=obj.expires_at,
+                    period=obj.period,
+                    day_limit_bytes=obj.day_limit_bytes,
+                    zone=obj.period_timezone,
+                )
+                obj.external_id = obj.external_id or None
+                obj.save(update_fields=["external_id"])
+            else:
+                obj.external_id = obj.external_id or None
+                obj.period_started_at = obj.started_at
+                obj.limits_due_at = AT_ONCE
+                renewals.schedule(obj, now)
+                obj.save()
+                order_services.opened(obj, author=author, now=now)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        with transaction.atomic():
+            order = order_services.locked(form.instance)
+            before = set(order.proxy_users.values_list("login", flat=True))
+            stopped = set(order.proxy_users.exclude(stopped_until=None).values_list("login", flat=True))
+            super().save_related(request, form, formsets, change)
+            after = set(order.proxy_users.values_list("login", flat=True))
+            enforcement.remember_stopped(stopped - after, timezone.now())
+            enforcement.publish_logins(order, before, after, timezone.now())
+            proxy_users.publish_removed(before - after, timezone.now())
+            for formset in formsets:
+                proxy_users.publish([*formset.new_objects, *(row for row, _ in formset.changed_objects)])
+
+    @admin.action(description=gettext_lazy("Suspend selected orders"), permissions=["change"])
+    @confirmed(gettext_lazy("Gateways block these orders until they are resumed."))
+    def suspend(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        self._for_each(request, queryset, order_services.suspend, "Suspended.")
+
+    @admin.action(description="Resume selected orders", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        self._for_each(request, queryset, order_services.resume, "Resumed.")
+
+    @admin.action(description=gettext_lazy("End selected orders now"), permissions=["change"])
+    @confirmed(gettext_lazy("These orders end now and lose their remaining traffic."))
+    def expire(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        self._for_each(request, queryset, order_services.expire, "Ended.")
+
+    def _for_each(
+        self, request: HttpRequest, queryset: QuerySet[Order], step: Callable[[Order, datetime], Order], done: str
+    ) -> None:
+        for order in queryset:
+            try:
+                step(order, timezone.now())
+            except APIException as refusal:
+                self.message_user(request, f"{order}: {refusal.detail}", messages.ERROR)
+                continue
+            self.log_change(request, order, done)
+            self.message_user(request, f"{order}: {done}", messages.SUCCESS)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def _left(order: Order) -> int:
+    """The annotated balance in a list, else read again."""
+    left: int | None = getattr(order, "left_bytes", None)
+    return ledger.balance(order) if left is None else left
+
+
+class CreditForm(ServiceForm[LedgerEntry]):
+    """Posts a top-up, refund or adjustment through the service that the API uses."""
+
+    reason = forms.ChoiceField(choices=[(reason.value, reason.label) for reason in order_services.CREDITS])
+
+    class Meta:
+        model = LedgerEntry
+        fields = ("order", "reason", "bytes", "reference", "note")
+
+    def apply(self, author: str, now: datetime) -> LedgerEntry:
+        given = self.cleaned_data
+        entry, _ = order_services.credit(
+            given["order"],
+            LedgerReason(given["reason"]),
+            given["bytes"],
+            reference=given["reference"] or None,
+            author=author,
+            now=now,
+            note=given["note"],
+        )
+        return entry
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(SizesAdmin, ReadOnlyAdmin):
+    form = CreditForm
+    sizes: ClassVar[dict[str, dict[str, Any]]] = {
+        "bytes": {
+            "label": gettext_lazy("Amount, in GB"),
+            "required": True,
+            "min_value": -MAX_LIMIT_BYTES // GIB,
+            "help_text": gettext_lazy("GB of 2^30 bytes; negative in an adjustment that reduces the limit."),
+        }
+    }
+    list_display: tuple[str, ...] = (
+        "period_date",
+        "order",
+        "reason",
+        "bytes",
+        "requests",
+        "reference",
+        "author",
+        "note",
+        "created_at",
+    )
+    list_filter = ("reason", "period_date", "order__product__network")
+    list_select_related = ("order",)
+    ordering = ("-pk",)
+    search_fields = ("reference__exact", "order__name", "order__external_id", "order__user__username")
+    search_help_text = "A whole reference, an order's name or external id, or a user name"
+    autocomplete_fields = ("order",)
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return AuditedAdmin.has_add_permission(self, request)
+
+    def save_model(self, request: HttpRequest, obj: LedgerEntry, form: Any, change: bool) -> None:
+        posted = form.apply(request.user.get_username(), timezone.now())
+        obj.pk = posted.pk
+        obj.refresh_from_db()
+
+
+@admin.register(CutOff)
+class CutOffAdmin(ReadOnlyAdmin):
+    list_display = ("number", "order", "state", "changed_at")
+    list_filter = ("state",)
+    list_select_related = ("order",)
+    search_fields = ("order__name", "order__external_id", "order__user__username", "order__proxy_users__login")
+    ordering = ("-number",)
+
+
+@admin.register(LedgerMismatch)
+class LedgerMismatchAdmin(ReadOnlyAdmin):
+    list_display = ("found_at", "order", "day", "recorded", "measured")
+    list_filter = ("found_at",)
+    list_select_related = ("order",)
+    search_fields = ("order__name", "order__external_id", "order__user__username")
+    ordering = ("-pk",)
+
+
+@admin.register(Product)
+class ProductAdmin(AuditedAdmin):
+    list_display = ("name", "proxy_type", "network")
+    list_filter = ("proxy_type", "network")
+    search_fields = ("name",)
+    ordering = ("name",)
+
+
+class ProxyUserAdminForm(forms.ModelForm[ProxyUser]):
+    day_limit_bytes = GigabytesField(label="Daily limit, in GB", help_text="Empty: no limit.")
+    month_limit_bytes = GigabytesField(label="Monthly limit, in GB", help_text="Empty: no limit.")
+    total_limit_bytes = GigabytesField(label="Limit in total, in GB", help_text="Empty: no limit.")
+    allowed_ips = forms.CharField(
+        label="Allowed addresses",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Addresses and networks of clients, one per line; none means any.",
+    )
+    new_password = forms.RegexField(
+        f"^(?:{passwords.PASSWORD.pattern})$",
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        error_messages={"invalid": passwords.RULE},
+        help_text="Replaces the password. Passwords cannot be read again.",
+    )
+
+    class Meta:
+        model = ProxyUser
+        fields = ("login", "order", "max_connections", *proxy_users.LIMITS.values(), "allowed_ips")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["allowed_ips"] = "\n".join(self.instance.allowed_ips)
+
+    def clean_allowed_ips(self) -> list[str]:
+        try:
+            return addresses.normalized(self.cleaned_data["allowed_ips"].split())
+        except addresses.InvalidNetwork as fault:
+            raise forms.ValidationError(str(fault)) from None
+
+
+@admin.register(ProxyUser)
+class ProxyUserAdmin(AuditedAdmin):
+    form = ProxyUserAdminForm
+    list_display = ("login", "order", "user", "has_password", "max_connections", "stopped", "created_at")
+    list_filter = ("order__product__network",)
+    list_select_related = ("order__user",)
+    search_fields = ("login", "order__name", "order__user__username")
+    autocomplete_fields = ("order",)
+    fields = (
+        "login",
+        "order",
+        "max_connections",
+        tuple(proxy_users.LIMITS.values()),
+        "stopped",
+        "allowed_ips",
+        "new_password",
+        "created_at",
+    )
+    readonly_fields = ("stopped", "created_at")
+    ordering = ("-pk",)
+
+    @admin.display(ordering="order__user__username")
+    def user(self, proxy_user: ProxyUser) -> User:
+        return proxy_user.order.user
+
+    @admin.display(ordering="stopped_until", description=gettext_lazy("limit reached, stopped until"))
+    def stopped(self, proxy_user: ProxyUser) -> str | datetime | None:
+        if proxy_user.stopped_until == FOREVER:
+            return _("its limit is raised")
+        return proxy_user.stopped_until if proxy_user.is_stopped(timezone.now()) else None
+
+    @admin.display(boolean=True, description=gettext_lazy("password"))
+    def has_password(self, proxy_user: ProxyUser) -> bool:
+        return proxy_user.has_password
+
+    def save_model(self, request: HttpRequest, obj: ProxyUser, form: Any, change: bool) -> None:
+        if form.cleaned_data["new_password"]:
+            obj.verifier = passwords.verifier_of(form.cleaned_data["new_password"])
+        with transaction.atomic():
+            proxy_users.save(obj, timezone.now())
+
+    def delete_model(self, request: HttpRequest, obj: ProxyUser) -> None:
+        proxy_users.remove([obj], timezone.now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ProxyUser]) -> None:
+        proxy_users.remove(list(queryset), timezone.now())

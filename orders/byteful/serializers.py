@@ -1,0 +1,81 @@
+"""Answers of the ledger routes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from rest_framework import serializers
+
+from fonproxy import ids
+from fonproxy.api.docs import shape
+from fonproxy.api.search import answer_schema
+from fonproxy.timerange import STAMP
+from orders.models import LedgerEntry, LedgerReason, Network
+
+
+def described(entry: LedgerEntry, network: Network) -> dict[str, Any]:
+    """An entry as the API gives it."""
+    return {
+        "customer_id": entry.order.user_id,
+        f"{network}_ledger_id": ids.encode(f"{network}_ledger", entry.pk),
+        f"{network}_ledger_bytes": entry.bytes,
+        f"{network}_ledger_requests": entry.requests,
+        f"{network}_ledger_period_date": entry.period_date.isoformat(),
+        f"{network}_ledger_reason": entry.reason,
+        "service_id": entry.order.published_id,
+        "service_adjustment_id": entry.adjustment_number,
+        f"{network}_ledger_creation_datetime": _stamp(entry.created_at),
+        f"{network}_ledger_last_update_datetime": _stamp(entry.updated_at),
+    }
+
+
+def _stamp(at: datetime) -> str:
+    return at.strftime(STAMP)
+
+
+def entry_schema(network: Network) -> type[serializers.Serializer[Any]]:
+    """The same for the OpenAPI description."""
+    p = f"{network}_ledger"
+    fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+        "customer_id": serializers.IntegerField(),
+        f"{p}_id": serializers.CharField(),
+        f"{p}_bytes": serializers.IntegerField(help_text="Negative for usage, positive for credits."),
+        f"{p}_requests": serializers.IntegerField(),
+        f"{p}_period_date": serializers.DateField(help_text="The day in UTC."),
+        f"{p}_reason": serializers.ChoiceField(choices=LedgerReason.choices),
+        "service_id": serializers.CharField(help_text="The order's id."),
+        "service_adjustment_id": serializers.IntegerField(
+            allow_null=True, help_text="Counts the service's top-ups, refunds and adjustments."
+        ),
+        f"{p}_creation_datetime": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS"),
+        f"{p}_last_update_datetime": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS"),
+    }
+    return shape(f"{network.label}LedgerEntry", **fields)
+
+
+CUSTOMER: Final = answer_schema(
+    "CustomerAnswer",
+    shape(
+        "Customer",
+        customer_id=serializers.IntegerField(),
+        residential_bytes_left=serializers.IntegerField(allow_null=True, help_text="Null when nothing is metered."),
+        mobile_bytes_left=serializers.IntegerField(allow_null=True, help_text="Null when nothing is metered."),
+        active_residential_service_id=serializers.CharField(allow_null=True, help_text="The latest active order."),
+        active_mobile_service_id=serializers.CharField(allow_null=True, help_text="The latest active order."),
+    ),
+)
+
+
+def summary_schema(network: Network) -> type[serializers.Serializer[Any]]:
+    def whole(meaning: str) -> serializers.IntegerField:
+        return serializers.IntegerField(allow_null=True, help_text=f"{meaning}; null when nothing is metered.")
+
+    fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+        f"{network}_bytes": whole("Bought and added for the current periods"),
+        f"{network}_bytes_used": whole("Carried of it"),
+        f"{network}_bytes_left": whole("Bytes left, by the ledger"),
+        f"{network}_requests": serializers.IntegerField(help_text="On the days of the current periods."),
+        "proxy_user_ids": serializers.ListField(child=serializers.CharField(), help_text="Proxy logins."),
+    }
+    return shape(f"{network.label}Summary", **fields)

@@ -1,0 +1,37 @@
+"""Counts wrong passwords per login and client address, so that one who guesses stops only themselves.
+
+The counts are in the cache, which all processes share where there is Redis. A /64 counts as one IPv6 address.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Final
+
+from django.core.cache import cache
+
+MAX_FAILURES: Final = 10
+WINDOW_SECONDS: Final = 60
+
+Address = IPv4Address | IPv6Address | None
+
+
+def is_blocked(login: str, client: Address) -> bool:
+    """Whether the client has had its wrong guesses of this login within the window."""
+    failures: int = cache.get(_key(login, client), 0)
+    return failures >= MAX_FAILURES
+
+
+def count_failure(login: str, client: Address) -> None:
+    key = _key(login, client)
+    cache.add(key, 0, WINDOW_SECONDS)
+    try:
+        cache.incr(key)
+    except ValueError:  # the window has just ended
+        cache.set(key, 1, WINDOW_SECONDS)
+
+
+def _key(login: str, client: Address) -> str:
+    place = ip_network((client, 64), strict=False) if isinstance(client, IPv6Address) else client
+    return "sign-in-failures:" + hashlib.sha256(f"{place} {login}".encode()).hexdigest()

@@ -1,0 +1,25 @@
+"""Requests of FreeRADIUS's ``rlm_rest`` with ``body = 'json'``: an object of attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Attributes:
+    """Attributes by name, ``{"User-Name": {"type": "string", "value": ["carol"]}, …}``; the first of several values."""
+
+    def __init__(self, body: Any) -> None:
+        self._body: dict[str, Any] = body if isinstance(body, dict) else {}
+
+    def text(self, name: str) -> str | None:
+        value = self._body.get(name)
+        if isinstance(value, dict):
+            value = value.get("value")
+        if isinstance(value, list):
+            value = value[0] if value else None
+        return None if value is None or isinstance(value, dict | list | bool) else str(value)
+
+    def number(self, name: str) -> int:
+        """0 for an attribute that is missing or no whole number of up to 18 digits."""
+        text = self.text(name) or ""
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0

@@ -1,0 +1,121 @@
+"""The routes under ``/gateway/`` that say who may pass."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from accounts.permissions import IsGateway
+from fonproxy.api.docs import ErrorSerializer, problems
+from fonproxy.api.renderers import columns_of
+from orders.gateway import feed, serializers
+from orders.gateway.authentication import BasicKeyAuthentication
+from orders.gateway.decision import CACHE_SECONDS, SignIn, decide
+from orders.gateway.radius import Attributes
+
+# A NAS that reports more rarely is taken for gone between two reports.
+INTERIM_SECONDS: Final = 60
+_FORBIDDEN: Final = OpenApiResponse(
+    PolymorphicProxySerializer(
+        "GatewayForbidden", [serializers.DeniedAnswer, ErrorSerializer], resource_type_field_name=None
+    ),
+    description="The login is refused for this reason, or the credential lacks the scope.",
+)
+
+
+class GatewayViewSet(ViewSet):
+    """Routes of proxy servers. No throttle: a refused sign-in would hit customers."""
+
+    permission_classes = [IsGateway]
+    throttle_classes = []
+
+    def get_authenticators(self) -> list[Any]:
+        return [BasicKeyAuthentication(), *super().get_authenticators()]
+
+
+class SignInViewSet(GatewayViewSet):
+    @extend_schema(
+        tags=["Gateways"],
+        operation_id="gateway_authorize",
+        summary="Whether a login may pass",
+        request=serializers.AuthorizeBody,
+        responses={
+            200: serializers.AllowedAnswer,
+            **problems(400, 401, 413, 415, 503),
+            403: _FORBIDDEN,
+        },
+    )
+    def authorize(self, request: Request) -> Response:
+        """403 with a reason for a refused login. Without a password only the login's state is checked."""
+        body = serializers.AuthorizeBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        decision = decide(SignIn(given["login"], given["password"], given["clientIp"]), timezone.now())
+        if decision.reason is not None:
+            return Response({"allowed": False, "reason": decision.reason.value}, status=403)
+        return Response(
+            {
+                "allowed": True,
+                "login": given["login"],
+                "orderId": decision.order_id,
+                "bytesLeft": decision.bytes_left,
+                "cacheSeconds": CACHE_SECONDS,
+            }
+        )
+
+    @extend_schema(
+        tags=["Gateways"],
+        operation_id="gateway_radius_authorize",
+        summary="Whether a login may pass, for FreeRADIUS",
+        request=OpenApiTypes.OBJECT,
+        responses={200: OpenApiTypes.OBJECT, **problems(400, 403, 413, 415, 503), 401: OpenApiTypes.OBJECT},
+    )
+    def radius(self, request: Request) -> Response:
+        """`rlm_rest` in the section `authorize` with `body = 'json'`; 401 rejects, with the reason as Reply-Message."""
+        given = Attributes(request.data)
+        sign_in = SignIn(
+            given.text("User-Name") or "", given.text("User-Password") or "", given.text("Calling-Station-Id") or ""
+        )
+        decision = decide(sign_in, timezone.now())
+        if decision.reason is not None:
+            return Response({"reply:Reply-Message": decision.reason.value}, status=401)
+        return Response({"control:Auth-Type": "Accept", "reply:Acct-Interim-Interval": INTERIM_SECONDS})
+
+    @extend_schema(
+        tags=["Gateways"],
+        operation_id="gateway_gost_auth",
+        summary="Whether a login may pass, for gost",
+        request=serializers.GostAuthBody,
+        responses={200: serializers.GostAuthAnswer, **problems(400, 401, 403, 413, 415, 503)},
+    )
+    def gost(self, request: Request) -> Response:
+        """gost's auther plugin of type `http`."""
+        body = serializers.GostAuthBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        client = given["client"].rpartition(":")[0].strip("[]")
+        decision = decide(SignIn(given["username"], given["password"], client), timezone.now())
+        return Response({"ok": False} if decision.reason else {"ok": True, "id": given["username"]})
+
+
+class LoginViewSet(GatewayViewSet):
+    csv_columns = columns_of(serializers.LoginSerializer)
+    csv_name = "logins"
+
+    @extend_schema(
+        tags=["Gateways"],
+        operation_id="gateway_logins",
+        summary="The state of every login, then changes",
+        parameters=[serializers.LoginParams],
+        responses={200: serializers.LoginsAnswer, **problems(400, 401, 403, 503)},
+    )
+    def list(self, request: Request) -> Response:
+        """For gateways that decide by themselves. Each login is listed once with its present state."""
+        given = serializers.LoginParams.read(request.query_params)
+        return Response(serializers.LoginsAnswer(feed.changed_logins(given["since"], given["limit"])).data)

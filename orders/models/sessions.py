@@ -1,0 +1,57 @@
+"""Connections of logins as their proxy servers report them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import models
+from django.db.models import Q
+
+from orders.models.orders import Order
+
+SESSION_SILENCE: Final = timedelta(minutes=3)
+"""A session that is not reported for so long is over: its proxy server is gone, or lost it."""
+
+
+class ProxySession(models.Model):
+    """One connection of a login, or one attachment, as its proxy server reports it: what was counted of it so far.
+
+    A proxy server that restarts resets its counters: ``started_at`` changes, and there is another row.
+    """
+
+    session = models.CharField(max_length=128)
+    worker = models.CharField(max_length=255)
+    login = models.CharField(max_length=255)
+    started_at = models.DateTimeField()
+    is_sum = models.BooleanField(default=False, help_text="Of all connections of the login, from an unknown start.")
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="+", db_index=False)
+    proxy_user_number = models.BigIntegerField()
+    bytes_sent = models.BigIntegerField(default=0)
+    bytes_received = models.BigIntegerField(default=0)
+    requests = models.BigIntegerField(default=0)
+    domain = models.CharField(max_length=255, blank=True)
+    ip_from = models.CharField("client address", max_length=45, blank=True)
+    seen_at = models.DateTimeField("last seen at")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "proxy_sessions"
+        constraints = [
+            models.UniqueConstraint(fields=["session", "worker", "login", "started_at"], name="proxy_session_once"),
+        ]
+        indexes = [
+            # Which run: by login for its limit of connections, by worker for its concurrency.
+            models.Index(fields=["login", "seen_at"], condition=Q(ended_at=None), name="proxy_session_of_login"),
+            models.Index(fields=["worker", "seen_at"], condition=Q(ended_at=None), name="proxy_session_of_worker"),
+            models.Index(fields=["order"], name="proxy_session_order"),
+            models.Index(fields=["seen_at"], name="proxy_session_seen"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.login} {self.worker} {self.session}"
+
+    @classmethod
+    def running(cls, now: datetime, login: str) -> models.QuerySet[ProxySession]:
+        """The login's sessions that did not end and were reported a moment ago."""
+        return cls.objects.filter(login=login, ended_at=None, seen_at__gt=now - SESSION_SILENCE)
