@@ -1,1 +1,1 @@
-"""What proxies carried: its intake, and the analytics read back from ClickHouse."""
+"""Ingest of traffic, requests and events, and the analytics read from ClickHouse."""

@@ -1,41 +1,35 @@
-"""The journal and what it could not attribute, for staff. Nothing here edits what was pushed."""
+"""The journal, unattributed traffic and exit-IP lookups for staff. Ingested data cannot be edited."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from accounts.audit import Audited
-from analytics import exits, journal, unattributed
-from analytics.models import Batch, ExitLookup, Group
-from fonproxy.admin import confirmed
+from accounts.admin_base import confirmed
+from accounts.audit import AuditedAdmin, ReadOnlyAdmin
+from analytics import abuse_admin, exit_ip_lookup, unattributed  # noqa: F401
+from analytics.ingest import journal
+from analytics.models import ExitLookup, IngestBatch, InsertBlock
+from fonproxy.api.renderers import csv_file
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import FIRST_YEAR, LAST_YEAR
 
-MOST_DAYS: Final = 50
-
-
-class JournalAdmin(Audited):
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+EXPORTED: Final = (
+    "user", "order", "login", "client", "first", "last", "requests", "bytes", "domains", "ports"
+)  # fmt: skip
 
 
 class SettledFilter(admin.SimpleListFilter):
@@ -51,56 +45,50 @@ class SettledFilter(admin.SimpleListFilter):
         return queryset.filter(settled_at__isnull=self.value() == "waiting")
 
 
-@admin.register(Batch)
-class BatchAdmin(JournalAdmin):
-    change_list_template = "admin/analytics/batch/change_list.html"
+@admin.register(IngestBatch)
+class IngestBatchAdmin(ReadOnlyAdmin):
+    change_list_template = "admin/analytics/ingestbatch/change_list.html"
     list_display = ("id", "created_at", "account", "route", "rows", "size", "key", "state")
     list_filter = (SettledFilter, "route", "is_void")
     list_select_related = ("account",)
     search_fields = ("key", "account__username")
     search_help_text = "An idempotency key, or the name of the account that pushed."
     ordering = ("-id",)
-    exclude = ("columns", "body_hash", "touched")
-    readonly_fields = ("days",)
+    exclude = ("columns", "body_hash", "dirty_days")
     actions = ("void",)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
-        return super().get_queryset(request).defer("columns", "touched")
-
-    @admin.display(description=_("orders and days"))
-    def days(self, batch: Batch) -> str:
-        """What its rows are about; the ledger looks at those days again."""
-        links = ((reverse("admin:accounts_order_change", args=[order]), order, day) for order, day in batch.touched)
-        listed = format_html_join("", '<li><a href="{}">{}</a>, {}</li>', islice(links, MOST_DAYS))
-        more = len(batch.touched) - MOST_DAYS
-        rest = format_html("<li>{}</li>", _("and %(more)s more") % {"more": f"{more:,}"}) if more > 0 else ""
-        return format_html("<ul>{}{}</ul>", listed, rest)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IngestBatch]:
+        return super().get_queryset(request).defer("columns", "dirty_days")
 
     @admin.display(description="state")
-    def state(self, batch: Batch) -> str:
+    def state(self, batch: IngestBatch) -> str:
         if batch.is_void:
             return "void"
         if batch.settled_at:
             return "in the engine"
-        return "being sent" if batch.group_id else "waiting"
+        return "being sent" if batch.block_id else "waiting"
 
-    # Voiding takes back somebody's data, so it asks for the permission that deleting would.
-    @admin.action(description=_("Void selected batches that were not sent yet"), permissions=["void"])
-    @confirmed(_("Those that were not sent yet never will be: what they hold is in no count and no ledger."))
-    def void(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+    # Voiding discards a customer's data, so it needs the permission to delete.
+    @admin.action(description=_("Void selected batches that are not inserted yet"), permissions=["void"])
+    @confirmed(_("Batches that are not inserted yet are discarded: their rows appear in no chart and no ledger."))
+    def void(self, request: HttpRequest, queryset: QuerySet[IngestBatch]) -> None:
         voided = journal.void(queryset, timezone.now())
         for batch in voided:
-            self.log_change(request, batch, "Voided before it was sent.")
-        self.message_user(request, f"{len(voided)} of {len(queryset)} batches were voided; the others had been sent.")
+            self.log_change(request, batch, "Voided before it was inserted.")
+        self.message_user(
+            request, f"{len(voided)} of {len(queryset)} batches were voided; the others were inserted already."
+        )
 
     def has_void_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("analytics.delete_batch")
+        return request.user.has_perm("analytics.delete_ingestbatch")
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.unattributed)
         return [path("unattributed/", page, name="analytics_unattributed"), *super().get_urls()]
 
     def unattributed(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         context = {
             **self.admin_site.each_context(request),
             "title": "Unattributed traffic",
@@ -110,21 +98,23 @@ class BatchAdmin(JournalAdmin):
         return TemplateResponse(request, "admin/analytics/unattributed.html", context)
 
 
-@admin.register(Group)
-class GroupAdmin(JournalAdmin):
+@admin.register(InsertBlock)
+class InsertBlockAdmin(ReadOnlyAdmin):
     list_display = ("id", "created_at", "batch_count", "attempts", "settled_at", "last_error")
     list_filter = (SettledFilter,)
     search_fields = ("id", "last_error")
     ordering = ("-created_at",)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        groups: QuerySet[Group] = super().get_queryset(request)
-        of_each = Batch.objects.filter(group=OuterRef("pk")).order_by().values("group").annotate(number=Count("pk"))
-        return groups.annotate(batch_count=Coalesce(Subquery(of_each.values("number")), 0))
+    def get_queryset(self, request: HttpRequest) -> QuerySet[InsertBlock]:
+        blocks: QuerySet[InsertBlock] = super().get_queryset(request)
+        of_each = (
+            IngestBatch.objects.filter(block=OuterRef("pk")).order_by().values("block").annotate(number=Count("pk"))
+        )
+        return blocks.annotate(batch_count=Coalesce(Subquery(of_each.values("number")), 0))
 
     @admin.display(description="batches")
-    def batch_count(self, group: Any) -> int:
-        return int(group.batch_count)
+    def batch_count(self, block: Any) -> int:
+        return int(block.batch_count)
 
 
 class ExitLookupForm(forms.ModelForm[ExitLookup]):
@@ -136,8 +126,8 @@ class ExitLookupForm(forms.ModelForm[ExitLookup]):
 
 
 @admin.register(ExitLookup)
-class ExitLookupAdmin(Audited):
-    """Asked once, kept for ever: who looked up whom, and why, is itself on record."""
+class ExitLookupAdmin(AuditedAdmin):
+    """Lookups cannot be changed or deleted: they record who looked up an address, and why."""
 
     form = ExitLookupForm
     change_form_template = "admin/analytics/exitlookup/change_form.html"
@@ -159,17 +149,47 @@ class ExitLookupAdmin(Audited):
     def response_add(self, request: HttpRequest, obj: ExitLookup, post_url_continue: str | None = None) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:analytics_exitlookup_change", args=[obj.pk]))
 
+    def get_urls(self) -> list[URLPattern]:
+        export = self.admin_site.admin_view(self.export)
+        return [path("<int:number>/csv/", export, name="analytics_exitlookup_export"), *super().get_urls()]
+
+    def export(self, request: HttpRequest, number: int) -> HttpResponseBase:
+        """Who used the address, as CSV; recorded like each view of the result."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        lookup = get_object_or_404(ExitLookup, pk=number)
+        uses = self._uses(request, lookup)
+        if uses is None:
+            return HttpResponseRedirect(reverse("admin:analytics_exitlookup_change", args=[number]))
+        rows = [
+            [
+                use.user.get_username() if use.user else None,
+                use.order.published_id if use.order else None,
+                use.login,
+                use.client,
+                use.first.isoformat(),
+                use.last.isoformat(),
+                use.requests,
+                use.bytes,
+                use.domains,
+                use.ports,
+            ]
+            for use in uses
+        ]
+        return csv_file(f"exit-lookup-{number}.csv", EXPORTED, rows)
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         lookup: ExitLookup | None = kwargs.get("obj")
         if lookup is not None:
-            context |= {"uses": self._uses(request, lookup), "most": exits.MOST}
+            context |= {"uses": self._uses(request, lookup), "most": exit_ip_lookup.MAX_RESULTS}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def _uses(self, request: HttpRequest, lookup: ExitLookup) -> list[exits.Use]:
-        self.log_change(request, lookup, "Looked up.")  # whoever sees who it was is on record, not only who asked first
+    def _uses(self, request: HttpRequest, lookup: ExitLookup) -> list[exit_ip_lookup.ExitIpUse] | None:
+        """None, and a message, when ClickHouse is unavailable."""
+        self.log_change(request, lookup, "Looked up.")  # each view of the result is recorded, not only the first
         within = timedelta(minutes=lookup.within)
         try:
-            return exits.uses_of(lookup.address, lookup.at, within, lookup.domain, timezone.now())
+            return exit_ip_lookup.uses_of(lookup.address, lookup.at, within, lookup.domain, timezone.now())
         except EngineError:
-            self.message_user(request, "ClickHouse is away: look again later.", messages.ERROR)
-            return []
+            self.message_user(request, "ClickHouse is unavailable: try again later.", messages.ERROR)
+            return None

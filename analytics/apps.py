@@ -9,6 +9,12 @@ class AnalyticsConfig(AppConfig):
     name = "analytics"
 
     def ready(self) -> None:
-        from analytics import metrics
+        from analytics import erasure, metrics
+        from analytics.apinalytics.family import APINALYTICS
+        from fonproxy.api import families
+        from orders.byteful.family import family
 
+        families.register(APINALYTICS)
+        families.register(family("/log/", "/log_summary/", "/analytics/graph", "/analytics/breakdown"))
+        erasure.register()
         metrics.register()

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from accounts import erasure
+from accounts.models import User
+from analytics.ingest import dirty_days
+from analytics.models import IngestBatch
+from fonproxy.api.errors import Unavailable
 from fonproxy.clickhouse import cluster, retention
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.migrator import DATABASE
 
 
-def erase_account(user_id: int) -> dict[str, int]:
-    """Deletes the account's rows and returns how many rows there were, by table. Raises EngineError.
+def register() -> None:
+    erasure.register(erasure.Phase.TRAFFIC, erase_traffic)
 
-    Returns when the engine has rewritten what held them. Dying halfway leaves some tables for the next call.
+
+def erase_traffic(user: User, now: datetime) -> dict[str, int]:
+    """Raises Unavailable while batches of the customer are still being inserted, or when some arrived meanwhile."""
+    orders = set(user.orders.values_list("pk", flat=True))
+    if orders & dirty_days.orders_under_way() or IngestBatch.objects.filter(account=user, settled_at=None).exists():
+        raise Unavailable("Traffic of this customer is still being inserted into ClickHouse: retry.", wait=5)
+    erased = erase_account(user.pk)
+    if any(rows_held(user.pk).values()):
+        raise Unavailable("Some traffic arrived while it was being erased: retry.", wait=5)
+    return erased
+
+
+def erase_account(user_id: int) -> dict[str, int]:
+    """Deletes the account's rows; returns their number by table. Raises EngineError.
+
+    Returns after the engine has rewritten the parts. If the process dies, the next call deletes the rest.
     """
     held = rows_held(user_id)
     for table, rows in held.items():
@@ -21,7 +43,7 @@ def erase_account(user_id: int) -> dict[str, int]:
 
 
 def rows_held(user_id: int) -> dict[str, int]:
-    """How many rows each table holds for the account. Raises EngineError."""
+    """The account's number of rows by table. Raises EngineError."""
     return {
         table: get_client().fetch(
             f"SELECT count() FROM {table} WHERE user_id = {{user_id:UInt64}}", {"user_id": user_id}, tag="erasure"

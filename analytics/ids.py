@@ -1,4 +1,4 @@
-"""Ids that tell the time of what they stand for."""
+"""Ids that contain a time."""
 
 from __future__ import annotations
 

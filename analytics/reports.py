@@ -1,4 +1,4 @@
-"""What other apps may ask of the traffic tables."""
+"""Queries on the traffic tables for other apps."""
 
 from __future__ import annotations
 
@@ -7,41 +7,43 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 
-from analytics.traffic.queries import Chart, Measure, Scope
-from fonproxy.clickhouse.client import Value, get_client
+from analytics.charts import NEWEST, Chart, Metric, TrafficScope
+from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.profiles import BACKGROUND
-from fonproxy.timerange import Axis, Edge, Range, floor
+from fonproxy.clickhouse.text import Value
+from fonproxy.timerange import EPOCH, BucketKey, Range, TimeGrid, floor
+from orders.limits import Used, Windows
 
 
-class Total(NamedTuple):
+class DailyTotal(NamedTuple):
     bytes: int
     requests: int
 
 
-class Carried(NamedTuple):
-    """What was carried: bytes both ways, requests, and errors among them."""
+class Usage(NamedTuple):
+    """Bytes both ways, requests and errors."""
 
     bytes: int = 0
     requests: int = 0
     errors: int = 0
 
-    def __add__(self, other: tuple[int, ...]) -> Carried:  # type: ignore[override]  # adds up, instead of appending
+    def __add__(self, other: tuple[int, ...]) -> Usage:  # type: ignore[override]  # sums, instead of concatenating
         size, requests, errors = other
-        return Carried(self.bytes + size, self.requests + requests, self.errors + errors)
+        return Usage(self.bytes + size, self.requests + requests, self.errors + errors)
 
 
-class Place(NamedTuple):
-    """Where something was carried."""
+class OrderCountry(NamedTuple):
+    """The order and country of some usage."""
 
     order_id: int
     country: str
 
 
-class Live(NamedTuple):
-    """The last minutes; response times in milliseconds, ``active`` by country."""
+class RecentUsage(NamedTuple):
+    """Usage of the current minute and the last hour; durations in milliseconds, open connections by country."""
 
-    minute: Carried
-    hour: Carried
+    minute: Usage
+    hour: Usage
     hour_duration_ms: int
     active: dict[str, int]
 
@@ -70,7 +72,7 @@ GROUP BY order_id, day
 """
 
 
-BY_PLACE: Final = """
+BY_ORDER_AND_COUNTRY: Final = """
 SELECT order_id, country, sum(bytes_sent) + sum(bytes_received), sum(count), sum(error_count)
 FROM order_traffic
 WHERE {where}
@@ -81,7 +83,7 @@ FIRST: Final = """
 SELECT bucket FROM order_traffic WHERE user_id = {user_id:UInt64} ORDER BY user_id, bucket LIMIT 1
 """
 
-LIVE: Final = """
+RECENT_USAGE: Final = """
 SELECT
     minute = {now:DateTime('UTC')} AS is_now,
     sum(bytes_sent) + sum(bytes_received), sum(count), sum(error_count), sum(duration_ms)
@@ -90,7 +92,7 @@ WHERE user_id = {user_id:UInt64} AND minute > {since:DateTime('UTC')} AND minute
 GROUP BY is_now
 """
 
-# What several rows of one worker report of one minute, order and country are looks at the same connections.
+# Several rows of a worker for one minute, order and country report the same connections: their maximum counts.
 ACTIVE: Final = """
 SELECT worker, minute, country, sum(active)
 FROM (
@@ -102,36 +104,81 @@ FROM (
 GROUP BY worker, minute, country
 """
 
-OF_EVERYBODY: Final = """
+PLATFORM_TOTALS: Final = """
 SELECT uniqExact(user_id), sum(count), sum(bytes_sent) + sum(bytes_received) FROM order_traffic
 WHERE bucket >= {since:DateTime('UTC')}
 """
 
-EVERYTHING: Final = """
+LIFETIME_BYTES: Final = """
 SELECT user_id, order_id, sum(bytes_sent) + sum(bytes_received) FROM order_traffic
 WHERE order_id IN {orders:Array(UInt64)} GROUP BY user_id, order_id
 """
 
+BYTES_BETWEEN: Final = """
+SELECT order_id, sum(bytes_sent) + sum(bytes_received) FROM order_traffic
+WHERE user_id IN {users:Array(UInt64)} AND bucket >= {start:DateTime('UTC')} AND bucket < {end:DateTime('UTC')}
+    AND (user_id, order_id) IN (
+        SELECT arrayJoin(arrayZip({pair_users:Array(UInt64)}, {pair_orders:Array(UInt64)}))
+    )
+GROUP BY order_id
+"""
+
+ERRORS_BETWEEN: Final = """
+SELECT user_id, order_id, sum(error_count), sum(count) FROM order_traffic
+WHERE user_id IN {users:Array(UInt64)} AND order_id IN {orders:Array(UInt64)}
+    AND bucket >= {start:DateTime('UTC')} AND bucket <= {now:DateTime('UTC')}
+GROUP BY user_id, order_id
+"""
+
+USED_BY_LOGINS: Final = """
+SELECT
+    proxy_user_id,
+    sumIf(bytes_sent + bytes_received, bucket >= {day:DateTime('UTC')} AND bucket < {next_day:DateTime('UTC')}),
+    sumIf(bytes_sent + bytes_received, bucket >= {month:DateTime('UTC')} AND bucket < {next_month:DateTime('UTC')}),
+    sum(bytes_sent) + sum(bytes_received)
+FROM login_traffic
+WHERE user_id IN {users:Array(UInt64)} AND bucket >= {since:DateTime('UTC')}
+    AND (user_id, proxy_user_id) IN (
+        SELECT arrayJoin(arrayZip({pair_users:Array(UInt64)}, {pair_logins:Array(UInt64)}))
+    )
+GROUP BY proxy_user_id
+"""
+
+TOP_DOMAINS: Final = """
+SELECT domain, sum(bytes_sent) + sum(bytes_received) AS size, sum(count) FROM traffic
+WHERE {where} AND domain != ''
+GROUP BY domain ORDER BY size DESC, domain LIMIT {limit:UInt32}
+"""
+
 MINUTE: Final = timedelta(minutes=1)
-CHARTED: Final = (Measure.BYTES_TOTAL, Measure.COUNT, Measure.ERRORS)
+CHARTED: Final = (Metric.BYTES_TOTAL, Metric.COUNT, Metric.ERRORS)
 
 
-def by_place(user_id: int, range_: Range, order_id: int | None = None) -> dict[Place, Carried]:
-    """What the account carried in the range, by order and country. Raises EngineError."""
+def by_order_and_country(user_id: int, range_: Range, order_id: int | None = None) -> dict[OrderCountry, Usage]:
+    """The account's usage in the range by order and country. Raises EngineError."""
     if range_.is_empty:
         return {}
-    where = Scope(user_id, range_, order_id).where()
-    rows = get_client().fetch(BY_PLACE.replace("{where}", where.text), where.params, tag="reports.by_place")
-    return {Place(order, country): Carried(*metrics) for order, country, *metrics in rows}
+    where = TrafficScope(user_id, range_, order_id).where()
+    rows = get_client().fetch(
+        BY_ORDER_AND_COUNTRY.replace("{where}", where.text), where.params, tag="reports.by_order_and_country"
+    )
+    return {OrderCountry(order, country): Usage(*metrics) for order, country, *metrics in rows}
 
 
-def over_time(user_id: int, range_: Range, axis: Axis, order_id: int | None = None) -> dict[Edge, Carried]:
-    """The same by point of the axis, without the empty ones. Raises EngineError."""
+def over_time(user_id: int, range_: Range, axis: TimeGrid, order_id: int | None = None) -> dict[BucketKey, Usage]:
+    """The account's usage by point of the grid, without empty points. Raises EngineError."""
     if range_.is_empty:
         return {}
-    sql = Chart(Scope(user_id, range_, order_id), axis, CHARTED).to_sql()
+    sql = Chart(TrafficScope(user_id, range_, order_id), axis, CHARTED).to_sql()
     rows = get_client().fetch(sql.text, sql.params, tag="reports.over_time")
-    return {Edge(segment, local): Carried(*metrics) for segment, local, *metrics, _ in rows}
+    return {BucketKey(segment, local): Usage(*metrics) for segment, local, *metrics, _ in rows}
+
+
+def newest_bucket(user_id: int) -> datetime | None:
+    """The account's newest bucket, which may lie a day ahead. Raises EngineError."""
+    [(newest,)] = get_client().fetch(f"SELECT {NEWEST}", {"user_id": user_id}, tag="reports.newest_bucket")
+    found: datetime | None = newest
+    return found
 
 
 def first_bucket(user_id: int) -> datetime | None:
@@ -140,47 +187,110 @@ def first_bucket(user_id: int) -> datetime | None:
     return rows[0][0] if rows else None
 
 
-def live(user_id: int, now: datetime) -> Live:
-    """What happens at the moment. Raises EngineError.
+def recent_usage(user_id: int, now: datetime) -> RecentUsage:
+    """Usage of the current minute and the last hour. Raises EngineError.
 
-    A worker that has reported in this minute is taken at that; of one that has not, the minute before counts.
+    A worker's connections are those it reported for this minute, else for the previous one.
     """
     minute = floor(now, MINUTE)
     at: dict[str, Value] = {"user_id": user_id, "now": minute}
-    rows = get_client().fetch(LIVE, {**at, "since": minute - 60 * MINUTE}, tag="reports.live")
-    hour = sum((Carried(*metrics) for _, *metrics, _ in rows), Carried())
-    current = next((Carried(*metrics) for is_now, *metrics, _ in rows if is_now), Carried())
+    rows = get_client().fetch(RECENT_USAGE, {**at, "since": minute - 60 * MINUTE}, tag="reports.recent_usage")
+    hour = sum((Usage(*metrics) for _, *metrics, _ in rows), Usage())
+    current = next((Usage(*metrics) for is_now, *metrics, _ in rows if is_now), Usage())
     reported = get_client().fetch(ACTIVE, {**at, "before": minute - MINUTE}, tag="reports.active")
     newest = {worker: max(at for name, at, *_ in reported if name == worker) for worker, *_ in reported}
     active: Counter[str] = Counter()
     for worker, at_minute, country, connections in reported:
         if at_minute == newest[worker]:
             active[country] += connections
-    return Live(current, hour, sum(row[-1] for row in rows), dict(+active))
+    return RecentUsage(current, hour, sum(row[-1] for row in rows), dict(+active))
 
 
-class Everybody(NamedTuple):
-    """What all accounts carried together."""
+class PlatformTotals(NamedTuple):
+    """Usage of all accounts together."""
 
     customers: int
     requests: int
     bytes: int
 
 
-def of_everybody(since: datetime) -> Everybody:
-    """Over all accounts, hence for staff only. Raises EngineError."""
-    [row] = get_client().fetch(OF_EVERYBODY, {"since": since}, tag="reports.of_everybody")
-    return Everybody(*row)
+def platform_totals(since: datetime) -> PlatformTotals:
+    """Usage of all accounts since then; for staff only. Raises EngineError."""
+    [row] = get_client().fetch(PLATFORM_TOTALS, {"since": since}, tag="reports.platform_totals")
+    return PlatformTotals(*row)
 
 
-def ever_carried(orders: Mapping[int, int]) -> dict[int, int]:
-    """All bytes of each order by what is in the engine; ``orders`` maps them to their users. Raises EngineError."""
-    rows = get_client().fetch(EVERYTHING, {"orders": list(orders)}, profile=BACKGROUND, tag="reports.ever_carried")
+def lifetime_bytes(orders: Mapping[int, int]) -> dict[int, int]:
+    """All bytes of each order ever; ``orders`` maps orders to their users. Raises EngineError."""
+    rows = get_client().fetch(
+        LIFETIME_BYTES, {"orders": list(orders)}, profile=BACKGROUND, tag="reports.lifetime_bytes"
+    )
     found = {order_id: size for user_id, order_id, size in rows if orders.get(order_id) == user_id}
     return dict.fromkeys(orders, 0) | found
 
 
-def all_daily_totals(users: Mapping[int, int]) -> dict[tuple[int, date], Total]:
+def bytes_between(orders: Mapping[int, int], start: datetime, end: datetime) -> dict[int, int]:
+    """Bytes of each order from one instant to another; ``orders`` maps orders to their users. Raises EngineError."""
+    params: dict[str, Value] = {
+        "users": sorted(set(orders.values())),
+        "pair_users": list(orders.values()),
+        "pair_orders": list(orders),
+        "start": start,
+        "end": end,
+    }
+    rows = get_client().fetch(BYTES_BETWEEN, params, profile=BACKGROUND, tag="reports.bytes_between")
+    return dict.fromkeys(orders, 0) | dict(rows)
+
+
+def errors_between(orders: Mapping[int, int], start: datetime, now: datetime) -> dict[int, tuple[int, int]]:
+    """Errors and requests of each order with traffic in these buckets; ``orders`` maps orders to their users.
+
+    Raises EngineError.
+    """
+    params: dict[str, Value] = {
+        "users": sorted(set(orders.values())),
+        "orders": list(orders),
+        "start": start,
+        "now": floor(now, timedelta(seconds=1)),
+    }
+    rows = get_client().fetch(ERRORS_BETWEEN, params, profile=BACKGROUND, tag="reports.errors_between")
+    return {order_id: (errors, count) for user_id, order_id, errors, count in rows if orders.get(order_id) == user_id}
+
+
+def used_by_logins(logins: Mapping[int, int], windows: Windows, *, ever: bool) -> dict[int, Used]:
+    """Bytes of each proxy user in that day and month, and ever; ``logins`` maps proxy users to their users.
+
+    Without ``ever`` the total is not read and is that of the month. Raises EngineError.
+    """
+    if not logins:
+        return {}
+    params: dict[str, Value] = {
+        "users": sorted(set(logins.values())),
+        "pair_users": list(logins.values()),
+        "pair_logins": list(logins),
+        "day": windows.day,
+        "next_day": windows.next_day,
+        "month": windows.month,
+        "next_month": windows.next_month,
+        "since": EPOCH if ever else windows.month,
+    }
+    rows = get_client().fetch(USED_BY_LOGINS, params, profile=BACKGROUND, tag="reports.used_by_logins")
+    return dict.fromkeys(logins, Used()) | {login: Used(*sizes) for login, *sizes in rows}
+
+
+def top_domains(user_id: int, range_: Range, limit: int) -> list[tuple[str, int, int]]:
+    """The account's domains with most bytes in the range, with bytes and requests. Raises EngineError."""
+    where = TrafficScope(user_id, range_).where()
+    rows = get_client().fetch(
+        TOP_DOMAINS.replace("{where}", where.text),
+        {**where.params, "limit": limit},
+        profile=BACKGROUND,
+        tag="reports.top_domains",
+    )
+    return [(domain, size, count) for domain, size, count in rows]
+
+
+def all_daily_totals(users: Mapping[int, int]) -> dict[tuple[int, date], DailyTotal]:
     """Bytes and requests of every (order id, day in UTC) with traffic; ``users`` maps orders to their users."""
     params: dict[str, Value] = {
         "users": sorted(set(users.values())),
@@ -188,10 +298,10 @@ def all_daily_totals(users: Mapping[int, int]) -> dict[tuple[int, date], Total]:
         "pair_orders": list(users),
     }
     rows = get_client().fetch(ALL_DAYS, params, profile=BACKGROUND, tag="reports.all_daily_totals")
-    return {(order_id, day): Total(size, requests) for order_id, day, size, requests in rows}
+    return {(order_id, day): DailyTotal(size, requests) for order_id, day, size, requests in rows}
 
 
-def daily_totals(pairs: Mapping[tuple[int, date], int]) -> dict[tuple[int, date], Total]:
+def daily_totals(pairs: Mapping[tuple[int, date], int]) -> dict[tuple[int, date], DailyTotal]:
     """Bytes and requests of each (order id, day in UTC); the mapping's values are the orders' users.
 
     Pairs without traffic are left out. Raises EngineError.
@@ -208,4 +318,4 @@ def daily_totals(pairs: Mapping[tuple[int, date], int]) -> dict[tuple[int, date]
         "pair_days": [day.isoformat() for day in days],
     }
     rows = get_client().fetch(DAILY, params, profile=BACKGROUND, tag="reports.daily_totals")
-    return {(order_id, day): Total(size, requests) for order_id, day, size, requests in rows}
+    return {(order_id, day): DailyTotal(size, requests) for order_id, day, size, requests in rows}

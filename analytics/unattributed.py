@@ -1,4 +1,4 @@
-"""Traffic that was stored as sent because its user or order does not exist, or they do not belong together."""
+"""Traffic whose user or order does not exist or does not match; it is stored as sent."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from accounts import selectors
 from accounts.models import User
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.profiles import BACKGROUND
+from orders import selectors
 
 LOOKED_BACK: Final = timedelta(days=90)
-MOST: Final = 500
+MAX_RESULTS: Final = 500
 
-# The network of a row is known exactly when its order is. Over all accounts, hence for staff only.
+# A row has a network exactly if its order is known. Spans all accounts: for staff only.
 _SQL: Final = """
 SELECT user_id, order_id, min(bucket), max(bucket) AS last, sum(count), sum(bytes_sent) + sum(bytes_received)
 FROM traffic WHERE network = '' AND bucket >= {since:DateTime('UTC')}
@@ -27,7 +27,7 @@ _ROWS: Final = "SELECT sum(rows) FROM traffic WHERE network = '' AND bucket >= {
 
 @dataclass(frozen=True, slots=True)
 class Unattributed:
-    """One pair of numbers as pushed, what came in under it, and what is wrong with it now."""
+    """A pair of user and order ids as ingested, its traffic, and the reason why it is not attributed."""
 
     user_id: int
     order_id: int
@@ -39,7 +39,7 @@ class Unattributed:
 
 
 def rows(since: datetime) -> int:
-    """How many rows were of unattributed traffic since then. Raises EngineError."""
+    """The number of unattributed rows since then. Raises EngineError."""
     [(found,)] = get_client().fetch(_ROWS, {"since": since}, tag="unattributed.rows")
     return int(found)
 
@@ -47,18 +47,19 @@ def rows(since: datetime) -> int:
 def latest(now: datetime) -> list[Unattributed]:
     """The pairs of the last 90 days, the most recently seen first, at most 500."""
     since = (now - LOOKED_BACK).replace(microsecond=0)
-    rows = get_client().fetch(_SQL, {"since": since, "most": MOST}, profile=BACKGROUND, tag="unattributed")
-    users = set(User.objects.filter(pk__in={row[0] for row in rows}).values_list("pk", flat=True))
+    rows = get_client().fetch(_SQL, {"since": since, "most": MAX_RESULTS}, profile=BACKGROUND, tag="unattributed")
     orders = selectors.orders_by_id({row[1] for row in rows})
+    named = {row[0] for row in rows} | {order.user_id for order in orders.values()}
+    users = dict(User.objects.filter(pk__in=named).values_list("pk", "username"))
     return [
         Unattributed(user_id, order_id, first, last, requests, volume, _reason(user_id, users, orders.get(order_id)))
         for user_id, order_id, first, last, requests, volume in rows
     ]
 
 
-def _reason(user_id: int, users: set[int], order: selectors.OrderFacts | None) -> str:
+def _reason(user_id: int, users: dict[int, str], order: selectors.OrderFacts | None) -> str:
     if order is None:
         return "no such order" if user_id in users else "no such user or order"
     if order.user_id != user_id:
-        return f"the order belongs to user {order.user_id}"
-    return "came in before the order was known"
+        return f"the order belongs to {users[order.user_id]}"
+    return "was ingested before the order existed"

@@ -1,30 +1,31 @@
-"""The parameters of the six reads."""
+"""The parameters of the reads."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from rest_framework import serializers
 
-from analytics.traffic.queries import DomainOrder
+from analytics.traffic.queries import RankOrder
 from fonproxy.api.errors import FieldError, InvalidInput
-from fonproxy.api.params import DomainField, IdField, InstantField, Params, WholeNumberField, ZoneField
-from fonproxy.timerange import UTC_ZONE, Instant, Interval, InvalidTime, Range
-
-# Two calendar months are never longer than this, so "two months, or 62 days if longer" is always 62 days.
-LONGEST: Final = timedelta(days=62)
+from fonproxy.api.params import CountryField, DomainField, IdField, InstantField, Params, WholeNumberField, ZoneField
+from fonproxy.timerange import MAX_RANGE, UTC_ZONE, Instant, Interval, InvalidTime, Range, clock_length
 
 
 class RangeParams(Params):
     orderId = IdField(required=False, help_text="Only this order.")
     domain = DomainField(required=False, help_text="Exactly this domain, in any case.")
+    country = CountryField(required=False, help_text="Only this country, ISO 3166 alpha-2; XX for unknown ones.")
+    proxyUser = IdField(required=False, help_text="Only this proxy login.")
     tz = ZoneField(required=False, default=UTC_ZONE, help_text="IANA zone of bucket edges and labels. Default UTC.")
+    compare = serializers.ChoiceField(
+        ["previous"], required=False, help_text="Adds the same measures of the period before, point by point."
+    )
     userId = IdField(required=False, help_text="Staff only: whose rows.")
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
-            "from": InstantField(help_text="Start, an ISO 8601 date or date-time; UTC without a zone."),
+            "from": InstantField(help_text="Start, an ISO 8601 date or date-time; without an offset in tz."),
             "to": InstantField(help_text="End, exclusive; a date means the whole of that day. At most two months on."),
             **super().get_fields(),
         }
@@ -36,8 +37,8 @@ class RangeParams(Params):
             attrs["range"] = Range.between(start, end)
         except InvalidTime as fault:
             raise serializers.ValidationError({"to": [str(fault)]}) from None
-        attrs["length"] = end.end - start.at
-        if end.at - start.at > LONGEST:
+        attrs["length"] = clock_length(start.at, end.end, attrs["tz"])
+        if min(end.at - start.at, clock_length(start.at, end.at, attrs["tz"])) > MAX_RANGE:
             message = "Must lie at most two months after from."
             raise InvalidInput(
                 "The range is longer than two months.",
@@ -53,7 +54,9 @@ class ChartParams(RangeParams):
         required=False,
         help_text="Default: 15m up to 2 days, 1h up to 14 days, else 1d.",
     )
-    fill = serializers.BooleanField(required=False, default=False, help_text="Add empty buckets as zeros.")
+    fill = serializers.BooleanField(
+        required=False, default=False, help_text="Add empty buckets as zeros; always so with compare."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
@@ -62,9 +65,9 @@ class ChartParams(RangeParams):
         return attrs
 
 
-class DomainsParams(RangeParams):
+class RankingParams(RangeParams):
     sortBy = serializers.ChoiceField(
-        [order.value for order in DomainOrder], required=False, default=DomainOrder.BYTES.value
+        [order.value for order in RankOrder], required=False, default=RankOrder.BYTES.value
     )
     limit = WholeNumberField(required=False, default=30, min_value=1, max_value=100)
 
@@ -74,5 +77,8 @@ class ErrorsParams(RangeParams):
 
 
 class WebsitesParams(RangeParams):
+    sortBy = serializers.ChoiceField(
+        [order.value for order in RankOrder], required=False, default=RankOrder.COUNT.value
+    )
     page = WholeNumberField(required=False, default=1, min_value=1, max_value=10**12)
     limit = WholeNumberField(required=False, default=25, min_value=1, max_value=100)

@@ -1,139 +1,157 @@
-"""The questions of the FonProxy Analytics API, each as SQL text and bound values. Pure: nothing is executed here.
+"""The rankings of the FonProxy Analytics API, as SQL text and bound values. Pure: nothing is executed here.
 
-No question can be asked without an account and a range. Charts without a domain read the small rollup per order; what
-needs domains or errors reads the wide table. The last column of every answer is the account's newest bucket, which
-every response carries: one statement costs less than two.
+The last column of every answer is the account's newest bucket, as in :mod:`analytics.charts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from fonproxy.timerange import Axis, Range, Segment
-
-ROLLUP: Final = "order_traffic"
-WIDE: Final = "traffic"
-
-
-# Read from the end of the account's key.
-NEWEST: Final = (
-    f"(SELECT bucket FROM {ROLLUP} WHERE user_id = {{user_id:UInt64}} ORDER BY user_id DESC, bucket DESC LIMIT 1)"
-)
+from analytics.charts import NEWEST, WIDE, Metric, TrafficScope, chart_table
+from fonproxy.clickhouse.query import Sql
+from fonproxy.timerange import Range
 
 
-class Measure(StrEnum):
-    """What can be charted, as SQL."""
+class RankOrder(StrEnum):
+    BYTES = "bytes"
+    COUNT = "count"
 
-    BYTES_SENT = "sum(bytes_sent)"
-    BYTES_RECEIVED = "sum(bytes_received)"
-    BYTES_TOTAL = "sum(bytes_sent) + sum(bytes_received)"
-    COUNT = "sum(count)"
-    ERRORS = "sum(error_count)"
-    MAX_CONCURRENCY = "max(max_concurrency)"
+
+DAILY: Final = "daily_host"
+LARGEST: Final = {RankOrder.BYTES: "sent + received", RankOrder.COUNT: "requests"}
 
 
 @dataclass(frozen=True, slots=True)
-class Sql:
-    text: str
-    params: Mapping[str, Any]
+class Totals:
+    """One row of the measures over the whole scope; ``only_errors`` leaves out rows without an error."""
+
+    scope: TrafficScope
+    measures: tuple[Metric, ...]
+    only_errors: bool = False
+
+    def to_sql(self) -> Sql:
+        where = self.scope.where()
+        errors = " AND error != ''" if self.only_errors else ""
+        table = WIDE if self.only_errors else chart_table(self.scope)
+        return Sql(f"SELECT {', '.join(self.measures)} FROM {table} WHERE {where.text}{errors}", where.params)
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose rows, when, and optionally of which order and domain. ``range`` lies on whole buckets."""
+class Named:
+    """Rows ``(name, *measures)`` of those names in a column, for a comparison with another period."""
 
-    user_id: int
-    range: Range
-    order_id: int | None = None
-    domain: str | None = None
+    scope: TrafficScope
+    column: str
+    names: tuple[str, ...]
+    measures: tuple[Metric, ...]
 
-    def where(self) -> Sql:
-        conditions = [
-            "user_id = {user_id:UInt64}",
-            "bucket >= {start:DateTime('UTC')}",
-            "bucket < {end:DateTime('UTC')}",
-        ]
-        params: dict[str, Any] = {"user_id": self.user_id, "start": self.range.start, "end": self.range.end}
-        if self.order_id is not None:
-            conditions.append("order_id = {order_id:UInt64}")
-            params["order_id"] = self.order_id
-        if self.domain is not None:
-            conditions.append("domain = {domain:String}")
-            params["domain"] = self.domain
-        return Sql(" AND ".join(conditions), params)
-
-
-def chart_table(scope: Scope) -> str:
-    return ROLLUP if scope.domain is None else WIDE
+    def to_sql(self) -> Sql:
+        where = self.scope.where()
+        table = chart_table(self.scope) if self.column == "country" else WIDE
+        text = (
+            f"SELECT {self.column}, {', '.join(self.measures)} FROM {table}"
+            f" WHERE {where.text} AND has({{names:Array(String)}}, {self.column}) GROUP BY {self.column}"
+        )
+        return Sql(text, {**where.params, "names": list(self.names)})
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
-    """Rows ``(segment, local, *measures)`` by edge; see :class:`fonproxy.timerange.Edge`."""
+class Countries:
+    """Rows ``(country, requests, bytes sent, bytes received, errors)``, largest first."""
 
-    scope: Scope
-    axis: Axis
-    measures: tuple[Measure, ...]
+    scope: TrafficScope
+    order: RankOrder
+    limit: int
 
     def to_sql(self) -> Sql:
         where = self.scope.where()
         text = (
-            f"SELECT {edge(self.axis, 'toUnixTimestamp(bucket)')}, {', '.join(self.measures)}, {NEWEST}"
-            f" FROM {chart_table(self.scope)} WHERE {where.text} GROUP BY segment, local ORDER BY segment, local"
+            "SELECT country, sum(count) AS requests, sum(bytes_sent) AS sent,"
+            " sum(bytes_received) AS received, sum(error_count),"
+            f" {NEWEST} FROM {chart_table(self.scope)} WHERE {where.text}"
+            f" GROUP BY country ORDER BY {LARGEST[self.order]} DESC, country LIMIT {{limit:UInt32}}"
         )
-        return Sql(text, where.params)
+        return Sql(text, {**where.params, "limit": self.limit})
 
 
-def edge(axis: Axis, epoch: str) -> str:
-    """SQL for the columns ``segment`` and ``local`` of :class:`fonproxy.timerange.Edge`; ``epoch`` is a row's time."""
-    width = axis.interval.seconds
-    number = "0" if axis.is_by_day else _by_segment(axis.segments, epoch, lambda i, _: i)
-    offset = _by_segment(axis.segments, epoch, lambda _, segment: segment.offset)
-    return f"{number} AS segment, intDiv(toInt64({epoch}) + {offset}, {width}) * {width} AS local"
+@dataclass(frozen=True, slots=True)
+class DomainSource:
+    """The rows of a scope to be grouped by domain: the wide table's, and of ``days`` those of the daily summary.
+
+    The summary has fewer rows, but neither orders nor countries, and of times the day alone.
+    """
+
+    scope: TrafficScope
+    days: Range | None = None
+
+    def to_sql(self) -> Sql:
+        """The FROM clause. Both parts are grouped, so that shards send domains and not rows."""
+        where = self.scope.where()
+        if self.days is None:
+            return Sql(f"{WIDE} WHERE {where.text}", where.params)
+        filters = [
+            f"{name} = {{{param}:{type_}}}"
+            for name, param, type_ in (("hostname", "domain", "String"), ("proxy_user_id", "proxy_user_id", "UInt64"))
+            if param in where.params
+        ]
+        daily = _grouped("hostname", "toDateTime(day, 'UTC')", DAILY, " AND ".join((_DAYS, *filters)))
+        params = {**where.params, "first_day": self.days.start.date(), "end_day": self.days.end.date()}
+        if self.days == self.scope.range:
+            return Sql(f"({daily})", params)
+        rest = f"{where.text} AND (bucket < toDateTime({_FIRST}, 'UTC') OR bucket >= toDateTime({_END}, 'UTC'))"
+        return Sql(f"({_grouped('domain', 'bucket', WIDE, rest)} UNION ALL {daily})", params)
+
+    @property
+    def times(self) -> tuple[str, str]:
+        return ("min(bucket)", "max(bucket)") if self.days is None else ("min(first_time)", "max(last_time)")
 
 
-def _by_segment(segments: tuple[Segment, ...], epoch: str, value: Callable[[int, Segment], int]) -> str:
-    """SQL for what holds in the segment of a row."""
-    *earlier, last = list(enumerate(segments))
-    if not earlier:
-        return str(value(*last))
-    cases = [f"{epoch} < {segment.end}, {value(i, segment)}" for i, segment in earlier]
-    return f"multiIf({', '.join(cases)}, {value(*last)})"
+_FIRST: Final = "{first_day:Date}"
+_END: Final = "{end_day:Date}"
+_DAYS: Final = f"user_id = {{user_id:UInt64}} AND day >= {_FIRST} AND day < {_END}"
 
 
-class DomainOrder(StrEnum):
-    BYTES = "bytes"
-    COUNT = "count"
+def _grouped(name: str, time: str, table: str, where: str) -> str:
+    sums = ", ".join(
+        f"sum(t.{column}) AS {column}" for column in ("count", "bytes_sent", "bytes_received", "error_count")
+    )
+    return (
+        f"SELECT {name} AS domain, {sums}, min({time}) AS first_time, max({time}) AS last_time"
+        f" FROM {table} AS t WHERE {where} GROUP BY {name}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Domains:
     """Rows ``(domain, count, sent, received, errors)``, largest first."""
 
-    scope: Scope
-    order: DomainOrder
+    source: DomainSource
+    order: RankOrder
     limit: int
 
+    @property
+    def scope(self) -> TrafficScope:
+        return self.source.scope
+
     def to_sql(self) -> Sql:
-        where = self.scope.where()
-        largest = {DomainOrder.BYTES: "sent + received", DomainOrder.COUNT: "requests"}[self.order]
+        source = self.source.to_sql()
         text = (
             "SELECT domain, sum(count) AS requests, sum(bytes_sent) AS sent,"
             " sum(bytes_received) AS received, sum(error_count),"
-            f" {NEWEST} FROM {WIDE} WHERE {where.text} GROUP BY domain ORDER BY {largest} DESC, domain"
+            f" {NEWEST} FROM {source.text} GROUP BY domain ORDER BY {LARGEST[self.order]} DESC, domain"
             " LIMIT {limit:UInt32}"
         )
-        return Sql(text, {**where.params, "limit": self.limit})
+        return Sql(text, {**source.params, "limit": self.limit})
 
 
 @dataclass(frozen=True, slots=True)
 class Errors:
     """Rows ``(error, errors, first bucket, last bucket, domains)``, most errors first."""
 
-    scope: Scope
+    scope: TrafficScope
     limit: int
 
     def to_sql(self) -> Sql:
@@ -153,39 +171,70 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class Websites:
-    """Rows ``(domain, requests, bytes, first bucket, last bucket, number of domains in all)``, most requests first."""
+    """Rows ``(domain, requests, bytes, first bucket, last bucket, number of domains in all)``, largest first.
 
-    scope: Scope
+    Of days of the daily summary the first and last bucket are the days' starts: see :class:`Visits`.
+    """
+
+    source: DomainSource
+    order: RankOrder
     page: int
     limit: int
+
+    @property
+    def scope(self) -> TrafficScope:
+        return self.source.scope
+
+    def to_sql(self) -> Sql:
+        source = self.source.to_sql()
+        first, last = self.source.times
+        text = (
+            "SELECT domain, sum(count) AS requests, sum(bytes_sent) AS sent, sum(bytes_received) AS received,"
+            f" {first}, {last}, count() OVER () AS total,"
+            f" {NEWEST} FROM {source.text} GROUP BY domain ORDER BY {LARGEST[self.order]} DESC, domain"
+            " LIMIT {limit:UInt32} OFFSET {offset:UInt64}"
+        )
+        return Sql(text, {**source.params, "limit": self.limit, "offset": (self.page - 1) * self.limit})
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Rows ``(domain, first bucket, last bucket)`` of these domains on these days."""
+
+    scope: TrafficScope
+    domains: tuple[str, ...]
+    days: tuple[date, ...]
 
     def to_sql(self) -> Sql:
         where = self.scope.where()
         text = (
-            "SELECT domain, sum(count) AS requests, sum(bytes_sent) + sum(bytes_received),"
-            " min(bucket), max(bucket), count() OVER () AS total,"
-            f" {NEWEST} FROM {WIDE} WHERE {where.text} GROUP BY domain ORDER BY requests DESC, domain"
-            " LIMIT {limit:UInt32} OFFSET {offset:UInt64}"
+            f"SELECT domain, min(bucket), max(bucket) FROM {WIDE} WHERE {where.text}"
+            " AND toString(toDate(bucket)) IN {days:Array(String)} AND has({domains:Array(String)}, domain)"
+            " GROUP BY domain"
         )
-        return Sql(text, {**where.params, "limit": self.limit, "offset": (self.page - 1) * self.limit})
+        return Sql(text, {**where.params, "domains": list(self.domains), "days": [str(day) for day in self.days]})
 
 
 @dataclass(frozen=True, slots=True)
 class DomainCount:
     """One row: how many domains there are, for a page past the end, which has no row to say it."""
 
-    scope: Scope
+    source: DomainSource
+
+    @property
+    def scope(self) -> TrafficScope:
+        return self.source.scope
 
     def to_sql(self) -> Sql:
-        where = self.scope.where()
-        return Sql(f"SELECT uniqExact(domain), {NEWEST} FROM {WIDE} WHERE {where.text}", where.params)
+        source = self.source.to_sql()
+        return Sql(f"SELECT uniqExact(domain), {NEWEST} FROM {source.text}", source.params)
 
 
 @dataclass(frozen=True, slots=True)
 class NewestBucket:
     """One row of the newest bucket alone, null when there is none: for an answer without rows."""
 
-    scope: Scope
+    scope: TrafficScope
 
     def to_sql(self) -> Sql:
         return Sql(f"SELECT {NEWEST}", {"user_id": self.scope.user_id})

@@ -1,32 +1,73 @@
-"""Asks the questions of the FonProxy Analytics API and turns the engine's rows into the API's."""
+"""Runs the queries of FonProxy Analytics and turns rows of the engine into rows of the API."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from operator import add
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
+from analytics import charts
+from analytics.charts import Metric, TrafficScope
 from analytics.traffic import queries
-from analytics.traffic.queries import DomainOrder, Measure, Scope, Sql
+from analytics.traffic.queries import DomainSource, RankOrder
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
-from fonproxy.timerange import Axis, Edge, Interval, local_stamp
+from fonproxy.clickhouse.query import Sql
+from fonproxy.timerange import (
+    DAY,
+    GRAIN,
+    BucketKey,
+    Interval,
+    Range,
+    TimeGrid,
+    ceil,
+    clock_length,
+    earlier,
+    floor,
+    local_stamp,
+)
 
 Row = dict[str, Any]
+# Of fewer days the wide table is as fast.
+SUMMARISED_DAYS: Final = 2
 
 
-class Question(Protocol):
+class TrafficQuery(Protocol):
     @property
-    def scope(self) -> Scope: ...
+    def scope(self) -> TrafficScope: ...
 
     def to_sql(self) -> Sql: ...
 
 
+# The measures of each report by their published names.
+MEASURES: Final[Mapping[str, Mapping[str, Metric]]] = {
+    "traffic": {
+        "total_bytes_sent": Metric.BYTES_SENT,
+        "total_bytes_received": Metric.BYTES_RECEIVED,
+        "bytes_total": Metric.BYTES_TOTAL,
+        "total_count": Metric.COUNT,
+    },
+    "requests": {"total_count": Metric.COUNT, "total_errors": Metric.ERRORS},
+    "concurrency": {"max_concurrency": Metric.MAX_CONCURRENCY, "total_count": Metric.COUNT},
+    "domains": {
+        "total_count": Metric.COUNT,
+        "bytes_total": Metric.BYTES_TOTAL,
+        "total_bytes_sent": Metric.BYTES_SENT,
+        "total_bytes_received": Metric.BYTES_RECEIVED,
+        "total_errors": Metric.ERRORS,
+    },
+    "errors": {"total_errors": Metric.ERRORS},
+    "countries": {"total_count": Metric.COUNT, "bytes_total": Metric.BYTES_TOTAL, "total_errors": Metric.ERRORS},
+    "websites": {"total_count": Metric.COUNT, "bytes_total": Metric.BYTES_TOTAL},
+}
+
+
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Rows as the API gives them; ``newest`` is the account's newest bucket, whatever was asked."""
+class TrafficResult:
+    """Rows as the API gives them; ``newest`` is the newest bucket of the account, ``total`` the number of websites."""
 
     rows: list[Row]
     newest: datetime | None
@@ -34,31 +75,91 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """Answers about one account's rows in a range, as of a moment, on the clock of a zone.
+class TrafficReader:
+    """Reads of one account's rows in a range, with times of a zone.
 
-    Metrics are decimal strings, times ``YYYY-MM-DD HH:MM:SS`` on that clock.
+    Metrics are decimal strings, times ``YYYY-MM-DD HH:MM:SS`` in that zone.
     """
 
-    scope: Scope
+    scope: TrafficScope
     zone: ZoneInfo
     now: datetime
 
-    def chart(self, interval: Interval, measures: Mapping[str, Measure], *, fill: bool) -> Answer:
+    def chart(self, report: str, interval: Interval, *, fill: bool) -> TrafficResult:
         """A row per point: ``bucket`` and the measures; ``fill`` adds the points without rows as zeros."""
-        scope = self._kept(queries.chart_table(self.scope))
-        axis = Axis.over(self.scope.range, interval, self.zone)
-        values, newest = _ask(queries.Chart(scope, axis, tuple(measures.values())))
-        found = {Edge(segment, local): metrics for segment, local, *metrics in values}
-        nothing = [0] * len(measures)
+        scope = self._within_retention(charts.chart_table(self.scope))
+        axis = TimeGrid.over(self.scope.range, interval, self.zone)
+        names = MEASURES[report]
+        values, newest = _run(charts.Chart(scope, axis, tuple(names.values())))
+        found = {BucketKey(segment, local): metrics for segment, local, *metrics in values}
+        nothing = [0] * len(names)
         rows = [
-            {"bucket": edge.label, **dict(zip(measures, map(str, found.get(edge, nothing)), strict=True))}
+            {"bucket": edge.label, **_texts(names, found.get(edge, nothing))}
             for edge in (axis.edges() if fill else found)
         ]
-        return Answer(rows, newest)
+        return TrafficResult(rows, newest)
 
-    def domains(self, order: DomainOrder, limit: int) -> Answer:
-        values, newest = _ask(queries.Domains(self._kept(queries.WIDE), order, limit))
+    def chart_before(self, report: str, interval: Interval) -> Row:
+        """``data`` and ``totals`` of the period before, a point for each of the filled chart.
+
+        A point is compared with the one that showed the same time of day. Where clocks went back in the period
+        before, two hours are one point.
+        """
+        shift = self._shift(timedelta(seconds=interval.seconds))
+        before = self._earlier(shift)
+        names = MEASURES[report]
+        grid = TimeGrid.over(before.scope.range, interval, self.zone)
+        values, _ = _run(
+            charts.Chart(before._within_retention(charts.chart_table(self.scope)), grid, tuple(names.values()))
+        )
+        found: dict[int, list[int]] = {}
+        for _, local, *metrics in values:
+            found[local] = _combined(names.values(), found.get(local), metrics)
+        nothing = [0] * len(names)
+        data = []
+        for edge in TimeGrid.over(self.scope.range, interval, self.zone).edges():
+            local = edge.local - int(shift.total_seconds())
+            data.append({"bucket": BucketKey(0, local).label, **_texts(names, found.pop(local, nothing))})
+        return {"data": data, "totals": before.totals(report)}
+
+    def totals(self, report: str) -> Row:
+        """The report's measures over the whole range."""
+        names = MEASURES[report]
+        nothing = [0] * len(names)
+        only_errors = report == "errors"
+        scope = self._within_retention(charts.WIDE if only_errors else charts.chart_table(self.scope))
+        question = queries.Totals(scope, tuple(names.values()), only_errors)
+        return _texts(names, nothing if scope.range.is_empty else _fetch(question)[0])
+
+    def ranking_before(self, report: str, column: str, rows: Sequence[Row]) -> Row:
+        """``data`` and ``totals`` of the period before: the measures of each row's name, in the order of the rows."""
+        before = self._earlier(self._shift())
+        names = MEASURES[report]
+        scope = before._within_retention(charts.chart_table(self.scope) if column == "country" else charts.WIDE)
+        asked = tuple(row[column] for row in rows)
+        question = queries.Named(scope, column, asked, tuple(names.values()))
+        found = {name: metrics for name, *metrics in _fetch(question)} if asked and not scope.range.is_empty else {}
+        nothing = [0] * len(names)
+        data = [{column: name, **_texts(names, found.get(name, nothing))} for name in asked]
+        return {"data": data, "totals": before.totals(report)}
+
+    def _shift(self, step: timedelta = GRAIN) -> timedelta:
+        """How far the period before lies back: the length of the range by the zone's clock, in whole steps.
+
+        In whole days for a range of more than half a day, so that each hour is compared with the same hour.
+        """
+        length = clock_length(self.scope.range.start, self.scope.range.end, self.zone)
+        step = max(step, DAY) if length > DAY / 2 else step
+        return -(-length // step) * step
+
+    def _earlier(self, shift: timedelta) -> TrafficReader:
+        """The same reader for a range that lies so much earlier by the zone's clock."""
+        range_ = self.scope.range
+        start, end = (earlier(at, shift, self.zone) for at in (range_.start, range_.end))
+        return replace(self, scope=replace(self.scope, range=Range(floor(start, GRAIN), ceil(end, GRAIN))))
+
+    def domains(self, order: RankOrder, limit: int) -> TrafficResult:
+        values, newest = _run(queries.Domains(self.domain_source(), order, limit))
         rows = [
             {
                 "domain": domain,
@@ -70,10 +171,24 @@ class Reader:
             }
             for domain, count, sent, received, errors in values
         ]
-        return Answer(rows, newest)
+        return TrafficResult(rows, newest)
 
-    def errors(self, limit: int) -> Answer:
-        values, newest = _ask(queries.Errors(self._kept(queries.WIDE), limit))
+    def countries(self, order: RankOrder, limit: int) -> TrafficResult:
+        scope = self._within_retention(charts.chart_table(self.scope))
+        values, newest = _run(queries.Countries(scope, order, limit))
+        rows = [
+            {
+                "country": country,
+                "total_count": str(count),
+                "bytes_total": str(sent + received),
+                "total_errors": str(errors),
+            }
+            for country, count, sent, received, errors in values
+        ]
+        return TrafficResult(rows, newest)
+
+    def errors(self, limit: int) -> TrafficResult:
+        values, newest = _run(queries.Errors(self._within_retention(charts.WIDE), limit))
         rows = [
             {
                 "error": error,
@@ -84,44 +199,76 @@ class Reader:
             }
             for error, total, first, last, domains in values
         ]
-        return Answer(rows, newest)
+        return TrafficResult(rows, newest)
 
-    def websites(self, page: int, limit: int) -> Answer:
-        """One page of websites; the answer's ``total`` is how many there are in all."""
-        scope = self._kept(queries.WIDE)
-        values, newest = _ask(queries.Websites(scope, page, limit))
+    def websites(self, order: RankOrder, page: int, limit: int) -> TrafficResult:
+        """One page of websites; ``total`` counts all of them."""
+        source = self.domain_source()
+        values, newest = _run(queries.Websites(source, order, page, limit))
+        visits = self._visits(values, source) if source.days else {}
         rows = [
             {
                 "domain": domain,
                 "total_count": str(count),
-                "bytes_total": str(bytes_total),
+                "bytes_total": str(sent + received),
                 "first_visit": self.stamp(first),
                 "last_visit": self.stamp(last),
             }
-            for domain, count, bytes_total, first, last, _ in values
+            for domain, count, sent, received, *times, _ in values
+            for first, last in [visits.get(domain, times)]
         ]
         if values:
-            return Answer(rows, newest, total=values[0][-1])
-        counted, newest = _ask(queries.DomainCount(scope)) if page > 1 else ([], newest)
-        return Answer([], newest, total=counted[0][0] if counted else 0)
+            return TrafficResult(rows, newest, total=values[0][-1])
+        counted, newest = _run(queries.DomainCount(source)) if page > 1 else ([], newest)
+        return TrafficResult([], newest, total=counted[0][0] if counted else 0)
+
+    def domain_source(self) -> DomainSource:
+        """The rows by domain; of long ranges without a filter that it lacks, whole days from the daily summary."""
+        scope = self._within_retention(charts.WIDE)
+        if scope.order_id is not None or scope.country is not None:
+            return DomainSource(scope)
+        start = ceil(max(scope.range.start, retention.floor(queries.DAILY, self.now)), DAY)
+        end = floor(scope.range.end, DAY)
+        return DomainSource(scope, Range(start, end) if end - start >= SUMMARISED_DAYS * DAY else None)
+
+    def _visits(
+        self, websites: Sequence[tuple[Any, ...]], source: DomainSource
+    ) -> dict[str, tuple[datetime, datetime]]:
+        """The first and last bucket of each website, of which the daily summary knows the days."""
+        days = {at.date() for website in websites for at in website[4:6]}
+        names = tuple(website[0] for website in websites)
+        question = queries.Visits(source.scope, names, tuple(sorted(days)))
+        return {name: (first, last) for name, first, last in _fetch(question)} if names else {}
 
     def stamp(self, at: datetime) -> str:
         return local_stamp(at, self.zone)
 
-    def _kept(self, table: str) -> Scope:
+    def _within_retention(self, table: str) -> TrafficScope:
         """The scope without what is past the table's retention, whether or not the engine has deleted it yet."""
-        floor = retention.floor(table, self.now)
+        oldest = retention.floor(table, self.now)
         range_ = self.scope.range
-        return self.scope if floor <= range_.start else replace(self.scope, range=replace(range_, start=floor))
+        return self.scope if oldest <= range_.start else replace(self.scope, range=replace(range_, start=oldest))
 
 
-def _ask(question: Question) -> tuple[list[tuple[Any, ...]], datetime | None]:
-    """The rows without their last column, and what that says: the newest bucket."""
-    rows = [] if question.scope.range.is_empty else _fetch(question)
-    [*_, newest] = rows[0] if rows else _fetch(queries.NewestBucket(question.scope))[0]
+def _texts(names: Iterable[str], values: Sequence[int]) -> Row:
+    return dict(zip(names, map(str, values), strict=True))
+
+
+def _combined(measures: Iterable[Metric], known: list[int] | None, more: Sequence[int]) -> list[int]:
+    """Two points as one."""
+    if known is None:
+        return list(more)
+    combine = {Metric.MAX_CONCURRENCY: max}
+    return [combine.get(metric, add)(one, other) for metric, one, other in zip(measures, known, more, strict=True)]
+
+
+def _run(query: TrafficQuery) -> tuple[list[tuple[Any, ...]], datetime | None]:
+    """The rows without their last column, and its value: the newest bucket."""
+    rows = [] if query.scope.range.is_empty else _fetch(query)
+    [*_, newest] = rows[0] if rows else _fetch(queries.NewestBucket(query.scope))[0]
     return [row[:-1] for row in rows], newest
 
 
-def _fetch(question: Question) -> list[tuple[Any, ...]]:
-    sql = question.to_sql()
-    return get_client().fetch(sql.text, sql.params, tag=f"traffic.{type(question).__name__}")
+def _fetch(query: TrafficQuery) -> list[tuple[Any, ...]]:
+    sql = query.to_sql()
+    return get_client().fetch(sql.text, sql.params, tag=f"traffic.{type(query).__name__}")

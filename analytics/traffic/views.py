@@ -1,10 +1,12 @@
-"""The routes under ``/analytics/``."""
+"""FonProxy Analytics: ingest and reads of traffic."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
+from django.http import QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -12,67 +14,63 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts import selectors
-from accounts.authentication import caller
-from accounts.permissions import CanIngest
-from analytics import intake
-from analytics.models import Batch
-from analytics.traffic import params, rows, schema
-from analytics.traffic.queries import DomainOrder, Measure, Scope
-from analytics.traffic.reads import Answer, Reader
+from accounts.authentication import ShareLinkAuthentication, caller
+from accounts.models import ShareLink, User
+from accounts.permissions import CanIngest, HasShareLink
+from analytics.charts import TrafficScope
+from analytics.ingest import service as ingest_service
+from analytics.models import IngestBatch
+from analytics.traffic import ingest_columns, openapi, params, shared
+from analytics.traffic.queries import RankOrder
+from analytics.traffic.reads import TrafficReader, TrafficResult
 from fonproxy.api.docs import problems
 from fonproxy.api.params import Params
+from fonproxy.api.throttles import PublicThrottle, SharedViewThrottle
+from orders import selectors as order_selectors
 
 Action = TypeVar("Action", bound=Callable[..., Response])
 
-CHARTS: Final = {
-    "traffic": {
-        "total_bytes_sent": Measure.BYTES_SENT,
-        "total_bytes_received": Measure.BYTES_RECEIVED,
-        "bytes_total": Measure.BYTES_TOTAL,
-        "total_count": Measure.COUNT,
-    },
-    "requests": {"total_count": Measure.COUNT, "total_errors": Measure.ERRORS},
-    "concurrency": {"max_concurrency": Measure.MAX_CONCURRENCY, "total_count": Measure.COUNT},
-}
-
 
 class IngestViewSet(ViewSet):
-    """Intake from proxy workers. It is limited by how many bodies are worked on at once, not by a rate."""
+    """Ingest from gateways. Limited by concurrency, not by a rate."""
 
     permission_classes = [CanIngest]
     throttle_classes = []
 
     @extend_schema(
-        tags=["Analytics"],
-        operation_id="analytics_ingest",
-        request=schema.IngestSerializer,
-        parameters=[*intake.HEADERS],
+        tags=["FonProxy"],
+        operation_id="fonproxy_ingest",
+        request=openapi.IngestSerializer,
+        parameters=[*ingest_service.HEADERS],
         responses={204: None, **problems(400, 401, 403, 409, 413, 415, 429, 503)},
     )
     def ingest(self, request: Request) -> Response:
-        """Takes a batch of aggregated lines: 204 means they are durable and will be counted exactly once."""
-        intake.take(request, Batch.Route.TRAFFIC, rows.to_inbox)
-        return Response(status=204)
+        """Stores a batch of aggregated rows: 204 means they are durable and will be counted exactly once."""
+        headers = ingest_service.take(request, IngestBatch.Route.TRAFFIC, ingest_columns.pushed_rows)
+        return Response(status=204, headers=headers)
 
 
 def _described(report: str, parameters: type[Params]) -> Callable[[Action], Action]:
     return extend_schema(
-        tags=["Analytics"],
-        operation_id=f"analytics_{report}",
+        tags=["FonProxy"],
+        operation_id=f"fonproxy_{report}",
         parameters=[parameters],
-        responses={200: schema.ENVELOPES[report], **problems(400, 401, 403, 404, 429, 503)},
+        responses={200: openapi.ENVELOPES[report], **problems(400, 401, 403, 404, 429, 503)},
     )
 
 
 class TrafficViewSet(ViewSet):
-    """The six reads: what an account's proxies carried within a range of at most two months."""
+    """Reads of an account's traffic within a range of at most two months."""
 
     action: str
-    csv_name: ClassVar[str] = "analytics"
+
+    @property
+    def csv_name(self) -> str:
+        return self.action
 
     @property
     def csv_columns(self) -> list[str]:
-        return schema.COLUMNS[self.action]
+        return openapi.COLUMNS[self.action]
 
     @_described("traffic", params.ChartParams)
     def traffic(self, request: Request) -> Response:
@@ -89,38 +87,99 @@ class TrafficViewSet(ViewSet):
         """The largest reported concurrency over time."""
         return self._chart(request)
 
-    @_described("domains", params.DomainsParams)
+    @_described("domains", params.RankingParams)
     def domains(self, request: Request) -> Response:
         """The domains with most bytes or requests."""
-        given, reader = self._read(request, params.DomainsParams)
-        return self._answer(reader, reader.domains(DomainOrder(given["sortBy"]), given["limit"]))
+        given, reader = self._read(request, params.RankingParams)
+        return self._ranking(given, reader, "domain", reader.domains(RankOrder(given["sortBy"]), given["limit"]))
 
     @_described("errors", params.ErrorsParams)
     def errors(self, request: Request) -> Response:
         """The most frequent errors, when they were seen and where."""
         given, reader = self._read(request, params.ErrorsParams)
-        return self._answer(reader, reader.errors(given["limit"]))
+        return self._ranking(given, reader, "error", reader.errors(given["limit"]))
+
+    @_described("countries", params.RankingParams)
+    def countries(self, request: Request) -> Response:
+        """The countries with most bytes or requests."""
+        given, reader = self._read(request, params.RankingParams)
+        return self._ranking(given, reader, "country", reader.countries(RankOrder(given["sortBy"]), given["limit"]))
 
     @_described("websites", params.WebsitesParams)
     def websites(self, request: Request) -> Response:
-        """Every domain visited, page by page, most requested first."""
+        """Every domain visited, page by page, largest first."""
         given, reader = self._read(request, params.WebsitesParams)
         page, limit = given["page"], given["limit"]
-        answer = reader.websites(page, limit)
+        answer = reader.websites(RankOrder(given["sortBy"]), page, limit)
         paging = {"page": page, "limit": limit, "total": answer.total, "totalPages": -(-answer.total // limit)}
-        return self._answer(reader, answer, **paging)
+        return self._ranking(given, reader, "domain", answer, **paging)
 
     def _chart(self, request: Request) -> Response:
         given, reader = self._read(request, params.ChartParams)
-        return self._answer(reader, reader.chart(given["interval"], CHARTS[self.action], fill=given["fill"]))
+        compares = "compare" in given
+        answer = reader.chart(self.action, given["interval"], fill=given["fill"] or compares)
+        previous = reader.chart_before(self.action, given["interval"]) if compares else None
+        return self._answer(reader, answer, previous)
 
-    def _read(self, request: Request, parameters: type[Params]) -> tuple[dict[str, Any], Reader]:
-        given = parameters.read(request.query_params)
-        user_id = selectors.account_for(caller(request), given.get("userId"))
-        order_id = selectors.find_order(user_id, given["orderId"]).pk if "orderId" in given else None
-        scope = Scope(user_id, given["range"], order_id, given.get("domain"))
-        return given, Reader(scope, given["tz"], timezone.now())
+    def _ranking(
+        self, given: dict[str, Any], reader: TrafficReader, column: str, answer: TrafficResult, **paging: int
+    ) -> Response:
+        previous = reader.ranking_before(self.action, column, answer.rows) if "compare" in given else None
+        return self._answer(reader, answer, previous, **paging)
 
-    def _answer(self, reader: Reader, answer: Answer, **paging: int) -> Response:
-        newest = reader.stamp(answer.newest) if answer.newest else None
-        return Response({"data": answer.rows, **paging, "last_data_at": newest})
+    def _caller(self, request: Request) -> User:
+        return caller(request)
+
+    def _query(self, request: Request) -> QueryDict:
+        return request.query_params
+
+    def _read(self, request: Request, parameters: type[Params]) -> tuple[dict[str, Any], TrafficReader]:
+        given = parameters.read(self._query(request))
+        user_id = selectors.account_for(self._caller(request), given.get("userId"))
+        order_id = order_selectors.find_order(user_id, given["orderId"]).pk if "orderId" in given else None
+        login = given.get("proxyUser")
+        scope = TrafficScope(
+            user_id,
+            given["range"],
+            order_id,
+            given.get("domain"),
+            given.get("country"),
+            None if login is None else order_selectors.proxy_user_number(user_id, login),
+        )
+        return given, TrafficReader(scope, given["tz"], timezone.now())
+
+    def _answer(
+        self, reader: TrafficReader, answer: TrafficResult, previous: dict[str, Any] | None, **paging: int
+    ) -> Response:
+        body = {"data": answer.rows, **paging, "totals": reader.totals(self.action)}
+        if previous is not None:
+            body["previous"] = previous
+        return Response({**body, "last_data_at": reader.stamp(answer.newest) if answer.newest else None})
+
+
+@extend_schema(exclude=True)
+class SharedTrafficViewSet(TrafficViewSet):
+    """The same reads of the one view that a share link shows: its range and filters replace the caller's."""
+
+    authentication_classes = [ShareLinkAuthentication]
+    permission_classes = [HasShareLink]
+    throttle_classes = [PublicThrottle, SharedViewThrottle]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.headers["X-Robots-Tag"] = "noindex"
+        self.kwargs.clear()  # the link has been found by them; the reads take none
+
+    def _caller(self, request: Request) -> User:
+        assert isinstance(request.auth, ShareLink)
+        return request.auth.account
+
+    def _query(self, request: Request) -> QueryDict:
+        assert isinstance(request.auth, ShareLink)
+        return shared.query(request.auth.view, request.query_params, timezone.now())
+
+    def _answer(
+        self, reader: TrafficReader, answer: TrafficResult, previous: dict[str, Any] | None, **paging: int
+    ) -> Response:
+        """Without the account's newest bucket, which may lie outside the view."""
+        return super()._answer(reader, replace(answer, newest=None), previous, **paging)

@@ -1,4 +1,4 @@
-"""``manage.py import_history FILE``: what was carried before, into the tables that are kept for ever."""
+"""``manage.py import_history FILE``: imports earlier traffic into the tables that are kept for ever."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
-from analytics import history
-from analytics.models import Batch
-from analytics.writer import writer
+from analytics.ingest.flusher import flusher
+from analytics.models import IngestBatch
+from analytics.traffic import history
 from fonproxy.api.errors import Unavailable
-from fonproxy.clickhouse.client import close_client
+from fonproxy.clickhouse.client import close_client, get_client
+from fonproxy.clickhouse.errors import EngineUnavailable
 
 
 class Command(BaseCommand):
     help = (
         "Imports rows of any age: a JSON object per line, as in the body of POST /analytics/ingest, or such bodies. "
         "They count in usage, history, ledgers and daily summaries, not in charts by domain, which have an end. "
-        "Nothing is imported when a row is bad. Run again after anything, it goes on; nothing counts twice."
+        "Nothing is imported if a row is bad. After an interruption the same command continues; nothing counts twice."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
 
     def handle(self, *, file: Path, **options: Any) -> None:
+        has_engine = self._has_engine()
         try:
             rows = history.check(file, timezone.now())
             taken = self._take(file, rows)
-            writer.replay()
+            if has_engine:
+                flusher.replay()
         except history.BadFile as fault:
             raise CommandError(f"Nothing was imported from {file}:\n{fault}") from None
         except OSError as fault:
@@ -41,8 +44,17 @@ class Command(BaseCommand):
         finally:
             close_client()
         self.stdout.write(f"{taken:,} rows imported, {rows - taken:,} had been imported before.")
-        if Batch.objects.filter(route=Batch.Route.HISTORY, settled_at=None).exists():
+        if IngestBatch.objects.filter(route=IngestBatch.Route.HISTORY, settled_at=None).exists():
             self.stdout.write("Some wait in the journal until a running server sends them to ClickHouse.")
+
+    def _has_engine(self) -> bool:
+        """Whether this process can insert; beside a server with the embedded engine only that can, which is normal."""
+        try:
+            get_client()
+        except EngineUnavailable:
+            flusher.leave_to_others()
+            return False
+        return True
 
     def _take(self, file: Path, rows: int) -> int:
         taken = seen = 0
@@ -57,12 +69,13 @@ class Command(BaseCommand):
             raise CommandError(f"{file} changed while it was imported: {seen:,} rows instead of {rows:,} are in.")
         return taken
 
-    def _try(self, chunk: history.Chunk) -> int | None:
-        """None when the journal was full and it is time to try again."""
+    def _try(self, chunk: history.HistoryChunk) -> int | None:
+        """The number of rows imported; None when the journal is full and the chunk must be retried."""
         try:
             return history.take(chunk, timezone.now())
         except Unavailable as full:
             self.stderr.write(str(full))
             sleep(full.wait)
-            writer.replay()
+            if not flusher.engine_is_unavailable:
+                flusher.replay()
             return None

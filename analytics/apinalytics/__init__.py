@@ -1,0 +1,1 @@
+"""APInalytics: events of customers' own APIs, and time series over them."""

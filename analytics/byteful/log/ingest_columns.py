@@ -1,0 +1,87 @@
+"""The body of ``POST /log/ingest`` as columns of the request inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+from django.conf import settings
+
+from analytics.byteful.log.ingest_row import LOG
+from analytics.ids import new_ids
+from analytics.ingest import columns as ingest_columns
+from analytics.ingest.decode import parse
+from fonproxy.addresses import canonical
+from fonproxy.clickhouse import retention
+from fonproxy.hostnames import all_normalized
+
+_text: Final[pa.DataType] = pa.string()
+_number: Final[pa.DataType] = pa.uint64()
+_TYPES: Final[dict[str, pa.DataType]] = {
+    "log_id": _text,
+    "at_ms": pa.int64(),
+    "user_id": _number,
+    "order_id": _number,
+    "network": _text,
+    "proxy_user_id": _number,
+    "protocol": _text,
+    "method": _text,
+    "hostname": _text,
+    "status_code": pa.uint32(),
+    "error": _text,
+    "session_id": _text,
+    "bytes_sent": _number,
+    "bytes_received": _number,
+    "elapsed_ms": _number,
+    "concurrency": _number,
+    "authentication_type": _number,
+    "client_address": _text,
+    "local_address": _text,
+    "local_port": pa.uint32(),
+    "egress_address": _text,
+    "country": _text,
+    "city": _text,
+    "asn": _number,
+    "recent": pa.uint8(),
+    "taken_at": pa.timestamp("s", tz="UTC"),
+}
+ADDRESSES: Final = ("client_address", "local_address", "egress_address")
+SCHEMA: Final = pa.schema(_TYPES)
+# Columns with another name in a pushed row.
+RENAMED: Final = {
+    "hostname": "domain",
+    "elapsed_ms": "duration_ms",
+    "concurrency": "max_concurrency",
+    "client_address": "ip_from",
+    "local_address": "ip_local",
+    "local_port": "port",
+    "egress_address": "ip_out",
+}
+
+
+def to_request_inbox(body: bytes, now: datetime) -> pa.Table:
+    """The rows as columns, each with its new id; raises what ``parse`` raises."""
+    oldest = retention.floor("requests", now)
+    columns, directory = parse(LOG, body, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
+    at_ms = columns["ts"].cast(pa.timestamp("ms", tz="UTC"), safe=False).cast(pa.int64())
+    given = {name: columns.get(RENAMED.get(name, name)) for name in SCHEMA.names}
+    table = {
+        **given,
+        **ingest_columns.attributed(columns["who"], directory),
+        "log_id": list(new_ids(at_ms.to_pylist())),
+        "at_ms": at_ms,
+        "hostname": all_normalized(columns["domain"]),
+        **{name: _canonical(columns[RENAMED[name]]) for name in ADDRESSES},
+        "protocol": [protocol or "" for protocol in columns["protocol"]],
+        "country": ingest_columns.countries_of_rows(columns["country"], columns["ip_out"]),
+        "recent": ingest_columns.is_kept_in("minute_traffic", columns["ts"], now),
+        "taken_at": ingest_columns.taken_at(now, len(at_ms)),
+    }
+    return pa.table({name: table[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _canonical(addresses: Sequence[str]) -> list[str]:
+    known = {text: canonical(text) if text else "" for text in set(addresses)}
+    return [known[text] for text in addresses]

@@ -1,0 +1,1 @@
+"""Byteful's daily summaries by proxy user, network and, for ninety days, host name."""

@@ -1,1 +1,0 @@
-"""Events of our customers' own APIs, and time series over them: the APInalytics API."""

@@ -1,0 +1,147 @@
+"""Who used an exit address at a time, for abuse complaints. Spans all accounts: for staff only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any, Final
+
+from accounts.models import User
+from analytics.abuse_text import ReportedUse
+from fonproxy import hostnames
+from fonproxy.clickhouse import retention
+from fonproxy.clickhouse.client import get_client
+from fonproxy.clickhouse.errors import QueryTooHeavy
+from fonproxy.clickhouse.profiles import BACKGROUND, HEAVY, Profile
+from fonproxy.clickhouse.text import Value
+from fonproxy.timerange import GRAIN, ceil, floor
+from orders import selectors
+from orders.models import Order
+
+MAX_RESULTS: Final = 500
+MAX_OF_EACH: Final = 100
+PER_QUERY: Final = 20
+# For all queries of a report together: a member of staff waits for them, in a thread.
+REPORT_SECONDS: Final = 30
+
+_SQL: Final = """
+SELECT
+    user_id, order_id, proxy_user_id, replaceOne(toString(ip_from), '::ffff:', '') AS client,
+    min(bucket), max(bucket) AS last, sum(count), sum(bytes_sent) + sum(bytes_received),
+    arraySort(groupUniqArray(10)(domain)), arraySort(groupUniqArray(10)(port))
+FROM traffic_detail
+WHERE ip_out = toIPv6({address:String}) AND bucket >= {since:DateTime('UTC')} AND bucket < {before:DateTime('UTC')}
+    AND ({domain:String} = '' OR domain = {domain:String})
+GROUP BY user_id, order_id, proxy_user_id, ip_from
+ORDER BY last DESC, user_id, order_id, proxy_user_id, client LIMIT {most:UInt32}
+"""
+
+
+_REPORTED: Final = """
+SELECT
+    toUInt32({number}) AS number, replaceOne(toString(ip_out), '::ffff:', '') AS address,
+    user_id, order_id, proxy_user_id, replaceOne(toString(ip_from), '::ffff:', '') AS client,
+    min(bucket) AS first, max(bucket), sum(count),
+    sum(bytes_sent) + sum(bytes_received), arraySort(groupUniqArray(10)(domain)), arraySort(groupUniqArray(10)(port))
+FROM traffic_detail
+WHERE ip_out >= toIPv6({first_{number}:String}) AND ip_out <= toIPv6({last_{number}:String})
+    AND bucket >= {since_{number}:DateTime('UTC')} AND bucket < {before_{number}:DateTime('UTC')}
+GROUP BY ip_out, user_id, order_id, proxy_user_id, ip_from
+ORDER BY first, address, user_id, order_id, proxy_user_id, client LIMIT {most:UInt32}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitIpUse:
+    """Traffic of one client of one proxy user through the address; unknown users and orders are None."""
+
+    user: User | None
+    order: Order | None
+    user_id: int
+    order_id: int
+    login: str
+    client: str
+    first: datetime
+    last: datetime
+    requests: int
+    bytes: int
+    domains: list[str]
+    ports: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedResult:
+    """What a report asks about, and the uses of each exit address, the first one first; at most 100."""
+
+    asked: ReportedUse
+    uses: list[tuple[str, ExitIpUse]]
+
+    @property
+    def is_cut(self) -> bool:
+        return len(self.uses) == MAX_OF_EACH
+
+
+def uses_of_each(asked: list[ReportedUse], now: datetime) -> list[ReportedResult]:
+    """One result for each in the same order, over whole buckets of 15 minutes. Raises EngineError."""
+    rows: list[tuple[Any, ...]] = []
+    deadline = monotonic() + REPORT_SECONDS
+    for start in range(0, len(asked), PER_QUERY):
+        profile = _heavy_until(deadline)
+        rows += _reported_rows(asked, range(start, min(start + PER_QUERY, len(asked))), now, profile)
+    users = User.objects.in_bulk({row[2] for row in rows})
+    orders = Order.objects.in_bulk({row[3] for row in rows})
+    logins = selectors.logins_of(row[4] for row in rows)
+    results = [ReportedResult(each, []) for each in asked]
+    for number, address, user_id, order_id, login_id, *rest in rows:
+        use = ExitIpUse(users.get(user_id), orders.get(order_id), user_id, order_id, logins.get(login_id, ""), *rest)
+        results[number].uses.append((address, use))
+    return results
+
+
+def _heavy_until(deadline: float) -> Profile:
+    """HEAVY with at most the whole seconds that are left; raises QueryTooHeavy when none is."""
+    left = int(deadline - monotonic())
+    if left < 1:
+        raise QueryTooHeavy(f"The queries of a report took {REPORT_SECONDS} seconds together.")
+    limits = dict(HEAVY.settings)
+    limits["max_execution_time"] = min(int(limits["max_execution_time"]), left)
+    return Profile(HEAVY.name, tuple(limits.items()))
+
+
+def _reported_rows(asked: list[ReportedUse], numbers: range, now: datetime, profile: Profile) -> list[tuple[Any, ...]]:
+    oldest = retention.floor("traffic_detail", now)
+    params: dict[str, Value] = {"most": MAX_OF_EACH}
+    for number in numbers:
+        use = asked[number]
+        params[f"first_{number}"], params[f"last_{number}"] = str(use.first), str(use.last)
+        params[f"since_{number}"] = max(floor(use.since, GRAIN), oldest)
+        params[f"before_{number}"] = max(ceil(use.before, GRAIN), oldest)
+    parts = [f"SELECT * FROM ({_REPORTED.replace('{number}', str(number))})" for number in numbers]
+    return get_client().fetch(" UNION ALL ".join(parts), params, profile=profile, tag="exits.reported")
+
+
+def uses_of(address: str, at: datetime, within: timedelta, domain: str, now: datetime) -> list[ExitIpUse]:
+    """Uses in the 15-minute buckets within ``within`` of the time, latest first, at most 500. Raises EngineError.
+
+    An empty domain means any.
+    """
+    rows = get_client().fetch(
+        _SQL,
+        {
+            "address": address,
+            "since": max(floor(at - within, GRAIN), retention.floor("traffic_detail", now)),
+            "before": ceil(at + within + timedelta(microseconds=1), GRAIN),
+            "domain": hostnames.normalized(domain),
+            "most": MAX_RESULTS,
+        },
+        profile=BACKGROUND,
+        tag="exits",
+    )
+    users = User.objects.in_bulk({row[0] for row in rows})
+    orders = Order.objects.in_bulk({row[1] for row in rows})
+    logins = selectors.logins_of(row[2] for row in rows)
+    return [
+        ExitIpUse(users.get(user_id), orders.get(order_id), user_id, order_id, logins.get(proxy_user_id, ""), *rest)
+        for user_id, order_id, proxy_user_id, *rest in rows
+    ]

@@ -1,0 +1,287 @@
+"""Sends insert blocks of the journal to the engine.
+
+While a server runs, a thread sends: everything queued is one block, and the next pushes queue up meanwhile. An insert
+costs much the same for ten rows as for a thousand, so a block waits a moment for pushes that are being read, and longer
+if it has only such that nobody waits for. Without that thread, as in commands, one of the waiting callers sends.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from math import inf
+from threading import Condition, Event, Thread
+from time import monotonic, sleep
+from typing import Final
+
+from django.conf import settings
+from django.db import Error, close_old_connections, connection
+from django.utils import timezone
+
+from analytics.ingest import journal, lists
+from analytics.ingest.pause import Paused, is_paused
+from analytics.models import IngestBatch, InsertBlock
+from fonproxy.clickhouse.client import get_client
+from fonproxy.clickhouse.errors import EngineError, EngineUnavailable
+
+PROBE_SECONDS: Final = 5.0
+# An insert takes a second or two. After this time the engine hangs, and other requests stop waiting for it.
+STUCK_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.02
+# About the price of an insert, for which a block waits for pushes that are being read.
+GATHER_SECONDS: Final = 0.05
+# Pushes with ``respond-async`` must still be readable within two seconds.
+LATER_SECONDS: Final = 0.25
+STOP_SECONDS: Final = 5.0
+# When rows are overdue for so long, a push waits even with ``respond-async``: threads that go on pushing leave the one
+# that sends too little of the interpreter, and the rows of them all become readable late.
+OVERDUE_SECONDS: Final = 0.75
+# With more blocks queued a push waits even with ``respond-async``: the queue in memory must not grow with the journal.
+QUEUED_BLOCKS: Final = 2
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Queued:
+    batch: IngestBatch
+    rows: lists.Rows
+    finished: Event = field(default_factory=Event)
+
+
+class Flusher:
+    """One per process."""
+
+    def __init__(self) -> None:
+        self._condition = Condition()
+        self._queue: deque[_Queued] = deque()
+        self._queued_rows = 0
+        self._due_at = inf
+        self._reading = 0
+        self._is_sending = False
+        self._stuck_from = inf
+        self._unavailable_until = 0.0
+        self._thread: Thread | None = None
+        self._is_stopping = False
+
+    @property
+    def engine_is_unavailable(self) -> bool:
+        """Whether the last attempt just failed or hangs; batches then stay in the journal without a new attempt."""
+        return monotonic() < self._unavailable_until or monotonic() > self._stuck_from
+
+    def leave_to_others(self) -> None:
+        """From now on rows stay in the journal, for the process that has the engine."""
+        self._unavailable_until = inf
+
+    def start(self) -> None:
+        """Starts the thread that sends, for a process that serves."""
+        self._is_stopping = False
+        self._thread = Thread(target=self._run, name="ingest-flusher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Sends what is queued and ends the thread. What takes too long is left to replay."""
+        if self._thread is None:
+            return
+        with self._condition:
+            self._is_stopping = True
+            self._condition.notify_all()
+        self._thread.join(STOP_SECONDS)
+        self._thread = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While a push is being read: a block waits a moment for it."""
+        with self._condition:
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._reading -= 1
+                if not self._reading:
+                    self._condition.notify_all()
+
+    def write(self, batch: IngestBatch, rows: lists.Rows) -> None:
+        """Returns when the rows are readable or left to replay. Never raises: the rows are durable already."""
+        mine = _Queued(batch, rows)
+        self._enqueue(mine, monotonic())
+        if self._thread is None:
+            self._send_until_finished(mine)
+            return
+        while not mine.finished.wait(min(STUCK_SECONDS, max(POLL_SECONDS, self._stuck_from - monotonic()))):
+            if monotonic() > self._stuck_from or not self._thread.is_alive():
+                self._leave(mine)
+                return
+
+    def write_later(self, batch: IngestBatch, rows: lists.Rows) -> None:
+        """Returns at once if there is a thread that keeps up; the rows are readable soon."""
+        if self._thread is None or self._is_behind():
+            self.write(batch, rows)
+        else:
+            self._enqueue(_Queued(batch, rows), monotonic() + LATER_SECONDS)
+
+    def _is_behind(self) -> bool:
+        """Whether too much is queued, or some of it has been due for too long."""
+        too_many = self._queued_rows > QUEUED_BLOCKS * journal.BLOCK_ROWS
+        return too_many or monotonic() > self._due_at + OVERDUE_SECONDS
+
+    def _enqueue(self, queued: _Queued, due_at: float) -> None:
+        queued.batch.columns = None  # they are in the journal, and the rows are kept beside the batch
+        with self._condition:
+            self._queue.append(queued)
+            self._queued_rows += queued.batch.rows
+            if due_at < self._due_at:
+                self._due_at = due_at
+                self._condition.notify_all()
+
+    def _run(self) -> None:
+        """Sends blocks until it is asked to stop and the queue is empty."""
+        try:
+            while taken := self._next():
+                close_old_connections()
+                self._send_and_finish(taken)
+        finally:
+            connection.close()
+
+    def _next(self) -> list[_Queued]:
+        """Waits until a block is due and takes it; nothing at the end."""
+        with self._condition:
+            while self._queue or not self._is_stopping:
+                if not self._queue:  # those that were due may have left it
+                    self._due_at = inf
+                delay = 0.0 if self._is_stopping else self._due_at - monotonic()
+                if delay > 0:
+                    self._condition.wait(None if delay == inf else delay)
+                else:
+                    self._condition.wait_for(lambda: not self._reading or self._is_stopping, GATHER_SECONDS)
+                    if self._queue:
+                        return self._take()
+            return []
+
+    def _send_until_finished(self, mine: _Queued) -> None:
+        """One of the callers that wait sends for all."""
+        while True:
+            with self._condition:
+                while self._is_sending and not mine.finished.is_set() and monotonic() <= self._stuck_from:
+                    self._condition.wait(self._stuck_from - monotonic())
+                if mine.finished.is_set():
+                    return
+                if self._is_sending:
+                    break
+                taken = self._take()
+            self._send_and_finish(taken)
+        self._leave(mine)
+
+    def _send_and_finish(self, taken: list[_Queued]) -> None:
+        try:
+            self._send_together(taken)
+        except Exception:
+            log.exception("insert block not sent; replay will retry")
+        finally:
+            with self._condition:
+                self._is_sending = False
+                self._stuck_from = inf
+                self._condition.notify_all()
+            for queued in taken:
+                queued.finished.set()
+
+    def _leave(self, mine: _Queued) -> None:
+        """Stops waiting: replay sends the batch, unless it is in the hanging block."""
+        with self._condition:
+            if mine not in self._queue:
+                return
+            self._queue.remove(mine)
+            self._queued_rows -= mine.batch.rows
+        try:
+            journal.give_back([mine.batch.pk], timezone.now())
+        except Error as error:
+            log.warning("claim of a batch not released, replay waits until it expires: %s", error)
+
+    def _take(self) -> list[_Queued]:
+        """Begins a block: batches of the first one's route, removed from the queue; at least one, of any size."""
+        self._is_sending = True
+        self._stuck_from = monotonic() + STUCK_SECONDS
+        route = self._queue[0].batch.route
+        taken: list[_Queued] = []
+        rows = size = 0
+        for queued in [queued for queued in self._queue if queued.batch.route == route]:
+            rows, size = rows + queued.batch.rows, size + queued.batch.size
+            if taken and (rows > journal.BLOCK_ROWS or size > journal.BLOCK_BYTES):
+                break
+            taken.append(queued)
+        chosen = set(taken)
+        self._queue = deque(queued for queued in self._queue if queued not in chosen)
+        self._queued_rows -= sum(queued.batch.rows for queued in taken)
+        self._due_at = monotonic() if self._queue else inf
+        return taken
+
+    def _send_together(self, taken: list[_Queued]) -> None:
+        ids = sorted(queued.batch.pk for queued in taken)
+        try:
+            block, joined = journal.form_block(ids, timezone.now())
+        except Paused:
+            journal.give_back(ids, timezone.now())
+            return
+        taken.sort(key=lambda queued: queued.batch.pk)
+        parts = [queued.rows for queued in taken if queued.batch.pk in joined]
+        self._send(block, journal.Rows(taken[0].batch.inbox, lists.concat(parts)) if parts else None)
+
+    def _send(self, block: InsertBlock, rows: journal.Rows | None) -> bool:
+        try:
+            if rows is not None:
+                get_client().insert(rows.inbox, rows.table, token=str(block.id))
+        except EngineError as error:
+            self._unavailable_until = monotonic() + PROBE_SECONDS if isinstance(error, EngineUnavailable) else 0.0
+            log.warning("insert block %s failed: %s", block.id, error)
+            journal.put_back(block, str(error), timezone.now())
+            return False
+        self._unavailable_until = 0.0
+        journal.settle(block, timezone.now())
+        return True
+
+    def replay(self) -> int:
+        """Sends waiting batches, oldest first, until none is left or the engine is unavailable.
+
+        Returns the number of blocks sent. A refused block is skipped until its delay is over. During a backup only
+        existing blocks are sent.
+        """
+        sent = 0
+        with suppress(Paused):
+            while block := journal.claim_next(timezone.now()):
+                if self._send(block, journal.load(block)):
+                    sent += 1
+                elif self.engine_is_unavailable:
+                    break
+        return sent
+
+    def wait_until_settled(self, batch: IngestBatch, seconds: float) -> bool:
+        """Waits until another request's batch is settled; True at once if replay is to send it."""
+        deadline = monotonic() + seconds
+        while batch.settled_at is None and not self._is_up_to_replay(batch):
+            if monotonic() >= deadline:
+                return False
+            sleep(POLL_SECONDS)
+            batch.refresh_from_db(fields=["settled_at", "block"])
+        return True
+
+    def _is_up_to_replay(self, batch: IngestBatch) -> bool:
+        return self.engine_is_unavailable or journal.was_refused(batch) or is_paused()
+
+
+flusher: Final = Flusher()
+
+
+def recover() -> None:
+    """Settles what an earlier process left in the journal, before this one serves.
+
+    With the embedded engine no other process can be running, so all claims are released; otherwise each lasts until it
+    expires.
+    """
+    if settings.CLICKHOUSE_URL is None:
+        journal.release_claims(timezone.now())
+    if sent := flusher.replay():
+        log.info("settled batches of an earlier process", extra={"blocks": sent})

@@ -1,0 +1,63 @@
+"""Records the batches of requests that arrive at the same time in one transaction.
+
+The first of them records all that have arrived by then, while the next ones gather. Nobody waits for a transaction but
+the one under way and the next, and in this process one at a time asks for SQLite's write lock.
+
+If the process dies before the transaction commits, none of its batches was accepted and none of its callers has an
+answer; afterwards all of them are durable (``analytics.ingest.journal``).
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Final
+
+from analytics.ingest import journal
+from fonproxy.api.errors import ApiProblem
+
+
+class _WaitingArrival:
+    """An arrival of a request whose thread waits for the outcome."""
+
+    __slots__ = ("arrival", "outcome")
+
+    def __init__(self, arrival: journal.Arrival) -> None:
+        self.arrival = arrival
+        self.outcome: journal.Recorded | Exception | None = None
+
+
+class GroupCommit:
+    """One per process."""
+
+    def __init__(self) -> None:
+        self._recording = Lock()
+        self._queue = Lock()
+        self._waiting: list[_WaitingArrival] = []
+
+    def record(self, arrival: journal.Arrival) -> journal.Recorded:
+        """Returns when the batch is durable. Raises what ``journal.record`` raises, and errors of the database."""
+        mine = _WaitingArrival(arrival)
+        with self._queue:
+            self._waiting.append(mine)
+        with self._recording:
+            if mine.outcome is None:
+                self._record_all()
+        assert mine.outcome is not None
+        if isinstance(mine.outcome, Exception):
+            raise mine.outcome
+        return mine.outcome
+
+    def _record_all(self) -> None:
+        """Records everything that has arrived; an error of the database is the outcome of them all."""
+        with self._queue:
+            group, self._waiting = self._waiting, []
+        outcomes: list[journal.Recorded | ApiProblem] | Exception
+        try:
+            outcomes = journal.record_all([waiting.arrival for waiting in group])
+        except Exception as error:
+            outcomes = error
+        for number, waiting in enumerate(group):
+            waiting.outcome = outcomes if isinstance(outcomes, Exception) else outcomes[number]
+
+
+committer: Final = GroupCommit()

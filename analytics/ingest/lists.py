@@ -1,0 +1,110 @@
+"""Batches of few rows as Python lists, which become an Arrow table together with others.
+
+An Arrow table of 23 columns costs 0.4 ms to build and 0.3 ms to store at any length, more than the rest of a push of
+ten rows. With lists, a block of hundreds of batches pays that once. Both forms hold the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+
+from analytics.ingest.attribution import Attribution, AttributionMap
+from analytics.ingest.checks import Columns
+from analytics.ingest.columns import SCHEMA, countries_of_rows
+from fonproxy.clickhouse import retention
+from fonproxy.hostnames import all_normalized
+from fonproxy.timerange import EPOCH
+
+MAX_ROWS: Final = 200
+SECONDS_PER_DAY: Final = 86_400
+MICROS: Final = 1_000_000
+
+_epoch_day: Final = EPOCH.date()
+_decode: Final = msgspec.msgpack.Decoder(dict[str, list[int | str]]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Columns of the inbox by name, times as epoch seconds."""
+
+    columns: dict[str, list[Any]]
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.columns["ts"])
+
+
+Rows = pa.Table | Lists
+
+
+def to_lists(columns: Columns, directory: AttributionMap, now: datetime) -> Lists:
+    """The same rows as ``columns.to_table`` makes of these arguments."""
+    ts = [micros // MICROS for micros in columns["ts"].cast(pa.int64()).to_pylist()]
+    owners = [directory.known[who] for who in columns["who"]]
+    enriched = {
+        **columns,
+        **dict(zip(Attribution._fields, map(list, zip(*owners, strict=True)), strict=True)),
+        "ts": ts,
+        "country": countries_of_rows(columns["country"], columns["ip_out"]),
+        "domain": all_normalized(columns["domain"]),
+        "recent": _are_kept_in("minute_traffic", ts, now),
+        "taken_at": [int(now.timestamp())] * len(ts),
+        "unlogged": _are_kept_in("requests", ts, now),
+    }
+    return Lists({name: enriched[name] for name in SCHEMA.names})
+
+
+def _are_kept_in(table: str, ts: Iterable[int], now: datetime) -> list[int]:
+    since = int(retention.floor(table, now).timestamp())
+    return [int(second >= since) for second in ts]
+
+
+def dirty_days_of(rows: Lists) -> list[tuple[int, str]]:
+    """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted, as ``columns.dirty_days_of``."""
+    days = (second // SECONDS_PER_DAY for second in rows.columns["ts"])
+    pairs = sorted(set(zip(rows.columns["order_id"], days, strict=True)))
+    return [(order_id, _day(number).isoformat()) for order_id, number in pairs]
+
+
+def _day(number: int) -> date:
+    return _epoch_day + timedelta(days=number)
+
+
+def pack(rows: Lists) -> bytes:
+    return msgspec.msgpack.encode(rows.columns)
+
+
+def unpack(packed: bytes) -> Lists:
+    return Lists(_decode(packed))
+
+
+def concat(parts: Sequence[Rows]) -> pa.Table:
+    """One table of all the rows, in the order of the parts."""
+    tables: list[pa.Table] = []
+    few: list[Lists] = []
+    for part in parts:
+        if isinstance(part, Lists):
+            few.append(part)
+            continue
+        if few:
+            tables.append(to_table(few))
+            few = []
+        tables.append(part)
+    return pa.concat_tables([*tables, to_table(few)] if few else tables)
+
+
+def to_table(parts: Sequence[Lists]) -> pa.Table:
+    return pa.table(
+        {
+            field.name: pa.array(list(chain.from_iterable(part.columns[field.name] for part in parts)), field.type)
+            for field in SCHEMA
+        },
+        schema=SCHEMA,
+    )

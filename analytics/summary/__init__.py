@@ -1,1 +1,0 @@
-"""Daily summaries by proxy user, network and, for ninety days, host name."""

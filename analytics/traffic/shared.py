@@ -1,0 +1,95 @@
+"""A view as the address of *Explore* names it, and the parameters of the reads that show it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from django.http import QueryDict
+
+from fonproxy.timerange import DAY, InvalidTime, midnight, parse_zone
+
+View = Mapping[str, str]
+
+FILTERS: Final = {"order": "orderId", "domain": "domain", "country": "country", "login": "proxyUser"}
+NAMES: Final = ("range", "from", "to", "tz", *FILTERS, "interval", "compare", "sort")
+ROLLING: Final = ("24h", "7d", "30d", "month", "last-month")
+USUAL: Final = "7d"
+MAX_LENGTH: Final = 255
+# How the view is laid out is its reader's choice.
+LAYOUT: Final = ("interval", "fill", "limit", "page", "sortBy", "format")
+
+
+def view_of(query: Mapping[str, str], zone: str) -> dict[str, str]:
+    """What the address says, with a range and a zone in any case. Values may still be nonsense."""
+    view = {name: query[name][:MAX_LENGTH] for name in NAMES if query.get(name) and "\0" not in query[name]}
+    view.setdefault("tz", zone)
+    is_fixed = "range" not in view and "from" in view and "to" in view
+    if not is_fixed:
+        view = {name: value for name, value in view.items() if name not in ("from", "to")}
+        view["range"] = view["range"] if view.get("range") in ROLLING else USUAL
+    return view
+
+
+def ends(view: View, now: datetime) -> tuple[str, str]:
+    """From when to when it is about, in ISO 8601. The newest hour or day of a rolling range is included."""
+    if "range" not in view:
+        return view["from"], view["to"]
+    start, end = _rolling(view["range"], _zone(view), now)
+    return start.isoformat(timespec="seconds"), end.isoformat(timespec="seconds")
+
+
+def fixed(view: View, now: datetime) -> dict[str, str]:
+    """The same view, which does not move on."""
+    start, end = ends(view, now)
+    return {**{name: value for name, value in view.items() if name != "range"}, "from": start, "to": end}
+
+
+def parameters(view: View, now: datetime) -> dict[str, str]:
+    """Of any read of the view."""
+    start, end = ends(view, now)
+    filters = {name: view[named] for named, name in FILTERS.items() if named in view}
+    compare = {"compare": "previous"} if view.get("compare") == "1" else {}
+    return {"from": start, "to": end, "tz": view["tz"], **filters, **compare}
+
+
+def query(view: View, asked: QueryDict, now: datetime) -> QueryDict:
+    """The parameters of a read: the view's own, and of what is asked for the layout alone."""
+    found = QueryDict(mutable=True)
+    for name in LAYOUT:
+        if name in asked:
+            found.setlist(name, asked.getlist(name))
+    found.update(parameters(view, now))
+    return found
+
+
+def _rolling(name: str, zone: ZoneInfo, now: datetime) -> tuple[datetime, datetime]:
+    local = now.astimezone(zone)
+    today = local.date()
+    month = today.replace(day=1)
+    end = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    match name:
+        case "24h":
+            hour = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+            return now - hour - timedelta(hours=23), end
+        case "30d":
+            return midnight(today - 29 * DAY, zone), end
+        case "month":
+            return midnight(month, zone), end
+        case "last-month":
+            return midnight(_month_before(month), zone), midnight(month, zone)
+        case _:
+            return midnight(today - 6 * DAY, zone), end
+
+
+def _month_before(month: date) -> date:
+    return (month - DAY).replace(day=1)
+
+
+def _zone(view: View) -> ZoneInfo:
+    try:
+        return parse_zone(view["tz"])
+    except InvalidTime:
+        return ZoneInfo("UTC")  # the parameter is refused by its own name
