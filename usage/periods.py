@@ -1,4 +1,4 @@
-"""Which instants ``today`` or ``month`` mean, and how points of time are written. Pure: now is passed in."""
+"""Ranges of ``today``, ``month`` and so on, and formats of times. Pure: now is passed in."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from fonproxy.timerange import DAY, EPOCH, GRAIN, Axis, Edge, Interval, Range, days, floor, next_month
+from fonproxy.timerange import DAY, EPOCH, GRAIN, BucketKey, Interval, Range, TimeGrid, days, floor, next_month
 
 SECOND: Final = timedelta(seconds=1)
 
 
-class Period(StrEnum):
+class UsagePeriod(StrEnum):
     TODAY = "today"
     WEEK = "week"
     MONTH = "month"
@@ -27,24 +27,27 @@ class Granularity(StrEnum):
 
     @property
     def interval(self) -> Interval:
-        """The interval that is asked of the engine; weeks and months are days put together."""
+        """The interval of the query; weeks and months are sums of days."""
         return Interval.HOUR if self is Granularity.HOURLY else Interval.DAY
 
 
-def range_of(period: Period, now: datetime, zone: ZoneInfo, first: datetime | None) -> Range:
-    """The whole period that now lies in, on the zone's clock; ``all`` begins with the account's first row."""
+def range_of(
+    period: UsagePeriod, now: datetime, zone: ZoneInfo, first: datetime | None, newest: datetime | None = None
+) -> Range:
+    """The period that contains now, in the zone; ``all`` begins with the account's first row."""
     today = now.astimezone(zone).date()
     match period:
-        case Period.TODAY:
+        case UsagePeriod.TODAY:
             return days(today, today, zone)
-        case Period.WEEK:
+        case UsagePeriod.WEEK:
             monday = today - DAY * today.weekday()
             return days(monday, monday + 6 * DAY, zone)
-        case Period.MONTH:
+        case UsagePeriod.MONTH:
             return days(today.replace(day=1), next_month(today) - DAY, zone)
-        case Period.ALL:
-            whole_day = days(today, today, zone)
-            return whole_day if first is None else Range(floor(first, GRAIN), whole_day.end)
+        case UsagePeriod.ALL:
+            last = max(today, newest.astimezone(zone).date()) if newest else today
+            whole_days = days(today, last, zone)
+            return whole_days if first is None else Range(floor(first, GRAIN), whole_days.end)
 
 
 def day_of(at: datetime) -> datetime:
@@ -63,13 +66,13 @@ def _written(local: datetime) -> str:
 
 
 def bounds(range_: Range, zone: ZoneInfo) -> dict[str, str]:
-    """``start`` and ``end``, the last second; of nothing, its one instant."""
+    """``start`` and ``end``, the last second; both are the same instant for an empty range."""
     end = range_.end if range_.is_empty else range_.end - SECOND
     return {"start": stamp(range_.start, zone), "end": stamp(end, zone)}
 
 
-def label(edge: Edge, axis: Axis, granularity: Granularity, zone: ZoneInfo) -> str:
-    """The start of the hour, day, week or month that this point of the axis belongs to."""
+def label(edge: BucketKey, axis: TimeGrid, granularity: Granularity, zone: ZoneInfo) -> str:
+    """The start of the hour, day, week or month that contains this point of the grid."""
     local = EPOCH + timedelta(seconds=edge.local)
     if granularity is Granularity.HOURLY:
         offset = timedelta(seconds=axis.segments[edge.segment].offset)

@@ -1,4 +1,4 @@
-"""What Celery beat asks of orders and ledgers. Each may run any number of times, anywhere."""
+"""Scheduled tasks of ledgers and alerts. Each may run at any time, any number of times, in any process."""
 
 from __future__ import annotations
 
@@ -8,42 +8,71 @@ from celery import shared_task
 from django.utils import timezone
 
 from fonproxy.clickhouse.errors import EngineUnavailable
-from usage import cut_off, orders, posting, reconciliation
-from usage.alerts import deliveries, evaluation
+from orders import enforcement, proxy_users, renewals
+from orders import services as order_services
+from usage import limits, metering, reconciliation
+from usage.alerts import deliveries, evaluation, test_delivery
+from usage.reports import services as report_services
 
 log = logging.getLogger(__name__)
 
 
 @shared_task
-def keep_accounts() -> None:
-    """Ends what has expired, counts what was carried, and publishes who has to stop."""
+def keep_accounts() -> bool:
+    """Closes expired orders, updates ledgers from traffic, publishes cut-offs and limits; False without an engine."""
     now = timezone.now()
-    orders.close_expired(now)
-    cut_off.publish_overdue(now)
+    order_services.close_expired(now)
+    enforcement.publish_overdue(now)
+    proxy_users.release_over(now)
     try:
-        posting.post_usage(now)
+        metering.post_usage(timezone.now())
+        limits.look_again(timezone.now())  # posting may have taken minutes
     except EngineUnavailable as error:
         log.info("usage is posted when the engine is back: %s", error)
+        return False
+    return True
 
 
 @shared_task
-def evaluate_alerts() -> None:
-    """Fires the alerts whose orders have reached their thresholds."""
+def renew_orders() -> None:
+    """Renews orders with a recurring period at the boundaries that have passed."""
+    if renewed := renewals.renew_due(timezone.now()):
+        log.info("orders renewed", extra={"orders": renewed})
+
+
+@shared_task
+def evaluate_alerts() -> bool:
+    """Fires and re-arms alerts; False without an engine."""
     try:
         if fired := evaluation.evaluate(timezone.now()):
             log.info("alerts fired", extra={"alerts": fired})
     except EngineUnavailable as error:
         log.info("alerts are evaluated when the engine is back: %s", error)
+        return False
+    return True
 
 
 @shared_task
 def send_alerts() -> None:
-    """Delivers what has fired and is due."""
+    """Sends due deliveries."""
     deliveries.send_due()
 
 
 @shared_task
+def send_tests() -> None:
+    """Sends the tests of alerts that were asked for."""
+    test_delivery.send_due()
+
+
+@shared_task
+def send_reports() -> None:
+    """Makes the reports that are due, and sends them."""
+    report_services.plan(timezone.now())
+    report_services.send_due()
+
+
+@shared_task
 def reconcile_ledgers() -> None:
-    """Compares every ledger with the traffic tables, and sets right what differs."""
-    cut_off.forget_erased(timezone.now())
+    """Compares every ledger with the traffic tables and corrects differences."""
+    enforcement.forget_erased(timezone.now())
     reconciliation.reconcile(timezone.now())

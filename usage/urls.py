@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from fonproxy.api.families import BYTEFUL_PREFIXES
-from usage.alerts.unsubscribe import UnsubscribeView
+from usage.alerts.unsubscribe import UnsubscribeAlertsPage
+from usage.reports.unsubscribe import UnsubscribeReportsPage
 
 urlpatterns = [
-    path("", include("usage.provisioning.urls")),
-    path("", include("usage.v1.urls")),
-    path("", include("usage.dashboard.urls")),
-    path("alerts/unsubscribe/<str:token>", UnsubscribeView.as_view()),
-    *(path(prefix, include("usage.ledgers.urls")) for prefix in BYTEFUL_PREFIXES),
+    path("", include("usage.weproxies.urls")),
+    path("", include("usage.billing.urls")),
+    path("reports/unsubscribe/<str:token>", UnsubscribeReportsPage.as_view()),
+    path("alerts/unsubscribe/<str:token>", UnsubscribeAlertsPage.as_view()),
 ]

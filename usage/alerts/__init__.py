@@ -1,1 +1,1 @@
-"""Telling customers before they run out: what is due, firing once, and delivering until it arrives."""
+"""Alerts: evaluation, firing exactly once, delivery at least once."""

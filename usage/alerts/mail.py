@@ -1,36 +1,52 @@
-"""The mail about a firing, and the link that ends such mails."""
+"""The e-mail of a firing, and its unsubscribe link."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from email.utils import parseaddr
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from django.core import signing
 from django.core.mail import EmailMultiAlternatives
-from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
 
-from accounts.models import Order
+from fonproxy.delivery import Undeliverable
+from fonproxy.mail_addresses import has_ascii_form
+from orders.models import Order
+from usage.alerts import texts
+from usage.ids import alert_id
 from usage.models import Firing
-from usage.v1.ids import subscription_id
 
 SALT: Final = "unsubscribe"
-GB: Final = 2**30
+BAD_ADDRESS: Final = "No mail can be sent to this address. Check its spelling."
+TOKEN_LIFETIME: Final = timedelta(days=60)
 
 
-def send(firing: Firing, address: str, *, is_test: bool = False, connection: BaseEmailBackend | None = None) -> None:
-    """Sends it once; raises OSError or SMTPException. Every repetition carries the same Message-ID."""
+def send(firing: Firing, address: str, *, is_test: bool = False) -> None:
+    """Sends it once; raises OSError, SMTPException or Undeliverable. Retries have the same Message-ID."""
+    if not has_ascii_form(address):
+        raise Undeliverable(BAD_ADDRESS)
     order = firing.alert.order
     link = unsubscribe_link(order, address)
-    context = _context(firing, link) | {"is_test": is_test}
+    context = {
+        "title": texts.title(firing),
+        "rows": texts.rows(firing),
+        "reason": texts.reason(firing),
+        "percent": texts.percent_used(firing),
+        "is_default": firing.alert.is_default,
+        "usage": f"{settings.PUBLIC_URL}/dashboard/explore?order={order.published_id}",
+        "alert": f"{settings.PUBLIC_URL}/dashboard/alerts/{alert_id(firing.alert_id)}",
+        "top_up": str(settings.TOP_UP_URL or "").replace("{order}", order.published_id),
+        "unsubscribe": link,
+        "is_test": is_test,
+    }
     _, sender = parseaddr(settings.DEFAULT_FROM_EMAIL)
     domain = sender.rpartition("@")[2] or "localhost"
     message = EmailMultiAlternatives(
-        subject=" ".join(render_to_string("emails/usage_alert_subject.txt", context).split()),
+        subject=_subject(firing, is_test),
         body=render_to_string("emails/usage_alert.txt", context),
         to=[address],
-        connection=connection,
         headers={
             "Message-ID": f"<{firing.id}@{domain}>",
             "X-FonProxy-Firing": str(firing.id),
@@ -43,21 +59,10 @@ def send(firing: Firing, address: str, *, is_test: bool = False, connection: Bas
     message.send()
 
 
-def _context(firing: Firing, link: str) -> dict[str, Any]:
-    order = firing.alert.order
-    return {
-        "order": order,
-        "subscription_id": subscription_id(order.pk),
-        "percent": f"{firing.percent:g}",
-        "threshold": firing.threshold_percent,
-        "used_gb": f"{firing.used_bytes / GB:,.2f}",
-        "limit_gb": f"{firing.limit_bytes / GB:,.2f}",
-        "is_used_up": firing.used_bytes >= firing.limit_bytes,
-        "runs_out_at": firing.runs_out_at,
-        "fired_at": firing.fired_at,
-        "home": settings.PUBLIC_URL,
-        "unsubscribe": link,
-    }
+def _subject(firing: Firing, is_test: bool) -> str:
+    """One line: a name may hold characters that end a header."""
+    text = f"Test: alert for {firing.alert.order.name} {texts.reason(firing)}" if is_test else texts.subject(firing)
+    return " ".join(text.split())
 
 
 def unsubscribe_link(order: Order, address: str) -> str:
@@ -66,6 +71,6 @@ def unsubscribe_link(order: Order, address: str) -> str:
 
 
 def read_token(token: str) -> tuple[int, str]:
-    """The order's number and the address of a link; raises BadSignature."""
-    held = signing.loads(token, salt=SALT)
-    return held["order"], held["address"]
+    """The order's number and the address of an unsubscribe link; raises BadSignature."""
+    payload = signing.loads(token, salt=SALT, max_age=TOKEN_LIFETIME)
+    return payload["order"], payload["address"]

@@ -1,10 +1,8 @@
-"""Alerts as customers and staff make and change them."""
+"""Creating and changing alerts, for customers and staff."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import secrets
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
@@ -14,15 +12,25 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound
 
-from accounts.models import Order
-from fonproxy import ids
+from fonproxy import ids, webhooks
 from fonproxy.api.errors import Conflict, FieldError, InvalidInput
-from usage.alerts import evaluation
-from usage.models import Alert, Delivery
+from orders.models import Order
+from orders.signals import order_opened
+from usage.alerts import chat, evaluation
+from usage.models import NEEDS_LIMIT, Alert, AlertKind, Delivery
 
 DEFAULT_THRESHOLDS: Final = (80, 100)
-MOST_ALERTS: Final = 100
-MOST_RECIPIENTS: Final = 10
+MAX_ALERTS: Final = 100
+MAX_RECIPIENTS: Final = 10
+OWN_FIELDS: Final = (
+    "threshold",
+    "recipients",
+    "webhook_url",
+    "sealed_chat",
+    "masked_chat",
+    "target",
+    "is_default",
+)
 Method = Alert.Method
 
 
@@ -40,60 +48,99 @@ def find_alert(user_id: int, published_id: str, prefix: str) -> Alert:
     return alert
 
 
-def make_default_alerts(order: Order, now: datetime) -> None:
-    """What a new metered order begins with, in the transaction that makes it."""
+def register() -> None:
+    order_opened.connect(make_default_alerts, dispatch_uid="default alerts")
+
+
+def make_default_alerts(sender: object, *, order: Order, now: datetime, **signal: Any) -> None:
+    """Creates the default alerts of a new metered order."""
     if settings.DEFAULT_ALERTS and (order.limit_bytes or 0) > 0:
         for threshold in DEFAULT_THRESHOLDS:
-            create(order, threshold, Method.EMAIL, now=now)
+            create(order, threshold, Method.EMAIL, now=now, is_default=True)
 
 
 def create(
     order: Order,
-    threshold_percent: int,
+    threshold: int,
     method: str,
     *,
     now: datetime,
+    kind: str = AlertKind.USAGE_PERCENT,
     recipients: Collection[str] = (),
     webhook_url: str = "",
+    chat_target: str = "",
+    is_default: bool = False,
 ) -> Alert:
-    """A new, armed alert. Raises InvalidInput for an order without a limit, Conflict when there is such an alert."""
-    if (order.limit_bytes or 0) <= 0:
+    """Creates an armed alert; one that equals a default alert is that alert, which is no default any more.
+
+    Raises InvalidInput for an order without the limit or end that its kind is about, Conflict for a duplicate.
+    """
+    if lacking := lacks(order, kind):
         raise InvalidInput(
-            "The subscription has no traffic limit.", errors=[FieldError("subscription_id", "Has no positive limit.")]
+            f"The subscription {lacking}.", errors=[FieldError("subscription_id", f"{lacking}.".capitalize())]
         )
-    if order.alerts.count() >= MOST_ALERTS:
-        raise Conflict(f"A subscription has at most {MOST_ALERTS} alerts.")
+    if order.alerts.count() >= MAX_ALERTS:
+        raise Conflict(f"A subscription can have at most {MAX_ALERTS} alerts. Delete one first.")
     alert = Alert(
         order=order,
-        threshold_percent=threshold_percent,
+        kind=kind,
+        threshold=threshold,
         method=method,
         recipients=list(recipients),
         webhook_url=webhook_url,
-        webhook_secret=base64.b64encode(secrets.token_bytes(24)).decode() if method == Method.WEBHOOK else "",
         created_at=now,
+        is_default=is_default,
     )
-    return save(alert)
+    alert.webhook_secret = webhooks.new_secret() if method == Method.WEBHOOK else ""
+    alert.chat = chat_target
+    try:
+        return save(alert)
+    except Conflict:
+        if adopted := _adopted(alert):
+            return adopted
+        raise
+
+
+def lacks(order: Order, kind: str) -> str:
+    """Why the order cannot have an alert of that kind, as a text; empty if it can."""
+    if kind in NEEDS_LIMIT and not order.has_limit:
+        return "has no traffic limit"
+    if kind == AlertKind.EXPIRES_IN and order.expires_at is None:
+        return "has no end"
+    return ""
+
+
+def _adopted(alert: Alert) -> Alert | None:
+    """The default alert that is equal to this one, once."""
+    equal = Alert.objects.filter(
+        order=alert.order, kind=alert.kind, threshold=alert.threshold, method=alert.method, target=alert.target
+    )
+    return equal.first() if equal.filter(is_default=True).update(is_default=False) else None
 
 
 def change(alert: Alert, given: dict[str, Any], now: datetime) -> Alert:
-    """Changes threshold or target; an alert that is above its threshold now does not fire again for it.
+    """Changes threshold, recipients, webhook_url or chat.
 
-    What has fired and did not arrive yet goes to the new target. Raises NotFound when it was deleted meanwhile,
-    Conflict when there is such an alert, EngineError when nobody can say how much was used.
+    An alert that has fired and is still above its threshold does not fire again. Undelivered firings go to the new
+    target. Raises NotFound if it was deleted meanwhile, Conflict for a duplicate, EngineError when usage cannot be
+    read.
     """
     with transaction.atomic():
         current = locked(alert)
+        before = current.target
         for name, value in given.items():
             setattr(current, name, value)
-        save(current)
-        _redirect(current, now)
+        current.is_default = False
+        save(current, is_same_chat="chat" not in given)
+        if current.target != before:
+            _redirect(current, now)
         evaluation.rearm(current, now)
         current.refresh_from_db()
     return current
 
 
 def locked(alert: Alert) -> Alert:
-    """The alert as it is now, held until the transaction ends; raises NotFound."""
+    """The current alert, locked until the transaction ends; raises NotFound."""
     current = Alert.objects.select_for_update(of=("self",)).select_related("order__user").filter(pk=alert.pk).first()
     if current is None:
         raise NotFound
@@ -101,28 +148,39 @@ def locked(alert: Alert) -> Alert:
 
 
 def _redirect(alert: Alert, now: datetime) -> None:
-    """Those who are told no more are not told of what waits either; a webhook's new address is."""
+    """Moves waiting deliveries to a new webhook or chat, or deletes those to removed addresses."""
     waiting = Delivery.objects.filter(firing__alert=alert, delivered_at=None, gave_up_at=None)
-    if alert.method == Method.WEBHOOK:
-        moved = waiting.exclude(target=alert.webhook_url)
-        moved.update(target=alert.webhook_url, attempts=0, next_attempt_at=now)
-    else:
+    if alert.method == Method.EMAIL:
         waiting.exclude(target__in=evaluation.targets_of(alert)).delete()
+        return
+    [target] = evaluation.targets_of(alert)
+    waiting.update(target=target, attempts=0, next_attempt_at=now)
 
 
-def save(alert: Alert) -> Alert:
-    """Raises Conflict when there is such an alert."""
-    told = (
-        alert.webhook_url
-        if alert.method == Method.WEBHOOK
-        else "\n".join(sorted({each.lower() for each in alert.recipients}))
-    )
-    alert.target = hashlib.sha256(told.encode()).hexdigest()
-    # An evaluator may fire it at this very moment: what it writes is not ours to write.
-    own = None if alert.pk is None else ("threshold_percent", "recipients", "webhook_url", "target")
+def save(alert: Alert, *, is_same_chat: bool = False) -> Alert:
+    """Raises Conflict for a duplicate.
+
+    A chat that stays the same is not read, since it may be stored under another secret key.
+    """
+    if alert.method not in chat.SERVICES or not is_same_chat:
+        _set_target(alert)
+    # Not the fields that an evaluator may be writing at the same time.
+    own = None if alert.pk is None else OWN_FIELDS
     try:
         with transaction.atomic():
             alert.save(update_fields=own)
     except IntegrityError:
-        raise Conflict("There is such an alert already.") from None
+        raise Conflict("The subscription already has an alert with this threshold and target.") from None
     return alert
+
+
+def _set_target(alert: Alert) -> None:
+    match alert.method:
+        case Method.EMAIL:
+            target = "\n".join(sorted({each.lower() for each in alert.recipients}))
+        case Method.WEBHOOK:
+            target = alert.webhook_url
+        case _:
+            target = alert.chat
+            alert.masked_chat = chat.masked(alert.method, target)
+    alert.target = hashlib.sha256(target.encode()).hexdigest()

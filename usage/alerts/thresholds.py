@@ -1,33 +1,73 @@
-"""When an alert fires and when it is armed again. Pure."""
+"""Rules for firing and re-arming alerts. Pure."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from fonproxy.timerange import GRAIN, floor
+from usage.models import AlertKind
+
+MIN_WINDOW: Final = timedelta(minutes=15)
+MIN_REQUESTS: Final = 100
 
 
-class Step(Enum):
+class AlertTransition(Enum):
     FIRE = auto()
     REARM = auto()
 
 
-class State(NamedTuple):
-    """An alert with what is known of its order; bytes are of the current period, ``limit`` is positive."""
+class AlertState(NamedTuple):
+    """An alert with its order's current period, limit in bytes (positive for kinds that need one) and end."""
 
-    threshold_percent: int
+    kind: str
+    threshold: int
     is_armed: bool
     fired_period: int | None
+    last_fired_at: datetime | None
     period: int
-    limit: int
+    limit: int | None
+    expires_at: datetime | None
 
 
-def is_reached(used: int, limit: int, percent: int) -> bool:
-    """Exact: 80 % is reached at 80, not at 79.999."""
-    return used * 100 >= percent * limit
+class Figures(NamedTuple):
+    """Bytes used in the period; errors and requests in the window."""
+
+    used: int = 0
+    errors: int = 0
+    requests: int = 0
 
 
-def next_step(alert: State, used: int) -> Step | None:
-    """Fires at its threshold, once in a period unless the order has fallen below it in between."""
-    if is_reached(used, alert.limit, alert.threshold_percent):
-        return Step.FIRE if alert.is_armed or alert.fired_period != alert.period else None
-    return None if alert.is_armed else Step.REARM
+def window_start(now: datetime) -> datetime:
+    """The start of the window of error rates: the bucket of now and all of the one before, 15 to 30 minutes."""
+    return floor(now - MIN_WINDOW, GRAIN)
+
+
+def is_reached(alert: AlertState, figures: Figures, now: datetime) -> bool:
+    """Whether the threshold is reached, without rounding: 79.999 % is below 80."""
+    match AlertKind(alert.kind):
+        case AlertKind.USAGE_PERCENT:
+            return figures.used * 100 >= alert.threshold * (alert.limit or 0)
+        case AlertKind.BYTES_LEFT:
+            return (alert.limit or 0) - figures.used <= alert.threshold
+        case AlertKind.EXPIRES_IN:
+            return alert.expires_at is not None and alert.expires_at - now <= timedelta(days=alert.threshold)
+        case AlertKind.ERROR_RATE:
+            enough = figures.requests >= MIN_REQUESTS
+            return enough and figures.errors * 100 >= alert.threshold * figures.requests
+
+
+def next_step(alert: AlertState, figures: Figures, now: datetime) -> AlertTransition | None:
+    """FIRE at the threshold, once per period unless the order fell below it in between; REARM below it; else None.
+
+    Error rates know no periods. They are armed again by a whole window after the firing, so that a rate that moves
+    about the threshold fires once a window at most.
+    """
+    is_rate = alert.kind == AlertKind.ERROR_RATE
+    if is_reached(alert, figures, now):
+        is_new_period = not is_rate and alert.fired_period != alert.period
+        return AlertTransition.FIRE if alert.is_armed or is_new_period else None
+    if alert.is_armed or (is_rate and alert.last_fired_at is not None and window_start(now) < alert.last_fired_at):
+        return None
+    return AlertTransition.REARM

@@ -1,0 +1,100 @@
+"""A firing in words, for e-mails and chats."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from fonproxy.units import amount
+from usage.ids import subscription_id
+from usage.models import NEEDS_LIMIT, AlertKind, Firing, condition
+
+
+class TextRow(NamedTuple):
+    name: str
+    value: str
+
+
+def subject(firing: Firing) -> str:
+    """One line, such as "Residential 10 GB has used 80 % of 10 GB"."""
+    name = firing.alert.order.name
+    match AlertKind(firing.kind):
+        case AlertKind.USAGE_PERCENT:
+            left = f", {amount(_left(firing))} left" if _left(firing) else ""
+            return f"{name} has used {firing.percent:g} % of {amount(firing.limit_bytes or 0)}{left}"
+        case AlertKind.BYTES_LEFT:
+            return f"{name} has {amount(_left(firing))} left of {amount(firing.limit_bytes or 0)}"
+        case AlertKind.EXPIRES_IN:
+            return f"{name} ends on {_minute(firing, firing.expires_at)}"
+        case AlertKind.ERROR_RATE:
+            return f"{firing.error_percent:g} % of the requests of {name} failed"
+
+
+def title(firing: Firing) -> str:
+    """As ``subject``, without the limit, which a row of the message has."""
+    name = firing.alert.order.name
+    if firing.kind not in NEEDS_LIMIT:
+        return subject(firing)
+    if _left(firing) == 0:
+        return f"{name} is used up"
+    if firing.kind == AlertKind.BYTES_LEFT:
+        return f"{name} has {amount(_left(firing))} left"
+    return f"{name} has used {firing.percent:g} %"
+
+
+def rows(firing: Firing) -> list[TextRow]:
+    """The figures of the message."""
+    as_of = TextRow("As of", _minute(firing, firing.fired_at))
+    subscription = TextRow("Subscription", subscription_id(firing.alert.order_id))
+    if firing.kind == AlertKind.ERROR_RATE:
+        failed = f"{firing.errors:,} of {firing.requests:,} requests since {_minute(firing, firing.window_began_at)}"
+        return [TextRow("Failed", failed), as_of, subscription]
+    if firing.kind == AlertKind.EXPIRES_IN:
+        return [TextRow("Ends", _minute(firing, firing.expires_at)), as_of, subscription]
+    used = TextRow("Used", f"{amount(firing.used_bytes or 0)} of {amount(firing.limit_bytes or 0)}")
+    return [used, as_of, *([TextRow("Runs out", _runs_out(firing))] if _left(firing) else []), subscription]
+
+
+def percent_used(firing: Firing) -> int | None:
+    """For a bar, 0 to 100; None for a kind that has no limit."""
+    if firing.kind not in NEEDS_LIMIT or not firing.limit_bytes:
+        return None
+    return min(100 * (firing.used_bytes or 0) // firing.limit_bytes, 100)
+
+
+def reason(firing: Firing) -> str:
+    """Why this alert exists: what was asked for."""
+    match AlertKind(firing.kind):
+        case AlertKind.USAGE_PERCENT:
+            percents = sorted({*firing.also_reached, firing.threshold})
+            return f"at {_listed([f'{percent} %' for percent in percents])} of the traffic limit"
+        case AlertKind.BYTES_LEFT:
+            return f"when {amount(firing.threshold)} or less are left"
+        case AlertKind.EXPIRES_IN:
+            return condition(firing.kind, firing.threshold)
+        case AlertKind.ERROR_RATE:
+            return f"when {firing.threshold} % of requests or more fail"
+
+
+def _left(firing: Firing) -> int:
+    return max((firing.limit_bytes or 0) - (firing.used_bytes or 0), 0)
+
+
+def _runs_out(firing: Firing) -> str:
+    if firing.runs_out_at:
+        return f"{_minute(firing, firing.runs_out_at)}, at the rate of the last 7 days"
+    ends = firing.alert.order.expires_at
+    return "not at the current rate" + (f" before it ends on {ends:%Y-%m-%d}" if ends else "")
+
+
+def _minute(firing: Firing, at: datetime | None) -> str:
+    """By the clock of the customer's time zone."""
+    assert at is not None
+    zone = firing.alert.order.user.zone
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
+
+
+def _listed(texts: list[str]) -> str:
+    """``80 %``, or ``80 % and 100 %``."""
+    *first, last = texts
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,1 @@
+"""Usage of all customers, for a billing system."""
