@@ -1,85 +1,250 @@
-"""What staff see and change of the public counts."""
+"""Multipliers, static IPs and count snapshots for staff."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import DecimalField, Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import DecimalField, QuerySet
+from django.forms.models import model_to_dict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from accounts.audit import Audited
-from fonproxy.admin import confirmed
-from geo import refresh, services, static_ips
-from geo.models import ANY_COUNTRY, CountSnapshot, Multiplier, StaticIp
-from geo.multipliers import public_count
+from accounts.admin_base import confirmed
+from accounts.audit import AuditedAdmin, ReadOnlyAdmin
+from geo import multiplier_changes, multiplier_preview, refresh, services, static_ips
+from geo.models import CountSnapshot, Multiplier, MultiplierChange, StaticIp
+from geo.multiplier_preview import MultiplierState
 from geo.static_ip_csv import COLUMNS, NotCsv, import_csv
 
 
-@admin.register(Multiplier)
-class MultiplierAdmin(Audited):
-    """Edited in place, beside what each factor does."""
+class MultiplierForm(forms.ModelForm[Multiplier]):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, told in (("starts_at", _("Start")), ("ends_at", _("End"))):
+            if name in self.fields:  # not in the list; Django labels neither the date nor the time
+                for part, widget in zip((_("date"), _("time")), self.fields[name].widget.widgets, strict=True):
+                    widget.attrs["aria-label"] = f"{told}, {part}"
 
-    list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count")
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or {}
+        if not self.errors:
+            wanted = Multiplier(pk=self.instance.pk, **{**model_to_dict(self.instance, exclude=["id"]), **given})
+            if (other := multiplier_changes.conflict(wanted)) is not None:
+                raise forms.ValidationError(multiplier_changes.sentence(other))
+        return given
+
+
+@admin.register(Multiplier)
+class MultiplierAdmin(AuditedAdmin):
+    """Factors are edited in the list, beside the counts they change; each change is shown before it is saved."""
+
+    form = MultiplierForm
+    list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count", "state", "times")
+    csv_columns = (
+        "proxy_type",
+        "pool",
+        "country",
+        "factor",
+        "raw_count",
+        "shown_count",
+        "state",
+        "starts_at",
+        "ends_at",
+    )
+    sortable_by = ()  # they are few, and the arrows would push the counts out of sight
     list_editable = ("factor",)
     list_filter = ("proxy_type", "pool")
     search_fields = ("pool", "country")
-    # Narrow, so that the counts are in sight beside it.
+    # Narrow, so that the counts fit beside it.
     formfield_overrides = {
         DecimalField: {"widget": forms.TextInput(attrs={"size": 8, "inputmode": "decimal", "aria-label": _("Factor")})}
     }
 
     def prepare(self, rows: list[Any]) -> None:
-        picture = services.picture()
-        for multiplier in rows:
-            multiplier.picture = picture
+        now = timezone.now()
+        effects = multiplier_preview.effects_of([row.terms for row in rows], now)
+        for multiplier, effect in zip(rows, effects, strict=True):
+            multiplier.effect = effect
+
+    @admin.display
+    def state(self, multiplier: Multiplier) -> str:
+        return str(STATES[_effect_of(multiplier).state])
+
+    @admin.display(description=_("times, UTC"))
+    def times(self, multiplier: Multiplier) -> str:
+        words = ((_("from"), multiplier.starts_at), (_("until"), multiplier.ends_at))
+        return " ".join(f"{word} {at.astimezone(UTC):%Y-%m-%d %H:%M}" for word, at in words if at)
 
     @admin.display(description="raw count")
     def raw_count(self, multiplier: Multiplier) -> str:
-        return f"{sum(_touched(multiplier).values()):,}"
+        return f"{_effect_of(multiplier).raw:,}"
 
     @admin.display(description="public count")
     def shown_count(self, multiplier: Multiplier) -> str:
-        shown = f"{sum(public_count(raw, multiplier.factor) for raw in _touched(multiplier).values()):,}"
-        hidden = ", ".join(_hidden(multiplier))
+        effect = _effect_of(multiplier)
+        hidden = ", ".join(effect.hidden)
         warning = format_html('<strong class="console-warning">{}</strong>', f"hides {hidden}")
-        return format_html("{} {}", shown, warning) if hidden else shown
+        return format_html("{} {}", f"{effect.public:,}", warning) if hidden else f"{effect.public:,}"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Factors changed in the list are saved once their effect was shown."""
+        is_save = request.method == "POST" and "_save" in request.POST and self.has_change_permission(request)
+        if is_save and request.POST.get("confirmed") != "yes":
+            formset_class = self.get_changelist_formset(request)
+            rows = self._get_list_editable_queryset(request, formset_class.get_default_prefix())
+            formset = formset_class(request.POST, queryset=rows)
+            if formset.is_valid() and formset.has_changed():
+                return self._preview(request, [form for form in formset if form.has_changed()])
+        return self._or_refused(request, lambda: super(MultiplierAdmin, self).changelist_view(request, extra_context))
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """A form is saved once its effect was shown."""
+        if request.method == "POST" and request.POST.get("confirmed") != "yes":
+            multiplier = self.get_object(request, unquote(object_id)) if object_id else None
+            is_allowed = self.has_change_permission(request) if object_id else self.has_add_permission(request)
+            if is_allowed and (multiplier or not object_id):
+                form = self.get_form(request, multiplier, change=bool(multiplier))(request.POST, instance=multiplier)
+                if form.is_valid() and form.has_changed():
+                    return self._preview(request, [form])
+        return self._or_refused(
+            request,
+            lambda: super(MultiplierAdmin, self).changeform_view(request, object_id, form_url, extra_context),
+        )
+
+    def _or_refused(self, request: HttpRequest, save: Callable[[], HttpResponse]) -> HttpResponse:
+        """The form's checks passed, but somebody else was quicker."""
+        try:
+            return save()
+        except multiplier_changes.MultiplierRefused as fault:
+            self.message_user(request, str(fault), messages.ERROR)
+            return HttpResponseRedirect(request.path)
+
+    def _preview(self, request: HttpRequest, changed: list[Any]) -> HttpResponse:
+        now = timezone.now()
+        stored = Multiplier.objects.in_bulk([form.instance.pk for form in changed if form.instance.pk])
+        rows = [
+            multiplier_preview.preview(before.terms if before else None, form.instance.terms, now)
+            for form in changed
+            for before in [stored.get(form.instance.pk)]
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Save these factors?"),
+            "opts": self.opts,
+            "rows": rows,
+            "current": now,
+            "posted": [(name, value) for name, values in request.POST.lists() for value in values],
+        }
+        return TemplateResponse(request, "admin/geo/multipliers_preview.html", context)
 
     def save_model(self, request: HttpRequest, obj: Multiplier, form: Any, change: bool) -> None:
-        services.save_multiplier(obj)
-        if hidden := _hidden(obj):
-            self.message_user(request, f"{obj} hides {', '.join(hidden)} from the public.", messages.WARNING)
+        now = timezone.now()
+        saved = multiplier_changes.save(obj, request.user.pk, now)
+        if saved and request.user.has_perms(["geo.view_multiplierchange", _permission_to_undo(saved)]):
+            undo = reverse("admin:geo_multiplierchange_undo", args=[saved.pk])
+            self.message_user(request, format_html('{}: <a href="{}">{}</a>', obj, undo, _("undo")))
+        [effect] = multiplier_preview.effects_of([obj.terms], now)
+        if effect.hidden:
+            self.message_user(request, f"{obj} hides {', '.join(effect.hidden)} from the public.", messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Multiplier) -> None:
-        services.delete_multipliers(obj)
+        multiplier_changes.delete([obj], request.user.pk, timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Multiplier]) -> None:
-        services.delete_multipliers(*queryset)
+        multiplier_changes.delete(queryset, request.user.pk, timezone.now())
 
 
-def _touched(multiplier: Multiplier) -> dict[str, int]:
-    """The raw counts, by default service, of the countries that this multiplier decides about."""
-    picture: services.Picture = getattr(multiplier, "picture", None) or services.picture()
-    raw = services.default_service_only(picture.raw).get(multiplier.proxy_type, {}).get(multiplier.pool, {})
-    if multiplier.country != ANY_COUNTRY:
-        return {country: count for country, count in raw.items() if country == multiplier.country}
-    own = {
-        country for kind, pool, country in picture.factors if (kind, pool) == (multiplier.proxy_type, multiplier.pool)
-    }
-    return {country: count for country, count in raw.items() if country not in own}
+STATES: Final = {
+    MultiplierState.IN_FORCE: _("in force"),
+    MultiplierState.PLANNED: _("planned"),
+    MultiplierState.REPLACED: _("replaced by one with times"),
+    MultiplierState.OVER: _("over"),
+}
 
 
-def _hidden(multiplier: Multiplier) -> list[str]:
-    """Countries that have proxies and that the public does not see for this factor."""
-    return sorted(c for c, raw in _touched(multiplier).items() if raw > 0 and not public_count(raw, multiplier.factor))
+def _effect_of(multiplier: Any) -> multiplier_preview.Effect:
+    effect: multiplier_preview.Effect = multiplier.effect  # set in prepare
+    return effect
+
+
+def _permission_to_undo(change: MultiplierChange) -> str:
+    """Undoing an addition deletes, and undoing a deletion adds."""
+    if change.before is None:
+        return "geo.delete_multiplier"
+    return "geo.add_multiplier" if change.after is None else "geo.change_multiplier"
+
+
+@admin.register(MultiplierChange)
+class MultiplierChangeAdmin(ReadOnlyAdmin):
+    """Changes of multipliers, the newest first, each of which can be undone while nothing changed it since."""
+
+    list_display = ("at", "author", "was", "became", "undo_link")
+    list_display_links = None
+    list_select_related = ("author", "undone_by", "undoes")
+    search_fields = ("author__username",)
+    ordering = ("-pk",)
+    fields = ("at", "author", "was", "became")
+
+    @admin.display(description=_("before"))
+    def was(self, change: MultiplierChange) -> str:
+        return str(multiplier_changes.from_json(change.before)) if change.before else str(_("none"))
+
+    @admin.display(description=_("afterwards"))
+    def became(self, change: MultiplierChange) -> str:
+        return str(multiplier_changes.from_json(change.after)) if change.after else str(_("deleted"))
+
+    @admin.display(description=_("undo"))
+    def undo_link(self, change: MultiplierChange) -> str:
+        if hasattr(change, "undone_by"):
+            return str(_("undone"))
+        url = reverse("admin:geo_multiplierchange_undo", args=[change.pk])
+        return format_html('<a href="{}">{}</a>', url, _("Undo the undoing") if change.undoes else _("Undo"))
+
+    def get_urls(self) -> list[Any]:
+        undo = self.admin_site.admin_view(self.undo)
+        return [path("<int:number>/undo/", undo, name="geo_multiplierchange_undo"), *super().get_urls()]
+
+    def undo(self, request: HttpRequest, number: int) -> HttpResponse:
+        """What undoing the change would do, and with POST, undoes it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        change = get_object_or_404(MultiplierChange, pk=number)
+        if not request.user.has_perm(_permission_to_undo(change)):
+            raise PermissionDenied
+        now = timezone.now()
+        if request.method == "POST":
+            try:
+                multiplier_changes.undo(change, request.user.pk, now)
+            except multiplier_changes.MultiplierRefused as fault:
+                self.message_user(request, str(fault), messages.ERROR)
+            else:
+                self.log_change(request, change, f"Undid: {self.became(change)} is {self.was(change)} again.")
+                self.message_user(request, _("The change is undone."), messages.SUCCESS)
+            return HttpResponseRedirect(reverse("admin:geo_multiplier_changelist"))
+        before, after = (row and multiplier_changes.from_json(row).terms for row in (change.after, change.before))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Undo this change?"),
+            "opts": self.opts,
+            "rows": [multiplier_preview.preview(before, after, now)],
+            "current": now,
+            "is_undo": True,
+        }
+        return TemplateResponse(request, "admin/geo/multipliers_preview.html", context)
 
 
 class UploadForm(forms.Form):
@@ -89,7 +254,7 @@ class UploadForm(forms.Form):
 
 
 @admin.register(StaticIp)
-class StaticIpAdmin(Audited):
+class StaticIpAdmin(AuditedAdmin):
     list_display = ("address", "proxy_type", "pool", "geoip_country", "maxmind_country", "is_available", "updated_at")
     list_filter = ("proxy_type", "is_available")
     search_fields = ("address__startswith",)
@@ -103,7 +268,7 @@ class StaticIpAdmin(Audited):
         return [upload, *super().get_urls()]
 
     def upload(self, request: HttpRequest) -> HttpResponse:
-        """A form for a CSV file, and what became of its lines."""
+        """The form for a CSV file, and the result of its import."""
         if not (self.has_add_permission(request) and self.has_change_permission(request)):
             raise PermissionDenied
         form = UploadForm(request.POST or None, request.FILES or None)
@@ -135,12 +300,12 @@ class StaticIpAdmin(Audited):
         static_ips.delete(queryset)
 
     @admin.action(description=_("Mark as available"), permissions=["change"])
-    @confirmed(_("These addresses are counted among the available ones again, which the public sees."))
+    @confirmed(_("These addresses are included in the public counts again."))
     def mark_available(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
         self._mark(request, queryset, True)
 
     @admin.action(description=_("Mark as not available"), permissions=["change"])
-    @confirmed(_("These addresses are no longer counted among the available ones, which the public sees."))
+    @confirmed(_("These addresses are no longer included in the public counts."))
     def mark_unavailable(self, request: HttpRequest, queryset: QuerySet[StaticIp]) -> None:
         self._mark(request, queryset, False)
 
@@ -151,8 +316,8 @@ class StaticIpAdmin(Audited):
 
 
 @admin.register(CountSnapshot)
-class CountSnapshotAdmin(Audited):
-    """How the loaders fare."""
+class CountSnapshotAdmin(ReadOnlyAdmin):
+    """Counts and state of each loader."""
 
     list_display = ("proxy_type", "state", "countries", "total", "loaded_at", "failed_at", "last_error")
     search_fields = ("proxy_type",)
@@ -171,8 +336,8 @@ class CountSnapshotAdmin(Audited):
 
     @admin.display(description=_("counts"))
     def counted(self, snapshot: CountSnapshot) -> str:
-        """Each count beside what the public sees of it."""
-        public = services.public_counts(snapshot.proxy_type).get(snapshot.proxy_type, {})
+        """Raw and public counts side by side."""
+        public = services.public_counts(timezone.now(), snapshot.proxy_type).get(snapshot.proxy_type, {})
         rows = (
             (pool, service, country, f"{raw:,}", f"{public.get(pool, {}).get(service, {}).get(country, 0):,}")
             for pool, by_service in sorted(snapshot.counts.items())
@@ -190,7 +355,7 @@ class CountSnapshotAdmin(Audited):
     def total(self, snapshot: CountSnapshot) -> str:
         return f"{sum(count for pool in _by_default(snapshot).values() for count in pool.values()):,}"
 
-    @admin.action(description="Load all counts again now", permissions=["view"])
+    @admin.action(description="Load all counts again now", permissions=["load"])
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[CountSnapshot]) -> None:
         refresh.refresh(timezone.now(), even_recent=True)
         self.log_for_all(request, "all counts", "Loaded again.")
@@ -200,14 +365,8 @@ class CountSnapshotAdmin(Audited):
         else:
             self.message_user(request, "All counts are fresh.", messages.SUCCESS)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+    def has_load_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("geo.change_countsnapshot")
 
 
 def _by_default(snapshot: CountSnapshot) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""The geo app."""
+"""Django's registration of the app."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ class GeoConfig(AppConfig):
     name = "geo"
 
     def ready(self) -> None:
-        from geo import checks, metrics  # noqa: F401  # the first registers itself
+        from fonproxy.api import families
+        from geo import checks, metrics  # noqa: F401  # importing checks registers them
 
         metrics.register()
+        families.register(families.Family("geo", ("/geo/",), families.fonproxy_error, any_origin=True))

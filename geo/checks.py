@@ -1,4 +1,4 @@
-"""What would go wrong later is said at the start."""
+"""System checks of the geo app."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.core import checks
 
 @checks.register
 def country_database_exists(**_: Any) -> list[checks.CheckMessage]:
-    """A missing file is no reason not to start: it may come later, and is then used."""
+    """Warns about a missing country database; the file is used once it exists."""
     if settings.GEOIP_DATABASE and not os.path.exists(settings.GEOIP_DATABASE):
         return [checks.Warning(f"GEOIP_DATABASE names no file: {settings.GEOIP_DATABASE}", id="geo.W001")]
     return []

@@ -13,13 +13,13 @@ from typing import Final
 import maxminddb
 from django.conf import settings
 
-from fonproxy.countries import is_country
+from fonproxy.addresses import canonical
+from fonproxy.countries import UNKNOWN, normalized
 from geo import revisions, static_ips
 from geo.models import Revision
 
-UNKNOWN: Final = "XX"
-MOST_REMEMBERED: Final = 200_000
-# Both relational stores take this many bound values in one statement.
+MAX_CACHED_ADDRESSES: Final = 200_000
+# Both relational stores accept this many bound values in a statement.
 CHUNK: Final = 5000
 
 Version = tuple[int, tuple[int, int, int] | None]
@@ -27,8 +27,8 @@ Version = tuple[int, tuple[int, int, int] | None]
 log = logging.getLogger(__name__)
 
 
-class Countries:
-    """One per process. What it remembers holds until a static IP or the database file changes."""
+class CountryLookup:
+    """One per process. Its cache is valid until a static IP or the database file changes."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -38,12 +38,12 @@ class Countries:
         self._file: tuple[int, int, int] | None = None
 
     def of(self, addresses: Collection[str]) -> dict[str, str]:
-        """The country of each address; ``XX`` for the empty one and for what nobody knows."""
+        """The country of each address; ``XX`` for empty and unknown ones."""
         wanted = set(addresses) - {""}
         if not wanted:
             return dict.fromkeys(addresses, UNKNOWN)
-        # Read before the rows: what is remembered under a version is never older than it.
-        version = revisions.current(Revision.Kind.STATIC_IPS), _identity(settings.GEOIP_DATABASE)
+        # Read before the rows, so that cached rows are never older than their version.
+        version = revisions.current(Revision.Subject.STATIC_IPS), _identity(settings.GEOIP_DATABASE)
         with self._lock:
             if version != self._version or not revisions.may_be_remembered():
                 self._remembered.clear()
@@ -58,23 +58,21 @@ class Countries:
     def _remember(self, looked_up: dict[str, str], version: Version) -> None:
         with self._lock:
             if version != self._version or not revisions.may_be_remembered():
-                return  # somebody saw a change meanwhile
+                return  # another thread has seen a change
             self._remembered.update(looked_up)
-            while len(self._remembered) > MOST_REMEMBERED:
+            while len(self._remembered) > MAX_CACHED_ADDRESSES:
                 self._remembered.popitem(last=False)
 
     def _look_up(self, addresses: set[str], file: tuple[int, int, int] | None) -> dict[str, str]:
-        canonical = {address: static_ips.canonical(address) for address in addresses}
+        spelled = {address: canonical(address) for address in addresses}
         own: dict[str, str] = {}
-        for chunk in _chunks(set(canonical.values())):
+        for chunk in _chunks(set(spelled.values())):
             own |= static_ips.countries(chunk)
         database = self._open(file)
-        return {
-            address: own.get(canonical[address]) or _country_in(database, canonical[address]) for address in addresses
-        }
+        return {address: own.get(text) or _country_in(database, text) for address, text in spelled.items()}
 
     def _open(self, file: tuple[int, int, int] | None) -> maxminddb.Reader | None:
-        """The operator's database as it is now. An old one is let go of, never closed: another thread may read it."""
+        """The current database of the operator. An old one is not closed: another thread may be reading it."""
         with self._lock:
             if file != self._file:
                 self._file = file
@@ -83,7 +81,7 @@ class Countries:
 
 
 def _identity(path: str | None) -> tuple[int, int, int] | None:
-    """What changes when the file is replaced; None when there is none."""
+    """A value that changes when the file is replaced; None without a file."""
     try:
         stat = os.stat(path or "")
     except OSError:
@@ -93,10 +91,10 @@ def _identity(path: str | None) -> tuple[int, int, int] | None:
 
 def _opened(path: str) -> maxminddb.Reader | None:
     try:
-        # Into memory: a file that is overwritten in place under a mapping would crash the process.
+        # Into memory: a mapped file that is overwritten in place would crash the process.
         return maxminddb.open_database(path, maxminddb.MODE_MEMORY)
     except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
-        log.error("the country database cannot be read, and is not used: %s", error)
+        log.error("country database cannot be read and is not used: %s", error)
         return None
 
 
@@ -110,8 +108,8 @@ def _country_in(database: maxminddb.Reader | None, address: str) -> str:
     for kind in ("country", "registered_country"):
         place = record.get(kind) if isinstance(record, dict) else None
         code = place.get("iso_code") if isinstance(place, dict) else None
-        if isinstance(code, str) and is_country(code):
-            return code
+        if isinstance(code, str) and (country := normalized(code)) != UNKNOWN:
+            return country
     return UNKNOWN
 
 
@@ -121,5 +119,5 @@ def _chunks(addresses: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-_countries: Final = Countries()
+_countries: Final = CountryLookup()
 countries_of = _countries.of

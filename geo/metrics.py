@@ -1,11 +1,11 @@
-"""How the loaders fare, for Prometheus."""
+"""Metrics of the loaders."""
 
 from __future__ import annotations
 
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 
-from fonproxy.measures import collect_from_store
+from fonproxy.instruments import collect_from_store
 from geo.services import loader_states
 
 
@@ -15,7 +15,7 @@ def _families() -> list[GaugeMetricFamily]:
         GaugeMetricFamily(
             "fonproxy_geo_loader_stale", "1 when the loader's counts are old or it failed.", labels=labels
         ),
-        GaugeMetricFamily("fonproxy_geo_counts_age_seconds", "Since the counts were loaded.", labels=labels),
+        GaugeMetricFamily("fonproxy_geo_counts_age_seconds", "Age of the loader's counts.", labels=labels),
     ]
 
 

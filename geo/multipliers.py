@@ -1,15 +1,66 @@
-"""What staff make of raw counts before the public sees them. Pure."""
+"""Factors between raw and public counts. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 ANY_COUNTRY: Final = "*"
 
 Factors = Mapping[tuple[str, str, str], Decimal]
 """(proxy type, pool, country or ``*``) -> factor."""
+
+
+class Terms(NamedTuple):
+    """What a multiplier says: ``[starts_at, ends_at)``, of which None is open."""
+
+    proxy_type: str
+    pool: str
+    country: str
+    factor: Decimal
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        return self.proxy_type, self.pool, self.country
+
+    @property
+    def is_permanent(self) -> bool:
+        return self.starts_at is None and self.ends_at is None
+
+    def applies(self, at: datetime) -> bool:
+        return (self.starts_at is None or self.starts_at <= at) and (self.ends_at is None or at < self.ends_at)
+
+    def excludes(self, other: Terms) -> bool:
+        """Whether both cannot be kept: two permanent ones of a country, or two with times that overlap."""
+        if self.subject != other.subject or self.is_permanent != other.is_permanent:
+            return False
+        return (self.starts_at is None or other.ends_at is None or self.starts_at < other.ends_at) and (
+            other.starts_at is None or self.ends_at is None or other.starts_at < self.ends_at
+        )
+
+
+def ruling(terms: Iterable[Terms], at: datetime) -> dict[tuple[str, str, str], Terms]:
+    """Those in force at that instant: of one country, one with a start or an end replaces the permanent one."""
+    found = sorted((each for each in terms if each.applies(at)), key=lambda each: not each.is_permanent)
+    return {each.subject: each for each in found}
+
+
+def in_force(terms: Iterable[Terms], at: datetime) -> dict[tuple[str, str, str], Decimal]:
+    """The factors at that instant."""
+    return {subject: each.factor for subject, each in ruling(terms, at).items()}
+
+
+def unchanged_around(terms: Iterable[Terms], at: datetime) -> tuple[datetime | None, datetime | None]:
+    """From when, with that instant, until when, without it, no multiplier starts or ends; None for ever."""
+    times = [time for each in terms for time in (each.starts_at, each.ends_at) if time is not None]
+    return (
+        max((time for time in times if time <= at), default=None),
+        min((time for time in times if time > at), default=None),
+    )
 
 
 def factor_for(factors: Factors, proxy_type: str, pool: str, country: str) -> Decimal:

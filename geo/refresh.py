@@ -1,6 +1,6 @@
-"""Loads the raw counts and keeps the last good ones, for all processes, in the relational store.
+"""Loads raw counts into the relational store, for all processes; failures keep the last good counts.
 
-One process does it: whoever claims the snapshot. A claim ends by itself, so one that dies holds up nobody for long.
+The process that claims a snapshot loads it. Claims expire, so a process that dies delays others only briefly.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from geo.loaders.base import Loader, LoaderFailed
 from geo.models import CountSnapshot, Revision
 
 CLAIM: Final = timedelta(seconds=60)
-# Several processes that start together, or a start right after a refresh, load once.
+# Processes that start together, or right after a refresh, do not load again.
 RECENT: Final = timedelta(minutes=1)
 
 log = logging.getLogger(__name__)
 
 
 def refresh(now: datetime, *, even_recent: bool = False) -> None:
-    """Brings every loader's counts up to date. Never raises for what a loader does: each fails for itself."""
+    """Runs every loader. Never raises a loader's error: each fails by itself."""
     known = loaders()
     _forget_unconfigured(set(known))
     for proxy_type, loader in known.items():
@@ -41,16 +41,17 @@ def _load(proxy_type: str, loader: Loader, now: datetime) -> None:
     try:
         counts = loader.load()
     except LoaderFailed as failure:
-        log.warning("counts of %s stay as they were: %s", proxy_type, failure)
+        log.warning("loading counts of %s failed, keeping the last ones: %s", proxy_type, failure)
         snapshot.update(failed_at=now, last_error=str(failure)[:500], claimed_until=now)
         return
     except Exception:
-        log.exception("the loader of %s broke", proxy_type)
-        snapshot.update(failed_at=now, last_error="The loader broke; the log says how.", claimed_until=now)
+        log.exception("loader of %s raised an unexpected error", proxy_type)
+        error = "The loader raised an unexpected error; see the log."
+        snapshot.update(failed_at=now, last_error=error, claimed_until=now)
         return
     with transaction.atomic():
         if snapshot.exclude(counts=counts).exists():
-            revisions.move(Revision.Kind.COUNTS)
+            revisions.move(Revision.Subject.COUNTS)
         snapshot.update(counts=counts, loaded_at=now, failed_at=None, last_error="", claimed_until=now)
 
 
@@ -58,4 +59,4 @@ def _forget_unconfigured(known: set[str]) -> None:
     with transaction.atomic():
         deleted, _ = CountSnapshot.objects.exclude(proxy_type__in=known).delete()
         if deleted:
-            revisions.move(Revision.Kind.COUNTS)
+            revisions.move(Revision.Subject.COUNTS)

@@ -1,4 +1,4 @@
-"""Parameters and answers of the geo routes."""
+"""Query parameters and responses of the geo routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw and public counts, as of the latest committed change in any process."""
+"""Raw and public counts, up to date with the last committed change of any process."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
-from django.db import transaction
-
 from geo import revisions
 from geo.loaders import DEFAULT_SERVICES
 from geo.loaders.base import Counts
 from geo.models import CountSnapshot, Multiplier, Revision
-from geo.multipliers import factor_for, public_count
+from geo.multipliers import Terms, factor_for, in_force, public_count, unchanged_around
 
 STALE_AFTER: Final = timedelta(minutes=30)
-MOST_REMEMBERED: Final = 512
+MAX_CACHED_ANSWERS: Final = 512
 
 T = TypeVar("T")
 
 
 @dataclass
-class Picture:
-    """Counts and factors as they were at one revision; whatever is made of them is remembered with it."""
+class CountsCache:
+    """Counts, multipliers and the factors in force from ``since`` to ``until``, of one revision, and what follows."""
 
     revision: int
     raw: dict[str, Counts]
+    terms: list[Terms]
     factors: dict[tuple[str, str, str], Decimal]
+    since: datetime | None
+    until: datetime | None
     _made: dict[Hashable, Any] = field(default_factory=dict)
+
+    def covers(self, at: datetime) -> bool:
+        return (self.since is None or self.since <= at) and (self.until is None or at < self.until)
 
     @cached_property
     def public(self) -> dict[str, Counts]:
@@ -50,51 +54,67 @@ class Picture:
             if counts
         }
 
+    def public_of(self, proxy_type: str | None, pool: str | None) -> dict[str, Counts]:
+        """Those of one type or pool, or of all; empty for unknown ones."""
+        return {
+            kind: chosen
+            for kind, pools in self.public.items()
+            if proxy_type in (None, kind)
+            and (chosen := {name: services for name, services in pools.items() if pool in (None, name)})
+        }
+
+    def made(self, key: Hashable) -> Any:
+        """What ``once`` returned for this key; None if it was not asked, or if it was forgotten."""
+        return self._made.get(key)
+
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What ``make`` makes, made once while this picture holds."""
+        """The result of ``make``, computed once per cache."""
         remembered = self._made
         if key in remembered:
             made: T = remembered[key]
             return made
         made = make()
-        if len(self._made) >= MOST_REMEMBERED:
-            self._made = {}  # not emptied: another thread may be reading it
+        if len(self._made) >= MAX_CACHED_ANSWERS:
+            self._made = {}  # replaced, not cleared: another thread may be reading it
         self._made[key] = made
         return made
 
 
-_latest: Picture | None = None
+_latest: CountsCache | None = None
 
 
-def picture() -> Picture:
-    """The latest picture: one small query tells whether the one in memory still holds."""
+def counts_cache(now: datetime) -> CountsCache:
+    """The cache for this instant; a small query checks whether the one in memory is still valid."""
     global _latest
-    revision = revisions.current(Revision.Kind.COUNTS)
+    revision = revisions.current(Revision.Subject.COUNTS)
     remembered = _latest if revisions.may_be_remembered() else None
-    if remembered is None or remembered.revision != revision:
-        # What is read after the revision may be newer; then the next request finds a newer revision as well.
-        remembered = Picture(
+    if remembered is None or remembered.revision != revision or not remembered.covers(now):
+        terms = [multiplier.terms for multiplier in Multiplier.objects.all()]
+        # Rows read after the revision may be newer; then the next request finds a newer revision too.
+        remembered = CountsCache(
             revision,
             dict(CountSnapshot.objects.order_by("proxy_type").values_list("proxy_type", "counts")),
-            {(m.proxy_type, m.pool, m.country): m.factor for m in Multiplier.objects.all()},
+            terms,
+            in_force(terms, now),
+            *unchanged_around(terms, now),
         )
         if revisions.may_be_remembered():
             _latest = remembered
     return remembered
 
 
-def raw_counts() -> dict[str, Counts]:
-    """proxy type -> pool -> service -> country -> how many proxies there are, before any multiplier."""
-    return {proxy_type: counts for proxy_type, counts in picture().raw.items() if counts}
+def raw_counts(now: datetime) -> dict[str, Counts]:
+    """proxy type -> pool -> service -> country -> raw count."""
+    return {proxy_type: counts for proxy_type, counts in counts_cache(now).raw.items() if counts}
 
 
-def public_counts(proxy_type: str | None = None, pool: str | None = None) -> dict[str, Counts]:
-    """The same after multipliers; of one type or pool when they are given, empty when those are unknown."""
-    return _chosen(picture().public, proxy_type, pool)
+def public_counts(now: datetime, proxy_type: str | None = None, pool: str | None = None) -> dict[str, Counts]:
+    """The same after the multipliers in force, optionally of one type or pool; empty for unknown ones."""
+    return counts_cache(now).public_of(proxy_type, pool)
 
 
 def default_service_only(counts: dict[str, Counts]) -> dict[str, dict[str, dict[str, int]]]:
-    """proxy type -> pool -> country -> count, by the type's default service; without types it has no counts for."""
+    """proxy type -> pool -> country -> count by the type's default service, without empty types."""
     by_default = {
         proxy_type: {
             pool: countries
@@ -106,30 +126,9 @@ def default_service_only(counts: dict[str, Counts]) -> dict[str, dict[str, dict[
     return {proxy_type: pools for proxy_type, pools in by_default.items() if pools}
 
 
-def _chosen(counts: dict[str, Counts], proxy_type: str | None, pool: str | None) -> dict[str, Counts]:
-    return {
-        kind: chosen
-        for kind, pools in counts.items()
-        if proxy_type in (None, kind)
-        and (chosen := {name: services for name, services in pools.items() if pool in (None, name)})
-    }
-
-
-def save_multiplier(multiplier: Multiplier) -> None:
-    with transaction.atomic():
-        multiplier.save()
-        revisions.move(Revision.Kind.COUNTS)
-
-
-def delete_multipliers(*multipliers: Multiplier) -> None:
-    with transaction.atomic():
-        Multiplier.objects.filter(pk__in=[multiplier.pk for multiplier in multipliers]).delete()
-        revisions.move(Revision.Kind.COUNTS)
-
-
 @dataclass(frozen=True, slots=True)
 class LoaderState:
-    """How the loader of a proxy type has fared."""
+    """The state of a proxy type's loader."""
 
     proxy_type: str
     loaded_at: datetime | None

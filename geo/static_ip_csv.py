@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 
-from fonproxy.countries import is_country
+from fonproxy.addresses import canonical
+from fonproxy.api.renderers import BYTE_ORDER_MARK
+from fonproxy.countries import UNKNOWN, normalized
 from geo import static_ips
 from geo.models import DEFAULT_POOL, StaticType, is_pool
 
@@ -24,7 +26,7 @@ _YES_NO: Final = {"": True, "true": True, "1": True, "yes": True, "false": False
 
 
 class NotCsv(Exception):
-    """The file is not what was asked for; nothing was changed. The text says what is wrong."""
+    """The file is not a valid CSV of static IPs; nothing was changed. The text says why."""
 
 
 class _Rejected(Exception):
@@ -33,7 +35,7 @@ class _Rejected(Exception):
 
 @dataclass
 class Report:
-    """What became of the lines. ``rejected`` counts by reason; the first hundred are named with their line."""
+    """The result of an import. ``rejected`` counts by reason; the first hundred are listed with their line."""
 
     added: int = 0
     changed: int = 0
@@ -52,12 +54,12 @@ class Report:
 
 
 def import_csv(lines: Iterable[str], now: datetime) -> Report:
-    """Adds and changes addresses; of lines with the same address the last one counts.
+    """Adds and changes addresses; the last of several lines with the same address wins.
 
     ``lines`` are text with the replacement character for what is not UTF-8. Raises NotCsv when the header is not as
     documented, before anything is changed. Dying halfway leaves what was done until then; doing it again is harmless.
     """
-    reader = csv.reader(lines, strict=False)
+    reader = csv.reader(_without_mark(lines), strict=False)
     columns = _header(reader)
     report = Report()
     rows = _rows(reader, columns, report)
@@ -69,12 +71,17 @@ def import_csv(lines: Iterable[str], now: datetime) -> Report:
     return report
 
 
+def _without_mark(lines: Iterable[str]) -> Iterator[str]:
+    """Without the byte order mark with which Excel begins a file, before a quote too."""
+    for number, line in enumerate(lines):
+        yield line if number else line.removeprefix(BYTE_ORDER_MARK)
+
+
 def _header(reader: Iterator[list[str]]) -> list[str]:
     try:
         columns = [column.strip().lower() for column in next(reader)]
     except (StopIteration, csv.Error):
-        raise NotCsv(f"The file is no CSV in UTF-8. Its first line must name columns: {', '.join(COLUMNS)}.") from None
-    columns[:1] = [columns[0].removeprefix("\ufeff")] if columns else []
+        raise NotCsv(f"The file is not CSV in UTF-8. Its first line must name columns: {', '.join(COLUMNS)}.") from None
     if unknown := [column for column in columns if column not in COLUMNS]:
         raise NotCsv(f"Unknown column {unknown[0]!r}. Columns are: {', '.join(COLUMNS)}.")
     if missing := [column for column in REQUIRED if column not in columns]:
@@ -105,9 +112,10 @@ def _row(cells: list[str], columns: list[str]) -> tuple[str, dict[str, Any]]:
         raise _Rejected(f"has {len(cells)} cells instead of {len(columns)}")
     cell = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
     try:
-        address = static_ips.canonical(cell["address"])
+        address = canonical(cell["address"])
     except ValueError:
-        raise _Rejected("has no valid address") from None
+        reason = "has an address with a zone" if "%" in cell["address"] else "has no valid address"
+        raise _Rejected(reason) from None
     if cell["proxy_type"] not in StaticType.values:
         raise _Rejected(f"has no proxy type of {', '.join(StaticType.values)}")
     return address, {
@@ -128,9 +136,10 @@ def _pool(text: str) -> str:
 
 
 def _country(text: str) -> str:
-    if text and not is_country(text.upper()):
-        raise _Rejected("has a country that ISO 3166 does not know")
-    return text.upper()
+    country = normalized(text) if text else ""
+    if country == UNKNOWN:
+        raise _Rejected("has a country that ISO 3166 does not assign")
+    return country
 
 
 def _yes_or_no(text: str) -> bool:

@@ -1,15 +1,15 @@
-"""Every change of static IPs, together with the revision by which all processes notice."""
+"""Changes of static IPs, each together with the revision that invalidates caches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
 from django.db.models import QuerySet
 
+from fonproxy.addresses import canonical
 from geo import revisions
 from geo.models import Revision, StaticIp
 
@@ -22,52 +22,44 @@ class Upserted(NamedTuple):
     unchanged: int
 
 
-def canonical(address: str) -> str:
-    """The one way an address is written here; an IPv4 address in IPv6 clothes is the IPv4 one. Raises ValueError."""
-    parsed = ip_address(address)
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(parsed)
-
-
 def save(static_ip: StaticIp) -> None:
     with transaction.atomic():
         static_ip.address = canonical(static_ip.address)
         static_ip.save()
-        revisions.move(Revision.Kind.STATIC_IPS)
+        revisions.move(Revision.Subject.STATIC_IPS)
 
 
 def delete(static_ips: QuerySet[StaticIp]) -> None:
     with transaction.atomic():
         static_ips.delete()
-        revisions.move(Revision.Kind.STATIC_IPS)
+        revisions.move(Revision.Subject.STATIC_IPS)
 
 
 def set_available(static_ips: QuerySet[StaticIp], is_available: bool, now: datetime) -> int:
-    """Returns how many addresses there were."""
+    """Returns the number of addresses."""
     with transaction.atomic():
         changed = static_ips.update(is_available=is_available, updated_at=now)
-        revisions.move(Revision.Kind.STATIC_IPS)
+        revisions.move(Revision.Subject.STATIC_IPS)
     return changed
 
 
 def upsert(rows: Mapping[str, Mapping[str, Any]], now: datetime) -> Upserted:
-    """Makes these addresses (canonical, with all FIELDS) what they are said to be, in one transaction."""
+    """Adds or updates these addresses (canonical, with all FIELDS) in one transaction."""
     with transaction.atomic():
-        held = {
+        existing = {
             address: dict(zip(FIELDS, values, strict=True))
             for address, *values in StaticIp.objects.filter(address__in=rows).values_list("address", *FIELDS)
         }
-        new = {address: row for address, row in rows.items() if held.get(address) != row}
+        new = {address: row for address, row in rows.items() if existing.get(address) != row}
         if new:
             _write(new, now)
-            revisions.move(Revision.Kind.STATIC_IPS)
-    changed = len(held.keys() & new.keys())
+            revisions.move(Revision.Subject.STATIC_IPS)
+    changed = len(existing.keys() & new.keys())
     return Upserted(len(new) - changed, changed, len(rows) - len(new))
 
 
 def _write(rows: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
-    # Sorted, so that two imports of the same addresses wait for one another instead of deadlocking.
+    # Sorted, so that two imports of the same addresses do not deadlock.
     StaticIp.objects.bulk_create(
         [StaticIp(address=address, updated_at=now, **row) for address, row in sorted(rows.items())],
         update_conflicts=True,
@@ -77,7 +69,7 @@ def _write(rows: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
 
 
 def countries(addresses: Iterable[str]) -> dict[str, str]:
-    """The country of those that are static IPs and that a geo service knows: geoip's word, else maxmind's."""
+    """The country of those addresses that are static IPs: by geoip, else by maxmind."""
     found = StaticIp.objects.filter(address__in=list(addresses))
     rows = found.values_list("address", "geoip_country", "maxmind_country")
     return {address: geoip or maxmind for address, geoip, maxmind in rows if geoip or maxmind}

@@ -1,4 +1,4 @@
-"""What Celery beat asks of the counts. May run any number of times, anywhere."""
+"""Scheduled task of the counts. It may run at any time, any number of times, in any process."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from geo import refresh
 
 @shared_task
 def refresh_counts() -> None:
-    """Asks every loader for its counts."""
+    """Runs every loader."""
     refresh.refresh(timezone.now())

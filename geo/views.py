@@ -1,20 +1,24 @@
-"""The public counts, and the raw ones for staff's systems."""
+"""FonProxy Geo: public counts, and raw counts for staff."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any, Final, NamedTuple
 
-from django.http import HttpResponse
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from drf_spectacular.utils import extend_schema
+from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from accounts.permissions import IsStaff
+from accounts.permissions import CanProvision
 from fonproxy.api.docs import problems
 from fonproxy.api.params import Params
 from fonproxy.api.renderers import CsvRenderer, JsonRenderer, write_csv
@@ -23,25 +27,43 @@ from geo import services
 from geo.loaders import DEFAULT_SERVICES
 from geo.loaders.base import Counts
 from geo.serializers import CountriesParams, CountriesSerializer, CountsParams, CountsSerializer
+from geo.services import CountsCache
 
 COUNT_COLUMNS: Final = ("type", "pool", "service", "country", "count")
-# A change of a multiplier shows in the next response: so whoever keeps one has to ask whether it still holds.
+# A changed multiplier shows in the next response, so caches must revalidate.
 CACHING: Final = "public, no-cache"
+# ``Accept`` of nearly all programs; for any other one the view negotiates.
+TAKES_JSON: Final = ("*/*", "application/json")
+
+MakeBody = Callable[[CountsCache, dict[str, Any], bool], bytes]
+"""Makes a body of counts and parameters, as CSV or JSON."""
 
 
-class _Body(NamedTuple):
+class _CachedResponse(NamedTuple):
     content: bytes
     etag: str
 
 
 class GeoViewSet(ViewSet):
-    """For anyone; any web page may call it."""
+    """Public; any web page may call it."""
 
     authentication_classes = []
     permission_classes = []
     throttle_classes = [PublicThrottle]
     csv_columns = COUNT_COLUMNS
     csv_name = "geo"
+
+    @classmethod
+    def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
+        """The view, which is asked only what cannot be answered from memory."""
+        view = super().as_view(actions, **initkwargs)
+        make = {"counts": _counts, "countries": _countries}[actions["get"]]
+
+        @wraps(view)
+        def remembered_or_viewed(request: HttpRequest) -> HttpResponseBase:
+            return _remembered(request, make) or view(request)
+
+        return remembered_or_viewed
 
     @extend_schema(
         tags=["Geo"],
@@ -51,7 +73,7 @@ class GeoViewSet(ViewSet):
         auth=[],
     )
     def counts(self, request: Request) -> HttpResponseBase:
-        """How many proxies are available, by type, pool, geo service and country."""
+        """Available proxies by type, pool, geo service and country."""
         return _answer(request, CountsParams, _counts)
 
     @extend_schema(
@@ -67,9 +89,10 @@ class GeoViewSet(ViewSet):
 
 
 class RawCountsViewSet(ViewSet):
-    """What there is before any multiplier, for order provisioning."""
+    """Raw counts before multipliers, for provisioning."""
 
-    permission_classes = [IsStaff]
+    permission_classes = [CanProvision]
+    required_permissions = {"raw": ("geo.view_countsnapshot",)}
     csv_columns = COUNT_COLUMNS
     csv_name = "geo-counts"
 
@@ -79,29 +102,53 @@ class RawCountsViewSet(ViewSet):
         responses={200: CountsSerializer, **problems(400, 401, 403, 429, 503)},
     )
     def raw(self, request: Request) -> Response | HttpResponse:
-        """How many proxies there really are."""
-        counts = services.raw_counts()
+        """Raw counts of available proxies."""
+        counts = services.raw_counts(timezone.now())
         if _wants_csv(request):
             return HttpResponse(write_csv(COUNT_COLUMNS, _flat(counts)), content_type="text/csv; charset=utf-8")
         return Response({"counts": counts})
 
 
-def _answer(
-    request: Request, parameters: type[Params], make: Callable[[dict[str, Any], bool], bytes]
-) -> HttpResponseBase:
-    """The body for this question, made once per change of the counts; 304 to whoever has it already."""
+def _answer(request: Request, parameters: type[Params], make: MakeBody) -> HttpResponseBase:
+    """The response for this query, computed once per revision; 304 if the client has it already."""
     is_csv = _wants_csv(request)
-    picture = services.picture()
+    counts_cache = services.counts_cache(timezone.now())
 
-    def body() -> _Body:
+    def body() -> _CachedResponse:
         given = parameters.read(request.query_params)
-        return picture.once((make, *given.values(), is_csv), lambda: _with_etag(make(given, is_csv)))
+        return counts_cache.once((make, *given.values(), is_csv), lambda: _with_etag(make(counts_cache, given, is_csv)))
 
-    # The same text asks the same: then even the reading of parameters is done already.
-    found = picture.once((make, request.META["QUERY_STRING"], is_csv), body)
-    # Without a response to compare, it makes one only when nothing has changed.
-    response = get_conditional_response(request._request, etag=found.etag) or HttpResponse(
-        found.content, content_type=_content_type(is_csv)
+    # Cached by the query string too, which saves parsing it.
+    found = counts_cache.once((make, request.META["QUERY_STRING"], is_csv), body)
+    return _response(request._request, found, _content_type(is_csv))
+
+
+def _remembered(request: HttpRequest, make: MakeBody) -> HttpResponseBase | None:
+    """The JSON that this query string got last time, without the costs of a view; None if the view has to answer.
+
+    A view answers what is new, what is refused and who asks for another format. The query string says nothing else:
+    what is remembered as JSON was asked for as JSON.
+    """
+    if request.method not in ("GET", "HEAD") or request.META.get("HTTP_ACCEPT", "*/*") not in TAKES_JSON:
+        return None
+    try:
+        found = services.counts_cache(timezone.now()).made((make, request.META["QUERY_STRING"], False))
+        if not isinstance(found, _CachedResponse):
+            return None
+        # It reads headers only. A refusal is not counted as a call, so the view may ask again.
+        if not PublicThrottle().allow_request(request, None):  # type: ignore[arg-type]
+            return None
+    except (DatabaseError, RedisError):
+        return None  # the view says so in the shape of errors
+    response = _response(request, found, JsonRenderer.media_type)
+    response.headers["Allow"] = "GET, HEAD, OPTIONS"
+    return response
+
+
+def _response(request: HttpRequest, found: _CachedResponse, content_type: str) -> HttpResponseBase:
+    # Returns a response only if the client's copy is current.
+    response = get_conditional_response(request, etag=found.etag) or HttpResponse(
+        found.content, content_type=content_type
     )
     response.headers["ETag"] = found.etag
     response.headers["Cache-Control"] = CACHING
@@ -109,8 +156,8 @@ def _answer(
     return response
 
 
-def _with_etag(content: bytes) -> _Body:
-    return _Body(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+def _with_etag(content: bytes) -> _CachedResponse:
+    return _CachedResponse(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
 def _wants_csv(request: Request) -> bool:
@@ -121,8 +168,8 @@ def _content_type(is_csv: bool) -> str:
     return "text/csv; charset=utf-8" if is_csv else JsonRenderer.media_type
 
 
-def _counts(given: dict[str, Any], is_csv: bool) -> bytes:
-    counts = services.public_counts(given["type"], given["pool"])
+def _counts(counts_cache: CountsCache, given: dict[str, Any], is_csv: bool) -> bytes:
+    counts = counts_cache.public_of(given["type"], given["pool"])
     if is_csv:
         rows = (row for row in _flat(counts) if not given["noservice"] or row["service"] == _default(row["type"]))
         return write_csv(COUNT_COLUMNS, rows).encode()
@@ -130,8 +177,8 @@ def _counts(given: dict[str, Any], is_csv: bool) -> bytes:
     return JsonRenderer().render({"counts": shown})
 
 
-def _countries(given: dict[str, Any], is_csv: bool) -> bytes:
-    counts = services.default_service_only(services.public_counts(given["type"], given["pool"]))
+def _countries(counts_cache: CountsCache, given: dict[str, Any], is_csv: bool) -> bytes:
+    counts = services.default_service_only(counts_cache.public_of(given["type"], given["pool"]))
     found = counts.get(given["type"], {}).get(given["pool"], {})
     countries = sorted(country for country, count in found.items() if count > 0)
     if is_csv:

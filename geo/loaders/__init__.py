@@ -1,4 +1,4 @@
-"""Where raw counts come from, by proxy type."""
+"""The loader of raw counts for each proxy type."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 
 from django.conf import settings
 
-from accounts.models import ProxyType
 from geo.loaders.base import Loader
 from geo.loaders.provider import DummyProvider, HttpProvider, ResidentialGeoCountLoader
 from geo.loaders.static_ips import IpCountLoader
 from geo.models import StaticType
+from orders.models import ProxyType
 
 DEFAULT_SERVICES: Final[Mapping[str, str]] = {
     **dict.fromkeys((ProxyType.RESIDENTIAL_GIGA, ProxyType.MOBILE_GIGA, ProxyType.DATACENTER_GIGA), "provider-api"),
@@ -20,18 +20,15 @@ DEFAULT_SERVICES: Final[Mapping[str, str]] = {
 
 
 def loaders() -> dict[str, Loader]:
-    """The loader of each proxy type that has one: the mobile and datacenter types need a provider's URL."""
-    token = settings.GEO_PROVIDER_TOKEN
-    residential = settings.GEO_RESIDENTIAL_URL
-    found: dict[str, Loader] = {
-        ProxyType.RESIDENTIAL_GIGA: ResidentialGeoCountLoader(
-            HttpProvider(residential, token) if residential else DummyProvider()
-        )
-    }
+    """The loader of each proxy type that has one: the types with a provider need its URL."""
+    found: dict[str, Loader] = {}
     for proxy_type, url in (
+        (ProxyType.RESIDENTIAL_GIGA, settings.GEO_RESIDENTIAL_URL),
         (ProxyType.MOBILE_GIGA, settings.GEO_MOBILE_URL),
         (ProxyType.DATACENTER_GIGA, settings.GEO_DATACENTER_URL),
     ):
         if url:
-            found[proxy_type] = ResidentialGeoCountLoader(HttpProvider(url, token))
+            found[proxy_type] = ResidentialGeoCountLoader(HttpProvider(url, settings.GEO_PROVIDER_TOKEN))
+    if settings.GEO_DUMMY:
+        found.setdefault(ProxyType.RESIDENTIAL_GIGA, ResidentialGeoCountLoader(DummyProvider()))
     return found | {kind: IpCountLoader(kind) for kind in StaticType.values}

@@ -1,17 +1,17 @@
-"""What a loader is."""
+"""The interface of a loader."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 Counts = dict[str, dict[str, dict[str, int]]]
-"""pool -> geo service -> country -> how many proxies."""
+"""pool -> geo service -> country -> number of proxies."""
 
 
 class LoaderFailed(Exception):
-    """The counts could not be had; the text says why, without addresses or secrets."""
+    """Loading failed; the text says why, without addresses or secrets."""
 
 
 class Loader(Protocol):
     def load(self) -> Counts:
-        """The raw counts as they are now. Raises LoaderFailed; takes at most about ten seconds."""
+        """The current raw counts. Raises LoaderFailed; takes at most about ten seconds."""

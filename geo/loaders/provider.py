@@ -1,9 +1,10 @@
-"""Counts that a provider's API tells."""
+"""Counts from a provider's API."""
 
 from __future__ import annotations
 
 import http.client
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Final, Protocol
 from urllib.parse import urlsplit
@@ -11,8 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from fonproxy.countries import is_country
+from fonproxy.countries import UNKNOWN, normalized
 from fonproxy.deadline import hanging_up_at
+from fonproxy.units import MIB
 from geo.loaders.base import Counts, LoaderFailed
 
 SERVICE: Final = "provider-api"
@@ -20,21 +22,21 @@ DEADLINE_SECONDS: Final = 10.0
 SOCKET_SECONDS: Final = 4.0
 ATTEMPTS: Final = 3
 FIRST_PAUSE: Final = 0.3
-MOST_BYTES: Final = 2**20
+MAX_BODY_BYTES: Final = MIB
 
 Pool = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9_-]{0,31}\Z")]
 Country = Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
-class _Answer(Struct):
+class _ProviderBody(Struct):
     counts: dict[Pool, dict[Country, Count]]
 
 
-_decode: Final = msgspec.json.Decoder(_Answer).decode
+_decode: Final = msgspec.json.Decoder(_ProviderBody).decode
 
 
-class Provider(Protocol):
+class CountsProvider(Protocol):
     def counts(self) -> dict[str, dict[str, int]]:
         """pool -> country -> count; raises LoaderFailed."""
 
@@ -42,7 +44,7 @@ class Provider(Protocol):
 class ResidentialGeoCountLoader:
     """The counts of one provider, under the service name ``provider-api``."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: CountsProvider) -> None:
         self._provider = provider
 
     def load(self) -> Counts:
@@ -51,7 +53,7 @@ class ResidentialGeoCountLoader:
 
 
 class DummyProvider:
-    """Stands in until a provider's URL is set."""
+    """Invented counts, for the demo and for tests."""
 
     COUNTRIES: Final = {
         "AE": 38_000, "AR": 96_000, "AU": 110_000, "BR": 610_000, "CA": 240_000, "DE": 420_000, "FR": 310_000,
@@ -59,16 +61,16 @@ class DummyProvider:
     }  # fmt: skip
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """See ``Provider.counts``."""
+        """See ``CountsProvider.counts``."""
         return {"default": dict(self.COUNTRIES)}
 
 
 class _Broken(Exception):
-    """An attempt that another may follow."""
+    """A failed attempt that may be retried."""
 
 
 class HttpProvider:
-    """``GET url`` answers ``{"counts": {pool: {country: count}}}``. Anything else is refused as a whole.
+    """``GET url`` answers ``{"counts": {pool: {country: count}}}``. Any other response is refused as a whole.
 
     Written on the standard library's client, because the deadline has to reach the socket: a provider that sends a
     byte now and then never runs into a timeout of single reads.
@@ -81,7 +83,7 @@ class HttpProvider:
             self._headers["Authorization"] = f"Bearer {token}"
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """See ``Provider.counts``. Tries again a few times when the connection or the server breaks."""
+        """See ``CountsProvider.counts``. Retries after connection and server errors."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         pause = FIRST_PAUSE
         for attempt in range(1, ATTEMPTS + 1):
@@ -102,7 +104,7 @@ class HttpProvider:
                 connection.request("GET", self._target(), headers=self._headers)
                 body = _body(connection.getresponse())
             if time.monotonic() >= deadline:
-                raise _Broken("We hung up: what was read may be only a part.")
+                raise _Broken("The connection was closed on our side; the answer may be incomplete.")
             return body
         except (OSError, http.client.HTTPException, _Broken) as error:
             if time.monotonic() >= deadline:
@@ -128,11 +130,11 @@ def _body(response: http.client.HTTPResponse) -> bytes:
         raise _Broken(f"The provider answered {response.status}.")
     if response.status != 200:
         raise LoaderFailed(f"The provider answered {response.status}.")
-    body = response.read(MOST_BYTES + 1)
-    if len(body) > MOST_BYTES:
+    body = response.read(MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
         raise LoaderFailed("The provider's answer is larger than 1 MiB.")
     if response.length or not body:
-        raise _Broken("The provider's answer breaks off.")
+        raise _Broken("The provider's answer is truncated.")
     return body
 
 
@@ -140,8 +142,16 @@ def _checked(body: bytes) -> dict[str, dict[str, int]]:
     try:
         counts = _decode(body).counts
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise LoaderFailed(f"The provider's answer is not as agreed: {str(fault)[:200]}") from None
-    unknown = sorted({country for countries in counts.values() for country in countries if not is_country(country)})
+        raise LoaderFailed(f"The provider's answer has another format: {str(fault)[:200]}") from None
+    unknown = sorted({code for by_code in counts.values() for code in by_code if normalized(code) == UNKNOWN})
     if unknown:
         raise LoaderFailed(f"The provider's answer names no country: {unknown[0]}.")
-    return counts
+    return {pool: _by_country(by_code) for pool, by_code in counts.items()}
+
+
+def _by_country(by_code: dict[str, int]) -> dict[str, int]:
+    """Counts by normalized code: a provider may list one country under two codes."""
+    found: Counter[str] = Counter()
+    for code, count in by_code.items():
+        found[normalized(code)] += count
+    return dict(found)
