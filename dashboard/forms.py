@@ -1,0 +1,91 @@
+"""Forms of the customer's pages. What they take is checked by the very rules of the API's bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.functional import Promise
+from django.views.generic import TemplateView
+from rest_framework.serializers import Serializer
+
+from dashboard.pages import CustomerPage
+from fonproxy.api.errors import ApiProblem, Conflict, InvalidInput
+
+Secret = tuple[str | Promise, str]
+
+
+class BodyForm(forms.Form):
+    """A form that is the body of an API's call: ``given`` is what that API's serializer made of it."""
+
+    required_css_class = "required"
+
+    def body(self, cleaned: dict[str, Any]) -> Serializer[Any]:
+        """The API's serializer over what was entered."""
+        raise NotImplementedError
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not self.errors:
+            body = self.body(cleaned)
+            if not body.is_valid():
+                for field, found in body.errors.items():
+                    self.refuse(field, _sentences(found))
+            self.given: dict[str, Any] = body.validated_data
+        return cleaned
+
+    def refuse(self, field: str, sentences: Iterable[str]) -> None:
+        """Puts them beside the field, or above the form for one that it does not have."""
+        self.add_error(field if field in self.fields else None, list(sentences))
+
+
+def _sentences(found: Any) -> list[str]:
+    """Errors of a field, including those of a list's items, which a serializer keys by position."""
+    if isinstance(found, dict):
+        return [f"{int(place) + 1}. {text}" for place, texts in found.items() for text in _sentences(texts)]
+    return [str(text) for text in found]
+
+
+class FormPage(CustomerPage, TemplateView):
+    """A page with one form. Errors of the service are shown in the form, which keeps the input."""
+
+    http_method_names = ["get", "head", "post"]
+
+    def form(self, data: Any = None) -> BodyForm:
+        raise NotImplementedError
+
+    def save(self, form: BodyForm) -> HttpResponseBase:
+        """Does it, and answers with where to go, or what to show this once. May raise InvalidInput and Conflict."""
+        raise NotImplementedError
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**{"form": self.form(), **kwargs})
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        form = self.form(request.POST)
+        if form.is_valid():
+            try:
+                return self.save(form)
+            except (Conflict, InvalidInput) as refusal:
+                _tell(form, refusal)
+        return self.render_to_response(self.get_context_data(form=form))
+
+
+def _tell(form: BodyForm, refusal: ApiProblem) -> None:
+    for error in refusal.errors:
+        form.refuse(error.field, [error.message])
+    if not refusal.errors:
+        form.add_error(None, str(refusal.detail))
+
+
+def show_once(
+    request: HttpRequest, heading: str | Promise, lead: str | Promise, secrets: Iterable[Secret], back: str
+) -> HttpResponse:
+    """The answer to the form that made secrets; they are kept nowhere, so neither may browsers keep this page."""
+    context = {"heading": heading, "lead": lead, "secrets": secrets, "back": back}
+    response = render(request, "dashboard/secrets.html", context)
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,83 @@
+"""Connection strings and programs that send a request through a proxy. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+NO_PASSWORD: Final = "YOUR_PASSWORD"  # noqa: S105  # a placeholder
+NO_ENDPOINT: Final = "PROXY_HOST:PORT"
+TARGET: Final = "https://example.com/"
+
+
+class CodeSample(NamedTuple):
+    """``id`` names it on its page, ``label`` to a person."""
+
+    id: str
+    label: str
+    text: str
+
+
+def connection_strings(endpoint: str, login: str) -> list[CodeSample]:
+    """In the notations that programs ask for. Their parts are not quoted where the notation knows no quoting."""
+    return [
+        CodeSample("url", "URL", _url(endpoint, login)),
+        CodeSample("list", "host:port:user:password", f"{endpoint}:{login}:{NO_PASSWORD}"),
+        CodeSample("at", "user:password@host:port", f"{login}:{NO_PASSWORD}@{endpoint}"),
+    ]
+
+
+def programs(endpoint: str, login: str) -> list[CodeSample]:
+    """The same request by curl, and in Python, Node.js and Go."""
+    url = _text(_url(endpoint, login))
+    curl = f"curl -x {shlex.quote(f'http://{endpoint}')} -U {shlex.quote(f'{login}:{NO_PASSWORD}')} {TARGET}"
+    python = f"""# pip install requests
+import requests
+
+proxy = {url}
+response = requests.get("{TARGET}", proxies={{"http": proxy, "https": proxy}}, timeout=30)
+print(response.status_code)"""
+    node = f"""// npm install undici
+import {{ ProxyAgent, fetch }} from "undici";
+
+const dispatcher = new ProxyAgent({url});
+const response = await fetch("{TARGET}", {{ dispatcher }});
+console.log(response.status);"""
+    go = f"""package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+)
+
+func main() {{
+	proxy, err := url.Parse({url})
+	if err != nil {{
+		panic(err)
+	}}
+	client := &http.Client{{Transport: &http.Transport{{Proxy: http.ProxyURL(proxy)}}}}
+	response, err := client.Get("{TARGET}")
+	if err != nil {{
+		panic(err)
+	}}
+	defer response.Body.Close()
+	fmt.Println(response.Status)
+}}"""
+    return [
+        CodeSample("curl", "curl", curl),
+        CodeSample("python", "Python", python),
+        CodeSample("node", "Node.js", node),
+        CodeSample("go", "Go", go),
+    ]
+
+
+def _url(endpoint: str, login: str) -> str:
+    return f"http://{quote(login, safe='')}:{NO_PASSWORD}@{endpoint}"
+
+
+def _text(value: str) -> str:
+    """A string literal that Python, JavaScript and Go read alike: a URL holds neither quotes nor control characters."""
+    return json.dumps(value)

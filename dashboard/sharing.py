@@ -1,0 +1,196 @@
+"""Share links: one view of *Explore* for readers without a sign-in. Made, listed and revoked here, and their page."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise, cached_property
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.generic import FormView, TemplateView
+from rest_framework.exceptions import APIException, NotFound
+
+from accounts import sharing
+from accounts.models import Role, User
+from analytics.traffic import shared
+from analytics.traffic.params import ChartParams, RangeParams, WebsitesParams
+from dashboard.error_help import HELP
+from dashboard.forms import show_once
+from dashboard.pages import CustomerPage
+from fonproxy.api.errors import Conflict
+from fonproxy.countries import name_of
+from fonproxy.pages import Page
+from orders import selectors
+
+RANGES: Final[dict[str, Promise]] = {
+    "24h": _("last 24 hours"),
+    "7d": _("last 7 days"),
+    "30d": _("last 30 days"),
+    "month": _("this month"),
+    "last-month": _("last month"),
+}
+LIFETIMES: Final = [("7", _("7 days")), ("30", _("30 days")), ("90", _("90 days")), ("365", _("a year"))]
+
+
+class ShareForm(forms.Form):
+    name = forms.CharField(
+        label=_("Name"), max_length=100, help_text=_("The heading of the shared page, and its name in your list.")
+    )
+    moves = forms.ChoiceField(label=_("Range"), widget=forms.RadioSelect)
+    days = forms.ChoiceField(label=_("Works for"), choices=LIFETIMES, initial="30", widget=forms.RadioSelect)
+
+    def __init__(self, *args: Any, view: shared.View, now: datetime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["moves"]
+        assert isinstance(field, forms.ChoiceField)
+        stays = (_("Always exactly %s") % described_ends(view, now)).strip()
+        choices: list[tuple[str, Any]] = [("", stays)]
+        if "range" in view:
+            choices = [("1", gettext("Moves on: always the %s") % RANGES[view["range"]]), ("0", stays)]
+        field.choices = choices
+        field.required = len(choices) > 1
+        field.initial = choices[0][0]
+
+
+class NewSharePage(CustomerPage, FormView[ShareForm]):
+    """Its address holds the view, as that of *Explore* does."""
+
+    http_method_names = ["get", "head", "post"]
+    template_name = "dashboard/new_share.html"
+    form_class = ShareForm
+    read_role = Role.MANAGER
+
+    @cached_property
+    def shown(self) -> dict[str, str]:
+        """The view that is to be shared; raises NotFound for one that cannot be read."""
+        zone = self.viewed.subject.time_zone or "UTC"
+        return readable_view(self.request.GET, zone, self.customer, timezone.now())
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"view": self.shown, "now": timezone.now()}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(filters=described_filters(self.shown, self.customer), **kwargs)
+
+    def form_valid(self, form: ShareForm) -> HttpResponse:
+        now, given = timezone.now(), form.cleaned_data
+        view = self.shown if given["moves"] == "1" else shared.fixed(self.shown, now)
+        lifetime = timedelta(days=int(given["days"]))
+        try:
+            link, secret = sharing.create(self.customer, given["name"], view, lifetime, self.viewed.person, now)
+        except Conflict as refusal:
+            form.add_error(None, str(refusal.detail))
+            return self.form_invalid(form)
+        return show_once(
+            self.request,
+            gettext("Link “%s” created") % link.name,
+            _("Anyone with this link can see the view without signing in. You can revoke it at any time."),
+            [(_("Link"), f"{settings.PUBLIC_URL}{reverse('shared-view', args=[secret])}")],
+            reverse("shares"),
+        )
+
+
+class SharesPage(CustomerPage, TemplateView):
+    template_name = "dashboard/shares.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        now = timezone.now()
+        links = [
+            (link, described_range(link.view, now), described_filters(link.view, self.customer))
+            for link in sharing.links_of(self.customer, now)
+        ]
+        return super().get_context_data(links=links, **kwargs)
+
+
+class RevokeSharePage(CustomerPage):
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, id: str) -> HttpResponse:
+        sharing.revoke(self.customer, id, self.viewed.person, timezone.now())
+        messages.success(request, gettext("Link revoked. It no longer works."))
+        return redirect("shares")
+
+
+class SharedPage(Page, TemplateView):
+    """The page of a share link, for anybody who has it; its charts ask the reads of the link alone."""
+
+    template_name = "dashboard/shared.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        now = timezone.now()
+        link = sharing.find(kwargs["token"], now)
+        if link is None:
+            raise NotFound
+        view: dict[str, str] = link.view
+        start, end = shared.ends(view, now)
+        layout = {"interval": view.get("interval", ""), "sortBy": view.get("sort", "")}
+        told = {"from": start, "to": end, "tz": view["tz"], "compare": view.get("compare", ""), **layout}
+        return super().get_context_data(
+            link=link,
+            view_range=described_range(view, now),
+            filters=described_filters(view, link.account),
+            shown={"path": self.request.path, **told},
+            error_help=HELP,
+            **kwargs,
+        )
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().get(request, *args, **kwargs)
+        response["X-Robots-Tag"] = "noindex, nofollow"
+        return response
+
+
+def readable_view(query: QueryDict, zone: str, account: User, now: datetime) -> dict[str, str]:
+    """The view that an address names; raises NotFound for one that cannot be read."""
+    view = shared.view_of({name: str(value) for name, value in query.items()}, zone)
+    layout = QueryDict(mutable=True)
+    layout.update({"interval": view.get("interval", ""), "sortBy": view.get("sort", "")})
+    asked = shared.query(view, layout, now)
+    try:
+        given = ChartParams.read(asked)
+        WebsitesParams.read(asked)
+    except APIException:
+        raise NotFound from None
+    if "orderId" in given:
+        selectors.find_order(account.pk, given["orderId"])
+    return view
+
+
+def described_range(view: shared.View, now: datetime) -> str:
+    return gettext("The %s") % RANGES[view["range"]] if "range" in view else described_ends(view, now)
+
+
+def described_ends(view: shared.View, now: datetime) -> str:
+    """On the clock of the view's zone."""
+    given = RangeParams.read(shared.query(view, QueryDict(), now))
+    start, end = (f"{at.astimezone(given['tz']):%Y-%m-%d %H:%M}" for at in (given["range"].start, given["range"].end))
+    return gettext("%(start)s to %(end)s, %(zone)s") % {"start": start, "end": end, "zone": given["tz"].key}
+
+
+def described_filters(view: shared.View, account: User) -> list[tuple[str | Promise, str]]:
+    """Each filter with its value, in words."""
+    found: list[tuple[str | Promise, str]] = []
+    if "order" in view:
+        found.append((_("Order"), _order_name(view["order"], account)))
+    if "domain" in view:
+        found.append((_("Domain"), view["domain"]))
+    if "country" in view:
+        found.append((_("Country"), name_of(view["country"].upper()) or view["country"]))
+    if "login" in view:
+        found.append((_("Proxy user"), view["login"]))
+    return found
+
+
+def _order_name(published_id: str, account: User) -> str:
+    try:
+        return selectors.find_order(account.pk, published_id).name
+    except NotFound:
+        return gettext("deleted")

@@ -1,0 +1,90 @@
+// Calls of the JSON APIs with the session cookie, and the same calls as a person would make them.
+
+export class Problem extends Error {
+  constructor(status, message, retryAfter) {
+    super(message);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export function address(path, params = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== undefined && value !== null && value !== "") query.set(name, value);
+  }
+  return query.size ? `${path}?${query}` : path;
+}
+
+/** The answer's JSON; throws Problem, or AbortError when the signal says so. */
+export async function read(path, params, signal) {
+  let response;
+  try {
+    response = await fetch(address(path, params), { headers: { Accept: "application/json" }, signal });
+  } catch (failure) {
+    if (failure.name === "AbortError") throw failure;
+    throw new Problem(0, gettext("Cannot reach the server. Check your connection."), 5);
+  }
+  await mindAccount(response);
+  if (response.ok) return response.json();
+  if (response.status === 401) {
+    location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+  }
+  const told = await response.json().catch(() => ({}));
+  throw new Problem(response.status, sentence(told), Number(response.headers.get("Retry-After")) || 0);
+}
+
+// Whoever signs in or is viewed in another tab is so in this one too, whose page is about somebody else.
+const ACCOUNT = document.querySelector("meta[name=account]")?.content;
+const RELOADED = "reloaded for";
+
+/** Loads the page again if the answer is about another account than the page; then this never resolves. */
+async function mindAccount(response) {
+  const told = response.headers.get("X-Account");
+  if (!ACCOUNT || !told) return;
+  if (told === ACCOUNT) {
+    sessionStorage.removeItem(RELOADED);
+  } else if (sessionStorage.getItem(RELOADED) !== told) {
+    sessionStorage.setItem(RELOADED, told);
+    location.reload();
+    await new Promise(() => {});
+  } else throw new Problem(409, gettext("You are now signed in to another account. Reload this page."));
+}
+
+// Each API family tells its errors in its own shape.
+function sentence(told) {
+  const details = (told.errors || []).map((error) => `${error.field}: ${error.message}`).join("; ");
+  const named = Object.entries(told.error?.details || {}).map(([field, found]) => `${field}: ${found[0]}`).join("; ");
+  const text = told.detail || told.error?.message || (told.error && told.message) || told.error;
+  return [typeof text === "string" ? text : gettext("Something went wrong. Try again."), details || named].filter(Boolean).join(" ");
+}
+
+export const curl = (path, params) => `curl -H 'x-api-key: YOUR_API_KEY' ${quoted(path, params)}`;
+export const publicCurl = (path, params) => `curl ${quoted(path, params)}`;
+
+/** Its address, quoted for a shell. */
+export const quoted = (path, params) => `'${new URL(address(path, params), location.origin).href.replaceAll("'", "%27")}'`;
+
+export async function copy(text, said) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without TLS there is no clipboard for scripts; what is selected can still be copied.
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  toast(said);
+}
+
+export function toast(text) {
+  const note = document.createElement("p");
+  note.className = "toast";
+  note.role = "status";
+  document.body.append(note);
+  note.textContent = text;
+  setTimeout(() => note.remove(), 2500);
+}

@@ -1,0 +1,60 @@
+// Numbers and moments as people read them, in the language of the page. Sizes are in units of 1024, as everywhere in FonProxy.
+
+const LOCALE = document.documentElement.lang || "en";
+const SIZES = ["B", "kB", "MB", "GB", "TB", "PB"].map((unit, power) => [unit, 1024 ** power]);
+const TIMES = [["µs", 1], ["ms", 1e3], ["s", 1e6]];
+const whole = new Intl.NumberFormat(LOCALE);
+const short = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFractionDigits: 1 });
+
+const rounded = (value, least, most) =>
+  value.toLocaleString(LOCALE, { minimumFractionDigits: least, maximumFractionDigits: most });
+
+/** The largest unit of which there is at least one. */
+const unitOf = (units, value) => units.findLast(([, size]) => Math.abs(value) >= size) || units[0];
+
+/** In the unit that suits the value; on an axis all ticks are in the unit that suits the largest, `scale`. */
+export function bytes(value, scale) {
+  const [unit, size] = unitOf(SIZES, Number(scale ?? value));
+  const amount = Number(value) / size;
+  const digits = size === 1 || Math.abs(amount) >= 100 ? 0 : Math.abs(amount) >= 10 ? 1 : 2;
+  return `${rounded(amount, scale === undefined ? digits : 0, digits)} ${unit}`;
+}
+
+export const count = (value) => whole.format(Number(value));
+export const compact = (value) => short.format(Number(value));
+export const percent = (value) => `${rounded(Number(value), 0, 1)} %`;
+
+/** Microseconds; on an axis in the unit of `scale`. Nothing at all has no unit. */
+export function duration(value, scale) {
+  if (!Number(value)) return "0";
+  const [unit, size] = unitOf(TIMES, Number(scale ?? value));
+  const amount = value / size;
+  return `${rounded(amount, 0, amount < 10 ? 2 : amount < 100 ? 1 : 0)} ${unit}`;
+}
+
+/** The difference to a value of another period, with its sign. */
+export function change(value, before) {
+  if (!before) return value ? gettext("none before") : "";
+  const difference = (100 * (value - before)) / before;
+  if (Math.abs(difference) < 0.05) return gettext("no change");
+  return `${difference < 0 ? "−" : "+"}${percent(Math.abs(difference) < 100 ? Math.abs(difference) : Math.round(Math.abs(difference)))}`;
+}
+
+/** How long ago that was, in words. */
+export function ago(instant, now = Date.now()) {
+  const minutes = Math.round((now - instant) / 60000);
+  if (minutes < 1) return gettext("just now");
+  if (minutes < 120) return interpolate(ngettext("%s minute ago", "%s minutes ago", minutes), [minutes]);
+  const hours = Math.round(minutes / 60);
+  if (hours < 48) return interpolate(ngettext("%s hour ago", "%s hours ago", hours), [hours]);
+  const days = Math.round(hours / 24);
+  return interpolate(ngettext("%s day ago", "%s days ago", days), [days]);
+}
+
+const regions = new Intl.DisplayNames(LOCALE, { type: "region" });
+
+/** The name of a country by its two letters, in any case. */
+export function country(code) {
+  const letters = (code || "").toUpperCase();
+  return /^[A-Z]{2}$/.test(letters) && letters !== "XX" ? regions.of(letters) : gettext("Unknown");
+}

@@ -1,0 +1,121 @@
+// The first page: the month in numbers, the minute, the week's charts and tables.
+
+import { Panel } from "./panel.js";
+import { read } from "./api.js";
+import { sortableTable } from "./table.js";
+import { showTotals } from "./totals.js";
+import * as links from "./links.js";
+import { chartPanel } from "./traffic.js";
+import { errorsPanel } from "./errors.js";
+import * as format from "./format.js";
+import * as range from "./range.js";
+import * as zone from "./zone.js";
+
+const LIVE_MS = 5000;
+const REFRESH_MS = 60000;
+const STALE_MINUTES = 60;
+const tz = zone.own();
+
+function tiles(body, found) {
+  const list = document.createElement("dl");
+  list.className = "tiles";
+  for (const [name, value] of found) {
+    const pair = document.createElement("div");
+    const term = document.createElement("dt");
+    term.textContent = name;
+    const text = document.createElement("dd");
+    text.textContent = value;
+    pair.append(term, text);
+    list.append(pair);
+  }
+  body.replaceChildren(list);
+}
+
+const month = new Panel("month", {
+  path: "/api/v1/usage",
+  isEmpty: () => false,
+  draw: (body, { data: { total } }) => tiles(body, [
+    [gettext("Traffic"), format.bytes(total.bytes_used)],
+    [gettext("Requests"), format.compact(total.requests)],
+    [gettext("Successful"), format.percent(total.success_rate)],
+  ]),
+});
+
+const live = new Panel("live", {
+  path: "/api/v1/usage/realtime",
+  isEmpty: () => false,
+  draw: (body, { data }) => tiles(body, [
+    [gettext("Connections"), format.count(data.active_connections.total)],
+    [gettext("Requests this minute"), format.count(data.current_minute.requests)],
+    [gettext("Traffic this minute"), format.bytes(data.current_minute.bytes)],
+    [gettext("Traffic in the last hour"), format.bytes(data.last_hour.bytes)],
+    [gettext("Average duration"), `${format.count(data.last_hour.avg_response_time_ms)} ms`],
+  ]),
+});
+
+const REQUESTS = { label: gettext("Requests"), kind: "number", sort: "count",
+  text: (row) => format.count(row.total_count), value: (row) => Number(row.total_count) };
+const TRAFFIC = { label: gettext("Traffic"), kind: "number", sort: "bytes",
+  text: (row) => format.bytes(row.bytes_total), value: (row) => Number(row.bytes_total) };
+const explore = (more) => links.explore({}, { range: "7d", ...more });
+
+const domains = new Panel("domains", {
+  path: "/analytics/domains",
+  draw: (body, { data }) => sortableTable(body, [
+    { label: gettext("Domain"), kind: "breakable", sort: "domain", text: (row) => row.domain || gettext("(unknown)"),
+      href: (row) => row.domain && explore({ domain: row.domain }) },
+    REQUESTS,
+    TRAFFIC,
+  ], data, "bytes"),
+});
+
+const countries = new Panel("countries", {
+  path: "/analytics/countries",
+  draw: (body, { data, totals }) => sortableTable(body, [
+    { label: gettext("Country"), sort: "country", text: (row) => format.country(row.country),
+      href: (row) => explore({ country: row.country }) },
+    REQUESTS,
+    TRAFFIC,
+    { label: gettext("Share of traffic"), kind: "number",
+      text: (row) => format.percent((100 * row.bytes_total) / (Number(totals.bytes_total) || 1)) },
+  ], data, "bytes"),
+});
+
+const at = (seconds) => zone.iso(Math.round(seconds / 60) * 60);
+const onZoom = (from, to) => location.assign(links.explore({ from: at(from), to: at(to), tz }));
+const onPick = (from, to) => location.assign(links.log({ from: at(from), to: at(to), tz }) || location.href);
+const traffic = chartPanel("traffic", { onZoom, onPick });
+const requests = chartPanel("requests", { onZoom, onPick });
+const errors = errorsPanel();
+
+/** How new the newest numbers are; beyond an hour that is worth a warning. */
+function tellFreshness(answer) {
+  const place = document.getElementById("freshness");
+  if (!answer?.last_data_at) return;
+  const at = zone.instant(zone.face(answer.last_data_at), tz);
+  const minutes = (Date.now() / 1000 - at) / 60;
+  place.textContent = interpolate(gettext("Newest data: %s (%s)"), [answer.last_data_at.slice(0, 16), format.ago(at * 1000)]);
+  place.className = minutes > STALE_MINUTES ? "warn" : "faint";
+}
+
+async function load() {
+  const week = range.params({ range: "7d" }, tz);
+  const chartOf = { ...week, interval: "1h", fill: "true", compare: "previous" };
+  month.load({ period: "month", tz });
+  requests.load(chartOf).then(showTotals);
+  // What is wrong is told by the panels, which ask the same service.
+  read("/analytics/concurrency", { ...chartOf, interval: "1d" }).then(showTotals, () => {});
+  domains.load({ ...week, limit: 10 });
+  errors.load({ ...week, limit: 8 });
+  countries.load({ ...week, limit: 10 });
+  const answer = await traffic.load(chartOf);
+  showTotals(answer);
+  tellFreshness(answer);
+}
+
+zone.localise(tz);
+live.load({ tz });
+load();
+// A tab that nobody looks at asks for nothing.
+setInterval(() => document.hidden || live.load(), LIVE_MS);
+setInterval(() => document.hidden || load(), REFRESH_MS);

@@ -1,0 +1,31 @@
+// A shared view: what the link shows, with nothing that leads elsewhere. The server knows its range and filters.
+
+import { chartPanel } from "./traffic.js";
+import { errorsPanel } from "./errors.js";
+import { countriesPanel, websitesPanel } from "./rankings.js";
+import { showTotals } from "./totals.js";
+
+const PER_PAGE = 25;
+const { path, from, to, tz, compare, interval, sortBy } = JSON.parse(document.getElementById("shown").textContent);
+const compares = () => compare === "1";
+let order = { sort: sortBy, page: "" };
+
+for (const id of ["traffic", "requests", "concurrency"]) {
+  // What is asked for beside the layout is the view's own, and only says here what the charts are about.
+  chartPanel(id, { path: `${path}/${id}`, compares }).load({ from, to, tz, interval, fill: "true" }).then(showTotals);
+}
+countriesPanel({ path: `${path}/countries` }).load({ limit: 100 });
+errorsPanel({ path: `${path}/errors`, leads: false }).load({ limit: 50 });
+const websites = websitesPanel({
+  path: `${path}/websites`,
+  by: () => order.sort,
+  go: (changes) => {
+    order = { ...order, ...changes };
+    load();
+  },
+});
+
+function load() {
+  websites.load({ sortBy: order.sort, page: order.page, limit: PER_PAGE });
+}
+load();

@@ -1,0 +1,32 @@
+// The strip of figures over a view, each with its change against the period before.
+
+import * as format from "./format.js";
+
+const success = ({ total_count: count, total_errors: errors }) =>
+  Number(count) ? Math.max(0, 100 - (100 * errors) / count) : null;
+
+const FIGURES = {
+  traffic: { of: "bytes_total", value: ({ bytes_total: size }) => Number(size), format: format.bytes },
+  requests: { of: "total_errors", value: ({ total_count: count }) => Number(count), format: format.compact },
+  errors: { of: "total_errors", value: ({ total_errors: errors }) => Number(errors), format: format.compact },
+  success: { of: "total_errors", value: success, format: format.percent, isShare: true },
+  concurrency: { of: "max_concurrency", value: (totals) => Number(totals.max_concurrency), format: format.count },
+};
+
+/** Shows the figures that are in an answer's totals; the others stay. */
+export function showTotals(answer) {
+  if (!answer) return;
+  for (const [name, figure] of Object.entries(FIGURES)) {
+    if (!(figure.of in answer.totals)) continue;
+    const place = document.querySelector(`#totals [data-figure=${name}]`);
+    const [now, before] = [answer.totals, answer.previous?.totals].map((totals) => totals && figure.value(totals));
+    place.textContent = now === null ? "—" : figure.format(now);
+    place.nextElementSibling.textContent = compared(figure, now, before);
+  }
+}
+
+function compared(figure, now, before) {
+  if (before === undefined || before === null || now === null) return " ";
+  if (figure.isShare) return interpolate(gettext("before: %s"), [figure.format(before)]);
+  return [format.change(now, before), before ? interpolate(gettext("before: %s"), [figure.format(before)]) : ""].filter(Boolean).join(", ") || " ";
+}

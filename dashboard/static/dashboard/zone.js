@@ -1,0 +1,111 @@
+// Moments and what clocks show. The APIs take instants and give labels of a zone's clocks; charts draw instants.
+
+const KEPT = "zone";
+const ACCOUNTS = document.querySelector("meta[name=zone]")?.content;
+const browsers = () => Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
+function isKnown(zone) {
+  try {
+    return Boolean(zone && formatter(zone));
+  } catch {
+    return false;
+  }
+}
+
+/** The account's zone; without one, what was last chosen in this browser, or the browser's own. */
+export const own = () => [ACCOUNTS, localStorage.getItem(KEPT), browsers()].find(isKnown) || "UTC";
+export const keep = (zone) => localStorage.setItem(KEPT, zone);
+
+/** The zone that an address names; the reader's own where it names none that this browser knows. */
+export const chosen = (name) => (isKnown(name) ? name : own());
+
+/** "2026-11-21 14:00:00" or "2026-11-21T14:00" as seconds on a clock face, whatever zone it hangs in. */
+export function face(label) {
+  const text = label.replace(" ", "T");
+  return Date.parse(`${text.length === 10 ? `${text}T00:00` : text}Z`) / 1000;
+}
+
+const formatters = new Map();
+
+function formatter(zone) {
+  if (!formatters.has(zone)) {
+    formatters.set(zone, new Intl.DateTimeFormat("en-CA", {
+      timeZone: zone, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit",
+      hour: "2-digit", minute: "2-digit", second: "2-digit",
+    }));
+  }
+  return formatters.get(zone);
+}
+
+/** What clocks in the zone show at an instant, in seconds on their face. */
+export function shown(instant, zone) {
+  const told = formatter(zone).formatToParts(new Date(instant * 1000));
+  const parts = Object.fromEntries(told.map((part) => [part.type, part.value]));
+  return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second) / 1000;
+}
+
+const offset = (at, zone) => shown(at, zone) - at;
+
+/** The instants at which clocks in the zone show that, earliest first: two where they go back, none where forward. */
+function occurrences(faceSeconds, zone) {
+  const offsets = [offset(faceSeconds - 86400, zone), offset(faceSeconds + 86400, zone)];
+  const found = [...new Set(offsets)].map((seconds) => faceSeconds - seconds);
+  return found.filter((at) => shown(at, zone) === faceSeconds).sort((one, other) => one - other);
+}
+
+/** The first instant at which clocks in the zone show that; what they leave out is as if they had not gone forward. */
+export function instant(faceSeconds, zone) {
+  return occurrences(faceSeconds, zone)[0] ?? faceSeconds - offset(faceSeconds - 86400, zone);
+}
+
+/** The instants of the clock faces of points that follow each other, of which the first one covers `from`. */
+export function instants(faces, zone, from) {
+  const widths = faces.slice(1).map((face, number) => face - faces[number]).filter((width) => width > 0);
+  const width = widths.reduce((least, one) => Math.min(least, one), widths[0] ?? 3600);
+  let at = from - width;
+  return faces.map((face) => {
+    // As a rule the next point is one width away; looking for it takes several times as long.
+    const next = at + width;
+    if (shown(next, zone) === face) at = next;
+    else {
+      const found = occurrences(face, zone);
+      at = found.length === 1 ? found[0] : found.find((one) => one > at) ?? next;
+    }
+    return at;
+  });
+}
+
+/** An instant as the APIs take it. */
+export const iso = (seconds) => new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, "Z");
+
+/** Seconds on a clock face as a person reads them. */
+export const label = (faceSeconds, seconds = false) =>
+  new Date(faceSeconds * 1000).toISOString().slice(0, seconds ? 19 : 16).replace("T", " ");
+
+/** An instant as a person reads it; of an hour that comes twice, which of the two it is. */
+export function moment(at, zone) {
+  const [text, which] = moments(at, zone);
+  return `${text} ${which}`.trim();
+}
+
+/** The same in two parts, of which the second is mostly empty. */
+export function moments(at, zone) {
+  const on = shown(at, zone);
+  if (occurrences(on, zone).length < 2) return [label(on), ""];
+  const away = Math.abs(on - Math.floor(at));
+  return [label(on), `${on < at ? "-" : "+"}${label(away).slice(11)}`];
+}
+
+/** Has the page's moments, which came in UTC, shown by clocks in the zone, and named if the page has a place for that. */
+export function localise(zone) {
+  document.getElementById("zone")?.replaceChildren(zone);
+  for (const time of document.querySelectorAll("time[datetime*=T]")) {
+    time.textContent = moment(Date.parse(time.dateTime) / 1000, zone);
+  }
+}
+
+export function offer(select, chosen) {
+  const names = ["UTC", ...Intl.supportedValuesOf("timeZone").filter((name) => name !== "UTC")];
+  if (!names.includes(chosen)) names.unshift(chosen);
+  select.replaceChildren(...names.map((name) => new Option(name, name, name === chosen, name === chosen)));
+}
