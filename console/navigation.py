@@ -1,0 +1,64 @@
+"""The console's lists and pages by task. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class Task(NamedTuple):
+    """A group of the navigation. Models of ``apps`` that no task names are added to it."""
+
+    slug: str
+    title: Promise
+    models: tuple[str, ...]
+    apps: tuple[str, ...] = ()
+
+
+class ConsolePage(NamedTuple):
+    """A page that is not a model's list; shown to those with the permission."""
+
+    task: str
+    title: Promise
+    url_name: str
+    permission: str
+
+
+TASKS: Final = (
+    Task("customers", _("Customers"), ("accounts.User", "accounts.ApiKey", "accounts.Application"), ("accounts",)),
+    Task("orders", _("Orders"), ("orders.Order", "orders.ProxyUser", "orders.Product"), ("orders", "usage")),
+    Task("gateways", _("Gateways"), ("orders.CutOff", "analytics.AbuseReport", "analytics.ExitLookup")),
+    Task("pipeline", _("Pipeline"), ("analytics.IngestBatch", "analytics.InsertBlock"), ("analytics",)),
+    Task("pool", _("Pool"), ("geo.StaticIp", "geo.Multiplier", "geo.MultiplierChange", "geo.CountSnapshot"), ("geo",)),
+    Task("money", _("Money"), ("orders.LedgerEntry", "orders.LedgerMismatch")),
+    Task("audit", _("Audit"), ("admin.LogEntry", "accounts.AuditRecord", "auth.Group"), ("admin", "auth")),
+)
+PAGES: Final = (
+    ConsolePage("customers", _("Who runs out"), "console_outlook", "orders.view_order"),
+    ConsolePage("customers", _("New customer"), "console_new_customer", "accounts.add_user"),
+    ConsolePage("customers", _("Usage"), "console_usage", "orders.view_order"),
+    ConsolePage("gateways", _("Gateways"), "console_gateways", "analytics.view_ingestbatch"),
+    ConsolePage("gateways", _("Where traffic runs"), "console_origins", "accounts.view_user"),
+    ConsolePage("pipeline", _("Unattributed traffic"), "analytics_unattributed", "analytics.view_ingestbatch"),
+)
+
+
+def by_task(apps: list[dict[str, Any]], pages: list[tuple[ConsolePage, str]]) -> list[dict[str, Any]]:
+    """Django's list of apps as a list of tasks; ``pages`` are those that the user may see, with their addresses."""
+    found = {f"{app['app_label']}.{model['object_name']}": model for app in apps for model in app["models"]}
+    named = {name for task in TASKS for name in task.models}
+    groups = []
+    for task in TASKS:
+        models = [found[name] for name in task.models if name in found]
+        models += [model for name, model in found.items() if name not in named and name.partition(".")[0] in task.apps]
+        entries = [_entry(page, url) for page, url in pages if page.task == task.slug]
+        if models or entries:
+            groups.append({"name": task.title, "app_label": task.slug, "models": [*entries, *models]})
+    return groups
+
+
+def _entry(page: ConsolePage, url: str) -> dict[str, Any]:
+    """A page in the shape of Django's models."""
+    return {"name": page.title, "object_name": page.url_name, "admin_url": url, "add_url": None, "view_only": True}

@@ -1,0 +1,47 @@
+"""The admin site with the console's own pages and its navigation by task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from console import navigation
+
+
+class ConsoleSite(AdminSite):
+    site_header = site_title = "FonProxy"
+    index_title = _("Home")
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        from console import customer_views, evidence_views, usage_views, views  # models are loaded after the site
+
+        pages = [
+            path(route, self.admin_view(view), name=f"console_{name}")
+            for route, name, view in (*views.PAGES, *customer_views.PAGES, *evidence_views.PAGES, *usage_views.PAGES)
+        ]
+        return [*pages, *super().get_urls()]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        apps = super().get_app_list(request, app_label)
+        if app_label is not None:
+            return apps
+        pages = [
+            (page, reverse(f"admin:{page.url_name}"))
+            for page in navigation.PAGES
+            if request.user.has_perm(page.permission)
+        ]
+        return navigation.by_task(apps, pages)
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        from console import status_checks  # as in get_urls
+
+        now = timezone.now()
+        panels = status_checks.panels(request.user, now)
+        context = {"panels": panels, "verdict": status_checks.verdict(panels, now), **(extra_context or {})}
+        return super().index(request, context)
