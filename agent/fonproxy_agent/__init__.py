@@ -1,0 +1,1 @@
+"""Programs that run beside a proxy server and report to FonProxy."""

@@ -1,0 +1,1 @@
+"""Squid: its log, its helper protocols and its cache manager."""
