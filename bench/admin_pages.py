@@ -11,11 +11,12 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import ApiKey, Network, Order, Product, ProxyType, ProxyUser, User
-from analytics.models import Batch, Group
+from accounts.models import ApiKey, User
+from analytics.models import IngestBatch, InsertBlock
 from bench.geo_counts import fill_addresses
 from geo.models import StaticIp
-from usage.models import Alert, CutOff, Delivery, Firing, LedgerEntry
+from orders.models import CutOff, LedgerEntry, Network, Order, Product, ProxyType, ProxyUser
+from usage.models import Alert, Delivery, Firing
 
 CHUNK: Final = 10_000
 ORDERS_A_CUSTOMER: Final = 5
@@ -43,9 +44,9 @@ def fill(addresses: int, orders: int) -> None:
     _create(Delivery, (_delivery(firing, number, now) for number, firing in enumerate(firings)))
     _create(LedgerEntry, (entry for n in numbers for entry in _ledger(n, now)))
     _create(ApiKey, (ApiKey(user_id=1 + n % customers, name="k", prefix="fnp_", key_hash=str(n)) for n in numbers))
-    groups = [Group(created_at=now, claimed_until=now, settled_at=now) for _ in range(orders // 2)]
-    _create(Group, iter(groups))
-    _create(Batch, (_batch(group, now) for group in groups))
+    blocks = [InsertBlock(created_at=now, claimed_until=now, settled_at=now) for _ in range(orders // 2)]
+    _create(InsertBlock, iter(blocks))
+    _create(IngestBatch, (_batch(block, now) for block in blocks))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     User.objects.create_superuser("root", pk=10**6)
@@ -62,6 +63,7 @@ def _order(number: int, user_id: int, product: Product, now: datetime) -> Order:
         product=product,
         name=f"Order {number}",
         traffic_limit_bytes=LIMIT,
+        started_at=now - timedelta(days=number % 365),
         expires_at=now + timedelta(days=1 + number % 365),
     )
 
@@ -71,14 +73,14 @@ def _state(number: int) -> str:
 
 
 def _alert(number: int, now: datetime) -> Alert:
-    return Alert(order_id=number, threshold_percent=80, method="email", target="t", created_at=now)
+    return Alert(order_id=number, threshold=80, method="email", target="t", created_at=now)
 
 
 def _firing(alert: Alert, now: datetime) -> Firing:
     return Firing(
         alert=alert,
         arming=1,
-        threshold_percent=80,
+        threshold=80,
         used_bytes=LIMIT,
         limit_bytes=LIMIT,
         fired_at=now - timedelta(minutes=alert.pk),
@@ -99,9 +101,16 @@ def _ledger(order: int, now: datetime) -> Iterator[LedgerEntry]:
         yield LedgerEntry(reason="usage", bytes=-(2**30), requests=10, period_date=day, usage_day=day, **facts)
 
 
-def _batch(group: Group, now: datetime) -> Batch:
-    return Batch(
-        route="traffic", rows=100, size=1000, touched=[], created_at=now, claimed_until=now, group=group, settled_at=now
+def _batch(block: InsertBlock, now: datetime) -> IngestBatch:
+    return IngestBatch(
+        route="traffic",
+        rows=100,
+        size=1000,
+        dirty_days=[],
+        created_at=now,
+        claimed_until=now,
+        block=block,
+        settled_at=now,
     )
 
 
@@ -110,36 +119,47 @@ def pages() -> dict[str, str]:
     today: date = timezone.now().date()
     return {
         "first page": "",
+        "search, by order": "search/?q=Order+777",
+        "search, by login": "search/?q=ogin-777",
+        "a customer": "customers/777/",
+        "who runs out": "outlook/",
+        "orders that end": "outlook/?show=ending",
+        "usage by product": "usage-report/",
+        "usage by customer": "usage-report/?group=customer",
+        "multipliers": "geo/multiplier/",
+        "abuse reports": "analytics/abusereport/",
+        "new customers without traffic": "outlook/?show=never-used",
+        "a disputed day": f"evidence/777/{today}/",
         "static IPs": "geo/staticip/",
         "static IPs, page 90": "geo/staticip/?p=90",
         "static IPs, by address": "geo/staticip/?q=10.0.3.",
         "static IPs, none found": "geo/staticip/?q=192.0.2.",
         "static IPs, the few not available": "geo/staticip/?is_available__exact=0",
         "static IPs, of a type": "geo/staticip/?proxy_type__exact=shared-proxy",
-        "orders": "accounts/order/",
-        "orders, by name": "accounts/order/?q=Order+77",
-        "orders, by login": "accounts/order/?q=login-777",
-        "orders, none found": "accounts/order/?q=nothing",
-        "orders, exhausted": "accounts/order/?state=exhausted",
-        "orders, ending soon": "accounts/order/?ends=soon",
-        "orders, of another network": "accounts/order/?product__network=mobile",
-        "an order": "accounts/order/777/change/",
+        "orders": "orders/order/",
+        "orders, by name": "orders/order/?q=Order+77",
+        "orders, by login": "orders/order/?q=login-777",
+        "orders, none found": "orders/order/?q=nothing",
+        "orders, exhausted": "orders/order/?state=exhausted",
+        "orders, ending soon": "orders/order/?ends=soon",
+        "orders, of another network": "orders/order/?product__network=mobile",
+        "an order": "orders/order/777/change/",
         "users": "accounts/user/",
         "users, by name": "accounts/user/?q=c77",
         "users with traffic today": "accounts/user/?traffic=today",
-        "proxy users": "accounts/proxyuser/",
-        "proxy users, by login": "accounts/proxyuser/?q=login-777",
+        "proxy users": "orders/proxyuser/",
+        "proxy users, by login": "orders/proxyuser/?q=login-777",
         "API keys": "accounts/apikey/",
-        "ledger": "usage/ledgerentry/",
-        "ledger, by user": "usage/ledgerentry/?q=c77",
-        "ledger, refunds": "usage/ledgerentry/?reason__exact=refund",
-        "ledger, today": f"usage/ledgerentry/?period_date__gte={today}&period_date__lt={today + timedelta(days=1)}",
-        "cut-offs": "usage/cutoff/",
+        "ledger": "orders/ledgerentry/",
+        "ledger, by user": "orders/ledgerentry/?q=c77",
+        "ledger, refunds": "orders/ledgerentry/?reason__exact=refund",
+        "ledger, today": f"orders/ledgerentry/?period_date__gte={today}&period_date__lt={today + timedelta(days=1)}",
+        "cut-offs": "orders/cutoff/",
         "alerts": "usage/alert/",
         "firings": "usage/firing/",
         "firings, failing": "usage/firing/?delivery=failing",
-        "batches": "analytics/batch/",
-        "groups": "analytics/group/",
+        "batches": "analytics/ingestbatch/",
+        "blocks": "analytics/insertblock/",
     }
 
 

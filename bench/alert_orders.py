@@ -8,10 +8,11 @@ from typing import Final
 
 from django.utils import timezone
 
-from accounts.models import Network, Order, Product, ProxyType, User
+from accounts.models import User
 from analytics import reports
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.profiles import BACKGROUND
+from orders.models import Network, Order, Product, ProxyType
 from usage.alerts import evaluation
 from usage.models import Alert, Firing
 
@@ -30,7 +31,7 @@ def fill(orders: int, buckets: int) -> int:
         for number in range(1, orders + 1)
     )
     Alert.objects.bulk_create(
-        Alert(order_id=number, threshold_percent=80, method="email", target="t", created_at=now)
+        Alert(order_id=number, threshold=80, method="email", target="t", created_at=now)
         for number in range(1, orders + 1)
     )
     return _fill_engine(orders, buckets, now - timedelta(days=DAYS))
@@ -61,7 +62,7 @@ FROM numbers({offset}, {min(step, buckets - offset)})
 def seconds_of_query() -> float:
     orders = list(Order.objects.values_list("pk", flat=True))
     started = perf_counter()
-    get_client().fetch(reports.EVERYTHING, {"orders": orders}, profile=BACKGROUND, tag="bench.alerts")
+    get_client().fetch(reports.LIFETIME_BYTES, {"orders": orders}, profile=BACKGROUND, tag="bench.alerts")
     return perf_counter() - started
 
 

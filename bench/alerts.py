@@ -11,14 +11,14 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from bench.support import Embedded, Target, median, print_table
+from bench.support import Embedded, RatioTarget, median, print_table
 
 ORDERS: Final = 100_000
 BUCKETS: Final = 20_000_000
 ROUNDS: Final = 5
 DUE: Final = 500
-ABOVE_BARE: Final = Target(most=3)
-SECONDS: Final = Target(most=10)
+ABOVE_BARE: Final = RatioTarget(most=3)
+SECONDS: Final = RatioTarget(most=10)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class PushBody:
     """A request body and what it holds, for checking afterwards that it was counted."""
 
     content: bytes
@@ -32,14 +32,14 @@ class Body:
     requests: int
 
 
-def make_body(rows: int, owners: Sequence[Owner], now: datetime, seed: int) -> Body:
+def make_body(rows: int, owners: Sequence[Owner], now: datetime, seed: int) -> PushBody:
     """A few hours of traffic that ends now: some orders and domains carry most of it, a few rows are errors."""
     dice = random.Random(seed)
     names = [f"{'cdn' if i % 3 else 'www'}.site-{i}.example.{'com' if i % 2 else 'net'}" for i in range(DOMAINS)]
     domains = dice.choices(names, [1 / rank for rank in range(1, DOMAINS + 1)], k=rows)
     whose = dice.choices(owners, [1 / rank for rank in range(1, len(owners) + 1)], k=rows)
     logs = [_row(dice, owner, domain, now) for owner, domain in zip(whose, domains, strict=True)]
-    return Body(json.dumps({"logs": logs}).encode(), rows, sum(row["count"] for row in logs))
+    return PushBody(json.dumps({"logs": logs}).encode(), rows, sum(row["count"] for row in logs))
 
 
 def _row(dice: random.Random, owner: Owner, domain: str, now: datetime) -> dict[str, Any]:

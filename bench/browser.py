@@ -8,7 +8,7 @@ from typing import Final
 
 from playwright.sync_api import Browser, BrowserContext, StorageState, ViewportSize, sync_playwright
 
-from bench.support import Demo
+from bench.support import ServedDemo
 
 CHROMIUM: Final = "/usr/bin/chromium"
 DESKTOP: Final = ViewportSize(width=1280, height=860)
@@ -23,7 +23,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def session(browser: Browser, demo: Demo, who: str) -> StorageState:
+def session(browser: Browser, demo: ServedDemo, who: str) -> StorageState:
     """The cookies of somebody who has signed in."""
     with browser.new_context(base_url=demo.url) as context:
         page = context.new_page()
@@ -36,7 +36,12 @@ def session(browser: Browser, demo: Demo, who: str) -> StorageState:
 
 
 def window(
-    browser: Browser, demo: Demo, cookies: StorageState | None, size: ViewportSize = DESKTOP, *, is_dark: bool = False
+    browser: Browser,
+    demo: ServedDemo,
+    cookies: StorageState | None,
+    size: ViewportSize = DESKTOP,
+    *,
+    is_dark: bool = False,
 ) -> BrowserContext:
     return browser.new_context(
         base_url=demo.url, storage_state=cookies, viewport=size, color_scheme="dark" if is_dark else "light"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from accounts.models import Network, Order, Product, ProxyType, ProxyUser, Scope, User
+from accounts.models import Scope, User
 from accounts.services import issue_key
 from bench.bodies import Owner
+from orders.models import Network, Order, Product, ProxyType, ProxyUser
 
 
 def make_orders(customers: int, orders: int) -> list[Owner]:

@@ -12,10 +12,10 @@ import pyarrow as pa
 from django.conf import settings
 from django.utils import timezone
 
-from analytics import inbox
-from analytics.pushed.rows import parse
-from analytics.traffic.row import TRAFFIC
-from bench.bodies import Body
+from analytics.ingest import columns as ingest_columns
+from analytics.ingest.decode import parse
+from analytics.traffic.ingest_row import TRAFFIC
+from bench.bodies import PushBody
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
 
@@ -24,14 +24,14 @@ TARGETS: Final = ("traffic", "order_traffic", "minute_traffic", "daily_host", "d
 _batches: list[pa.Table] = []
 
 
-def prepare(bodies: Sequence[Body]) -> None:
+def prepare(bodies: Sequence[PushBody]) -> None:
     """Makes the columns of these bodies, exactly those that the intake would make."""
     now = timezone.now()
     oldest = retention.floor("traffic", now)
     assert oldest is not None
     for body in bodies:
         columns, directory = parse(TRAFFIC, body.content, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
-        _batches.append(inbox.to_table(columns, directory, now))
+        _batches.append(ingest_columns.to_table(columns, directory, now))
 
 
 def insert(inserts: int, batches: int) -> float:

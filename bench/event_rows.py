@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Final
 
 from django.conf import settings
@@ -11,10 +11,12 @@ from django.utils import timezone
 
 from accounts import applications
 from accounts.models import Application, User
-from analytics.events import params
-from analytics.events.queries import Field, Series, aggregation
+from analytics.apinalytics import params
+from analytics.apinalytics.queries import Field, Series
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
+from fonproxy.clickhouse.profiles import READ, Profile
+from fonproxy.clickhouse.query import Sql
 
 WEEK: Final = 7 * 86_400
 ROWS_PER_INSERT: Final = 2_000_000
@@ -62,21 +64,33 @@ def held() -> tuple[int, int]:
 
 def ask(start: int, end: int, query: str) -> float:
     """Seconds of the bare query."""
+    sql = _sql(start, end, query)
+    started = perf_counter()
+    get_client().fetch(sql.text, sql.params, tag="bench.series")
+    return perf_counter() - started
+
+
+def processor_time(start: int, end: int, query: str, projections: bool) -> float:
+    """Seconds of processor time of the bare query, with the sums by the minute or event by event."""
+    sql = _sql(start, end, query)
+    changed = {"max_execution_time": 600, "optimize_use_projections": int(projections)}
+    profile = Profile("bench", tuple({**dict(READ.settings), **changed}.items()))
+    started = process_time()
+    get_client().fetch(sql.text, sql.params, profile=profile, tag="bench.series")
+    return process_time() - started
+
+
+def _sql(start: int, end: int, query: str) -> Sql:
     given = params.read(str(start), str(end), QueryDict(query))
-    sql = aggregation(given["aggregation"])
-    assert sql is not None
-    question = Series(
+    return Series(
         Application.objects.get().pk,
         start,
         end,
         retention.floor("events", timezone.now()),
-        sql,
+        given["aggregation"],
         given.get("granularity"),
         Field(given["group"]) if "group" in given else None,
         given["includes"],
-        settings.EVENTS_MAX_GROUPS,
-        settings.EVENTS_MAX_POINTS,
+        settings.APINALYTICS_MAX_GROUPS,
+        settings.APINALYTICS_MAX_POINTS,
     ).to_sql()
-    started = perf_counter()
-    get_client().fetch(question.text, question.params, tag="bench.series")
-    return perf_counter() - started

@@ -1,7 +1,8 @@
 """Events: how many a second, and time series beside their bare query; then two minutes at 80 % of the most.
 
 Batches of 91 events (the Go sender's size) over 8 keep-alive connections, and of 10,000 over one, all over HTTP. The
-series are those of an application with 20 million events, over HTTP and bare, in turn, on copies of the same parts.
+series are those of an application with 20 million events, over HTTP and bare, in turn, on copies of the same parts;
+bare also in processor time, with and without the sums that are kept by the minute.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any, Final
 
 from bench.support import (
     Embedded,
-    Target,
+    RatioTarget,
     connected,
+    median,
     milliseconds_of_get,
     percentile,
     print_beside_bare,
@@ -36,7 +38,8 @@ CONNECTIONS: Final = 8
 SECONDS: Final = 10
 SOAK_SECONDS: Final = 120
 REPEATS: Final = 15
-PARTS: Final = Target(most=300)
+CPU_REPEATS: Final = 5
+PARTS: Final = RatioTarget(most=300)
 SERIES: Final = {
     "count by hour, a week": "granularity=hour",
     "count by hour and consumer": "granularity=hour&group=consumer_id",
@@ -141,6 +144,7 @@ def report_series(directory: Path, events: int) -> None:
     print(f"{events:,} events\n")
     with ExitStack() as stack:
         bare = stack.enter_context(Embedded(copy))
+        report_projections(bare, start, end)
         connection = stack.enter_context(connected(stack.enter_context(served(served_dir))))
         print_beside_bare(
             SERIES,
@@ -148,6 +152,19 @@ def report_series(directory: Path, events: int) -> None:
             lambda query: milliseconds_of_get(connection, f"/1/timeseries/{start}/{end}/?{query}", headers),
             REPEATS,
         )
+
+
+def report_projections(engine: Embedded, start: int, end: int) -> None:
+    """Processor time of each series, event by event and with the sums by the minute, in turn."""
+    rows = []
+    for name, query in SERIES.items():
+        times = [
+            tuple(engine.run("event_rows.processor_time", start, end, query, used) * 1000 for used in (False, True))
+            for _ in range(CPU_REPEATS)
+        ]
+        each, by_minute = (median(column) for column in zip(*times, strict=True))
+        rows.append((name, f"{each:.0f}", f"{by_minute:.0f}", f"{by_minute / each:.2f}"))
+    print_table(("CPU milliseconds, bare", "event by event", "with sums by the minute", "of it"), rows)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from time import perf_counter
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import ProxyType
 from fonproxy.countries import CODES
 from geo import revisions
 from geo.loaders.static_ips import IpCountLoader
 from geo.models import CountSnapshot, Revision, StaticIp, StaticType
+from orders.models import ProxyType
 
 
 def fill_counts(countries: int) -> None:
@@ -27,7 +27,7 @@ def fill_counts(countries: int) -> None:
             loaded_at=timezone.now(),
             claimed_until=timezone.now() + timedelta(days=1),
         )
-    revisions.move(Revision.Kind.COUNTS)
+    revisions.move(Revision.Subject.COUNTS)
 
 
 def fill_addresses(number: int) -> None:

@@ -11,7 +11,7 @@ from fonproxy.api.throttles import PublicThrottle
 from fonproxy.urls import urlpatterns as product
 
 
-class EmptyViewSet(ViewSet):
+class EmptyPublicViewSet(ViewSet):
     authentication_classes = []
     permission_classes = []
     throttle_classes = [PublicThrottle]
@@ -20,4 +20,4 @@ class EmptyViewSet(ViewSet):
         return Response({})
 
 
-urlpatterns = [path("empty", EmptyViewSet.as_view({"get": "list"})), *product]
+urlpatterns = [path("empty", EmptyPublicViewSet.as_view({"get": "list"})), *product]

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from bench import orm
-from bench.bodies import Body, make_body
-from bench.support import Embedded, Target, connected, median, print_table, served
+from bench.bodies import PushBody, make_body
+from bench.support import Embedded, RatioTarget, connected, median, print_table, served
 from tests import postgres
 
 ROWS: Final = 10_000
@@ -34,17 +34,17 @@ ENGINE: Final = "engine alone, 10,000 rows an insert"
 LARGE: Final = "engine alone, 100,000 rows an insert"
 HTTP: Final = {1: "HTTP, 1 connection", 4: "HTTP, 4 connections"}
 ORM: Final = "serializer and bulk_create, PostgreSQL"
-OF_ENGINE: Final = Target(least=0.5)
-OF_ORM: Final = Target(least=8)
+OF_ENGINE: Final = RatioTarget(least=0.5)
+OF_ORM: Final = RatioTarget(least=8)
 
 
 class Http:
     """Sends bodies to a served product and remembers what it sent."""
 
-    def __init__(self, port: int, key: str, bodies: Sequence[Body]) -> None:
+    def __init__(self, port: int, key: str, bodies: Sequence[PushBody]) -> None:
         self._port, self._bodies = port, bodies
         self._headers = {"x-api-key": key, "Content-Type": "application/json"}
-        self.sent: list[Body] = []
+        self.sent: list[PushBody] = []
 
     def send(self, connections: int, batches: int) -> float:
         """Rows per second of so many bodies, evenly over so many connections."""
@@ -57,7 +57,7 @@ class Http:
         self.sent += bodies
         return sum(body.rows for body in bodies) / seconds
 
-    def _send(self, bodies: Sequence[Body]) -> None:
+    def _send(self, bodies: Sequence[PushBody]) -> None:
         with connected(self._port) as connection:
             for body in bodies:
                 connection.request("POST", "/analytics/ingest", body.content, self._headers)
@@ -95,7 +95,7 @@ def run(directory: Path, rounds: int, batches: int) -> None:
 
 
 @contextmanager
-def _engine(data_dir: Path, bodies: Sequence[Body], batches: int) -> Iterator[dict[str, Callable[[], float]]]:
+def _engine(data_dir: Path, bodies: Sequence[PushBody], batches: int) -> Iterator[dict[str, Callable[[], float]]]:
     with Embedded(data_dir) as engine:
         engine.run("customers.make_orders", CUSTOMERS, ORDERS)
         engine.run("direct.prepare", bodies)
@@ -106,7 +106,7 @@ def _engine(data_dir: Path, bodies: Sequence[Body], batches: int) -> Iterator[di
 
 
 @contextmanager
-def _orm(bodies: Sequence[Body], batches: int) -> Iterator[dict[str, Callable[[], float]]]:
+def _orm(bodies: Sequence[PushBody], batches: int) -> Iterator[dict[str, Callable[[], float]]]:
     programs = postgres.newest_programs()
     if programs is None:
         print("No PostgreSQL is installed here: the comparison with it is left out.\n")
@@ -141,7 +141,7 @@ def _report(rates: dict[str, list[float]]) -> None:
                 print(f"{way} / {other}: {ratio:.2f} ({target.verdict(ratio)})")
 
 
-def _check(data_dir: Path, sent: Sequence[Body]) -> None:
+def _check(data_dir: Path, sent: Sequence[PushBody]) -> None:
     """Every target of the served product must hold exactly the rows that were answered with 204."""
     wanted = (sum(body.rows for body in sent), sum(body.requests for body in sent))
     with Embedded(data_dir) as engine:

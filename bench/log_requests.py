@@ -9,7 +9,7 @@ from typing import Final
 from django.http import QueryDict
 from django.utils import timezone
 
-from analytics.log.queries import FIELDS, Requests
+from analytics.byteful.log.queries import FIELDS, Requests
 from bench.population import sizes
 from fonproxy.api import search
 from fonproxy.clickhouse import retention
@@ -48,7 +48,7 @@ SELECT
         toUInt128(bitOr(bitShiftLeft(toUInt64(at), 16), 28672)))),
     fromUnixTimestamp64Milli(toInt64(at), 'UTC'), {user}, {user} * 10 + dice % 3, 'residential',
     {user} * 10 + dice % 3, 'http', 'GET', concat('www.site-', toString(intDiv(dice, 7) % 5000), '.example.com'), 200,
-    dice % 25 = 0 ? 'timeout' : '', '', dice % 100000, dice % 10000000, dice % 60000, dice % 40, '1', '203.0.113.7',
+    dice % 25 = 0 ? 'timeout' : '', '', dice % 100000, dice % 10000000, dice % 60000, dice % 40, 1, '203.0.113.7',
     '198.51.100.1', 8080, concat('192.0.2.', toString(dice % 250)), 'DE', 'berlin', 3320, 1, 1
 FROM numbers({first}, {end - first})
 """
@@ -65,7 +65,7 @@ def ask(user: int, query: str) -> float:
     wanted = search.parse(QueryDict(query), KINDS)
     requests = Requests(user, retention.floor("requests", timezone.now()), wanted.conditions)
     started = perf_counter()
-    for sql in (requests.page(wanted), requests.count()):
+    for sql in (requests.page(wanted), requests.count(wanted)):
         get_client().fetch(sql.text, sql.params, tag="bench.search")
     return perf_counter() - started
 

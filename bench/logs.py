@@ -20,7 +20,7 @@ from typing import Final
 from bench.bodies import as_log_body, make_body
 from bench.support import (
     Embedded,
-    Target,
+    RatioTarget,
     connected,
     median,
     milliseconds_of_get,
@@ -37,7 +37,7 @@ ROWS: Final = 10_000
 ROUNDS: Final = 5
 BODIES: Final = 10
 REPEATS: Final = 60
-OF_TRAFFIC: Final = Target(least=0.4)
+OF_TRAFFIC: Final = RatioTarget(least=0.4)
 SEARCHES: Final = {
     "newest": "",
     "second page, oldest first": "page=2&sort_by=log_request_datetime_asc",

@@ -15,7 +15,7 @@ from typing import Any
 import django
 from django.conf import settings
 
-from bench.bodies import Body
+from bench.bodies import PushBody
 
 
 def connect(port: int) -> None:
@@ -37,7 +37,7 @@ def connect(port: int) -> None:
         editor.create_model(PushedRow)
 
 
-def insert(bodies: Sequence[Body], batches: int) -> float:
+def insert(bodies: Sequence[PushBody], batches: int) -> float:
     """Rows per second of so many bodies, from JSON to committed."""
     from bench.orm_table import PushedRowSerializer
 

@@ -13,11 +13,11 @@ from typing import Final
 from playwright.sync_api import Browser, Response, StorageState, expect
 
 from bench.browser import chromium, session, window
-from bench.support import Demo, Target, demo, median, print_table
+from bench.support import RatioTarget, ServedDemo, demo, median, print_table
 
 ROUNDS: Final = 9
-PAINT: Final = Target(most=1000)
-WEIGHT: Final = Target(most=300)
+PAINT: Final = RatioTarget(most=1000)
+WEIGHT: Final = RatioTarget(most=300)
 OVERVIEW: Final = "/dashboard"
 EMPTY: Final = "/password-reset/sent"
 
@@ -42,7 +42,7 @@ def main() -> None:
     print(f"weight: {WEIGHT.verdict(median([one[3] for one in found[OVERVIEW]]))} kB")
 
 
-def _measure(browser: Browser, demo: Demo, cookies: StorageState, path: str) -> tuple[float, float, int, float]:
+def _measure(browser: Browser, demo: ServedDemo, cookies: StorageState, path: str) -> tuple[float, float, int, float]:
     """Milliseconds to the first paint and until nothing is asked for any more, answers, and their kB compressed."""
     with window(browser, demo, cookies) as context:
         page = context.new_page()

@@ -22,7 +22,7 @@ PICTURES: Final = {
     "application": ("/dashboard/applications", "alice", False, False),
     "proxies": ("/proxies", None, False, False),
     "console": ("/admin/", "admin", False, False),
-    "order": ("/admin/accounts/order/", "admin", False, False),
+    "order": ("/admin/orders/order/", "admin", False, False),
 }
 
 

@@ -27,12 +27,12 @@ from typing import Any, Final
 from bench.support import TIMEOUT_SECONDS, median, percentile, print_table
 from tests.serving import manage
 from tests.stack import books, topology
-from tests.stack.load import Account, Batch, make_batch
+from tests.stack.load import Batch, Customer, make_batch
 from tests.stack.topology import Stack
 
 SOAK_SECONDS: Final = 600
 WARM_UP_SECONDS: Final = 10
-MOST_SECONDS: Final = 30
+MAX_SECONDS: Final = 30
 SHARE: Final = 0.8
 CONNECTIONS: Final = {"ingest": 8, "reads": 2, "geo counts": 1, "realtime": 1}
 ROWS: Final = 500
@@ -62,7 +62,7 @@ class Traffic:
         dice = random.Random(0)
         domains = [f"site-{number}.example" for number in range(DOMAINS)]
         self._bodies = [make_batch(dice, domains, ROWS) for _ in range(BODIES)]
-        self.account = Account()
+        self.account = Customer()
         self._lock = threading.Lock()
 
     def run(self, seconds: float, rates: dict[str, float] | None = None) -> dict[str, Result]:
@@ -193,7 +193,7 @@ def main() -> None:
         before = settled(stack, since)
         traffic = Traffic(stack)
         traffic.run(WARM_UP_SECONDS)
-        most = {kind: len(result.seconds) / MOST_SECONDS for kind, result in traffic.run(MOST_SECONDS).items()}
+        most = {kind: len(result.seconds) / MAX_SECONDS for kind, result in traffic.run(MAX_SECONDS).items()}
         asked = {kind: SHARE * rate for kind, rate in most.items()}
         with Memory(stack) as memory:
             results = traffic.run(options.seconds, asked)
@@ -236,7 +236,7 @@ def _p99(values: Sequence[float]) -> float:
     return percentile(values, 99)
 
 
-def check(before: dict[str, Any], after: dict[str, Any], account: Account) -> None:
+def check(before: dict[str, Any], after: dict[str, Any], account: Customer) -> None:
     """Every table and ledger must have grown by exactly what was acknowledged."""
     wanted = books.right(account)
     for part, right in wanted.items():

@@ -1,6 +1,7 @@
 """What a row takes on disk, table by table, once parts are merged; and how many rows a request is.
 
 The numbers under docs/scaling.md. Amounts in the bodies are random, which compresses worse than real ones do.
+It needs the agent on the path: `PYTHONPATH=agent python -m bench.storage`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from analytics.squid.lines import Request, parse
-from analytics.squid.rows import aggregate
+from fonproxy_agent.request import Request
+from fonproxy_agent.rows import aggregate
+from fonproxy_agent.squid.lines import parse
+
 from bench.support import ROOT, Embedded, print_table
 
 ROWS: Final = 1_000_000
 ORDERS: Final = 1_000
-SAMPLE: Final = ROOT / "tests" / "analytics" / "squid" / "access.log.gz"
+SAMPLE: Final = ROOT / "agent" / "tests" / "data" / "access.log.gz"
 
 
 def main() -> None:

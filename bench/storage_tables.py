@@ -8,9 +8,9 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from analytics import journal
-from analytics.log.rows import to_request_inbox
-from analytics.traffic.rows import to_inbox
+from analytics.byteful.log.ingest_columns import to_request_inbox
+from analytics.ingest import journal
+from analytics.traffic.ingest_columns import to_inbox
 from bench import event_rows
 from bench.bodies import Owner, as_log_body, make_body
 from fonproxy.clickhouse import retention

@@ -27,7 +27,7 @@ _LISTENS: Final = re.compile(r"listens on http://127\.0\.0\.1:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RatioTarget:
     """A value a ratio or a difference must not pass: the least of one that should be large, the most of the other."""
 
     least: float | None = None
@@ -54,19 +54,42 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A server process of the product."""
+
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time of all its threads so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mb(self) -> int:
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
 @contextmanager
 def served(data_dir: Path, **variables: str) -> Iterator[int]:
     """``manage.py serve`` over this data directory, on a free port of the loopback, which is what is yielded."""
+    with serving(data_dir, ROOT, **variables) as process:
+        yield process.port
+
+
+@contextmanager
+def serving(data_dir: Path, tree: Path, **variables: str) -> Iterator[Process]:
+    """``manage.py serve`` of this checkout."""
     command = [sys.executable, "manage.py", "serve", "--port", "0"]
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment(data_dir, **variables), stdout=subprocess.PIPE, text=True
+        command, cwd=tree, env=environment(data_dir, **variables), stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout is not None
         try:
             listens = next(filter(None, map(_LISTENS.search, server.stdout)), None)
             if listens is None:
                 raise RuntimeError("The server ended before it listened.")
-            yield int(listens[1])
+            yield Process(int(listens[1]), server.pid)
         finally:
             server.terminate()
             try:
@@ -76,7 +99,7 @@ def served(data_dir: Path, **variables: str) -> Iterator[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Demo:
+class ServedDemo:
     """The served demo; ``password`` is that of all its people."""
 
     url: str
@@ -84,7 +107,7 @@ class Demo:
 
 
 @contextmanager
-def demo() -> Iterator[Demo]:
+def demo() -> Iterator[ServedDemo]:
     """The product with its demo's two months of traffic, in a directory of its own."""
     with tempfile.TemporaryDirectory(prefix="fonproxy-demo-") as name:
         for command in ("migrate", "clickhouse_migrate", "seed_demo"):
@@ -99,7 +122,7 @@ def demo() -> Iterator[Demo]:
         password = re.search(r"password (\w+)", told)
         assert password
         with served(Path(name), FONPROXY_THROTTLE_READ="100000/min") as port:
-            yield Demo(f"http://127.0.0.1:{port}", password[1])
+            yield ServedDemo(f"http://127.0.0.1:{port}", password[1])
 
 
 @contextmanager

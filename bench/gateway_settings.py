@@ -1,0 +1,5 @@
+"""The product's settings with one more route, to compare with."""
+
+from fonproxy.settings import *  # noqa: F403
+
+ROOT_URLCONF = "bench.gateway_urls"
