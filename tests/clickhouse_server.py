@@ -43,6 +43,8 @@ from clickhouse_driver.streams.native import BlockInputStream, BlockOutputStream
 from clickhouse_driver.varint import read_varint, write_varint
 from clickhouse_driver.writer import write_binary_int32, write_binary_str, write_binary_uint8
 
+from tests import keeper
+
 REVISION: Final = 54460
 PASSWORD: Final = "correct horse"
 WRONG_PASSWORD: Final = 516
@@ -75,7 +77,7 @@ SHARD: Final = (
 )
 
 
-class Refused(Exception):
+class QueryRefused(Exception):
     """What goes to the client as an exception packet."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -108,10 +110,10 @@ def _context(revision: int) -> Context:
     return context
 
 
-class Session(socketserver.BaseRequestHandler):
+class ClientConnection(socketserver.BaseRequestHandler):
     """One client's connection, with an engine connection of its own."""
 
-    server: Server
+    server: StandInServer
 
     def handle(self) -> None:
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -132,7 +134,7 @@ class Session(socketserver.BaseRequestHandler):
     def _converse(self) -> None:
         try:
             self._hello()
-        except Refused as refusal:
+        except QueryRefused as refusal:
             self._refuse(refusal)
             return
         while True:
@@ -143,7 +145,7 @@ class Session(socketserver.BaseRequestHandler):
             elif packet == Sent.QUERY:
                 try:
                     self._query()
-                except Refused as refusal:
+                except QueryRefused as refusal:
                     self._refuse(refusal)
             elif packet == TABLES_STATUS_REQUEST:
                 self._tell_status()
@@ -156,9 +158,9 @@ class Session(socketserver.BaseRequestHandler):
             read_varint(self.fin)
         self.database, _user, password = (read_binary_str(self.fin) for _ in range(3))
         if password not in ("", PASSWORD):
-            raise Refused(WRONG_PASSWORD, "Authentication failed.")
+            raise QueryRefused(WRONG_PASSWORD, "Authentication failed.")
         if self.database and self.database not in self.server.databases():
-            raise Refused(UNKNOWN_DATABASE, f"Database {self.database} does not exist.")
+            raise QueryRefused(UNKNOWN_DATABASE, f"Database {self.database} does not exist.")
         write_varint(Told.HELLO, self.fout)
         write_binary_str("ClickHouse", self.fout)
         for number in (26, 9, REVISION):
@@ -180,7 +182,7 @@ class Session(socketserver.BaseRequestHandler):
             write_binary_uint8(0, self.fout)
         self.fout.flush()
 
-    def _refuse(self, refusal: Refused) -> None:
+    def _refuse(self, refusal: QueryRefused) -> None:
         write_varint(Told.EXCEPTION, self.fout)
         write_binary_int32(refusal.code, self.fout)
         for text in ("DB::Exception", str(refusal), "a stack trace that nobody shall see"):
@@ -201,7 +203,7 @@ class Session(socketserver.BaseRequestHandler):
         while self._receive().num_columns:
             pass  # what servers tell one another beside a query: here it is not needed
         if stage != COMPLETE:
-            raise Refused(NOT_IMPLEMENTED, f"This server answers no query up to stage {stage} only.")
+            raise QueryRefused(NOT_IMPLEMENTED, f"This server answers no query up to stage {stage} only.")
         settings["network_compression_method"] = "LZ4"  # among servers; it is what the driver can read
         # The engine in this process gives queries ids of its own: the client's travels in a setting of no effect here.
         settings["query_cache_tag"] = query_id
@@ -275,9 +277,9 @@ class Session(socketserver.BaseRequestHandler):
         database = database or self.database
         types = dict(self.server.column_types(database, name))
         if not types:
-            raise Refused(60, f"Unknown table {table}.")
+            raise QueryRefused(60, f"Unknown table {table}.")
         if unknown := [name for name in wanted if name not in types]:
-            raise Refused(16, f"No such column {unknown[0]} in table {table}.")
+            raise QueryRefused(16, f"No such column {unknown[0]} in table {table}.")
         self._send_header([(name, types[name]) for name in wanted])
         received = BytesIO()
         native = BlockOutputStream(CompressedBufferedWriter(received, 2**20), _context(0))
@@ -345,7 +347,7 @@ class Session(socketserver.BaseRequestHandler):
                 try:
                     client.execute(sql, settings=settings)
                 except ServerException as error:
-                    raise Refused(error.code, error.message) from None
+                    raise QueryRefused(error.code, error.message) from None
 
     def _run(self, sql: str, params: dict[str, str], answer_format: str = "Native") -> bytes:
         engine = self.engine or self.server.connect(self.database)
@@ -370,9 +372,9 @@ def _aware(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 
 
-def _refused(error: RuntimeError) -> Refused:
+def _refused(error: RuntimeError) -> QueryRefused:
     found = _CODE.search(str(error))
-    return Refused(int(found[1]), found[2]) if found else Refused(UNKNOWN_EXCEPTION, str(error))
+    return QueryRefused(int(found[1]), found[2]) if found else QueryRefused(UNKNOWN_EXCEPTION, str(error))
 
 
 def _clause(settings: dict[str, str]) -> str:
@@ -388,7 +390,7 @@ def _unquoted(text: str) -> str:
     return _ESCAPED.sub(lambda found: _MEANT.get(found[1], found[1]), text[1:-1])
 
 
-class Server(socketserver.ThreadingTCPServer):
+class StandInServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
@@ -398,7 +400,7 @@ class Server(socketserver.ThreadingTCPServer):
         config = _config(directory, shards)
         self.url = f"{directory}?max_server_memory_usage={4 * 2**30}&config-file={config}"
         self.keeper = self.connect("")  # the engine stops with its last connection
-        super().__init__(("127.0.0.1", port), Session)
+        super().__init__(("127.0.0.1", port), ClientConnection)
 
     def connect(self, database: str) -> Connection:
         return Connection(f"{self.url}&database={database}" if database else self.url)
@@ -429,6 +431,7 @@ _CONFIG: Final = """
     <storage_configuration><disks><backups><type>local</type><path>{path}/</path></backups></disks></storage_configuration>
     <backups><allowed_disk>backups</allowed_disk></backups>
     {cluster}
+    {zookeeper}
 </clickhouse>
 """
 
@@ -438,7 +441,7 @@ def _config(directory: Path, shards: list[int]) -> Path:
     disk, file = directory.with_name("backups"), directory.with_name("backups.xml")
     disk.mkdir(exist_ok=True)
     cluster = CLUSTER.format("".join(SHARD.format(shard) for shard in shards)) if shards else ""
-    file.write_text(_CONFIG.format(path=disk, cluster=cluster))
+    file.write_text(_CONFIG.format(path=disk, cluster=cluster, zookeeper=keeper.config(directory)))
     return file
 
 
@@ -447,7 +450,9 @@ def main(port: int, directory: Path, shards: list[int]) -> None:
 
     directory.mkdir(parents=True, exist_ok=True)
     repair(directory)
-    with Server(port, directory, shards) as server:
+    if keeper.config(directory):
+        keeper.give_an_address()
+    with StandInServer(port, directory, shards) as server:
         print("listening", flush=True)  # noqa: T201
         server.serve_forever()
 

@@ -8,38 +8,70 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.core import mail
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, transaction
+from django.test import Client as Browser
+from django.test import override_settings
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.models import Network, Order, Product, ProxyType, User
+from accounts import notices, tokens
+from accounts.models import User
 from accounts.services import issue_key
-from analytics.writer import writer
+from analytics.ingest.flusher import flusher
+from fonproxy import health
 from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import Client, close_client, get_client
+from orders.models import Order
 from tests.isolation import data_dir
-from usage import orders
+from tests.orders.helpers import bought
+from tests.serving import Server, free_port, serving
+from tests.usage.alerts.receiver import Mailbox, WebhookReceiver, smtp, web
 
-LONG = ("test_on_clickhouse_server.py", "test_on_postgres.py", "test_schemathesis.py", "test_equivalence.py")
+LONG = (
+    "test_accessibility.py",
+    "test_permission_matrix.py",
+    "test_lists.py",
+    "test_renewals.py",
+    "test_shipping.py",
+    "test_usage.py",
+    "test_apinalytics.py",
+    "test_provisioning.py",
+    "test_byteful_log_model.py",
+    "test_field_cases.py",
+    "test_backup.py",
+    "test_limits.py",
+    "test_schemathesis.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: one that begins last has the other processes wait for it."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+    rank = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONG)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick() -> Iterator[None]:
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Otherwise the first request of every test client lists all static files: 80 ms of CPU time each.
+    with override_settings(PASSWORD_HASHERS=hashers, WHITENOISE_AUTOREFRESH=True):
+        yield
 
 
 @pytest.fixture(autouse=True)
-def _quick_and_forgetful(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def _forgetful() -> None:
     cache.clear()
-    writer._away_until = 0.0  # one test's outage is no other's
+    health.cached_checks.forget()
+    flusher._unavailable_until = 0.0  # one test's outage is no other's
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> None:
-    """SQLite in a file, as installed: in memory, threads would fail where a real one waits."""
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """A database for each test process. SQLite in a file, as installed: in memory, threads would fail, not wait."""
     if connection.vendor == "sqlite":
         connection.settings_dict["TEST"]["NAME"] = f"{data_dir.name}/test.sqlite3"
 
@@ -58,12 +90,31 @@ def engine(_migrated_engine: None) -> Client:
     return get_client()
 
 
+@pytest.fixture(scope="module")
+def module_engine(_migrated_engine: None) -> Client:
+    """The engine with tables that are empty before the first test of the module."""
+    return _emptied(get_client())
+
+
+@pytest.fixture(scope="module")
+def module_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A transaction around all tests of a module, for rows that they share and do not change."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
 def clean_engine(engine: Client) -> Client:
     """The engine with empty tables."""
+    return _emptied(engine)
+
+
+def _emptied(engine: Client) -> Client:
+    """Truncation costs much more than asking which tables have data parts."""
     for (table,) in engine.fetch(
-        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
-        " AND name != 'schema_migrations'",
+        "SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase() AND active"
+        " AND table != 'schema_migrations'",
         tag="tests",
     ):
         engine.command(f"TRUNCATE TABLE {table}", tag="tests")
@@ -91,33 +142,45 @@ def worker(db: None) -> User:
 
 @pytest.fixture
 def staff(db: None) -> User:
-    return _user("staff", is_staff=True)
+    """A member of staff with every permission, who is no superuser."""
+    user = _user("staff", is_staff=True)
+    user.user_permissions.set(Permission.objects.all())
+    return user
+
+
+@pytest.fixture
+def helper(db: None) -> User:
+    """A member of staff without any permission."""
+    return _user("helper", is_staff=True)
+
+
+@pytest.fixture
+def viewer(db: None) -> User:
+    """A member of staff who may look at everything and change nothing."""
+    user = _user("viewer", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    return user
 
 
 @pytest.fixture
 def make_order(db: None) -> Callable[..., Order]:
-    def make(
-        user: User,
-        network: str = Network.RESIDENTIAL,
-        limit: int | None = None,
-        logins: tuple[str, ...] = (),
-        **fields: Any,
-    ) -> Order:
-        product, _ = Product.objects.get_or_create(
-            name=f"{network} product", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=network
-        )
-        now = timezone.now()
-        started_at = min(now, fields.get("expires_at") or now)
-        given: dict[str, Any] = {"name": "Order", "started_at": started_at, "expires_at": None, "now": now} | fields
-        suspended_at = given.pop("suspended_at", None)
-        order = orders.buy(user=user, product=product, limit_bytes=limit, **given)
-        if suspended_at is not None:
-            Order.objects.filter(pk=order.pk).update(suspended_at=suspended_at)
-            order.refresh_from_db()
-        orders.set_logins(order, logins, now)
-        return order
+    return bought
 
-    return make
+
+@pytest.fixture
+def sent(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Any]]:
+    """Runs what waits for the transaction's end; returns the mails sent since it was last called."""
+    monkeypatch.setattr(notices.mail, "delay", notices.mail)
+
+    def sent() -> list[Any]:
+        waiting, connection.run_on_commit = connection.run_on_commit, []
+        for entry in waiting:
+            entry[1]()
+        found = list(mail.outbox)
+        mail.outbox.clear()
+        return found
+
+    return sent
 
 
 @pytest.fixture
@@ -129,6 +192,14 @@ def make_key(db: None) -> Callable[..., str]:
 
 
 @pytest.fixture
+def browser() -> Browser:
+    """A superuser's, signed in to the console."""
+    browser = Browser()
+    browser.force_login(User.objects.create_superuser("root"))
+    return browser
+
+
+@pytest.fixture
 def client_for(make_key: Callable[..., str]) -> Callable[..., APIClient]:
     """A client that acts for a user by token, or with a key when scopes are given; anonymous without a user."""
 
@@ -137,7 +208,29 @@ def client_for(make_key: Callable[..., str]) -> Callable[..., APIClient]:
         if user and scopes:
             api.credentials(HTTP_X_API_KEY=make_key(user, scopes))
         elif user:
-            api.credentials(HTTP_AUTHORIZATION=f"Bearer {AccessToken.for_user(user)}")
+            api.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens.issue(user, timezone.now()).access}")
         return api
 
     return client
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One real server per test process, for all tests that only call it."""
+    with serving(FONPROXY_THROTTLE_READ="1000000/min", FONPROXY_THROTTLE_PUBLIC="1000000/min") as running:
+        yield running
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[WebhookReceiver]:
+    settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = True
+    with web() as running:
+        yield running
+
+
+@pytest.fixture
+def mailbox(settings: Any) -> Iterator[Mailbox]:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    with smtp(settings.EMAIL_PORT) as running:
+        yield running

@@ -1,4 +1,4 @@
-"""A process of the version before goes on working after a migration, so that processes can be replaced one by one."""
+"""A process of the version before keeps working after a migration, so that processes can be replaced one by one."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from django.db.migrations.state import ModelState, ProjectState
 from fonproxy.clickhouse import migrator
 
 # The last of each app that is older than the rule.
-BEFORE = {"accounts": "0003", "analytics": "0006", "geo": "0001", "usage": "0005"}
+BEFORE = {"accounts": "0001", "analytics": "0001", "geo": "0001", "orders": "0001", "usage": "0001"}
 ADDS = (
     migrations.CreateModel,
     migrations.AddField,
     migrations.AddIndex,
     migrations.AddConstraint,
+    migrations.AlterModelOptions,  # changes no table
+    migrations.RemoveConstraint,  # refuses nothing that the version before writes
     AddIndexConcurrently,
 )
 DATA = (migrations.RunPython, migrations.RunSQL)
 ADDITIVE = re.compile(
-    r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS |ALTER TABLE \S+ ADD (COLUMN|INDEX) IF NOT EXISTS |INSERT INTO "
+    r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS |INSERT INTO "
+    r"|ALTER TABLE \S+ (ADD (COLUMN|INDEX|PROJECTION) IF NOT EXISTS|MATERIALIZE PROJECTION) "
 )
 
 

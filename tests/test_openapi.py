@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from io import StringIO
+from typing import Any
 
+import msgspec
+import pytest
 from django.core.management import call_command
 from django.test import Client
+
+from analytics.byteful.log.ingest_row import LOG
+from analytics.byteful.log.queries import MAX_COUNTED
+from analytics.ingest.schema import RowSchema
+from analytics.traffic.ingest_row import TRAFFIC
 
 
 def test_the_description_is_valid_and_nothing_in_it_is_guessed() -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
+
+
+def test_the_description_is_the_same_for_every_caller(db: None) -> None:
+    plain = Client().get("/openapi.json").content
+    assert Client().get("/openapi.json", {"lang": "de", "version": "7"}).content == plain
 
 
 def test_every_analytics_route_documents_its_parameters_and_errors(db: None) -> None:
@@ -18,3 +31,55 @@ def test_every_analytics_route_documents_its_parameters_and_errors(db: None) -> 
     assert all({"from", "to", "orderId", "tz"} <= {p["name"] for p in read["parameters"]} for read in reads)
     assert all({"200", "400", "401", "403", "404", "429", "503"} <= read["responses"].keys() for read in reads)
     assert {"204", "400", "409", "413", "503"} <= paths["/analytics/ingest"]["post"]["responses"].keys()
+
+
+def test_conflicts_of_provisioning_are_described(db: None) -> None:
+    paths = Client().get("/openapi.json").json()["paths"]
+    assert "409" in paths["/provisioning/orders/{externalId}/resume"]["post"]["responses"]
+    assert "409" in paths["/provisioning/users/{externalId}"]["delete"]["responses"]
+
+
+def test_description_shows_each_family_once_under_its_clients_paths(db: None) -> None:
+    paths = Client().get("/openapi.json").json()["paths"]
+    byteful = [path for path, methods in paths.items() for method in methods.values() if method["tags"] == ["Byteful"]]
+    assert "/1.0/public/user/log/search" in byteful
+    assert all(path.startswith("/1.0/public/user/") for path in byteful)
+    assert [path for path in paths if path.startswith("/1/")] == ["/1/event/", "/1/timeseries/{start}/{end}/"]
+
+
+def test_the_bound_of_the_count_of_a_log_search_is_described(db: None) -> None:
+    schemas = Client().get("/openapi.json").json()["components"]["schemas"]
+    described = {
+        name: schemas[name]["properties"]["total_count"]["description"] for name in ("LogPage", "ResidentialLedgerPage")
+    }
+    assert f"{MAX_COUNTED + 1:,}" in described["LogPage"]
+    assert described["ResidentialLedgerPage"] == "All matching rows."
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"), [("/analytics/ingest", TRAFFIC), ("/1.0/public/user/log/ingest", LOG)], ids=["traffic", "log"]
+)
+def test_ingest_body_is_described_with_exactly_the_fields_that_are_decoded(
+    path: str, schema: RowSchema[Any], db: None
+) -> None:
+    description = Client().get("/openapi.json").json()
+
+    def resolved(node: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = description["components"]["schemas"][node["$ref"].rpartition("/")[2]]
+        return found
+
+    body = resolved(description["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"])
+    row = resolved(body["properties"]["logs"]["items"])
+    fields = msgspec.inspect.type_info(schema.row).fields  # type: ignore[attr-defined]  # a struct has them
+    assert set(row["properties"]) == {field.encode_name for field in fields}
+    assert set(row["required"]) == {field.encode_name for field in fields if field.required}
+
+
+def test_limits_of_numbers_and_texts_in_the_ingest_body_are_those_that_are_enforced(db: None) -> None:
+    row = Client().get("/openapi.json").json()["components"]["schemas"]["IngestRow"]["properties"]
+    for field in msgspec.inspect.type_info(TRAFFIC.row).fields:  # type: ignore[attr-defined]  # as above
+        described = row[field.encode_name]
+        if isinstance(field.type, msgspec.inspect.IntType):
+            assert (described["minimum"], described["maximum"]) == (field.type.ge, field.type.le)
+        elif field.encode_name not in ("ip_out", "ip_from", "country", "ts"):  # these have formats of their own
+            assert described["maxLength"] == field.type.max_length

@@ -28,7 +28,7 @@ def fields_at_fault(response: Any) -> set[str]:
     return {error["field"].partition(".")[0] for error in response.json()["errors"]}
 
 
-def test_a_new_key_is_told_once_with_its_secret(alice: User, client_for: ClientFor) -> None:
+def test_a_new_key_is_shown_once_with_its_secret(alice: User, client_for: ClientFor) -> None:
     response = create(client_for(alice), {"name": " crawler "})
     key = ApiKey.objects.get()
     told = response.json()["apiKey"]
@@ -66,8 +66,23 @@ def test_no_end_may_be_said_as_null(alice: User, client_for: ClientFor) -> None:
     assert create(client_for(alice), {"name": "k", "expiresAt": None}).json()["apiKey"]["expiresAt"] is None
 
 
-@pytest.mark.parametrize("scopes", [["ingest"], ["read", "ingest"]])
-def test_a_customer_cannot_grant_ingest(alice: User, client_for: ClientFor, scopes: list[str]) -> None:
+def test_a_customer_grants_read_and_write(alice: User, client_for: ClientFor) -> None:
+    response = create(client_for(alice), {"name": "k", "scopes": ["write", "read"]})
+    assert response.json()["apiKey"]["scopes"] == ["read", "write"]
+
+
+@pytest.mark.parametrize("scope", ["ingest", "gateway", "provision", "metrics"])
+def test_staff_without_the_permission_to_add_keys_cannot_grant_scopes_of_staff(
+    helper: User, client_for: ClientFor, scope: str
+) -> None:
+    assert create(client_for(helper), {"name": "k", "scopes": [scope]}).status_code == 403
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "scopes", [["ingest"], ["read", "ingest"], ["gateway"], ["provision"], ["read", "write", "metrics"]]
+)
+def test_a_customer_cannot_grant_scopes_of_staff(alice: User, client_for: ClientFor, scopes: list[str]) -> None:
     assert create(client_for(alice), {"name": "k", "scopes": scopes}).status_code == 403
     assert not ApiKey.objects.exists()
 
@@ -82,7 +97,7 @@ def test_staff_can_grant_ingest(staff: User, client_for: ClientFor) -> None:
     [
         ({"name": ""}, "name"), ({"name": "  "}, "name"), ({"name": "x" * 101}, "name"), ({"name": 5}, "name"),
         ({"name": None}, "name"), ({"name": True}, "name"), ({"name": "\0"}, "name"), ({"name": "\ud800"}, "name"),
-        ({"scopes": "read"}, "scopes"), ({"scopes": []}, "scopes"), ({"scopes": ["write"]}, "scopes"),
+        ({"scopes": "read"}, "scopes"), ({"scopes": []}, "scopes"), ({"scopes": ["admin"]}, "scopes"),
         ({"scopes": None}, "scopes"), ({"scopes": [5]}, "scopes"), ({"scopes": [["read"]]}, "scopes"),
         ({"scopes": ["\ud800"]}, "scopes"), ({"scopes": {"read": True}}, "scopes"),
         ({"expiresAt": "2020-01-01"}, "expiresAt"), ({"expiresAt": "soon"}, "expiresAt"),
@@ -95,7 +110,7 @@ def test_a_bad_field_is_named(alice: User, client_for: ClientFor, change: dict[s
 
 
 @pytest.mark.parametrize("body", [None, [], [{"name": "k"}], "text", 5])
-def test_a_body_that_is_no_object_is_a_400(alice: User, client_for: ClientFor, body: Any) -> None:
+def test_a_body_that_is_not_an_object_is_a_400(alice: User, client_for: ClientFor, body: Any) -> None:
     assert create(client_for(alice), body).status_code == 400
 
 
@@ -138,8 +153,9 @@ def test_a_list_is_one_query_however_long(
 ) -> None:
     for _ in range(5):
         make_key(alice)
+    client = client_for(alice)
     with django_assert_num_queries(2):  # the caller, then the keys
-        client_for(alice).get("/api-keys")
+        client.get("/api-keys")
 
 
 def test_a_revoked_key_is_refused_from_then_on(alice: User, make_key: MakeKey, client_for: ClientFor) -> None:
@@ -167,7 +183,7 @@ def test_a_foreign_key_is_not_found_and_lives_on(
 def test_the_list_comes_as_csv(alice: User, make_key: MakeKey, client_for: ClientFor) -> None:
     make_key(alice, name="=1+1")
     response = client_for(alice).get("/api-keys", {"format": "csv"})
-    header, row = response.content.decode().splitlines()
+    header, row = response.content.decode("utf-8-sig").splitlines()
     assert header == "id,name,prefix,scopes,isActive,lastAccessAt,expiresAt,createdAt"
     assert row.split(",")[1] == "'=1+1"
 
@@ -180,6 +196,6 @@ def test_only_the_list_is_csv(alice: User, client_for: ClientFor) -> None:
     assert client_for(alice).delete(path, headers={"accept": "text/csv"}).status_code == 204
 
 
-def test_there_is_nothing_else_to_do_with_keys(alice: User, client_for: ClientFor) -> None:
+def test_keys_have_no_other_operations(alice: User, client_for: ClientFor) -> None:
     assert client_for(alice).put("/api-keys", headers={"accept": "text/csv"}).status_code == 405
     assert client_for(alice).get("/api-keys/").status_code == 404

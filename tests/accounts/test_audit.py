@@ -13,11 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from accounts.models import ApiKey, Order, Product, ProxyUser, User
+from accounts.audit_trail import Actor
+from accounts.erasure import erase
+from accounts.models import ApiKey, User
 from fonproxy.api.errors import Conflict
 from geo.models import StaticIp
-from usage.erasure import erase
-from usage.models import LedgerEntry
+from orders.models import LedgerEntry, Order, Product, ProxyUser
 
 MakeOrder = Callable[..., Order]
 LIST = "admin:admin_logentry_changelist"
@@ -43,36 +44,37 @@ def split(moment: Any, name: str) -> dict[str, str]:
     return {f"{name}_0": f"{moment:%Y-%m-%d}", f"{name}_1": f"{moment:%H:%M:%S}"}
 
 
-def test_a_change_is_told_with_both_values_the_address_and_the_request(
+def test_a_change_is_logged_with_both_values_the_address_and_the_request(
     admin: Client, alice: User, make_order: MakeOrder
 ) -> None:
     order = make_order(alice, limit=5, name="Spring", logins=("al-1",))
     login = order.proxy_users.get()
-    url = reverse("admin:accounts_order_change", args=[order.pk])
+    url = reverse("admin:orders_order_change", args=[order.pk])
     inline = {"TOTAL_FORMS": "2", "INITIAL_FORMS": "1", "0-id": login.pk, "0-login": "al-9", "1-login": "al-2"}
-    form = {"name": "Summer", "traffic_limit_bytes": "7", **split(order.started_at, "started_at")}
+    form = {"name": "Summer", "traffic_limit_bytes": "7", "period_timezone": "UTC"}
+    form |= split(order.started_at, "started_at")
     rows = {f"proxy_users-{name}": value for name, value in inline.items()}
     answer = admin.post(url, form | rows, headers={"X-Request-Id": "case-7"})
     assert answer.status_code == 302, answer.context["errors"]
     message = latest()
-    assert "name from Spring to Summer, traffic_limit_bytes from 5 to 7" in message
+    assert f"name from Spring to Summer, traffic_limit_bytes from 5 to {7 * 2**30}" in message
     assert "Added proxy user al-2." in message
     assert "Changed proxy user al-9: login from al-1 to al-9." in message
     assert message.endswith("(from 127.0.0.1, request case-7)")
 
 
-def test_what_is_added_is_told_with_its_values(admin: Client, alice: User, make_order: MakeOrder) -> None:
-    order = make_order(alice, limit=5)
+def test_an_addition_is_logged_with_its_values(admin: Client, alice: User, make_order: MakeOrder) -> None:
+    order = make_order(alice, limit=5 * 2**30)
     given = {"order": order.pk, "reason": "adjustment", "bytes": "-3", "reference": "case 7", "note": "late"}
-    assert admin.post(reverse("admin:usage_ledgerentry_add"), given).status_code == 302
+    assert admin.post(reverse("admin:orders_ledgerentry_add"), given).status_code == 302
     assert LedgerEntry.objects.filter(reference="case 7").exists()
-    assert "reason adjustment, bytes -3, reference case 7, note late" in latest()
+    assert f"reason adjustment, bytes {-3 * 2**30}, reference case 7, note late" in latest()
 
 
-def test_a_row_that_was_referred_to_is_told_by_its_name(admin: Client, alice: User, make_order: MakeOrder) -> None:
+def test_a_referenced_row_is_logged_by_its_name(admin: Client, alice: User, make_order: MakeOrder) -> None:
     first, second = make_order(alice, name="First"), make_order(alice, name="Second")
     login = ProxyUser.objects.create(login="al-1", order=first)
-    admin.post(reverse("admin:accounts_proxyuser_change", args=[login.pk]), {"login": "al-1", "order": second.pk})
+    admin.post(reverse("admin:orders_proxyuser_change", args=[login.pk]), {"login": "al-1", "order": second.pk})
     assert f"Changed order from {first} to {second}." in latest()
 
 
@@ -88,19 +90,19 @@ def test_no_secret_gets_into_the_log(admin: Client, alice: User) -> None:
     added = admin.post(
         reverse("admin:accounts_apikey_add"), {"user": alice.pk, "name": "crawler", "can_read": "on"}, follow=True
     )
-    assert "fnp_" in " ".join(map(str, added.context["messages"]))
+    assert "fnp_" in added.content.decode()
     for entry in LogEntry.objects.all():
         assert password not in entry.change_message
         assert "fnp_" not in entry.change_message
 
 
-def test_what_is_deleted_is_told(admin: Client) -> None:
+def test_a_deletion_is_logged(admin: Client) -> None:
     product = Product.objects.create(name="Old", proxy_type="residential-giga", network="mobile")
-    admin.post(reverse("admin:accounts_product_delete", args=[product.pk]), {"post": "yes"})
+    admin.post(reverse("admin:orders_product_delete", args=[product.pk]), {"post": "yes"})
     assert (LogEntry.objects.get().object_repr, latest()[:8]) == ("Old", "Deleted.")
 
 
-def test_what_is_done_to_many_addresses_is_one_entry(admin: Client) -> None:
+def test_an_action_on_many_addresses_is_one_entry(admin: Client) -> None:
     for number in (1, 2):
         StaticIp.objects.create(address=f"192.0.2.{number}", proxy_type="server-static", geoip_country="DE")
     chosen = {
@@ -124,14 +126,14 @@ def test_not_even_a_superuser_changes_the_log(admin: Client, root: User) -> None
     assert LogEntry.objects.get() == entry
 
 
-def test_who_stands_in_the_log_is_not_deleted(admin: Client, root: User) -> None:
+def test_an_author_of_log_entries_cannot_be_deleted(admin: Client, root: User) -> None:
     former = User.objects.create_user("former")
     write(former)
     admin.post(reverse("admin:accounts_user_delete", args=[former.pk]), {"post": "yes"})
     chosen = {"action": "delete_selected", "_selected_action": [former.pk], "post": "yes"}
     admin.post(reverse("admin:accounts_user_changelist"), chosen)
-    with pytest.raises(Conflict, match="stays in the audit log"):
-        erase(former, timezone.now())
+    with pytest.raises(Conflict, match="audit log has entries"):
+        erase(former, timezone.now(), Actor())
     assert User.objects.filter(pk=former.pk).exists()
     assert LogEntry.objects.filter(user=former).exists()
 
@@ -139,12 +141,12 @@ def test_who_stands_in_the_log_is_not_deleted(admin: Client, root: User) -> None
 def test_an_erased_customer_is_erased_from_the_log_as_well(
     clean_engine: Any, admin: Client, alice: User, make_order: MakeOrder
 ) -> None:
-    order = make_order(alice, limit=5, logins=("al-1",))
+    order = make_order(alice, limit=5 * 2**30, logins=("al-1",))
     login = order.proxy_users.get()
-    admin.post(reverse("admin:accounts_proxyuser_change", args=[login.pk]), {"login": "al-2", "order": order.pk})
-    admin.post(reverse("admin:usage_ledgerentry_add"), {"order": order.pk, "reason": "adjustment", "bytes": "-3"})
+    admin.post(reverse("admin:orders_proxyuser_change", args=[login.pk]), {"login": "al-2", "order": order.pk})
+    admin.post(reverse("admin:orders_ledgerentry_add"), {"order": order.pk, "reason": "adjustment", "bytes": "-3"})
     assert LogEntry.objects.count() == 2
-    erase(alice, timezone.now())
+    erase(alice, timezone.now(), Actor())
     assert not LogEntry.objects.exists()
 
 
@@ -161,9 +163,9 @@ def test_the_log_is_searched_and_filtered_in_the_same_few_queries(
     assert admin.get(reverse(LIST), {"user": "x"}).status_code == 200
 
 
-def test_staff_without_the_permission_do_not_see_the_log(staff: User) -> None:
+def test_staff_without_the_permission_do_not_see_the_log(helper: User) -> None:
     client = Client()
-    client.force_login(staff)
+    client.force_login(helper)
     assert client.get(reverse(LIST)).status_code == 403
 
 

@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jwt
 import pytest
+import time_machine
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
+from accounts import applications, tokens
 from accounts.models import ApiKey, User
 from accounts.services import revoke_key
-from tests.accounts.helpers import client_with
+from fonproxy.clickhouse.client import Client
+from tests.accounts.helpers import access, client_with, refresh
 
 MakeKey = Callable[..., str]
 UNKNOWN = "fnp_" + "0" * 64
@@ -49,7 +53,14 @@ def test_the_use_of_a_key_is_recorded(alice: User, make_key: MakeKey) -> None:
 
 def test_the_access_log_learns_the_account(alice: User, make_key: MakeKey) -> None:
     assert call(**{"x-api-key": make_key(alice)}).wsgi_request.account_id == alice.pk
-    assert call(authorization=f"Bearer {AccessToken.for_user(alice)}").wsgi_request.account_id == alice.pk
+    assert call(authorization=f"Bearer {access(alice)}").wsgi_request.account_id == alice.pk
+
+
+def test_the_access_log_learns_the_account_of_an_applications_key(alice: User, clean_engine: Client) -> None:
+    application, keys = applications.create(alice, "Shop API", timezone.now())
+    headers = {"X-Auth-User": application.published_id, "X-Auth-Key": keys.read}
+    response: Any = APIClient().get("/1/timeseries/1795219200/1795222800/", headers=headers)
+    assert (response.status_code, response.wsgi_request.account_id) == (200, alice.pk)
 
 
 def refusal(response: Any) -> str:
@@ -73,7 +84,7 @@ def test_a_bad_bearer_key_is_refused(db: None) -> None:
 
 
 def test_a_wrong_key_is_refused_even_beside_a_valid_token(alice: User) -> None:
-    response = call(**{"x-api-key": UNKNOWN, "authorization": f"Bearer {AccessToken.for_user(alice)}"})
+    response = call(**{"x-api-key": UNKNOWN, "authorization": f"Bearer {access(alice)}"})
     assert refusal(response) == "The API key is not valid."
 
 
@@ -92,30 +103,69 @@ def test_a_malformed_token_is_refused(db: None, token: str) -> None:
     assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
 
 
-def test_an_expired_token_is_refused(alice: User) -> None:
-    token = AccessToken.for_user(alice)
-    token.set_exp(lifetime=-timedelta(seconds=1))
-    assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
+def test_an_access_token_ends_after_a_quarter_of_an_hour(alice: User) -> None:
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        token = access(alice)
+        clock.shift(timedelta(minutes=14))
+        assert call(authorization=f"Bearer {token}").status_code == 200
+        clock.shift(timedelta(minutes=1))
+        assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
 
 
-def test_a_refresh_token_is_no_access_token(alice: User) -> None:
-    assert refusal(call(authorization=f"Bearer {RefreshToken.for_user(alice)}")) == "The token is not valid."
+def test_a_refresh_token_is_not_an_access_token(alice: User) -> None:
+    assert refusal(call(authorization=f"Bearer {refresh(alice)}")) == "The token is not valid."
 
 
-@pytest.mark.parametrize("change", [{"is_active": False}, {"password": "another"}])
-def test_a_token_ends_with_the_account_or_its_password(alice: User, change: dict[str, Any]) -> None:
-    token = AccessToken.for_user(alice)
-    User.objects.update(**change)
-    assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
+def test_a_token_names_its_user_by_the_published_id_only(alice: User) -> None:
+    for token in tokens.issue(alice, timezone.now()):
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert claims["sub"] == alice.published_id
+        assert set(claims) == {"token_type", "exp", "iat", "jti", "sub", "family"}
 
 
-def test_a_token_of_a_deleted_user_is_refused(alice: User) -> None:
-    token = AccessToken.for_user(alice)
-    alice.delete()
-    assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
+def a_new_password(user: User) -> None:
+    user.set_password("another password")
+    user.save()
 
 
-def test_a_call_without_a_credential_is_told_to_bring_one(db: None) -> None:
+def deactivation(user: User) -> None:
+    user.is_active = False
+    user.save()
+    User.objects.filter(pk=user.pk).update(is_active=True)  # what has ended does not come back
+
+
+def deletion(user: User) -> None:
+    user.delete()
+
+
+def sign_out(user: User) -> None:
+    browser = APIClient()
+    browser.force_login(user)
+    browser.post("/sign-out")
+
+
+def sign_out_of_a_program(user: User) -> None:
+    assert call_with_token(access(user), "POST", "/auth/sign-out") == 204
+
+
+def call_with_token(token: str, method: str = "GET", path: str = "/orders") -> int:
+    return APIClient().generic(method, path, headers={"authorization": f"Bearer {token}"}).status_code
+
+
+@pytest.mark.parametrize("end", [a_new_password, deactivation, deletion, sign_out, sign_out_of_a_program])
+def test_all_tokens_and_sessions_end_with(end: Callable[[User], None], alice: User, bob: User) -> None:
+    pair, of_bob = tokens.issue(alice, timezone.now()), access(bob)
+    browser = APIClient()
+    browser.force_login(alice)
+    assert (call_with_token(pair.access), browser.get("/orders").status_code) == (200, 200)
+    end(alice)
+    assert (call_with_token(pair.access), browser.get("/orders").status_code) == (401, 401)
+    with pytest.raises(AuthenticationFailed):
+        tokens.rotate(pair.refresh, timezone.now())
+    assert call_with_token(of_bob) == 200
+
+
+def test_a_call_without_a_credential_gets_a_challenge(db: None) -> None:
     assert refusal(call())
     assert refusal(call(authorization="Basic YWxpY2U6c2VjcmV0"))
 

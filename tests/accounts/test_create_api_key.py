@@ -15,7 +15,7 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_the_key_stands_alone_on_standard_output(alice: User) -> None:
+def test_standard_output_has_the_key_alone(alice: User) -> None:
     printed = run("alice", "--name", "worker", "--scope", "read")
     assert services.KEY_SHAPE.fullmatch(printed.removesuffix("\n"))
     assert peppers.stored(printed.strip()).key_hash == ApiKey.objects.get().key_hash
@@ -32,11 +32,11 @@ def test_scopes_add_up(alice: User) -> None:
         (("nobody", "--name", "k", "--scope", "read"), "There is no user 'nobody'."),
         (("alice", "--name", " ", "--scope", "read"), "The name must have 1 to 100 characters."),
         (("alice", "--name", "x" * 101, "--scope", "read"), "The name must have 1 to 100 characters."),
-        (("alice", "--name", "k", "--scope", "write"), "invalid choice: 'write'"),
+        (("alice", "--name", "k", "--scope", "admin"), "invalid choice: 'admin'"),
         (("alice", "--name", "k"), "--scope"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(alice: User, arguments: tuple[str, ...], sentence: str) -> None:
+def test_a_mistake_is_reported_in_one_sentence(alice: User, arguments: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(CommandError, match=sentence):
         run(*arguments)
     assert not ApiKey.objects.exists()

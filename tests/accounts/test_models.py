@@ -7,7 +7,8 @@ import pytest
 from django.db import IntegrityError
 from django.db.models import ProtectedError
 
-from accounts.models import ApiKey, Order, OrderStatus, User
+from accounts.models import ApiKey, User
+from orders.models import Order, OrderStatus
 from tests.accounts.helpers import NOW
 
 SECOND = timedelta(seconds=1)

@@ -7,12 +7,13 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
 from accounts.urls import urlpatterns
+from orders.urls import router
 
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
     generator: Any = SchemaGenerator  # the library has no annotations
-    document: dict[str, Any] = generator(patterns=urlpatterns).get_schema(request=None, public=True)
+    document: dict[str, Any] = generator(patterns=[*urlpatterns, *router.urls]).get_schema(request=None, public=True)
     return document
 
 
@@ -26,11 +27,14 @@ def test_every_route_is_described(schema: dict[str, Any]) -> None:
     assert set(schema["paths"]) == {
         "/auth/token",
         "/auth/token/refresh",
+        "/auth/sign-out",
         "/api-keys",
         "/api-keys/{id}",
         "/applications",
         "/applications/{id}/rotate-keys",
         "/orders",
+        "/proxy-users",
+        "/proxy-users/{id}",
     }
 
 

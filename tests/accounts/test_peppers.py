@@ -34,7 +34,7 @@ def works(key: str) -> bool:
     return bool(client_with(key).get("/orders").status_code == 200)
 
 
-def test_who_has_the_database_alone_cannot_tell_whether_a_guess_is_a_key(old_key: str) -> None:
+def test_the_database_alone_does_not_reveal_whether_a_guess_is_a_key(old_key: str) -> None:
     assert ApiKey.objects.get().key_hash != hashlib.sha256(old_key.encode()).hexdigest()
 
 
@@ -85,7 +85,7 @@ def test_a_key_of_the_version_without_peppers_works_and_gets_one_by_command(alic
     assert "0 keys had no pepper" in told()
 
 
-def test_staff_are_told_how_many_keys_depend_on_which_pepper(
+def test_staff_see_how_many_keys_depend_on_which_pepper(
     old_key: str, alice: User, make_key: MakeKey, settings: Any
 ) -> None:
     settings.KEY_PEPPERS = [NEW, OLD]

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
+from django.contrib.auth.hashers import MD5PasswordHasher
+from django.test import Client
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from accounts.models import User
-from tests.accounts.helpers import PASSWORD
+from accounts import tasks
+from accounts.models import TokenFamily, User
+from tests.accounts.helpers import PASSWORD, access, refresh
 from tests.accounts.test_authentication import BRACKETS
 
 GOOD = {"username": "alice", "password": PASSWORD}
@@ -42,6 +46,32 @@ def test_a_wrong_name_or_password_is_the_same_401(alice: User, body: dict[str, s
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == 'Bearer realm="api"'
     assert response.json()["detail"] == "The user name or the password is wrong."
+
+
+class CountingHasher(MD5PasswordHasher):
+    hashes = 0
+
+    def encode(self, password: str, salt: str) -> str:
+        CountingHasher.hashes += 1
+        return super().encode(password, salt)
+
+
+@pytest.mark.parametrize("name", ["alice", "nobody", "inactive", "invited", "ALICE", "alice\u200b"])
+def test_every_refused_sign_in_costs_one_hash_so_that_its_time_names_no_account(
+    name: str, alice: User, settings: Any, client: Client
+) -> None:
+    settings.PASSWORD_HASHERS = [f"{__name__}.CountingHasher"]
+    User.objects.create_user("inactive", password=PASSWORD, is_active=False)
+    User.objects.create_user("invited")  # has no password yet
+    alice.set_password(PASSWORD)
+    alice.save()
+    for sign_in in (
+        lambda: post("/auth/token", {"username": name, "password": "wrong"}).status_code,
+        lambda: client.post("/sign-in", {"username": name, "password": "wrong"}).status_code,
+    ):
+        CountingHasher.hashes = 0
+        assert sign_in() in (401, 200)
+        assert CountingHasher.hashes == 1
 
 
 def test_an_inactive_user_gets_no_token(alice: User) -> None:
@@ -91,7 +121,7 @@ def test_a_form_is_not_json(alice: User) -> None:
     assert APIClient().post("/auth/token", GOOD, format="multipart").status_code == 415
 
 
-def test_errors_stay_json_for_whoever_prefers_csv(alice: User) -> None:
+def test_errors_stay_json_for_clients_that_prefer_csv(alice: User) -> None:
     response = post("/auth/token", {}, accept="text/csv")
     assert response["Content-Type"] == "application/json"
     assert {error["field"] for error in response.json()["errors"]} == {"username", "password"}
@@ -117,30 +147,57 @@ def test_guessing_from_one_address_does_not_lock_out_another(alice: User) -> Non
     assert APIClient(REMOTE_ADDR="10.0.0.9").post("/auth/token", GOOD, format="json").status_code == 200
 
 
+def renew(refresh: str) -> Any:
+    return post("/auth/token/refresh", {"refresh": refresh})
+
+
 def test_refreshing_is_not_counted_as_guessing(alice: User) -> None:
-    refresh = {"refresh": str(RefreshToken.for_user(alice))}
-    assert {post("/auth/token/refresh", refresh).status_code for _ in range(12)} == {200}
+    token = refresh(alice)
+    for _ in range(12):
+        token = renew(token).json()["refresh"]
 
 
-def test_a_refresh_token_buys_an_access_token(alice: User) -> None:
-    response = post("/auth/token/refresh", {"refresh": str(RefreshToken.for_user(alice))})
-    assert set(response.json()) == {"access"}
-    assert post_with(response.json()["access"]) == 200
+def test_a_refresh_token_buys_a_new_pair(alice: User) -> None:
+    first = post("/auth/token", GOOD).json()
+    second = renew(first["refresh"]).json()
+    assert set(second) == {"access", "refresh"}
+    assert second["refresh"] != first["refresh"]
+    assert post_with(second["access"]) == 200
 
 
-@pytest.mark.parametrize("change", [{"is_active": False}, {"password": "another"}])
-def test_a_refresh_token_ends_with_the_account_or_its_password(alice: User, change: dict[str, Any]) -> None:
-    refresh = str(RefreshToken.for_user(alice))
-    User.objects.update(**change)
-    assert post("/auth/token/refresh", {"refresh": refresh}).status_code == 401
+def test_a_refresh_token_that_is_used_twice_ends_its_family_and_no_other(alice: User) -> None:
+    other = post("/auth/token", GOOD).json()
+    first = post("/auth/token", GOOD).json()
+    second = renew(first["refresh"]).json()
+    assert renew(first["refresh"]).status_code == 401
+    assert renew(second["refresh"]).status_code == 401
+    assert [post_with(pair["access"]) for pair in (first, second, other)] == [401, 401, 200]
 
 
-def test_a_refresh_token_of_a_deleted_user_is_a_401(alice: User) -> None:
-    refresh = str(RefreshToken.for_user(alice))
-    alice.delete()
-    response = post("/auth/token/refresh", {"refresh": refresh})
-    assert response.status_code == 401
-    assert response.json()["detail"] == "The token is not valid."
+def test_a_family_ends_two_weeks_after_its_sign_in_however_often_it_is_refreshed(alice: User) -> None:
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        token = refresh(alice)
+        clock.shift(timedelta(days=13))
+        token = renew(token).json()["refresh"]
+        clock.shift(timedelta(days=1))
+        assert renew(token).status_code == 401
+
+
+def test_tokens_of_staff_end_after_hours(helper: User) -> None:
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        token = refresh(helper)
+        clock.shift(timedelta(hours=7))
+        token = renew(token).json()["refresh"]
+        clock.shift(timedelta(hours=1))
+        assert renew(token).status_code == 401
+
+
+def test_expired_families_are_purged(alice: User) -> None:
+    refresh(alice)
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=15)):
+        refresh(alice)
+        tasks.purge_sign_ins()
+        assert TokenFamily.objects.count() == 1
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", BRACKETS, "ö.ö.ö"])
@@ -149,4 +206,4 @@ def test_a_malformed_refresh_token_is_a_401(db: None, token: str) -> None:
 
 
 def test_an_access_token_refreshes_nothing(alice: User) -> None:
-    assert post("/auth/token/refresh", {"refresh": str(AccessToken.for_user(alice))}).status_code == 401
+    assert post("/auth/token/refresh", {"refresh": access(alice)}).status_code == 401

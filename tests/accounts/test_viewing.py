@@ -10,9 +10,11 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import ApiKey, Order, User
+from accounts.models import ApiKey, Membership, Role, User
+from orders.models import Order
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +23,7 @@ STOP = "/admin/stop-viewing"
 
 @pytest.fixture
 def staff(staff: User) -> User:
-    staff.user_permissions.add(Permission.objects.get(codename="view_user"))
+    staff.user_permissions.set([Permission.objects.get(codename="view_user")])
     return staff
 
 
@@ -58,7 +60,7 @@ def test_the_session_reads_as_the_customer_until_it_is_stopped(
     assert browser.post(STOP).headers["Location"] == "/admin/"
 
 
-def test_whoever_is_viewed_cannot_be_used_to_read_others(
+def test_viewing_a_customer_does_not_allow_reading_others(
     browser: Client, alice: User, bob: User, both_orders: None
 ) -> None:
     assert browser.get("/orders", {"userId": bob.published_id}).status_code == 200
@@ -70,7 +72,7 @@ def test_whoever_is_viewed_cannot_be_used_to_read_others(
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/api-keys"), ("DELETE", "/api-keys/x"), ("POST", "/applications")]
 )
-def test_nothing_can_be_changed_meanwhile(browser: Client, alice: User, method: str, path: str) -> None:
+def test_staff_can_change_nothing_while_viewing(browser: Client, alice: User, method: str, path: str) -> None:
     begin(browser, alice)
     answer = browser.generic(method, path, '{"name": "mine"}', content_type="application/json")
     assert answer.status_code == 403
@@ -89,7 +91,7 @@ def test_a_key_or_a_token_acts_for_its_owner_whatever_the_session_views(
     assert [order["name"] for order in answer.json()["orders"]] == ["his"]
 
 
-def test_the_admin_goes_on_acting_as_the_member_of_staff(browser: Client, staff: User, alice: User) -> None:
+def test_the_admin_keeps_acting_as_the_member_of_staff(browser: Client, staff: User, alice: User) -> None:
     begin(browser, alice)
     page = browser.get("/admin/")
     assert page.wsgi_request.user == staff
@@ -139,6 +141,16 @@ def test_viewing_ends_for_good_with_the_permission(
     assert names_of_orders(browser) == []
     staff.user_permissions.set(permissions)
     assert names_of_orders(browser) == []
+
+
+def test_viewing_ends_for_good_when_staff_are_staff_no_longer(
+    browser: Client, staff: User, alice: User, both_orders: None
+) -> None:
+    Membership.objects.create(account=alice, person=staff, role=Role.VIEWER, created_at=timezone.now())
+    begin(browser, alice)
+    for is_staff in (False, True):
+        User.objects.filter(pk=staff.pk).update(is_staff=is_staff)
+        assert names_of_orders(browser) == []
 
 
 def test_viewing_ends_with_the_session(browser: Client, staff: User, alice: User, both_orders: None) -> None:

@@ -16,7 +16,15 @@ from rest_framework.test import APIClient
 
 from fonproxy.clickhouse.client import Client, close_client
 
-TABLES = ("traffic", "order_traffic", "minute_traffic", "daily_host", "daily_network", "traffic_detail")
+TABLES = (
+    "traffic",
+    "order_traffic",
+    "login_traffic",
+    "minute_traffic",
+    "daily_host",
+    "daily_network",
+    "traffic_detail",
+)
 
 
 def recently() -> datetime:
@@ -68,7 +76,7 @@ def counted(engine: Client, table: str) -> tuple[int, int]:
 
 
 @contextmanager
-def engine_away() -> Iterator[None]:
+def engine_unavailable() -> Iterator[None]:
     """The engine really refuses: another holder has the lock on its directory, or nothing listens where it was."""
     close_client()
     if settings.CLICKHOUSE is not None:

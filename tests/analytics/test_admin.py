@@ -10,15 +10,15 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from accounts.models import User
-from analytics import journal
-from analytics.models import Batch, ExitLookup
-from analytics.traffic.rows import to_inbox
+from analytics.ingest import journal
+from analytics.models import ExitLookup, IngestBatch
+from analytics.traffic.ingest_columns import to_inbox
 from fonproxy.clickhouse.client import Client
-from tests.analytics.helpers import body_of, documented_row, engine_away, push, recently
+from tests.analytics.helpers import body_of, documented_row, engine_unavailable, push, recently
 
 pytestmark = pytest.mark.django_db
 
-BATCHES = "/admin/analytics/batch/"
+BATCHES = "/admin/analytics/ingestbatch/"
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def browser() -> Browser:
     return browser
 
 
-def waiting(worker: User) -> Batch:
+def waiting(worker: User) -> IngestBatch:
     table = to_inbox(body_of([documented_row()]), timezone.now())
-    origin = journal.Origin(worker.pk, Batch.Route.TRAFFIC)
+    origin = journal.BatchOrigin(worker.pk, IngestBatch.Route.TRAFFIC)
     return journal.record(origin, table, now=timezone.now(), claimed=True)[0]
 
 
@@ -50,34 +50,32 @@ def test_the_list_asks_as_many_questions_for_many_batches_as_for_one(
         waiting(worker)
     with django_assert_max_num_queries(8):
         assert browser.get(BATCHES).status_code == 200
-        assert browser.get("/admin/analytics/group/").status_code == 200
+        assert browser.get("/admin/analytics/insertblock/").status_code == 200
 
 
-def test_a_batch_names_the_orders_and_days_of_its_rows(engine: Client, browser: Browser, worker: User) -> None:
+def test_a_batch_names_the_days_of_rows_without_an_order(engine: Client, browser: Browser, worker: User) -> None:
     batch = waiting(worker)
-    [(order, day)] = batch.touched
+    [(_, day)] = batch.dirty_days
     page = browser.get(f"{BATCHES}{batch.pk}/change/").content.decode()
-    assert f'<a href="/admin/accounts/order/{order}/change/">{order}</a>, {day}' in page
+    assert f"<li>no such order, {day}</li>" in page
 
 
-def test_voiding_takes_back_what_was_not_sent_and_leaves_a_trace(
-    engine: Client, browser: Browser, worker: User
-) -> None:
+def test_voiding_discards_unsent_batches_and_is_logged(engine: Client, browser: Browser, worker: User) -> None:
     batch, sent = waiting(worker), waiting(worker)
-    journal.group([sent.pk], timezone.now())
+    journal.form_block([sent.pk], timezone.now())
     answer = browser.post(
         BATCHES, {"action": "void", "_selected_action": [batch.pk, sent.pk], "confirmed": "yes"}, follow=True
     )
     assert "1 of 2 batches were voided" in answer.content.decode()
-    assert set(Batch.objects.filter(is_void=True)) == {batch}
+    assert set(IngestBatch.objects.filter(is_void=True)) == {batch}
     assert LogEntry.objects.get().object_id == str(batch.pk)
 
 
 def test_staff_without_the_permission_to_delete_batches_cannot_void_them(
-    engine: Client, staff: User, worker: User
+    engine: Client, helper: User, worker: User
 ) -> None:
     batch, browser = waiting(worker), Browser()
-    browser.force_login(staff)
+    browser.force_login(helper)
     browser.post(BATCHES, {"action": "void", "_selected_action": [batch.pk], "confirmed": "yes"})
     batch.refresh_from_db()
     assert not batch.is_void
@@ -97,7 +95,7 @@ def test_unattributed_traffic_is_listed_with_the_reason(
         ],
     )
     page = browser.get(f"{BATCHES}unattributed/").content.decode()
-    assert f"the order belongs to user {alice.pk}" in page
+    assert "the order belongs to alice" in page
     assert page.count("no such order") == page.count("no such user or order") == 1
 
 
@@ -133,7 +131,7 @@ def test_staff_learn_who_used_an_exit_address_and_that_they_asked_is_kept(
         return str(answer.content.decode())
 
     page = look_up()
-    for expected in (f"/admin/accounts/order/{order.pk}/", "alice-1", "203.0.113.9", "other.example, victim.example"):
+    for expected in (f"/admin/orders/order/{order.pk}/", "alice-1", "203.0.113.9", "other.example, victim.example"):
         assert expected in page
     assert "elsewhere.example" not in page
     assert "other.example" not in look_up(domain="Victim.example")
@@ -151,7 +149,25 @@ def test_staff_learn_who_used_an_exit_address_and_that_they_asked_is_kept(
     assert [message.split()[0] for message in said] == ["Added", "Looked", "Looked"]  # who looks again is on record too
 
 
-def test_an_exit_lookup_while_the_engine_is_away_says_so(clean_engine: Client, browser: Browser) -> None:
+def test_an_exit_lookup_while_the_engine_is_unavailable_says_so(clean_engine: Client, browser: Browser) -> None:
     lookup = ExitLookup.objects.create(address="192.0.2.7", at=recently())
-    with engine_away():
-        assert "ClickHouse is away" in browser.get(f"{LOOKUPS}{lookup.pk}/change/").content.decode()
+    with engine_unavailable():
+        assert "ClickHouse is unavailable" in browser.get(f"{LOOKUPS}{lookup.pk}/change/").content.decode()
+
+
+def test_the_result_of_an_exit_lookup_is_exported_and_that_is_kept(
+    clean_engine: Client, browser: Browser, client_for: Any, worker: User, alice: User, make_order: Any, helper: User
+) -> None:
+    order = make_order(alice, logins=("alice-1",))
+    pushed = {"user_id": alice.pk, "order_id": order.pk, "ip_out": "192.0.2.7", "ip_from": "203.0.113.9"}
+    push(client_for(worker, "ingest"), [documented_row(**pushed, domain="victim.example")])
+    lookup = ExitLookup.objects.create(address="192.0.2.7", at=recently())
+    lines = browser.get(f"{LOOKUPS}{lookup.pk}/csv/").getvalue().decode("utf-8-sig").splitlines()
+    assert lines[0] == "user,order,login,client,first,last,requests,bytes,domains,ports"
+    assert lines[1].startswith(f"alice,{order.published_id},alice-1,203.0.113.9,")
+    assert LogEntry.objects.get().change_message.startswith("Looked up.")
+    with engine_unavailable():
+        answer = browser.get(f"{LOOKUPS}{lookup.pk}/csv/", follow=True)
+        assert "ClickHouse is unavailable" in answer.content.decode()
+    browser.force_login(helper)
+    assert browser.get(f"{LOOKUPS}{lookup.pk}/csv/").status_code == 403

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import time_machine
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from tests.contract.present import NOW
+
+
+@pytest.fixture(autouse=True)
+def _present() -> Iterator[None]:
+    with time_machine.travel(NOW):
+        yield
 
 
 @pytest.fixture

@@ -19,13 +19,14 @@ from rest_framework.test import APIClient
 from accounts import applications
 from accounts.models import Application, ApplicationKey, User
 from accounts.peppers import stored
-from analytics.events.masking import masked
-from analytics.models import Batch, Group
-from analytics.writer import writer
+from analytics.apinalytics.masking import masked
+from analytics.apinalytics.queries import Field, Series
+from analytics.ingest.flusher import flusher
+from analytics.models import IngestBatch, InsertBlock
 from fonproxy.clickhouse.client import Client, get_client
-from tests.analytics.helpers import counted, engine_away
+from tests.analytics.helpers import counted, engine_unavailable
+from tests.contract.present import NOW
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 # Some whole hour of the day before yesterday.
 T0 = int((NOW - timedelta(days=2)).replace(minute=0, second=0).timestamp())
 
@@ -114,9 +115,7 @@ def test_no_events_are_taken_as_well(sender: APIClient) -> None:
     assert send(sender) == {}
 
 
-def test_what_is_not_told_has_its_default_and_what_is_not_known_is_ignored(
-    sender: APIClient, reader: APIClient
-) -> None:
+def test_missing_fields_have_defaults_and_unknown_ones_are_ignored(sender: APIClient, reader: APIClient) -> None:
     few = event(anything={"else": [1]})
     del few["function"], few["consumer_id"], few["data"]
     send(sender, few, event(consumer_id=""))
@@ -124,14 +123,80 @@ def test_what_is_not_told_has_its_default_and_what_is_not_known_is_ignored(
     assert list(ask(reader, T0, T0 + 1, group="consumer_id")["groups"]) == [""]
 
 
+@pytest.mark.parametrize("name", ["", None])
+def test_an_empty_function_is_unknown_and_a_null_consumer_is_empty(
+    name: str | None, sender: APIClient, reader: APIClient
+) -> None:
+    """The published Go client always sends the function, and leaves it empty."""
+    nameless = event()
+    del nameless["function"]
+    send(sender, event(function=name, consumer_id=None), nameless)
+    assert ask(reader, T0, T0 + 1, group="function")["groups"] == {"unknown": [[T0, 2]]}
+    assert set(ask(reader, T0, T0 + 1, group="consumer_id")["groups"]) == {"", "c-1"}
+    for asked in ("function:", "function:unknown"):
+        assert ask(reader, T0, T0 + 1, include=asked)["groups"].popitem()[1] == [[T0, 2]]
+
+
+def test_events_of_the_published_go_middleware_are_taken(sender: APIClient, reader: APIClient) -> None:
+    """Its fields in its order. A handler without a name is "unknown" there, or empty where the sender is used alone."""
+    names = ("GetEvent", "unknown", "")
+    sent = [
+        f'{{"timestamp":{T0},"consumer_id":"","method":"GET","url":"/api/1/event/?since=3","function":"{name}",'
+        f'"response_us":{number},"status_code":200,"data":{data}}}'
+        for number, (name, data) in enumerate(product(names, ("null", '{"my_parameter":"x"}')))
+    ]
+    answer = sender.post("/1/event/", f"[{','.join(sent)}]", content_type="application/json")
+    assert (answer.status_code, answer.content) == (200, b"{}")
+    assert ask(reader, T0, T0 + 1, group="function")["groups"] == {"unknown": [[T0, 4]], "GetEvent": [[T0, 2]]}
+
+
+CHARTS: dict[str, dict[str, str]] = {
+    "calls per consumer": {"group": "consumer_id", "granularity": "hour"},
+    "calls per function": {"group": "function", "granularity": "hour"},
+    "mean per function": {
+        "group": "function",
+        "value": "response_us",
+        "aggregation": "mean",
+        "granularity": "minute",
+    },
+    "functions at once": {"group": "function"},
+    "consumers at once": {"group": "consumer_id"},
+    "status codes": {"group": "status_code"},
+    "sum per minute": {"value": "response_us", "aggregation": "sum", "granularity": "minute"},
+}
+
+
+@pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
+@pytest.mark.parametrize("is_list", [False, True])
+def test_charts_of_the_published_html_dashboard_are_drawn(
+    chart: dict[str, str], is_list: bool, sender: APIClient, application: tuple[Application, applications.Keys]
+) -> None:
+    """jQuery sends what a chart leaves out as empty parameters; the page pads the key that its address has unpadded."""
+    send(sender, event(), event(status_code=500, function="other"))
+    key = application[1].read
+    padded = client_with(application[0], key + "=" * (4 - len(key) % 4))
+    empty = dict.fromkeys(("value", "group", "granularity", "aggregation", "include"), "")
+    include = {"include[]": ["method:GET", "method:PUT"]} if is_list else {}
+    found = ask(padded, T0 - 3600, T0 + 3600, **{**empty, **chart, **include})
+    assert isinstance(found["granularity"], int)
+    assert found["groups"]
+    for points in found["groups"].values():
+        # The page's bars read the first point of each group, its columns all of them as pairs.
+        assert points
+        assert all(T0 - 3600 <= at < T0 + 3600 and value is not None for at, value in points)
+
+
+WHOLE_SECONDS = "timestamp: Must be whole seconds since 1970."
 BAD: dict[str, tuple[Any, str]] = {
     "not JSON": ("[{", "not JSON"),
     "an object": ("{}", "array"),
     "null": ("null", "array"),
     "no timestamp": ([{key: value for key, value in event().items() if key != "timestamp"}], "timestamp"),
-    "a fraction": ([event(timestamp=T0 + 0.5)], "timestamp"),
-    "a timestamp as text": ([event(timestamp=str(T0))], "timestamp"),
-    "milliseconds": ([event(timestamp=T0 * 1000)], "timestamp"),
+    "no timestamp in words": ([{"method": "GET"}], "Is required."),
+    "a fraction": ([event(timestamp=T0 + 0.5)], WHOLE_SECONDS),
+    "a timestamp as text": ([event(timestamp=str(T0))], WHOLE_SECONDS),
+    "milliseconds": ([event(timestamp=T0 * 1000)], WHOLE_SECONDS),
+    "before 1970": ([event(timestamp=-1)], WHOLE_SECONDS),
     "too old": ([event(timestamp=T0 - 500 * 86400)], "timestamp"),
     "ahead": ([event(timestamp=T0 + 5 * 86400)], "timestamp"),
     "a negative time": ([event(response_us=-1)], "response_us"),
@@ -176,14 +241,14 @@ def test_a_batch_may_be_gzipped_and_repeated_under_its_key(
     assert counted(clean_engine, "events") == (3, 3)
 
 
-def test_events_taken_while_the_engine_is_away_count_once(sender: APIClient, reader: APIClient) -> None:
-    with engine_away():
+def test_events_accepted_while_the_engine_is_unavailable_count_once(sender: APIClient, reader: APIClient) -> None:
+    with engine_unavailable():
         send(sender, event())
         assert ask(reader, T0, T0 + 1, 503)["error"]
-    Batch.objects.update(claimed_until=NOW)
-    Group.objects.update(claimed_until=NOW)
-    writer.replay()
-    writer.replay()
+    IngestBatch.objects.update(claimed_until=NOW)
+    InsertBlock.objects.update(claimed_until=NOW)
+    flusher.replay()
+    flusher.replay()
     assert counted(get_client(), "events") == (1, 1)
 
 
@@ -283,11 +348,9 @@ def test_an_exchanged_key_works_until_its_time(
 
 
 def test_an_application_is_made_and_its_keys_exchanged_by_its_owner(
-    alice: User, bob: User, clean_engine: Client
+    alice: User, bob: User, client_for: Callable[..., APIClient], clean_engine: Client
 ) -> None:
-    owner, other = APIClient(), APIClient()
-    owner.force_authenticate(alice)
-    other.force_authenticate(bob)
+    owner, other = client_for(alice), client_for(bob)
     made = owner.post("/applications", {"name": "Shop API"}, format="json")
     assert made.status_code == 201
     assert made.json()["message"] == "application.created"
@@ -308,10 +371,8 @@ def test_an_application_is_made_and_its_keys_exchanged_by_its_owner(
 
 
 @pytest.mark.parametrize("body", [{}, {"name": ""}, {"name": 3}, {"name": "x" * 101}])
-def test_an_application_needs_a_name(body: dict[str, Any], alice: User) -> None:
-    owner = APIClient()
-    owner.force_authenticate(alice)
-    answer = owner.post("/applications", body, format="json")
+def test_an_application_needs_a_name(body: dict[str, Any], alice: User, client_for: Callable[..., APIClient]) -> None:
+    answer = client_for(alice).post("/applications", body, format="json")
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "name"
 
@@ -412,6 +473,84 @@ def test_a_time_series_is_what_was_sent(
 
 
 @pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 60), (0, 7260), (17, 43), (17, 60), (60, 61), (59, 61), (30, 7200), (0, 7230), (119, 120), (59, 120)],
+)
+def test_seconds_around_whole_minutes_count_once(
+    start: int,
+    end: int,
+    events: list[dict[str, Any]],
+    reader: APIClient,
+    application: tuple[Application, applications.Keys],
+) -> None:
+    for granularity, step in (("", None), ("minute", 60), ("hour", 3600)):
+        answer = ask(reader, T0 + start, T0 + end, granularity=granularity)
+        expected = model(events, T0 + start, T0 + end, "count", step, "", ())
+        assert answer["groups"] == {application[0].published_id: expected.get("", [[T0 + start, 0]] * (not step))}
+
+
+@pytest.mark.parametrize(
+    ("group", "includes", "projection"),
+    [
+        (None, {}, "minutes_by_"),
+        (Field.CONSUMER_ID, {}, "minutes_by_consumer"),
+        (None, {Field.CONSUMER_ID: ("c-1", "c-2")}, "minutes_by_consumer"),
+        (Field.FUNCTION, {Field.STATUS_CODE: (200,), Field.METHOD: ("GET",)}, "minutes_by_function"),
+        (Field.URL, {}, None),
+        (Field.FUNCTION, {Field.CONSUMER_ID: ("c-1",)}, None),
+    ],
+)
+@pytest.mark.parametrize("name", ["count", "mean", "min", "max", "sum", "percentile_95"])
+def test_what_is_kept_by_the_minute_is_not_read_event_by_event(
+    name: str,
+    group: Field | None,
+    includes: dict[Field, tuple[int | str, ...]],
+    projection: str | None,
+    many_events: int,
+) -> None:
+    end, oldest = T0 + 3601, datetime.fromtimestamp(T0, UTC)
+    series = Series(many_events, T0 + 1, end, oldest, name, 3600, group, includes, 100, 1000)
+    sql = series.to_sql()
+    plan = "\n".join(line for (line,) in get_client().fetch(f"EXPLAIN {sql.text}", sql.params, tag="tests"))
+    if projection and not name.startswith("percentile"):
+        assert f"ReadFromMergeTree ({projection}" in plan
+    else:
+        assert "minutes_by_" not in plan
+
+
+@pytest.fixture
+def many_events(application: tuple[Application, applications.Keys]) -> int:
+    """An application with some hundred events a minute for an hour."""
+    number = application[0].pk
+    get_client().command(
+        "INSERT INTO events (application_id, ts, event_id, consumer_id, function, response_us)"
+        f" SELECT {number}, toDateTime({T0} + number % 3600, 'UTC'), generateUUIDv4(),"
+        " concat('c-', toString(number % 3)), concat('f', toString(number % 5)), number FROM numbers(40000)",
+        tag="tests",
+    )
+    return number
+
+
+def test_events_from_before_the_sums_by_the_minute_count_too(
+    application: tuple[Application, applications.Keys], reader: APIClient, many_events: int
+) -> None:
+    client = get_client()
+    for statement in (
+        "ALTER TABLE events CLEAR PROJECTION minutes_by_consumer SETTINGS mutations_sync = 2",
+        "ALTER TABLE events CLEAR PROJECTION minutes_by_function SETTINGS mutations_sync = 2",
+    ):
+        client.command(statement, tag="tests")
+    client.command(
+        "INSERT INTO events SELECT * REPLACE (generateUUIDv4() AS event_id) FROM events"
+        f" WHERE application_id = {many_events}",
+        tag="tests",
+    )
+    for group in ("consumer_id", "function", ""):
+        groups = ask(reader, T0, T0 + 3600, group=group)["groups"]
+        assert sum(value for points in groups.values() for _, value in points) == 80_000
+
+
+@pytest.mark.parametrize(
     "query",
     [
         {},
@@ -430,7 +569,7 @@ def test_the_published_examples_are_answered(query: dict[str, str], reader: APIC
 @pytest.mark.parametrize(
     ("name", "value"), [("count", 0), ("sum", 0), ("mean", None), ("min", None), ("max", None), ("percentile_9", None)]
 )
-def test_nothing_is_zero_or_unknown(
+def test_without_events_counts_are_zero_and_others_null(
     name: str, value: Any, reader: APIClient, application: tuple[Application, applications.Keys]
 ) -> None:
     own = application[0].published_id
@@ -438,6 +577,16 @@ def test_nothing_is_zero_or_unknown(
     assert ask(reader, T0, T0, aggregation=name)["groups"] == {own: [[T0, value]]}
     assert ask(reader, T0, T0 + 60, aggregation=name, granularity="minute")["groups"] == {own: []}
     assert ask(reader, T0, T0 + 60, aggregation=name, group="url")["groups"] == {}
+
+
+@pytest.mark.parametrize("percent", [1, 50, 99])
+@pytest.mark.parametrize("response_us", [0, 1, 1500, 2**44])
+def test_percentiles_of_equal_events_are_that_value_however_many_there_are(
+    percent: int, response_us: int, sender: APIClient, reader: APIClient
+) -> None:
+    send(sender, *[event(response_us=response_us)] * 10_000)
+    [[(_, value)]] = ask(reader, T0, T0 + 1, aggregation=f"percentile_{percent}")["groups"].values()
+    assert value == response_us
 
 
 def test_percentiles_of_many_events_are_off_by_one_per_cent_at_most(
@@ -480,14 +629,14 @@ HOSTILE: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("path", "query", "named"), HOSTILE.values(), ids=HOSTILE)
-def test_a_malformed_question_is_told(path: str, query: dict[str, Any], named: str, reader: APIClient) -> None:
+def test_a_malformed_query_is_refused_by_field(path: str, query: dict[str, Any], named: str, reader: APIClient) -> None:
     answer = reader.get(path, query)
     assert answer.status_code == 400, answer.content
     assert named in answer.json()["error"]
 
 
 def test_too_many_groups_are_put_together(sender: APIClient, reader: APIClient, settings: Any) -> None:
-    settings.EVENTS_MAX_GROUPS = 3
+    settings.APINALYTICS_MAX_GROUPS = 3
     sizes = {"/a": 5, "/b": 4, "/c": 3, "/d": 2, "/e": 2, "__other__": 9}
     send(sender, *(event(url=url, response_us=n) for url, size in sizes.items() for n in range(size)))
     answer = reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "url"})
@@ -497,18 +646,18 @@ def test_too_many_groups_are_put_together(sender: APIClient, reader: APIClient, 
     largest = reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "url", "aggregation": "max"})
     assert largest.json()["groups"]["__other__"] == [[T0, 8]]
     assert "X-Groups-Left-Out" not in reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "method"}).headers
-    settings.EVENTS_MAX_GROUPS = 10  # only one that is called like the rest goes with it
+    settings.APINALYTICS_MAX_GROUPS = 10  # only one that is called like the rest goes with it
     all_told = reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "url"})
     assert all_told.json()["groups"].keys() == sizes.keys()
     assert "X-Groups-Left-Out" not in all_told.headers
 
 
-def test_what_costs_too_much_is_refused_with_what_to_narrow(
+def test_a_query_that_costs_too_much_is_refused_with_advice(
     events: list[dict[str, Any]], reader: APIClient, settings: Any
 ) -> None:
-    settings.EVENTS_MAX_POINTS = 10
+    settings.APINALYTICS_MAX_POINTS = 10
     assert "granularity" in ask(reader, T0, T0 + 8000, 422, granularity="minute")["error"]
-    settings.EVENTS_MAX_ROWS = 100
+    settings.APINALYTICS_MAX_ROWS = 100
     assert "shorter" in ask(reader, T0, T0 + 8000, 422)["error"]
 
 
@@ -541,7 +690,7 @@ def test_the_dashboard_s_empty_parameters_are_absent(events: list[dict[str, Any]
 def test_a_time_series_can_be_had_as_csv(sender: APIClient, reader: APIClient) -> None:
     send(sender, event(), event(method="PUT", timestamp=T0 + 60))
     query = {"group": "method", "granularity": "minute", "format": "csv"}
-    lines = reader.get(f"/1/timeseries/{T0}/{T0 + 100}/", query).content.decode().splitlines()
+    lines = reader.get(f"/1/timeseries/{T0}/{T0 + 100}/", query).content.decode("utf-8-sig").splitlines()
     assert lines == ["group,timestamp,value", f"GET,{T0},1", f"PUT,{T0 + 60},1"]
 
 
@@ -555,15 +704,53 @@ def test_an_owner_exports_all_events_in_order_page_by_page(
     client_for: Callable[..., APIClient],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("analytics.events.reads.PAGE", 7)
+    monkeypatch.setattr("analytics.apinalytics.reads.PAGE", 7)
     answer = client_for(alice).get(f"/applications/{application[0].published_id}/export")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/x-ndjson"
     lines = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]  # type: ignore[attr-defined]
     assert [line["timestamp"] for line in lines] == sorted(line["timestamp"] for line in lines)
-    keys = list(lines[0])
+    keys = [key for key in lines[0] if key != "cursor"]
+    found = [{key: line[key] for key in keys} for line in lines]
     sent = [{key: one[key] for key in keys} for one in events]
-    assert sorted(map(str, lines)) == sorted(map(str, sent))
+    assert sorted(map(str, found)) == sorted(map(str, sent))
+
+
+def test_an_interrupted_export_continues_after_any_of_its_lines(
+    sender: APIClient,
+    application: tuple[Application, applications.Keys],
+    alice: User,
+    client_for: Callable[..., APIClient],
+) -> None:
+    send(sender, *(event(timestamp=T0 + n // 3, url=f"/{n}") for n in range(10)))  # several in the same second
+    path = f"/applications/{application[0].published_id}/export"
+
+    def export(**query: str) -> list[dict[str, Any]]:
+        answer: Any = client_for(alice).get(path, query)
+        return [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
+
+    whole = export()
+    assert len(whole) == 10
+    for position, line in enumerate(whole):
+        assert export(cursor=line["cursor"]) == whole[position + 1 :]
+    for cursor in ("x", whole[0]["cursor"] + "0", f"{2**32}{whole[0]['cursor'][10:]}", "\0", "9" * 500):
+        assert client_for(alice).get(path, {"cursor": cursor}).status_code == 400
+
+
+def test_an_account_runs_two_exports_at_once(
+    events: list[dict[str, Any]],
+    application: tuple[Application, applications.Keys],
+    alice: User,
+    client_for: Callable[..., APIClient],
+) -> None:
+    path = f"/applications/{application[0].published_id}/export"
+    first, second = (client_for(alice).get(path) for _ in range(2))
+    refused = client_for(alice).get(path)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "10")
+    assert [len(b"".join(answer.streaming_content)) > 0 for answer in (first, second)] == [True, True]  # type: ignore[attr-defined]
+    third = client_for(alice).get(path)
+    assert third.status_code == 200
+    assert b"".join(third.streaming_content)  # type: ignore[attr-defined]
 
 
 def test_an_export_is_bounded_and_the_owner_s_alone(
@@ -585,5 +772,5 @@ def test_an_export_is_bounded_and_the_owner_s_alone(
     answer = client_for(alice).get(path, {"from": since, "to": until})
     found = b"".join(answer.streaming_content).splitlines()
     assert len(found) == sum(T0 + 100 < one["timestamp"] <= T0 + 4000 for one in events)
-    with engine_away():
+    with engine_unavailable():
         assert client_for(alice).get(path).status_code == 503

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from rest_framework.test import APIClient
 
-from accounts.models import Network, Order, User
+from accounts.models import User
 from fonproxy.clickhouse.client import Client
+from orders import services as order_services
+from orders.models import LedgerReason, Network, Order
+from tests.contract.present import NOW
 from tests.usage.helpers import carry_and_post
-from usage import orders
-from usage.models import Reason
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 START = NOW - 5 * DAY
 PREFIXES = ("", "/1.0/public/user")
@@ -40,8 +40,8 @@ def order(alice: User, make_order: Callable[..., Order], clean_engine: Client) -
     order = make_order(alice, limit=1000, started_at=START, now=START, logins=("alice-1", "alice-2"))
     carry_and_post(order, START + DAY, 300)
     carry_and_post(order, START + 2 * DAY, 50)
-    orders.credit(order, Reason.TOP_UP, 200, reference="t", author="shop", now=START + 3 * DAY)
-    orders.credit(order, Reason.ADJUSTMENT, -30, reference="a", author="shop", now=START + 4 * DAY)
+    order_services.credit(order, LedgerReason.TOP_UP, 200, reference="t", author="shop", now=START + 3 * DAY)
+    order_services.credit(order, LedgerReason.ADJUSTMENT, -30, reference="a", author="shop", now=START + 4 * DAY)
     return order
 
 
@@ -77,6 +77,16 @@ def test_a_search_lists_every_entry_newest_first(prefix: str, api: APIClient, or
     assert usage["residential_ledger_creation_datetime"] == f"{START + 2 * DAY:%Y-%m-%d %H:%M:%S}"
 
 
+def test_adjustments_are_numbered_by_order(
+    alice: User, bob: User, make_order: Callable[..., Order], api: APIClient, order: Order
+) -> None:
+    second, of_bob = (make_order(user, limit=1000, started_at=START, now=START) for user in (alice, bob))
+    for day, other in enumerate((of_bob, second, second)):
+        order_services.credit(other, LedgerReason.TOP_UP, 5, reference=f"t{day}", author="shop", now=START + day * DAY)
+    numbers = [row["service_adjustment_id"] for row in search(api, service_id=second.published_id)["data"]]
+    assert numbers == [2, 1, None]
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_an_entry_is_retrieved_by_its_id(prefix: str, api: APIClient, order: Order) -> None:
     entry = search(api)["data"][1]
@@ -103,16 +113,18 @@ def test_a_summary_adds_up_orders_and_leaves_out_those_that_ended(
 ) -> None:
     make_order(alice, limit=30)
     ended = make_order(alice, limit=5000, started_at=START, expires_at=NOW - DAY, now=START)
-    orders.close_expired(NOW)
+    order_services.close_expired(NOW)
     make_order(alice, limit=None)
     data = api.get("/residential/summary").json()["data"]
     assert (data["residential_bytes"], data["residential_bytes_left"]) == (1200, 850)
-    orders.expire(order, NOW)
+    order_services.expire(order, NOW)
     assert ended.pk != order.pk
     assert api.get("/residential/summary").json()["data"]["residential_bytes_left"] == 30
 
 
-def test_nothing_metered_has_no_bytes(api: APIClient, alice: User, make_order: Callable[..., Order]) -> None:
+def test_without_metered_orders_there_are_no_bytes(
+    api: APIClient, alice: User, make_order: Callable[..., Order]
+) -> None:
     make_order(alice, network=Network.MOBILE, limit=None)
     data = api.get("/mobile/summary").json()["data"]
     assert [data[f"mobile_bytes{end}"] for end in ("", "_used", "_left")] == [None, None, None]
@@ -162,9 +174,9 @@ FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
 }
 
 
-@pytest.mark.parametrize(("query", "found"), FILTERS.values(), ids=FILTERS)
-def test_a_search_finds(query: dict[str, Any], found: list[int], api: APIClient, order: Order) -> None:
-    assert column(search(api, **query), "bytes") == found
+def test_a_search_finds_what_each_filter_and_sort_says(api: APIClient, order: Order) -> None:
+    found = {name: column(search(api, **query), "bytes") for name, (query, _) in FILTERS.items()}
+    assert found == {name: expected for name, (_, expected) in FILTERS.items()}
 
 
 def test_a_search_by_ids_finds_ones_own(
@@ -206,6 +218,8 @@ HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
     "no date": ({"residential_ledger_period_date": "yesterday"}, 400, "residential_ledger_period_date"),
     "no such date": ({"max_residential_ledger_creation_datetime": "2024-02-30"}, 400, "creation_datetime"),
     "twice": ({"residential_ledger_bytes": ["1", "2"]}, 400, "residential_ledger_bytes"),
+    "a list": ({"service_id[]": "x"}, 400, "service_id[]: Takes one value: write service_id=…"),
+    "a list of the least": ({"min_residential_ledger_bytes[]": ["1", "2"]}, 400, "min_residential_ledger_bytes[]"),
     "two pages": ({"page": ["1", "2"]}, 400, "page"),
     "page x": ({"page": "x"}, 400, "page"),
     "page 0": ({"page": "0"}, 422, "page"),
@@ -219,17 +233,23 @@ HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
     "min of an id": ({"min_service_id": "x"}, 422, "min_service_id"),
     "min of a text": ({"min_residential_ledger_reason": "usage"}, 422, "min_residential_ledger_reason"),
     "like a number": ({"like_residential_ledger_bytes": "1%"}, 422, "like_residential_ledger_bytes"),
+    "a login": ({"proxy_user_id": "nobody"}, 422, "proxy_user_id"),
+    "a field of the other ledger": ({"min_mobile_ledger_bytes": "1"}, 422, "min_mobile_ledger_bytes"),
+    "a field of the log": ({"log_network": "mobile"}, 422, "log_network"),
+    "a country": ({"not_country_id": "us"}, 422, "not_country_id"),
+    "a field that is not stored": ({"exists_proxy_id": "1"}, 422, "exists_proxy_id"),
+    "a list of a field that is not stored": ({"proxy_id[]": "1"}, 422, "proxy_id[]"),
     "unknown reason": ({"residential_ledger_reason": "gift"}, 422, "residential_ledger_reason"),
     "a long pattern": ({"like_residential_ledger_reason": "%a" * 200}, 422, "like_residential_ledger_reason"),
 }
 
 
-@pytest.mark.parametrize(("query", "status", "named"), HOSTILE.values(), ids=HOSTILE)
-def test_a_search_refuses(query: dict[str, Any], status: int, named: str, api: APIClient, order: Order) -> None:
-    error = search(api, status=status, **query)
-    assert set(error) == {"error", "message", "api_request_id"}
-    assert error["error"] == {400: "Bad Request", 422: "Unprocessable Entity"}[status]
-    assert named in error["message"]
+def test_a_search_refuses_what_is_malformed_or_unknown_by_name(api: APIClient, order: Order) -> None:
+    for case, (query, status, named) in HOSTILE.items():
+        error = search(api, status=status, **query)
+        assert set(error) == {"error", "message", "api_request_id"}, case
+        assert error["error"] == {400: "Bad Request", 422: "Unprocessable Entity"}[status], case
+        assert named in error["message"], case
 
 
 def test_pages_neither_overlap_nor_skip_under_ties(api: APIClient, order: Order) -> None:
@@ -239,9 +259,69 @@ def test_pages_neither_overlap_nor_skip_under_ties(api: APIClient, order: Order)
 
 def test_a_ledger_comes_as_csv(api: APIClient, order: Order) -> None:
     answer = api.get("/residential_ledger/search", {"format": "csv"})
-    lines = answer.content.decode().splitlines()
+    lines = answer.content.decode("utf-8-sig").splitlines()
     assert lines[0] == ",".join(FIELDS)
     assert len(lines) == 6
+
+
+def test_the_newest_period_comes_first_whenever_it_was_posted(
+    api: APIClient, alice: User, make_order: Callable[..., Order], clean_engine: Client
+) -> None:
+    """History that is imported today is about older days than the purchase before it."""
+    order = make_order(alice, limit=1000, started_at=START, now=START)
+    for days in (3, 1, 2):
+        carry_and_post(order, START + days * DAY, days)
+    page = search(api)
+    assert column(page, "bytes") == [-3, -2, -1, 1000]
+    assert column(search(api, per_page=2, page=2), "bytes") == [-1, 1000]
+
+
+@pytest.mark.parametrize("name", ["residential_ledger_note", "exists_service_adjustment_id"])
+def test_a_filter_by_a_field_that_is_not_stored_is_refused_by_name(name: str, api: APIClient, order: Order) -> None:
+    assert f"{name}:" in search(api, status=422, **{name: "1"})["message"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_client_checks_its_keys_by_the_customer(
+    prefix: str, api: APIClient, order: Order, alice: User, make_order: Callable[..., Order]
+) -> None:
+    make_order(alice, network=Network.MOBILE, limit=7, expires_at=NOW - DAY)
+    suspended = make_order(alice, network=Network.RESIDENTIAL, limit=500, suspended_at=NOW)
+    assert suspended.started_at > order.started_at
+    answer = api.get(f"{prefix}/customer/retrieve")
+    assert answer.json() == {
+        "data": {
+            "customer_id": alice.pk,
+            "residential_bytes_left": 1000 - 350 + 200 - 30 + 500,
+            "mobile_bytes_left": None,
+            "active_residential_service_id": order.published_id,
+            "active_mobile_service_id": None,
+        },
+        "message": "Customer successfully retrieved.",
+    }
+    assert APIClient().get(f"{prefix}/customer/retrieve").json()["error"] == "Unauthorized"
+
+
+UNKNOWN_PATHS = ("", "proxy/search", "log", "log/search/", "log/retrieve/1/2", "a\nb", "log/search%00")
+
+
+@pytest.mark.parametrize("path", UNKNOWN_PATHS)
+@pytest.mark.parametrize("method", ["get", "head", "post", "put", "delete", "options"])
+def test_bad_keys_are_unauthorized_on_every_path_under_the_long_prefix(
+    path: str, method: str, api: APIClient, alice: User, client_for: Callable[..., APIClient]
+) -> None:
+    wrong = APIClient(raise_request_exception=False)
+    key = "fnp_" + "0" * 64
+    wrong.credentials(HTTP_X_API_PUBLIC_KEY=key[:8], HTTP_X_API_PRIVATE_KEY=key)
+    for client, status, phrase in (
+        (wrong, 401, "Unauthorized"),
+        (APIClient(), 401, "Unauthorized"),
+        (api, 404, "Not Found"),
+    ):
+        answer = getattr(client, method)(f"/1.0/public/user/{path}")
+        assert answer.status_code == status
+        if method != "head":
+            assert answer.json()["error"] == phrase
 
 
 PAIRS: dict[str, tuple[str | None, str | None]] = {
@@ -271,7 +351,7 @@ def test_a_wrong_pair_is_refused(
     assert answer.json()["error"] == "Unauthorized"
 
 
-def test_a_pair_works_on_tracking_routes_only(api: APIClient, order: Order) -> None:
+def test_key_pair_works_on_byteful_routes_only(api: APIClient, order: Order) -> None:
     assert api.get("/orders").status_code == 401
 
 

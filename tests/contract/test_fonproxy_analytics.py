@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from accounts.models import Order, User
+from accounts.models import User
+from orders.models import Order
 from tests.analytics.helpers import documented_row, post, push, recently
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
@@ -36,6 +37,12 @@ ROWS = {
         "total_errors": DECIMAL,
     },
     "errors": {"error": re.compile(".+"), "total_errors": DECIMAL, "first_seen": STAMP, "last_seen": STAMP},
+    "countries": {
+        "country": re.compile("[A-Z]{2}"),
+        "total_count": DECIMAL,
+        "bytes_total": DECIMAL,
+        "total_errors": DECIMAL,
+    },
     "websites": {
         "domain": re.compile(".+"),
         "total_count": DECIMAL,
@@ -88,7 +95,7 @@ def test_an_envelope_has_the_documented_keys_in_order(ask: Callable[..., Any]) -
         response = ask(report)
         assert (response.status_code, response["Content-Type"]) == (200, "application/json")
         paging = list(PAGING) if report == "websites" else []
-        assert list(response.json()) == ["data", *paging, "last_data_at"]
+        assert list(response.json()) == ["data", *paging, "totals", "last_data_at"]
 
 
 @pytest.mark.parametrize("report", ROWS)
@@ -108,7 +115,7 @@ def test_the_samples_of_an_error_come_last(ask: Callable[..., Any]) -> None:
     assert list(ask("errors").json()["data"][0])[-1] == "sample_domains"
 
 
-def test_paging_is_told_in_numbers(ask: Callable[..., Any]) -> None:
+def test_paging_is_described_in_numbers(ask: Callable[..., Any]) -> None:
     answer = ask("websites").json()
     assert {name: answer[name] for name in PAGING} == PAGING
     assert all(type(answer[name]) is int for name in PAGING)
@@ -153,11 +160,12 @@ def test_the_documented_row_reads_as_documented(ask: Callable[..., Any]) -> None
         "limit": 25,
         "total": 1,
         "totalPages": 1,
+        "totals": {"total_count": "12", "bytes_total": "535040"},
         "last_data_at": bucket,
     }
 
 
-def test_the_newest_bucket_is_told_whatever_the_range(ask: Callable[..., Any]) -> None:
+def test_the_newest_bucket_is_independent_of_the_range(ask: Callable[..., Any]) -> None:
     for report in ROWS:
         answer = ask(report, **{"from": "2025-01-01", "to": "2025-01-02"}).json()
         assert answer["data"] == []

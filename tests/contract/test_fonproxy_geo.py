@@ -10,8 +10,7 @@ from rest_framework.test import APIClient
 
 from geo.loaders.provider import DummyProvider
 from geo.models import Multiplier
-from geo.services import save_multiplier
-from tests.geo.helpers import addresses, loaded
+from tests.geo.helpers import addresses, loaded, save_multiplier
 
 WITH_SERVICES = {
     "residential-giga": {"default": {"provider-api": {"US": 1200000, "GB": 350000, "DE": 420000}}},
@@ -87,7 +86,7 @@ def test_countries_are_those_of_the_default_service_with_a_public_count_above_ze
         ("/geo/counts?format=xml", "format"),
     ],
 )
-def test_what_is_malformed_is_named(db: None, path: str, field: str) -> None:
+def test_malformed_parameters_are_named(db: None, path: str, field: str) -> None:
     answer = APIClient().get(path)
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]

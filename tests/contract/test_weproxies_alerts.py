@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import Network, Order, User
+from accounts.models import User
 from fonproxy.clickhouse.client import Client
+from orders.models import Network, Order
 
 GB = 2**30
 URL = "https://93.184.216.34/hook"
@@ -53,18 +56,19 @@ def test_the_documented_alert(order: Order, api: APIClient) -> None:
 
 def test_an_alert_is_read_changed_and_deleted(order: Order, api: APIClient) -> None:
     made = call(api, "post", "", 201, **documented(order, recipients=["ops@example.com"]))
-    one = {**made, "webhook_url": None, "status": "armed", "last_fired_at": None}
+    more = {"kind": "usage_percent", "threshold": 80, "webhook_url": None, "target": None}
+    one = {**made, **more, "status": "armed", "last_fired_at": None}
     assert call(api, "get", f"/{made['id']}") == one
     assert call(api, "get") == [one]
     changed = call(api, "patch", f"/{made['id']}", threshold_percent=90, recipients=[])
-    assert changed == {**one, "threshold_percent": 90, "recipients": []}
+    assert changed == {**one, "threshold": 90, "threshold_percent": 90, "recipients": []}
     assert call(api, "patch", f"/{made['id']}", unknown=1) == changed
     call(api, "delete", f"/{made['id']}", 204)
     assert call(api, "patch", f"/{made['id']}", 404, threshold_percent=5)["code"] == "not_found"
     assert call(api, "get", f"/{made['id']}", 404)["code"] == "not_found"
 
 
-def test_what_an_alert_is_about_cannot_be_changed(order: Order, api: APIClient) -> None:
+def test_the_subscription_and_method_of_an_alert_cannot_be_changed(order: Order, api: APIClient) -> None:
     made = call(api, "post", "", 201, **documented(order))
     assert (
         call(api, "patch", f"/{made['id']}", notification_method="email", threshold_percent=7)["threshold_percent"] == 7
@@ -73,7 +77,7 @@ def test_what_an_alert_is_about_cannot_be_changed(order: Order, api: APIClient) 
         assert list(call(api, "patch", f"/{made['id']}", 400, **changes)["details"]) == list(changes)
 
 
-def test_a_webhook_has_a_secret_that_is_told_once(order: Order, api: APIClient) -> None:
+def test_a_webhook_has_a_secret_that_is_shown_once(order: Order, api: APIClient) -> None:
     made = call(api, "post", "", 201, **documented(order, notification_method="webhook", webhook_url=URL))
     assert made["webhook_secret"].startswith("whsec_")
     assert "webhook_secret" not in call(api, "get", f"/{made['id']}")
@@ -91,6 +95,20 @@ def test_the_same_alert_again_is_a_conflict(order: Order, api: APIClient) -> Non
     other = call(api, "post", "", 201, **documented(order, threshold_percent=81))
     assert call(api, "patch", f"/{other['id']}", 409, threshold_percent=80)["code"] == "conflict"
     assert call(api, "get", f"/{other['id']}")["threshold_percent"] == 81
+
+
+def test_the_first_alert_that_equals_a_default_one_adopts_it(
+    alice: User, make_order: Callable[..., Order], api: APIClient, engine: Any
+) -> None:
+    order = make_order(alice, limit=GB)
+    defaults = {alert["threshold_percent"]: alert["id"] for alert in call(api, "get")}
+    assert set(defaults) == {80, 100}
+    made = call(api, "post", "", 201, **documented(order, threshold_percent=80))
+    assert (made["id"], made["threshold_percent"]) == (defaults[80], 80)
+    assert call(api, "post", "", 409, **documented(order, threshold_percent=80))["code"] == "conflict"
+    call(api, "patch", f"/{defaults[100]}", recipients=[])
+    assert call(api, "post", "", 409, **documented(order, threshold_percent=100))["code"] == "conflict"
+    assert len(call(api, "get")) == 2
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -111,6 +129,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "recipients",
     ),
     "no address": ({"recipients": ["nobody"]}, "recipients"),
+    "a label too long in ASCII": ({"recipients": ["a@" + "\u00fc" * 60 + ".com"]}, "recipients"),
+    "a label without an ASCII form": ({"recipients": ["a@\u05d0a1.com"]}, "recipients"),
     "too many": ({"recipients": [f"a{n}@example.com" for n in range(11)]}, "recipients"),
     "a header in an address": ({"recipients": ["a@example.com\nBcc: b@example.com"]}, "recipients"),
 }
@@ -124,6 +144,20 @@ def test_a_bad_alert_is_refused_and_makes_nothing(
     assert error["code"] == "validation_error"
     assert [name.split(".")[0] for name in error["details"]] == [named]
     assert call(api, "get") == []
+
+
+@pytest.mark.parametrize(("body", "threshold"), [({}, "threshold_percent"), ({"kind": "bytes_left"}, "threshold")])
+def test_all_that_an_alert_needs_is_named_at_once(body: dict[str, Any], threshold: str, api: APIClient) -> None:
+    answer = api.post("/api/v1/usage/alerts", body, format="json")
+    assert answer.status_code == 400
+    needed = ("subscription_id", "notification_method", threshold)
+    assert answer.json()["error"]["details"] == {name: ["This field is required."] for name in needed}
+
+
+@pytest.mark.parametrize("body", ["[]", "null", "7"])
+def test_an_alert_that_is_no_object_is_refused(body: str, api: APIClient) -> None:
+    answer = api.post("/api/v1/usage/alerts", body, content_type="application/json")
+    assert answer.status_code == 400, answer.content
 
 
 def test_half_a_surrogate_pair_is_refused_like_any_other_word(order: Order, api: APIClient) -> None:
@@ -142,7 +176,7 @@ def test_without_a_positive_limit_there_is_nothing_to_alert_about(
     assert list(error["details"]) == ["subscription_id"]
 
 
-def test_what_is_not_ones_own_is_not_found(
+def test_objects_of_other_accounts_are_not_found(
     order: Order, bob: User, make_order: Callable[..., Order], api: APIClient, client_for: Callable[..., APIClient]
 ) -> None:
     foreign = call(client_for(bob), "post", "", 201, **documented(make_order(bob, limit=GB)))
@@ -153,3 +187,76 @@ def test_what_is_not_ones_own_is_not_found(
         assert call(api, "patch", f"/{published_id}", 404, threshold_percent=5)["code"] == "not_found"
         assert call(api, "delete", f"/{published_id}", 404)["code"] == "not_found"
     assert call(api, "get") == []
+
+
+def kinds(order: Order, kind: str | None, threshold: Any, **changes: Any) -> dict[str, Any]:
+    return documented(order, threshold_percent=None, kind=kind, threshold=threshold, **changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "threshold"),
+    [("bytes_left", 2**53 - 1), ("expires_in", 365), ("usage_percent", 1000), ("error_rate", 100)],
+)
+def test_a_kind_takes_the_place_of_the_percentage(
+    kind: str, threshold: int, alice: User, make_order: Callable[..., Order], api: APIClient, settings: Any
+) -> None:
+    settings.DEFAULT_ALERTS = False
+    order = make_order(alice, limit=10 * GB, expires_at=timezone.now() + timedelta(days=30))
+    made = call(api, "post", "", 201, **kinds(order, kind, threshold))
+    assert list(made) == ["id", "subscription_id", "kind", "threshold", "notification_method", "created_at"]
+    assert (made["kind"], made["threshold"]) == (kind, threshold)
+    assert call(api, "post", "", 409, **kinds(order, kind, threshold))["code"] == "conflict"
+    changed = call(api, "patch", f"/{made['id']}", threshold=7)
+    assert (changed["kind"], changed["threshold"]) == (kind, 7)
+    assert changed["threshold_percent"] == (7 if kind == "usage_percent" else None)
+    assert call(api, "patch", f"/{made['id']}", 400, threshold=threshold + 1)["details"].keys() == {"threshold"}
+    assert call(api, "patch", f"/{made['id']}", 400, kind="other")["details"].keys() == {"kind"}
+    [row] = call(api, "get")
+    assert row == changed
+
+
+SLACK = "https://hooks.slack.com/services/T1JJ3T3L2/B1BRTD4JD/TIiajkdnlazkcOXrIdevi7"
+BAD_KINDS: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown kind": ({"kind": "moon"}, "kind"),
+    "no threshold": ({"threshold": None}, "threshold"),
+    "0": ({"threshold": 0}, "threshold"),
+    "text": ({"threshold": "5"}, "threshold"),
+    "over the most": ({"kind": "error_rate", "threshold": 101}, "threshold"),
+    "both": ({"kind": "usage_percent", "threshold_percent": 5}, "threshold"),
+    "a percentage of days": ({"threshold_percent": 5, "threshold": None}, "threshold_percent"),
+    "a chat without a target": ({"notification_method": "slack"}, "target"),
+    "another service's target": ({"notification_method": "discord", "target": SLACK}, "target"),
+    "a target for a mail": ({"target": SLACK}, "target"),
+    "a webhook for a chat": ({"notification_method": "slack", "target": SLACK, "webhook_url": URL}, "webhook_url"),
+}
+
+
+@pytest.mark.parametrize(("changes", "named"), BAD_KINDS.values(), ids=BAD_KINDS)
+def test_a_bad_kind_or_target_is_refused_and_makes_nothing(
+    changes: dict[str, Any], named: str, order: Order, api: APIClient
+) -> None:
+    body = {name: value for name, value in (kinds(order, "bytes_left", 5) | changes).items() if value is not None}
+    error = call(api, "post", "", 400, **body)
+    assert list(error["details"]) == [named]
+    assert call(api, "get") == []
+
+
+def test_an_alert_about_the_end_needs_an_end_and_one_about_errors_no_limit(
+    alice: User, make_order: Callable[..., Order], api: APIClient
+) -> None:
+    order = make_order(alice, limit=None)
+    assert list(call(api, "post", "", 400, **kinds(order, "expires_in", 3))["details"]) == ["subscription_id"]
+    assert list(call(api, "post", "", 400, **kinds(order, "bytes_left", 3))["details"]) == ["subscription_id"]
+    assert call(api, "post", "", 201, **kinds(order, "error_rate", 3))
+
+
+def test_a_chats_token_is_never_shown_again(order: Order, api: APIClient) -> None:
+    made = call(api, "post", "", 201, **documented(order, notification_method="slack", target=SLACK))
+    assert made["target"] == "https://hooks.slack.com/services/T1JJ3T3L2/\u2026evi7"
+    token = SLACK.rpartition("/")[2]
+    assert token not in json.dumps(made)
+    assert call(api, "get", f"/{made['id']}")["target"] == made["target"]
+    assert call(api, "post", "", 409, **documented(order, notification_method="slack", target=SLACK))
+    changed = call(api, "patch", f"/{made['id']}", target=SLACK.replace("evi7", "evi8"))
+    assert changed["target"].endswith("\u2026evi8")
+    assert token not in api.get("/api/v1/usage/alerts?format=csv").content.decode()

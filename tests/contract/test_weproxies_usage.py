@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from rest_framework.test import APIClient
 
-from accounts.models import Order, User
+from accounts.models import User
+from analytics.models import IngestBatch
 from fonproxy.clickhouse.client import Client
+from orders import services as order_services
+from orders.models import Order
 from tests.analytics.helpers import push
-from tests.usage.helpers import carry_and_post
-from usage import orders, posting
+from tests.contract.present import NOW
+from tests.usage.helpers import carry, carry_and_post
+from usage import metering
 
 GB = 2**30
 DAY = timedelta(days=1)
-NOW = datetime.now(UTC).replace(microsecond=0)
 TODAY = NOW.replace(hour=0, minute=0, second=0)
 MONTH = TODAY.replace(day=1)
 
@@ -162,17 +167,34 @@ def test_history_of_a_zone_is_labelled_on_its_clock(api: APIClient, engine: Clie
     assert [point["timestamp"] for point in found["data_points"]] == [
         "2026-03-28T00:00:00+01:00",
         "2026-03-29T00:00:00+01:00",
-        "2026-03-30T00:00:00+02:00",
     ]
     hours = get(api, "usage/history", granularity="hourly", **query)["data_points"]
-    assert (hours[0]["timestamp"], hours[-1]["timestamp"]) == ("2026-03-28T01:00:00+01:00", "2026-03-30T01:00:00+02:00")
-    assert len(hours) == 48
+    assert (hours[0]["timestamp"], hours[-1]["timestamp"]) == ("2026-03-28T00:00:00+01:00", "2026-03-29T23:00:00+02:00")
+    assert len(hours) == 47
 
 
-def test_periods_contain_now(documented: tuple[Order, Order], api: APIClient) -> None:
-    for period, start in (("today", TODAY), ("week", TODAY - DAY * TODAY.weekday()), ("month", MONTH), ("all", MONTH)):
-        assert get(api, "usage", period=period)["period"]["start"] == f"{start:%Y-%m-%dT%H:%M:%SZ}", period
-    assert get(api, "usage", period="all")["total"]["requests"] == 125_000
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_periods_are_whole_on_the_clock_of_the_zone_and_contain_now(
+    zone: str, documented: tuple[Order, Order], api: APIClient
+) -> None:
+    now = datetime.now(ZoneInfo(zone))
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    tomorrow, monday, first = today + DAY, today - DAY * today.weekday(), today.replace(day=1)
+    expected = {
+        "today": (today, tomorrow),
+        "week": (monday, monday + 7 * DAY),
+        "month": (first, (first + 32 * DAY).replace(day=1)),
+        "all": (MONTH.astimezone(ZoneInfo(zone)), tomorrow),
+    }
+    with time_machine.travel(now, tick=False):
+        for period, (start, end) in expected.items():
+            found = get(api, "usage", period=period, tz=zone)
+            assert found["period"] == {"start": stamp(start), "end": stamp(end - timedelta(seconds=1))}, period
+    assert found["total"]["requests"] == 125_000
+
+
+def stamp(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def test_an_account_without_anything_has_zeros(api: APIClient, clean_engine: Client) -> None:
@@ -187,7 +209,7 @@ def test_the_realtime_view_adds_up_workers(
     alice: User, make_order: Callable[..., Order], api: APIClient, staff_api: APIClient, clean_engine: Client
 ) -> None:
     order = make_order(alice)
-    now = datetime.now(UTC)
+    now = datetime.now(UTC).replace(second=30, microsecond=0) + timedelta(minutes=1)
     before = now - timedelta(minutes=1)
 
     def report(at: datetime, worker: int, country: str = "US", connections: int = 5) -> Any:
@@ -199,12 +221,11 @@ def test_the_realtime_view_adds_up_workers(
     rows += [report(now, 4)]  # the same connections reported again
     rows += [row(order, now - timedelta(minutes=30), "US", 10, 1000, duration_ms=10_000)]
     rows += [row(order, now - timedelta(minutes=61), "US", 1000, 1000, worker="old", max_concurrency=99)]
-    assert push(staff_api, rows).status_code == 204
-    found = get(api, "usage/realtime")
-    if datetime.now(UTC).minute != now.minute:
-        pytest.skip("the minute was over before it could be asked about")
+    with time_machine.travel(now, tick=False):
+        assert push(staff_api, rows).status_code == 204
+        found = get(api, "usage/realtime")
     assert found == {
-        "timestamp": found["timestamp"],
+        "timestamp": stamp(now),
         "current_minute": {"requests": 6, "bytes": 600, "active_sessions": 50},
         "last_hour": {"requests": 26, "bytes": 2600, "avg_response_time_ms": round((16 * 300 + 10_000) / 26)},
         "active_connections": {"total": 50, "by_country": {"US": 40, "DE": 10}},
@@ -220,7 +241,12 @@ def test_subscriptions_are_orders_with_a_limit(
     [found] = get(api, "subscriptions", status="active")
     assert found == {
         "id": f"sub_{order.published_id}",
-        "product": {"id": found["product"]["id"], "name": "residential product", "type": "residential-giga"},
+        "product": {
+            "id": found["product"]["id"],
+            "name": "residential product",
+            "type": "residential",
+            "proxy_type": "residential-giga",
+        },
         "status": "active",
         "traffic_limit_gb": 4.0,
         "traffic_used_gb": 3.0,
@@ -246,11 +272,34 @@ def test_an_overrun_leaves_nothing_and_a_renewal_begins_at_zero(
     carry_and_post(order, NOW - 2 * DAY, 2 * GB)
     [found] = get(api, "subscriptions")
     assert (found["traffic_used_gb"], found["traffic_remaining_gb"]) == (2.0, 0.0)
-    orders.renew(order, reference="r", author="shop", now=NOW)
+    order_services.renew(order, reference="r", author="shop", now=NOW)
     carry_and_post(order, NOW, GB // 2)
     [found] = get(api, "subscriptions")
     assert (found["traffic_used_gb"], found["traffic_remaining_gb"]) == (0.5, 0.5)
-    posting.post_usage(NOW)
+    IngestBatch.objects.update(is_accounted=False)
+    assert metering.post_usage(NOW) == 2
+    assert get(api, "subscriptions") == [found]
+
+
+def test_a_suspended_order_that_has_expired_is_listed_as_expired_alone(
+    alice: User, make_order: Callable[..., Order], api: APIClient
+) -> None:
+    order = make_order(alice, limit=GB, suspended_at=NOW - 2 * DAY, expires_at=NOW - DAY)
+    listed = {status: get(api, "subscriptions", status=status) for status in ("active", "suspended", "expired")}
+    [found] = listed["expired"]
+    assert (found["id"], found["status"]) == (f"sub_{order.published_id}", "expired")
+    assert listed["active"] == listed["suspended"] == []
+
+
+def test_all_time_covers_rows_that_lie_ahead(
+    alice: User, make_order: Callable[..., Order], api: APIClient, clean_engine: Client
+) -> None:
+    order = make_order(alice, limit=GB)
+    ahead = NOW + timedelta(hours=23)
+    carry(order, ahead, 100)
+    found = get(api, "usage", period="all")
+    assert found["total"]["bytes_used"] == 100
+    assert found["period"]["end"] == f"{ahead:%Y-%m-%d}T23:59:59Z"
 
 
 def test_subscriptions_are_filtered_and_paged(alice: User, make_order: Callable[..., Order], api: APIClient) -> None:
@@ -261,7 +310,11 @@ def test_subscriptions_are_filtered_and_paged(alice: User, make_order: Callable[
         assert [found["status"] for found in get(api, "subscriptions", status=status)] == [status]
     assert len(get(api, "subscriptions", product_type="residential-giga")) == 3
     assert get(api, "subscriptions", product_type="mobile-giga") == []
-    answer = api.get("/api/v1/subscriptions", {"page": 2, "per_page": 2}).json()
+    make_order(alice, network="mobile", limit=GB)
+    for network, number in {"residential": 3, "mobile": 1, "datacenter": 0, "isp": 0}.items():
+        found = get(api, "subscriptions", product_type=network)
+        assert [each["product"]["type"] for each in found] == [network] * number
+    answer = api.get("/api/v1/subscriptions", {"product_type": "residential", "page": "2", "per_page": "2"}).json()
     assert answer["pagination"] == {"page": 2, "per_page": 2, "total": 3, "total_pages": 2}
     assert len(answer["data"]) == 1
     assert api.get("/api/v1/subscriptions", {"page": 9}).json()["data"] == []
@@ -307,7 +360,7 @@ def test_a_bad_parameter_is_named(path: str, query: dict[str, Any], named: str, 
     assert list(error["details"]) == [named]
 
 
-def test_what_is_not_ones_own_is_not_found(
+def test_objects_of_other_accounts_are_not_found(
     bob: User, make_order: Callable[..., Order], api: APIClient, alice: User
 ) -> None:
     mine, foreign = make_order(alice, limit=GB).published_id, f"sub_{make_order(bob, limit=GB).published_id}"
@@ -321,13 +374,13 @@ def test_what_is_not_ones_own_is_not_found(
 @pytest.mark.parametrize(
     ("path", "header", "rows"),
     [
-        ("subscriptions", "id,product.id,product.name,product.type,status,traffic_limit_gb", 2),
+        ("subscriptions", "id,product.id,product.name,product.type,product.proxy_type,status,traffic_limit_gb", 2),
         ("usage", "subscription_id,product_name,bytes_used,gb_used,requests", 2),
         ("usage/history", "timestamp,bytes,requests,success_rate", 30),
         ("usage/by-country", "country_code,country_name,requests,bytes,percentage", 4),
     ],
 )
 def test_lists_come_as_csv(path: str, header: str, rows: int, documented: tuple[Order, Order], api: APIClient) -> None:
-    lines = api.get(f"/api/v1/{path}", {"format": "csv"}).content.decode().splitlines()
+    lines = api.get(f"/api/v1/{path}", {"format": "csv"}).content.decode("utf-8-sig").splitlines()
     assert lines[0].startswith(header)
     assert len(lines) == rows + 1

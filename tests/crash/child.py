@@ -6,22 +6,26 @@
     python -m tests.crash.child DIRECTORY persist SPREAD
 
 ``retry`` inserts the same batch under the same token, twice, and prints what every table holds as JSON.
-``persist`` does so too, in the process whose first attempt failed.
+``persist`` does so too, in the process whose first attempt failed. With the port of a ZooKeeper in the environment, as
+``tests.keeper`` names it, the tables are replicated ones.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+from django.conf import settings
 
 from fonproxy.clickhouse import migrator, repair, retention
 from fonproxy.clickhouse.embedded import EmbeddedClient
 from fonproxy.clickhouse.errors import EngineUnavailable
+from tests import keeper
 from tests.fonproxy.clickhouse.batches import batch, found, inbox_of, requests
 
 MEMORY: Final = 2**31
@@ -44,6 +48,23 @@ def disputed(spread: str) -> pa.Table:
     return make(45, over=SPREADS[spread])
 
 
+class ReplicatedClient(EmbeddedClient):
+    """An embedded engine that keeps replicated tables, with a ZooKeeper."""
+
+    def _start(self) -> None:
+        settings.CLICKHOUSE_REPLICATED = True
+        keeper.give_an_address()
+        config = self._path.with_name("zookeeper.xml")
+        config.write_text(f"<clickhouse>{keeper.config(self._path)}</clickhouse>")
+        self._url += f"&config-file={config}"
+        super()._start()
+
+    def close(self) -> None:
+        """Ends the process: chDB hangs when its last connection closes while it talks to a ZooKeeper."""
+        sys.stdout.flush()
+        os._exit(0)
+
+
 def insert(client: EmbeddedClient, table: pa.Table) -> None:
     client.insert(inbox_of(table), table, token="disputed")
 
@@ -51,7 +72,7 @@ def insert(client: EmbeddedClient, table: pa.Table) -> None:
 def main(directory: Path, action: str, spread: str = "", *flags: str) -> None:
     if "--no-repair" in flags:
         repair.repair = lambda path: 0
-    client = EmbeddedClient(directory, MEMORY)
+    client = (ReplicatedClient if keeper.config(directory) else EmbeddedClient)(directory, MEMORY)
     if action == "setup":
         _setup(client)
     elif action == "persist":

@@ -54,7 +54,12 @@ def prepare(directory: Path) -> None:
 
 def crash_points(base: Path, spread: str) -> int:
     """How many renames the insert makes; each is a point to die at."""
-    directory, trace = _copy(base, f"rehearsal-{spread}"), base.with_name("trace")
+    return crash_points_in(_copy(base, f"rehearsal-{spread}"), spread)
+
+
+def crash_points_in(directory: Path, spread: str) -> int:
+    """The same, with the insert made in the directory itself."""
+    trace = directory.with_name("trace")
     child = _child(directory, "insert", spread, under=(*STRACE, "-o", str(trace)))
     assert child.returncode == 0, child.stderr
     # Counted per thread, as strace does for `when=`: the inserting thread has most of them.
@@ -62,8 +67,12 @@ def crash_points(base: Path, spread: str) -> int:
 
 
 def killed_at(base: Path, spread: str, point: int) -> Path:
-    """The directory as a process left it that was killed at this rename of its insert."""
-    directory = _copy(base, f"{spread}-{point}")
+    """A copy of the directory as a process left it that was killed at this rename of its insert."""
+    return kill_in(_copy(base, f"{spread}-{point}"), spread, point)
+
+
+def kill_in(directory: Path, spread: str, point: int) -> Path:
+    """The same directory, in which a process was killed at this rename of its insert."""
     inject = f"inject={RENAMES}:signal=KILL:when={point}"
     child = _child(directory, "insert", spread, under=(*STRACE, "-e", inject, "-o", "/dev/null"))
     assert child.returncode == -signal.SIGKILL, child.stderr

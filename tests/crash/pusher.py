@@ -2,6 +2,7 @@
 
     FONPROXY_DATA_DIR=… python -m tests.crash.pusher SPREAD [POINT]
 
+With the spread ``gateways`` it is one batch of each of several gateways, pushed at once and recorded as one group.
 ``POINT`` is ``before-commit-N``, ``after-commit-N`` (the Nth transaction of the push), ``before-insert`` or
 ``after-insert``. Whoever gets to the end prints the answer's status, and what every table holds, as JSON.
 """
@@ -12,7 +13,9 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from unittest import mock
@@ -22,17 +25,19 @@ import django
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
+from django.db import connection, connections  # noqa: E402
 from django.db.transaction import Atomic  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from rest_framework.test import APIClient  # noqa: E402
 
-from analytics.writer import recover  # noqa: E402
+from analytics.ingest import group_commit  # noqa: E402
+from analytics.ingest.flusher import flusher, recover  # noqa: E402
+from analytics.ingest.group_commit import GroupCommit  # noqa: E402
+from demo.accounts import make_accounts  # noqa: E402
 from fonproxy.clickhouse import migrator, retention  # noqa: E402
 from fonproxy.clickhouse.client import close_client, get_client  # noqa: E402
 from fonproxy.clickhouse.embedded import EmbeddedClient  # noqa: E402
 from tests.analytics.helpers import TABLES, documented_row  # noqa: E402
-from usage.demo.accounts import make_accounts  # noqa: E402
 
 # Fixed within the run of a test, so that the retry sends the same body: the day before yesterday at noon.
 LATEST: Final = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
@@ -41,8 +46,10 @@ SPREADS: Final = {
     "bucket": timedelta(0),
     "requests": timedelta(hours=1),
     "events": timedelta(days=2),
+    "gateways": timedelta(hours=1),
 }
 ROWS: Final = 60
+GATEWAYS: Final = 6
 
 
 ROUTES: Final = {"requests": "/log/ingest", "events": "/1/event/"}
@@ -82,9 +89,32 @@ def kept(table: str) -> tuple[int, int]:
 
 
 def push(client: APIClient, spread: str) -> Any:
-    body = json.dumps(rows(spread) if spread == "events" else {"logs": rows(spread)})
-    headers = {"Idempotency-Key": "disputed"}
+    return post(client, spread, rows(spread), "disputed")
+
+
+def post(client: APIClient, spread: str, sent: list[dict[str, Any]], key: str) -> Any:
+    body = json.dumps(sent if spread == "events" else {"logs": sent})
+    headers = {"Idempotency-Key": key}
     return client.post(ROUTES.get(spread, "/analytics/ingest"), body, content_type="application/json", headers=headers)
+
+
+def push_at_once(client: APIClient, spread: str) -> Any:
+    """The answer to the last of as many pushes as there are gateways, which are recorded in one transaction."""
+    shares = [rows(spread)[number::GATEWAYS] for number in range(GATEWAYS)]
+
+    def push_share(number: int) -> Any:
+        try:
+            return post(client, spread, shares[number], f"gateway {number}")
+        finally:
+            connections.close_all()
+
+    committer: GroupCommit = group_commit.committer
+    with ThreadPoolExecutor(GATEWAYS) as pool:
+        with committer._recording:
+            answers = [pool.submit(push_share, number) for number in range(GATEWAYS)]
+            while len(committer._waiting) < GATEWAYS and not all(answer.done() for answer in answers):
+                time.sleep(0.01)
+        return [answer.result() for answer in answers][-1]
 
 
 def die() -> None:
@@ -129,6 +159,7 @@ def main(spread: str, point: str = "") -> None:
     call_command("migrate", verbosity=0)
     migrator.migrate(get_client())
     recover()
+    flusher.start()
     client = APIClient()
     credentials = make_accounts(timezone.now())
     client.credentials(
@@ -137,10 +168,12 @@ def main(spread: str, point: str = "") -> None:
         HTTP_X_AUTH_KEY=credentials.application_keys.write,
         HTTP_HOST="localhost",
     )
+    send = push_at_once if spread == "gateways" else push
     if point:
         with deadly_at(point):
-            push(client, spread)
-    answer = push(client, spread)
+            send(client, spread)
+    answer = send(client, spread)
+    flusher.stop()
     found = {table: kept(table) for table in tables(spread)}
     close_client()
     print(json.dumps({"status": answer.status_code, "found": found}))  # noqa: T201

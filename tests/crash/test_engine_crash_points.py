@@ -11,6 +11,7 @@ from tests.crash.child import SPREADS
 from tests.engines import embedded_only
 
 pytestmark = embedded_only
+processes = pytest.mark.processes
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +25,25 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("spread", "point"),
     [
-        ("two_months", 1),  # the first target's first partition: nothing is there yet
+        pytest.param("two_months", 1, marks=processes),  # the first target's first partition: nothing is there yet
         ("two_months", 6),  # in the middle: some targets have their rows, others do not
-        ("bucket", 3),
-        ("requests", 9),  # the log has its rows, and the tables that follow from it do not
-        ("retention", 40),  # so many partitions that parts are written in several rounds
+        pytest.param("bucket", 3, marks=processes),
+        # The log has its rows, and the tables that follow from it do not.
+        pytest.param("requests", 9, marks=processes),
+        pytest.param("retention", 40, marks=processes),  # so many partitions that parts are written in several rounds
     ],
 )
 def test_a_batch_killed_halfway_is_exact_after_its_retry(base: Path, spread: str, point: int) -> None:
     assert harness.retried(harness.killed_at(base, spread, point), spread) == harness.right(spread)
 
 
+@processes
 @pytest.mark.parametrize("point", [1, 6])
 def test_a_batch_refused_by_a_full_disk_is_exact_after_its_retry_in_the_same_process(base: Path, point: int) -> None:
     assert harness.refused_at(base, "two_months", point) == harness.right("two_months")
 
 
+@processes
 def test_without_the_repair_the_same_crash_loses_rows(base: Path) -> None:
     """Shows that the tests here would notice: the engine's own token is not enough."""
     found = harness.retried(harness.killed_at(base, "two_months", 6), "two_months", "--no-repair")

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from django.conf import settings
 
 from fonproxy.clickhouse.client import Client
 from fonproxy.settings import env
@@ -25,7 +26,7 @@ answers = {}
 for path in ("/docs", "/healthz", "/sign-in"):
     for scheme in ("http", "https"):
         answer = Client(HTTP_HOST="localhost", HTTP_X_FORWARDED_PROTO=scheme).get(path)
-        cookie = answer.cookies.get("csrftoken")
+        cookie = answer.cookies.get("__Host-csrftoken") or answer.cookies.get("csrftoken")
         answers[f"{scheme} {path}"] = [
             answer.status_code,
             answer.headers.get("Location", ""),
@@ -123,8 +124,9 @@ def test_the_documented_backup_of_a_cluster_is_understood_by_the_engine(engine: 
         assert "ON CLUSTER" in read
 
 
-def test_the_image_holds_what_the_processes_import() -> None:
+def test_the_image_holds_every_app_the_agent_and_the_templates() -> None:
     copied = set(re.findall(r"^COPY (\w+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert copied == {"fonproxy", "accounts", "geo", "analytics", "usage", "templates"}
-    assert allowed == copied | {"manage.py", "requirements.txt"}
+    apps = {name for name in settings.INSTALLED_APPS if (ROOT / name).is_dir()}
+    assert copied == apps | {"agent", "templates"}
+    assert allowed == copied | {"manage.py", "requirements.txt", "docs/runbook.md"}

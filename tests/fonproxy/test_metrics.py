@@ -17,9 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from fonproxy import beat
+from analytics.models import IngestBatch, InsertBlock
+from analytics.tasks import replay_journal
+from fonproxy import job_health
 from fonproxy.clickhouse.client import Client
-from tests.analytics.helpers import documented_row, engine_away, push
+from orders.models import Order
+from tests.analytics.helpers import documented_row, engine_unavailable, push
+from tests.usage.helpers import carry
 
 OPS = settings.BASE_DIR / "ops"
 
@@ -27,7 +31,7 @@ OPS = settings.BASE_DIR / "ops"
 @pytest.fixture
 def samples(clean_engine: Client, staff: User, client_for: Callable[..., APIClient]) -> Callable[..., dict[str, float]]:
     """The samples of a name, by their labels as text."""
-    api = client_for(staff, "read")
+    api = client_for(staff, "metrics")
 
     def samples(name: str) -> dict[str, float]:
         answer = api.get("/metrics")
@@ -65,11 +69,11 @@ def test_requests_are_counted_by_route_and_status_and_never_by_what_a_caller_mak
 def test_rows_bytes_and_engine_time_are_counted(
     samples: Callable[..., dict[str, float]], client_for: Callable[..., APIClient], worker: User
 ) -> None:
-    rows, size = (samples(f"fonproxy_intake_{what}_total").get("intake=traffic", 0) for what in ("rows", "bytes"))
+    rows, size = (samples(f"fonproxy_ingest_{what}_total").get("route=traffic", 0) for what in ("rows", "bytes"))
     inserts = samples("fonproxy_engine_seconds_count").get("kind=insert inbox,outcome=ok", 0)
     push(client_for(worker, "ingest"), [documented_row(), documented_row()])
-    assert samples("fonproxy_intake_rows_total")["intake=traffic"] == rows + 2
-    assert samples("fonproxy_intake_bytes_total")["intake=traffic"] > size + 100
+    assert samples("fonproxy_ingest_rows_total")["route=traffic"] == rows + 2
+    assert samples("fonproxy_ingest_bytes_total")["route=traffic"] > size + 100
     assert samples("fonproxy_engine_seconds_count")["kind=insert inbox,outcome=ok"] == inserts + 1
 
 
@@ -77,7 +81,7 @@ def test_the_journal_s_depth_and_age_are_told(
     samples: Callable[..., dict[str, float]], client_for: Callable[..., APIClient], worker: User
 ) -> None:
     assert samples("fonproxy_journal_rows") == {"": 0}
-    with engine_away():
+    with engine_unavailable():
         push(client_for(worker, "ingest"), [documented_row()])
         assert samples("fonproxy_journal_rows") == {"": 1}
         assert samples("fonproxy_journal_batches") == {"": 1}
@@ -89,15 +93,48 @@ def test_a_job_s_age_is_told_once_it_has_ended(samples: Callable[..., dict[str, 
     assert samples("fonproxy_job_age_seconds") == {}
     from usage.tasks import evaluate_alerts
 
-    beat.note_end(evaluate_alerts)
+    job_health.note_end(evaluate_alerts)
     assert 0 <= samples("fonproxy_job_age_seconds")["job=evaluate-alerts"] < 60
-    assert beat.ages()["reconcile-ledgers"] is None
+    assert job_health.ages()["reconcile-ledgers"] is None
     cache.set("job-ended:evaluate-alerts", (timezone.now() - timedelta(hours=1)).timestamp())
     assert samples("fonproxy_job_age_seconds")["job=evaluate-alerts"] >= 3600
 
 
+def test_a_job_that_failed_or_had_no_engine_has_not_ended(
+    samples: Callable[..., dict[str, float]], alice: User, make_order: Callable[..., Order]
+) -> None:
+    cache.clear()
+    carry(make_order(alice, limit=10**9), timezone.now(), 1)
+    from usage.tasks import keep_accounts
+
+    job_health.note_end(keep_accounts, state="FAILURE")
+    with engine_unavailable():
+        assert keep_accounts() is False
+        job_health.note_end(keep_accounts, retval=keep_accounts())
+    assert job_health.ages()["keep-accounts"] is None
+    assert job_health.stuck(uptime=10)["keep-accounts"] is False
+    assert job_health.stuck(uptime=600)["keep-accounts"] is True
+    assert job_health.stuck(uptime=600)["reconcile-ledgers"] is False
+    assert keep_accounts() is True
+    job_health.note_end(keep_accounts, retval=True)
+    assert job_health.stuck(uptime=600)["keep-accounts"] is False
+    cache.set("job-ended:keep-accounts", (timezone.now() - timedelta(hours=1)).timestamp())
+    assert samples("fonproxy_job_stuck")["job=keep-accounts"] == 1
+    assert job_health.stuck(uptime=10)["evaluate-alerts"] is False
+
+
+def test_a_replay_without_an_engine_has_not_ended(
+    clean_engine: Client, worker: User, client_for: Callable[..., APIClient]
+) -> None:
+    with engine_unavailable():
+        assert push(client_for(worker, "ingest"), [documented_row()]).status_code == 204
+        IngestBatch.objects.update(claimed_until=timezone.now())
+        InsertBlock.objects.update(claimed_until=timezone.now())
+        assert replay_journal() is False
+
+
 @pytest.mark.django_db
-def test_dashboard_and_alert_rules_ask_for_what_is_told(clean_engine: Client) -> None:
+def test_dashboard_and_alert_rules_use_existing_metrics(clean_engine: Client) -> None:
     dashboard = json.loads((OPS / "grafana" / "fonproxy.json").read_text())
     rules = yaml.safe_load((OPS / "prometheus" / "alerts.yml").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
@@ -110,8 +147,10 @@ def test_dashboard_and_alert_rules_ask_for_what_is_told(clean_engine: Client) ->
 
 
 @pytest.mark.django_db
-def test_metrics_are_told_while_a_store_is_away(clean_engine: Client, samples: Callable[..., dict[str, float]]) -> None:
+def test_metrics_are_served_while_a_store_is_unavailable(
+    clean_engine: Client, samples: Callable[..., dict[str, float]]
+) -> None:
     assert samples("fonproxy_store_up")["store=clickhouse"] == 1
-    with engine_away():
+    with engine_unavailable():
         assert samples("fonproxy_store_up") == {"store=database": 1, "store=clickhouse": 0, "store=cache": 1}
         assert samples("fonproxy_journal_rows") == {"": 0}

@@ -1,15 +1,42 @@
-"""CSV that a spreadsheet may open."""
+"""CSV as spreadsheets open it."""
 
 from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 import pytest
+from django.http import QueryDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fonproxy.api.renderers import write_csv
+from fonproxy.api.renderers import byte_order_mark, file_name, write_csv
+
+FULL_WIDTH = ("\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20SUM(1)")
+SMALL_OR_RAISED = ("\ufe661", "\ufe621", "\ufe631", "\ufe6ba", "\u207a1")
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", *FULL_WIDTH, *SMALL_OR_RAISED)
+TEXTS = ("a=1", "münchen.example", "1-1", "", "\uff031", "(1)", "例え.テスト")
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_text_that_a_spreadsheet_would_run_is_escaped(text: str) -> None:
+    assert _cell(text) == f"'{text}"
+    assert _cell([text, "b"]) == f"'{text} b"
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_any_other_text_is_kept(text: str) -> None:
+    assert _cell(text) == text
+
+
+def test_a_number_below_zero_is_no_formula() -> None:
+    assert _cell(-1) == "-1"
+
+
+def _cell(value: Any) -> str:
+    [_, [cell]] = csv.reader(io.StringIO(write_csv(["column"], [{"column": value}]), newline=""))
+    return cell
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20), min_size=1))
@@ -20,10 +47,25 @@ def test_whatever_is_written_is_read_back_and_no_cell_is_a_formula(values: list[
     assert not any(row[0].startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows)
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
-def test_a_cell_that_would_be_run_is_escaped(start: str) -> None:
-    assert f"'{start}cmd" in write_csv(["domain"], [{"domain": f"{start}cmd"}])
-
-
 def test_numbers_stay_numbers_and_nothing_is_an_empty_cell() -> None:
     assert write_csv(["a", "b", "c"], [{"a": -5, "b": None, "c": ["x", "y"]}]) == "a,b,c\r\n-5,,x y\r\n"
+
+
+NAMES = {
+    "": "traffic.csv",
+    "from=2026-11-01&to=2026-11-29": "traffic_2026-11-01_2026-11-29.csv",
+    "to=2026-11-29T10:00:00Z&from=2026-11-01 00:00": "traffic_2026-11-01_2026-11-29.csv",
+    "start_date=2026-11-01": "traffic_2026-11-01.csv",
+    "period_start=2026-11-01&period_end=2026-11-02": "traffic_2026-11-01_2026-11-02.csv",
+    'from="; x=y&to=\n': "traffic.csv",
+}
+
+
+@pytest.mark.parametrize(("query", "name"), NAMES.items())
+def test_a_file_is_named_by_its_list_and_dates(query: str, name: str) -> None:
+    assert file_name("traffic", QueryDict(query)) == name
+
+
+@pytest.mark.parametrize(("query", "mark"), [("format=csv", "\ufeff"), ("", ""), ("format=json", "")])
+def test_only_a_download_begins_with_a_byte_order_mark(query: str, mark: str) -> None:
+    assert byte_order_mark(QueryDict(query)) == mark

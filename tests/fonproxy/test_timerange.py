@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from fonproxy.timerange import GRAIN, Axis, Edge, Interval, InvalidTime, Range, parse_instant, parse_zone
+from fonproxy.timerange import GRAIN, BucketKey, Interval, InvalidTime, Range, TimeGrid, parse_instant, parse_zone
+from tests.thoroughness import drawn, examples
 
 READS = ("traffic", "requests", "concurrency", "domains", "errors", "websites")
 QUARTERS_PER_DAY = 96
@@ -235,22 +236,23 @@ def ranges(draw: st.DrawFn) -> Range:
     return Range(first, first + GRAIN * draw(st.integers(1, 62 * QUARTERS_PER_DAY)))
 
 
-def edge_of(bucket: datetime, axis: Axis, zone: ZoneInfo) -> Edge:
+def edge_of(bucket: datetime, axis: TimeGrid, zone: ZoneInfo) -> BucketKey:
     """Where a bucket belongs, by the zone's own reading of its start."""
     local = bucket.astimezone(zone)
     epoch = int(local.replace(tzinfo=UTC).timestamp())
     segment = 0
     if not axis.is_by_day:
         segment = next(n for n, s in enumerate(axis.segments) if s.start <= bucket.timestamp() < s.end)
-    return Edge(segment, epoch // axis.interval.seconds * axis.interval.seconds)
+    return BucketKey(segment, epoch // axis.interval.seconds * axis.interval.seconds)
 
 
-@settings(deadline=None, max_examples=150, database=None)
+@drawn
+@settings(max_examples=examples(150), database=None)
 @given(ranges(), st.sampled_from(Interval), zones)
 def test_every_bucket_has_its_point_and_every_point_its_buckets(
     range_: Range, interval: Interval, zone: ZoneInfo
 ) -> None:
-    axis = Axis.over(range_, interval, zone)
+    axis = TimeGrid.over(range_, interval, zone)
     edges = axis.edges()
     grain = min(GRAIN, timedelta(seconds=interval.seconds))
     buckets = [range_.start + n * grain for n in range(range_.length // grain)]
@@ -258,10 +260,11 @@ def test_every_bucket_has_its_point_and_every_point_its_buckets(
     assert set(edges) == {edge_of(bucket, axis, zone) for bucket in buckets}
 
 
-@settings(deadline=None, max_examples=150, database=None)
+@drawn
+@settings(max_examples=examples(150), database=None)
 @given(ranges(), zones)
 def test_segments_tile_the_range_at_the_changes_of_the_clock(range_: Range, zone: ZoneInfo) -> None:
-    segments = Axis.over(range_, Interval.HOUR, zone).segments
+    segments = TimeGrid.over(range_, Interval.HOUR, zone).segments
     assert [segments[0].start, segments[-1].end] == [range_.start.timestamp(), range_.end.timestamp()]
     assert all(one.end == next_.start for one, next_ in pairwise(segments))
     assert all(one.offset != next_.offset for one, next_ in pairwise(segments))
@@ -271,11 +274,11 @@ def test_segments_tile_the_range_at_the_changes_of_the_clock(range_: Range, zone
         assert bucket.astimezone(zone).utcoffset() == timedelta(seconds=segment.offset)
 
 
-@settings(deadline=None, max_examples=3, database=None)
+@settings(max_examples=3, database=None)
 @given(ranges())
 def test_no_zone_breaks_a_chart(range_: Range) -> None:
     for name in available_timezones():
-        axis = Axis.over(range_, Interval.DAY, ZoneInfo(name))
+        axis = TimeGrid.over(range_, Interval.DAY, ZoneInfo(name))
         assert {segment.offset % GRAIN.seconds for segment in axis.segments} == {0}, name
         first, *_, last = [edge.label[:10] for edge in axis.edges()] * 2
         assert first == f"{range_.start.astimezone(ZoneInfo(name)):%Y-%m-%d}", name
@@ -285,8 +288,8 @@ def test_no_zone_breaks_a_chart(range_: Range) -> None:
 @pytest.mark.parametrize(
     ("length", "interval"),
     [
-        (timedelta(0), Interval.QUARTER),
-        (timedelta(days=2), Interval.QUARTER),
+        (timedelta(0), Interval.FIFTEEN_MINUTES),
+        (timedelta(days=2), Interval.FIFTEEN_MINUTES),
         (timedelta(days=2, seconds=1), Interval.HOUR),
         (timedelta(days=14), Interval.HOUR),
         (timedelta(days=14, seconds=1), Interval.DAY),
@@ -300,7 +303,7 @@ def test_the_default_interval_grows_with_the_range(length: timedelta, interval: 
 def test_a_day_that_begins_twice_is_one_point() -> None:
     """Clocks in St John's went back at one minute past midnight until 2011."""
     range_ = Range.between(parse_instant("2010-11-06"), parse_instant("2010-11-08"))
-    edges = Axis.over(range_, Interval.DAY, parse_zone("America/St_Johns")).edges()
+    edges = TimeGrid.over(range_, Interval.DAY, parse_zone("America/St_Johns")).edges()
     assert edges == sorted(set(edges))
 
 
@@ -316,6 +319,19 @@ def test_a_clock_change_is_found_at_its_quarter_wherever_the_range_begins(day: s
     midnight = datetime.fromisoformat(f"{day}T00:00:00+00:00")
     for minute in range(60):
         range_ = Range(midnight + timedelta(minutes=minute), midnight + timedelta(hours=change, minutes=5))
-        axis = Axis.over(range_, Interval.MINUTE, zone)
+        axis = TimeGrid.over(range_, Interval.MINUTE, zone)
         assert [segment.end for segment in axis.segments[:-1]] == [int(midnight.timestamp()) + change * 3600]
         assert len(axis.edges()) == 65 - minute
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-01-15T12:00", datetime(2026, 1, 15, 11, tzinfo=UTC)),
+        ("2026-01-15", datetime(2026, 1, 14, 23, tzinfo=UTC)),
+        ("2026-01-15T12:00Z", datetime(2026, 1, 15, 12, tzinfo=UTC)),
+        ("2026-01-15T12:00-05", datetime(2026, 1, 15, 17, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_on_the_clock_of_the_zone_unless_it_names_its_offset(text: str, at: datetime) -> None:
+    assert parse_instant(text, ZoneInfo("Europe/Berlin")).at == at

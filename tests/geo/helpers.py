@@ -8,8 +8,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from geo import refresh
-from geo.models import StaticIp
+from geo import multiplier_changes, refresh, services
+from geo.loaders.base import Counts
+from geo.models import Multiplier, StaticIp
 
 NUMBERS = iter(range(1, 2**24))
 
@@ -22,3 +23,11 @@ def addresses(number: int, **fields: Any) -> None:
 
 def loaded(now: datetime | None = None) -> None:
     refresh.refresh(now or timezone.now(), even_recent=True)
+
+
+def save_multiplier(multiplier: Multiplier) -> None:
+    multiplier_changes.save(multiplier, None, timezone.now())
+
+
+def public_counts() -> dict[str, Counts]:
+    return services.public_counts(timezone.now())

@@ -11,8 +11,7 @@ from django.test import Client
 
 from accounts.models import User
 from geo.models import CountSnapshot, Multiplier
-from geo.services import public_counts, save_multiplier
-from tests.geo.helpers import loaded
+from tests.geo.helpers import loaded, public_counts, save_multiplier
 
 PAGE = "/admin/geo/multiplier/"
 
@@ -29,10 +28,10 @@ def us() -> int:
     return public_counts()["residential-giga"]["default"]["provider-api"]["US"]
 
 
-def edit(admin: Client, multiplier: Multiplier, factor: str) -> Any:
+def edit(admin: Client, multiplier: Multiplier, factor: str, confirmed: str = "yes") -> Any:
     form = {
         "form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "1", "form-0-id": multiplier.pk, "form-0-factor": factor,
-        "_save": "Save",
+        "_save": "Save", "confirmed": confirmed,
     }  # fmt: skip
     return admin.post(PAGE, form, follow=True)
 
@@ -51,6 +50,19 @@ def test_a_factor_edited_in_the_list_is_public_at_once_and_remembered(admin: Cli
         .get_change_message()
         .startswith("Changed factor from 1.5000 to 2. (from 127.0.0.1, request ")
     )
+
+
+def test_a_changed_factor_is_previewed_before_it_is_saved(admin: Client) -> None:
+    multiplier = Multiplier(proxy_type="residential-giga", country="US", factor=Decimal("1.5"))
+    save_multiplier(multiplier)
+    page = edit(admin, multiplier, "2", confirmed="").content.decode()
+    for shown in ("1,200,000", "1,800,000", "2,400,000", 'name="form-0-factor" value="2"'):
+        assert shown in page
+    assert us() == 1_800_000
+    assert not LogEntry.objects.exists()
+    assert 'class="console-warning">hidden<' in edit(admin, multiplier, "0", confirmed="").content.decode()
+    assert "Save these factors" not in edit(admin, multiplier, "1.5", confirmed="").content.decode()
+    assert "Save these factors" not in edit(admin, multiplier, "-1", confirmed="").content.decode()
 
 
 def test_a_factor_that_hides_countries_is_warned_of(admin: Client) -> None:

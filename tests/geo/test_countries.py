@@ -13,18 +13,19 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet  # type: ignore[import-untyped]
 from rest_framework.test import APIClient
 
-from accounts.models import Order, User
+from accounts.models import User
 from fonproxy.clickhouse.client import Client
 from geo import checks, countries, static_ips
-from geo.countries import Countries
+from geo.countries import CountryLookup
 from geo.models import StaticIp
+from orders.models import Order
 from tests.analytics.helpers import documented_row, push
 
 
 @pytest.fixture
-def lookup(transactional_db: None) -> Countries:
+def lookup(transactional_db: None) -> CountryLookup:
     """With real commits: nothing is remembered within a transaction."""
-    return Countries()
+    return CountryLookup()
 
 
 def write(path: Path, **networks: dict[str, Any]) -> None:
@@ -52,6 +53,7 @@ def database(tmp_path: Path, settings: Any) -> Path:
             "4.0.0.0/8": country(7),
             "5.0.0.0/8": {"country": "DE"},
             "2001:db8::/32": country("JP"),
+            "6.0.0.0/8": country("UK"),
         },
     )
     settings.GEOIP_DATABASE = str(path)
@@ -64,7 +66,7 @@ def add(address: str, **fields: Any) -> StaticIp:
     return static_ip
 
 
-def test_static_ips_come_first_then_the_database_then_nobody_knows(lookup: Countries, database: Path) -> None:
+def test_static_ips_come_first_then_the_database_then_nobody_knows(lookup: CountryLookup, database: Path) -> None:
     add("1.1.1.1", geoip_country="DE", maxmind_country="US")
     add("1.1.1.2", maxmind_country="US")
     add("1.1.1.3")
@@ -75,12 +77,16 @@ def test_static_ips_come_first_then_the_database_then_nobody_knows(lookup: Count
     }  # fmt: skip
 
 
+def test_the_database_may_call_the_united_kingdom_uk(lookup: CountryLookup, database: Path) -> None:
+    assert lookup.of(["6.0.0.1"]) == {"6.0.0.1": "GB"}
+
+
 @pytest.mark.parametrize("address", ["3.0.0.1", "4.0.0.1", "5.0.0.1"])
-def test_what_is_no_country_in_the_database_is_none(lookup: Countries, database: Path, address: str) -> None:
+def test_an_address_without_a_valid_country_is_unknown(lookup: CountryLookup, database: Path, address: str) -> None:
     assert lookup.of([address]) == {address: "XX"}
 
 
-def test_what_is_remembered_costs_one_small_query(lookup: Countries, django_assert_num_queries: Any) -> None:
+def test_a_cached_lookup_costs_one_small_query(lookup: CountryLookup, django_assert_num_queries: Any) -> None:
     add("1.1.1.1", geoip_country="DE")
     lookup.of(["1.1.1.1", "9.9.9.9"])
     with django_assert_num_queries(1):
@@ -89,7 +95,7 @@ def test_what_is_remembered_costs_one_small_query(lookup: Countries, django_asse
         lookup.of(["", ""])
 
 
-def test_a_changed_static_ip_is_used_at_once(lookup: Countries) -> None:
+def test_a_changed_static_ip_is_used_at_once(lookup: CountryLookup) -> None:
     static_ip = add("1.1.1.1", geoip_country="DE")
     assert lookup.of(["1.1.1.1"]) == {"1.1.1.1": "DE"}
     static_ip.geoip_country = "FR"
@@ -108,7 +114,7 @@ def test_a_changed_static_ip_is_used_at_once(lookup: Countries) -> None:
     assert lookup.of(["1.1.1.1"]) == {"1.1.1.1": "XX"}
 
 
-def test_a_replaced_broken_or_missing_database_is_noticed(lookup: Countries, database: Path) -> None:
+def test_a_replaced_broken_or_missing_database_is_noticed(lookup: CountryLookup, database: Path) -> None:
     assert lookup.of(["1.0.0.1"]) == {"1.0.0.1": "FR"}
     write(database, **{"1.0.0.0/8": country("ES")})
     assert lookup.of(["1.0.0.1"]) == {"1.0.0.1": "ES"}
@@ -122,8 +128,8 @@ def test_a_replaced_broken_or_missing_database_is_noticed(lookup: Countries, dat
     assert checks.country_database_exists() == []
 
 
-def test_memory_is_bounded(lookup: Countries, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(countries, "MOST_REMEMBERED", 10)
+def test_memory_is_bounded(lookup: CountryLookup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(countries, "MAX_CACHED_ADDRESSES", 10)
     asked = [f"9.9.9.{n}" for n in range(100)]
     assert lookup.of(asked) == dict.fromkeys(asked, "XX")
     assert len(lookup._remembered) == 10
@@ -149,6 +155,11 @@ def test_rows_that_name_no_country_get_that_of_their_exit(
     static_ip.geoip_country = "IT"
     static_ips.save(static_ip)
     pushed(count=8)
+    pushed(count=16, country="uk")
+    pushed(count=32, country="GB")
+    for code in ("AA", "zz", "QM"):
+        pushed(count=64, country=code)
+    pushed(count=512, country="xk")
     assert dict(clean_engine.fetch("SELECT country, sum(count) FROM order_traffic GROUP BY country", tag="tests")) == {
-        "DE": 1, "FR": 2, "XX": 4, "IT": 8
+        "DE": 1, "FR": 2, "XX": 4 + 3 * 64, "IT": 8, "GB": 16 + 32, "XK": 512
     }  # fmt: skip

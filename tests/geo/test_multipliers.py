@@ -34,3 +34,7 @@ def test_the_country_s_own_factor_wins_over_that_of_all_and_they_do_not_stack(ow
     assert factor_for(given, "t", "p", "DE") == own
     assert factor_for(given, "t", "p", "FR") == every
     assert factor_for(given, "t", "other", "DE") == factor_for(given, "other", "p", "DE") == 1
+
+
+def test_a_country_factor_of_0_hides_the_country_whatever_the_factor_of_all_countries() -> None:
+    assert factor_for({("t", "p", "*"): Decimal(2), ("t", "p", "DE"): Decimal(0)}, "t", "p", "DE") == 0

@@ -12,8 +12,7 @@ from django.test import Client
 
 from accounts.models import User
 from geo.models import StaticIp
-from geo.services import public_counts
-from tests.geo.helpers import addresses, loaded
+from tests.geo.helpers import addresses, loaded, public_counts
 
 PAGE = "/admin/geo/staticip/"
 
@@ -45,7 +44,7 @@ def test_a_file_of_another_kind_is_refused_with_a_sentence(admin: Client, text: 
     assert "errorlist" in upload(admin, text)
 
 
-def test_whoever_may_not_add_addresses_may_not_import_them(db: None) -> None:
+def test_importing_addresses_needs_the_permission_to_add_them(db: None) -> None:
     client = Client()
     client.force_login(User.objects.create_user("helper", "h@example.com", "x", is_staff=True))
     assert client.get(f"{PAGE}import/").status_code == 403
@@ -67,6 +66,15 @@ def test_an_address_typed_in_any_form_is_kept_in_one(admin: Client) -> None:
     form = {"address": "2001:DB8:0:0::1", "proxy_type": "shared-proxy", "pool": "default", "is_available": "on"}
     admin.post(f"{PAGE}add/", form)
     assert StaticIp.objects.get().address == "2001:db8::1"
+
+
+@pytest.mark.parametrize(("field", "value"), [("geoip_country", "UK"), ("maxmind_country", "ZZ")])
+def test_a_form_with_a_country_that_iso_3166_does_not_assign_is_refused(field: str, value: str, admin: Client) -> None:
+    form = {"address": "2001:db8::9", "proxy_type": "shared-proxy", "pool": "default", field: value}
+    page = admin.post(f"{PAGE}add/", form)
+    assert page.status_code == 200
+    assert field in page.context["adminform"].form.errors
+    assert not StaticIp.objects.exists()
 
 
 def test_the_list_asks_few_questions_however_long_it_is(admin: Client, django_assert_max_num_queries: Any) -> None:

@@ -42,10 +42,10 @@ def test_addresses_are_added_changed_and_left_alone() -> None:
     second = imported("proxy_type,address\nserver-static,::ffff:10.0.0.1\nshared-proxy,10.0.0.9\n")
     assert (second.added, second.changed, second.unchanged) == (1, 1, 0)
     assert rows()[0] == ("10.0.0.1", "server-static", "default", "", "", True)
-    revision = revisions.current(Revision.Kind.STATIC_IPS)
+    revision = revisions.current(Revision.Subject.STATIC_IPS)
     third = imported("proxy_type,address\nserver-static,10.0.0.1\n")
     assert (third.added, third.changed, third.unchanged) == (0, 0, 1)
-    assert revisions.current(Revision.Kind.STATIC_IPS) == revision == 2
+    assert revisions.current(Revision.Subject.STATIC_IPS) == revision == 2
 
 
 @pytest.mark.django_db
@@ -60,10 +60,14 @@ BAD = {
     "10.0.0,server-static,,,,": "has no valid address",
     ",server-static,,,,": "has no valid address",
     "10.0.0.1/24,server-static,,,,": "has no valid address",
+    "2001:db8::9%eth1,server-static,,,,": "has an address with a zone",
+    "2001:db8::9%,server-static,,,,": "has an address with a zone",
+    "fe80::1%25eth0,server-static,,,,": "has an address with a zone",
+    "192.0.2.9%eth0,server-static,,,,": "has an address with a zone",
     "10.0.0.1,satellite,,,,": "has no proxy type of server-static, private-proxy, shared-proxy",
     "10.0.0.1,server-static,A B,,,": "has a pool that is not 1 to 32 of a-z, 0-9, - and _",
-    "10.0.0.1,server-static,,ZZ,,": "has a country that ISO 3166 does not know",
-    "10.0.0.1,server-static,,,Germany,": "has a country that ISO 3166 does not know",
+    "10.0.0.1,server-static,,ZZ,,": "has a country that ISO 3166 does not assign",
+    "10.0.0.1,server-static,,,Germany,": "has a country that ISO 3166 does not assign",
     "10.0.0.1,server-static,,,,perhaps": "says neither true nor false for available",
     "10.0.0.1,server-static": "has 2 cells instead of 6",
     "10.0.0.1,server-static,,,,,": "has 7 cells instead of 6",
@@ -76,6 +80,12 @@ BAD = {
 def test_a_bad_line_is_rejected_with_its_number_and_holds_up_no_other(line: str, reason: str) -> None:
     report = imported(f"{HEADER}10.0.0.8,server-static,,,,\n{line}\n10.0.0.9,server-static,,,,\n")
     assert (report.added, report.named) == (2, [(3, reason)])
+
+
+@pytest.mark.django_db
+def test_the_united_kingdom_has_one_code() -> None:
+    imported(HEADER + "10.0.0.1,server-static,,UK,gb,\n")
+    assert rows()[0][3:5] == ("GB", "GB")
 
 
 @pytest.mark.django_db
@@ -102,6 +112,12 @@ def test_a_file_of_another_kind_changes_nothing(header: str, said: str) -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("first", ["address", '"address"', " Address "])
+def test_a_byte_order_mark_stands_before_the_header_in_any_form(first: str) -> None:
+    assert imported(f"\ufeff{first},proxy_type\n10.0.0.1,server-static\n").added == 1
+
+
+@pytest.mark.django_db
 def test_the_command_reads_a_file_of_a_spreadsheet_and_reports(tmp_path: Path) -> None:
     file = tmp_path / "ips.csv"
     file.write_bytes(("\ufeff" + HEADER + '"10.0.0.1","server-static",,"DE",,\r\nx,y,,,,\r\n').encode())
@@ -115,7 +131,7 @@ def test_the_command_reads_a_file_of_a_spreadsheet_and_reports(tmp_path: Path) -
     call_command("import_static_ips", str(file), stdout=out, stderr=err)
     assert "line 3 holds a NUL, or bytes that are not UTF-8" in err.getvalue()
     file.write_bytes(b"")
-    with pytest.raises(CommandError, match="no CSV"):
+    with pytest.raises(CommandError, match="not CSV in UTF-8"):
         call_command("import_static_ips", str(file))
 
 

@@ -1,24 +1,41 @@
-"""A browser that looks at a served FonProxy as a person does, and minds what a person would not see."""
+"""A browser that looks at a served FonProxy as a person does, and minds what a person would not see.
+
+Tests of served pages have the marker ``pages`` and a target of their own; ``make test`` runs those of ``SMOKE``.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, StorageState, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, StorageState, ViewportSize, expect
 
+from tests.browser import launched
 from tests.serving import Server, row, serving
+from tests.waiting import wait_for
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 DESKTOP, PHONE = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
-WAIT_MS = 10_000
+ZONE = "Europe/Berlin"
+WAIT_MS = 60_000  # for a busy machine
+USAGE_LINES = "/residential_ledger/search?residential_ledger_reason=usage"
+
+SMOKE = "test_smoke.py"
+HERE = Path(__file__).parent
+
+expect.set_options(timeout=WAIT_MS)
 
 Visit = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Called with the tests of all directories."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if item.path.parent == HERE and item.path.name != SMOKE and "server" in fixtures:
+            item.add_marker("pages")
 
 
 @pytest.fixture(scope="package")
@@ -39,18 +56,15 @@ def server() -> Iterator[Server]:
             for hour in range(72)
         ]
         assert running.push(*rows).status == 204
+        wait_for(lambda: running.get(USAGE_LINES).json["item_count"])  # posted by a job, a moment after the push
         yield running
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        assert "CI" not in os.environ, "Chromium is missing."
-        pytest.skip("Chromium is not installed here.")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield launched
-        launched.close()
+def browser(django_db_setup: None) -> Iterator[Browser]:
+    """Django cannot set up a database once Playwright's event loop runs in this thread, so that comes first."""
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="package")
@@ -99,7 +113,7 @@ def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageSta
             viewport=size,
             color_scheme=theme,  # type: ignore[arg-type]  # light or dark
             base_url=server.url,
-            timezone_id="Europe/Berlin",
+            timezone_id=ZONE,
             permissions=["clipboard-read", "clipboard-write"],
             accept_downloads=True,
             bypass_csp=is_examined,
@@ -115,6 +129,8 @@ def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageSta
 
     yield open_page
     for context in contexts:
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")  # a page may be asking for something just now
         context.close()
     assert problems == []
 

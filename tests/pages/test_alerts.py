@@ -17,14 +17,14 @@ from tests.pages.test_accessibility import faults
 from tests.serving import Server, row
 
 GB = 2**30
-FIRES_WITHIN_SECONDS = 75  # alerts are looked at every minute, and mails sent every five seconds
+FIRES_WITHIN_SECONDS = 300  # alerts are checked every 10 seconds; a busy machine takes longer
 
 
 def make(page: Page, percent: int, recipients: str = "") -> None:
     page.get_by_role("link", name="New alert").click()
-    page.get_by_label("Tell at").fill(str(percent))
-    page.get_by_label("Addresses beside your own").fill(recipients)
-    page.get_by_role("button", name="Make the alert").click()
+    page.get_by_label("Threshold").fill(str(percent))
+    page.get_by_label("Additional recipients").fill(recipients)
+    page.get_by_role("button", name="Create alert").click()
 
 
 def mails_to(server: Server, address: str) -> list[EmailMessage]:
@@ -57,44 +57,44 @@ def test_an_alert_is_made_tested_changed_and_deleted(visit: Visit, server: Serve
     percent, address = 30 + size["width"] % 10, f"ops-{size['width']}@example.com"
     page = visit("/dashboard/alerts", size=size)
     make(page, percent, address)
-    expect(page.get_by_text("The alert is made.")).to_be_visible()
-    page.get_by_role("button", name="Send a test").click()
-    expect(page.get_by_text(f"The test was delivered to {address}.")).to_be_visible()
-    expect(page.locator("main")).to_contain_text("It has not fired yet.")
+    expect(page.get_by_text("Alert created.")).to_be_visible()
+    page.get_by_role("button", name="Send test").click()
+    expect(page.get_by_text(f"Test delivered to {address}.")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("This alert has not been triggered yet.")
     [mail] = mails_to(server, address)
     assert mail["Subject"].startswith("Test: ")
 
-    page.get_by_label("Tell at").fill("101")
+    page.get_by_label("Threshold").fill("1001")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("less than or equal to 100")).to_be_visible()
-    page.get_by_label("Tell at").fill(str(percent + 20))
+    expect(page.get_by_text("less than or equal to 1000")).to_be_visible()
+    page.get_by_label("Threshold").fill(str(percent + 20))
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text(f"Alert at {percent + 20} %")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f": {percent + 20} %")
     assert faults(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
-    page.get_by_role("link", name="Delete this alert").click()
-    page.get_by_role("button", name="Delete it").click()
-    expect(page.get_by_text("The alert is deleted.")).to_be_visible()
+    page.get_by_role("link", name="Delete alert").click()
+    page.get_by_role("button", name="Delete alert").click()
+    expect(page.get_by_text("Alert deleted.")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text=address)).to_have_count(0)
 
 
 def test_a_webhooks_secret_is_shown_once(visit: Visit) -> None:
     page = visit("/dashboard/alerts/new", who="bob")
     page.get_by_label("Webhook", exact=True).check()
-    page.get_by_label("Address of the webhook").fill("http://127.0.0.1/x")
-    page.get_by_role("button", name="Make the alert").click()
+    page.get_by_label("Webhook URL").fill("http://127.0.0.1/x")
+    page.get_by_role("button", name="Create alert").click()
     expect(page.get_by_text("Belongs to a private network.")).to_be_visible()
-    page.get_by_label("Address of the webhook").fill("https://hooks.invalid/x")
-    page.get_by_role("button", name="Make the alert").click()
+    page.get_by_label("Webhook URL").fill("https://hooks.invalid/x")
+    page.get_by_role("button", name="Create alert").click()
     secret = page.locator("code.secret").text_content() or ""
     assert secret.startswith("whsec_")
-    page.get_by_role("link", name="I have copied it").click()
+    page.get_by_role("link", name="I've copied it").click()
     expect(page.locator("main")).to_contain_text("https://hooks.invalid/x")
     assert secret.removeprefix("whsec_") not in page.content()
 
 
-def test_an_alert_whose_threshold_was_reached_has_fired_and_told(visit: Visit, server: Server) -> None:
+def test_an_alert_whose_threshold_was_reached_has_fired_and_was_delivered(visit: Visit, server: Server) -> None:
     page = visit("/dashboard/alerts", who="dave")
     page.get_by_role("row").filter(has_text="42 %").get_by_role("link").first.click()
     deadline = time.monotonic() + FIRES_WITHIN_SECONDS
@@ -102,9 +102,9 @@ def test_an_alert_whose_threshold_was_reached_has_fired_and_told(visit: Visit, s
     while not told.count() and time.monotonic() < deadline:
         time.sleep(1)
         page.reload()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Alert at 42 % of Datacenter 500 GB")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Alert for Datacenter 500 GB: 42 %")
     expect(told).to_contain_text("50.2 %")
-    expect(page.locator(".page-head")).to_contain_text("fired")
+    expect(page.locator(".page-head")).to_contain_text("triggered")
     assert faults(page) == []
     [mail] = mails_to(server, "ops-of-dave@example.com")
-    assert mail["Subject"] == "Datacenter 500 GB has used 50.2 % of 500.00 GB"
+    assert mail["Subject"] == "Datacenter 500 GB has used 50.2 % of 500 GB, 249 GB left"

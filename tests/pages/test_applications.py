@@ -21,8 +21,8 @@ TABLES = ("functions", "consumers", "statuses")
 def make(page: Page, name: str) -> list[str]:
     """The new application's app_id, write key and read key, as its maker copies them."""
     page.get_by_label("Name").fill(name)
-    page.get_by_role("button", name="Make an application").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"The application “{name}” is made")
+    page.get_by_role("button", name="Create application").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Application “{name}” created")
     return secrets(page)
 
 
@@ -60,8 +60,8 @@ def report(server: Server, app_id: str, key: str, *events: dict[str, object]) ->
 def test_what_an_application_reports_is_in_its_charts(visit: Visit, server: Server, size: ViewportSize) -> None:
     page = visit("/dashboard/applications", size=size)
     app_id, write, read = make(page, f"Shop {size['width']}")
-    page.get_by_role("link", name="I have copied it").click()
-    expect(page.locator("#functions")).to_contain_text("No events in this time.")
+    page.get_by_role("link", name="I've copied it").click()
+    expect(page.locator("#functions")).to_contain_text("No events in this period.")
     assert report(server, app_id, write) == 200
     page.reload()
     for chart in CHARTS:
@@ -78,7 +78,7 @@ def test_what_an_application_reports_is_in_its_charts(visit: Visit, server: Serv
     expect(page).to_have_url(re.compile(r"\?range=30d$"))
     expect(page.locator("#times-last-hour")).to_be_hidden()
     page.get_by_label("Response time", exact=True).select_option("percentile_95")
-    expect(page.locator("#times-by-function")).to_contain_text("30 days, by the day")
+    expect(page.locator("#times-by-function")).to_contain_text("30 days, daily")
     expect(page.locator("#times-by-function .chart")).to_have_attribute("aria-label", re.compile("42 ms"))
 
 
@@ -96,7 +96,7 @@ def test_the_copied_call_and_the_files_have_what_the_page_shows(visit: Visit, se
     assert {name: points[0][1] for name, points in groups.items()} == {"list_items": 2, "search": 1}
     with page.expect_download() as csv:
         panel.get_by_role("link", name="CSV").click()
-    assert csv.value.path().read_text().splitlines()[0] == "group,timestamp,value"
+    assert csv.value.path().read_text("utf-8-sig").splitlines()[0] == "group,timestamp,value"
     with page.expect_download() as export:
         page.get_by_role("link", name="All events as NDJSON").click()
     assert len(export.value.path().read_text().splitlines()) == 3
@@ -107,13 +107,13 @@ def test_exchanged_keys_replace_the_old_ones_when_asked_at_once(visit: Visit, se
     app_id, first, _ = make(page, "Leaky")
     path = f"/dashboard/applications/{app_id}"
     page.goto(path)
-    page.get_by_role("link", name="Exchange the keys").click()
-    page.get_by_role("button", name="Exchange them").click()
+    page.get_by_role("link", name="Rotate keys").click()
+    page.get_by_role("button", name="Rotate keys").click()
     _, second, _ = secrets(page)
     assert [report(server, app_id, key) for key in (first, second)] == [200, 200]
     page.goto(f"{path}/rotate")
-    page.get_by_label("End them at once").check()
-    page.get_by_role("button", name="Exchange them").click()
+    page.get_by_label("Revoke them now").check()
+    page.get_by_role("button", name="Rotate keys").click()
     _, third, _ = secrets(page)
     assert [report(server, app_id, key) for key in (first, second, third)] == [401, 401, 200]
 
@@ -122,10 +122,10 @@ def test_nobody_sees_the_application_of_somebody_else(visit: Visit) -> None:
     page = visit("/dashboard/applications")
     app_id, *_ = make(page, "Private")
     other = visit(f"/dashboard/applications/{app_id}", who="carol", failing=True)
-    expect(other.get_by_role("heading", level=1)).to_have_text("There is nothing here")
+    expect(other.get_by_role("heading", level=1)).to_have_text("Page not found")
 
 
-def test_groups_are_told_by_size_whatever_they_are_called(visit: Visit, server: Server) -> None:
+def test_groups_with_any_name_are_listed_by_size(visit: Visit, server: Server) -> None:
     page = visit("/dashboard/applications")
     app_id, write, _ = make(page, "Numbered")
     calls = [
@@ -134,11 +134,11 @@ def test_groups_are_told_by_size_whatever_they_are_called(visit: Visit, server: 
     odd = [an_event(consumer_id="__proto__", function=name) for name in ("__proto__", "toString") for _ in range(50)]
     assert report(server, app_id, write, *calls, *odd) == 200
     page.goto(f"/dashboard/applications/{app_id}?range=constructor")
-    lines = ["__proto__ at most 100", *(f"{number} at most {number}" for number in range(21, 16, -1))]
+    lines = ["__proto__: max. 100", *(f"{number}: max. {number}" for number in range(21, 16, -1))]
     chart = page.locator("#calls-by-consumer")
     expect(chart.locator(".chart")).to_have_attribute("aria-label", re.compile("; ".join(lines)))
-    expect(chart).to_contain_text("The 6 with the most calls, of 22. The CSV has them all.")
+    expect(chart).to_contain_text("Top 6 of 22 by calls. The CSV contains all of them.")
     names = page.locator("#consumers tbody td:first-child")
     expect(names).to_have_text(["__proto__", *(str(number) for number in range(21, 2, -1))])
-    expect(page.locator("#consumers")).to_contain_text("The 20 with the most calls, of 22.")
+    expect(page.locator("#consumers")).to_contain_text("Top 20 of 22 by calls.")
     expect(page.locator("#functions tbody td:first-child")).to_have_text(["constructor", "__proto__", "toString"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
@@ -10,28 +11,114 @@ from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.pages.conftest import DESKTOP, PHONE, Visit
 from tests.pages.test_accessibility import faults
-from tests.serving import Server
+from tests.serving import Server, row
 
 LISTS: Final = (
     "/admin/",
-    "/admin/accounts/order/",
+    "/admin/search/?q=ali",
+    "/admin/search/?q=nothing-has-this-name",
+    "/admin/gateways/",
+    "/admin/new-customer/",
+    "/admin/outlook/?days=7",
+    "/admin/outlook/?show=never-used",
+    "/admin/usage-report/",
+    "/admin/usage-report/?group=gateway&range=today",
+    "/admin/usage-report/?range=custom",
+    "/admin/customers/3/",
+    "/admin/customers/3/stop/",
+    "/admin/orders/order/",
     "/admin/accounts/user/",
     "/admin/geo/multiplier/",
+    "/admin/geo/multiplier/add/",
+    "/admin/analytics/abusereport/",
+    "/admin/analytics/abusereport/add/",
+    "/admin/geo/multiplierchange/",
     "/admin/geo/staticip/",
-    "/admin/usage/ledgerentry/",
+    "/admin/orders/ledgerentry/",
     "/admin/usage/firing/",
-    "/admin/analytics/batch/",
+    "/admin/analytics/ingestbatch/",
     "/admin/admin/logentry/",
 )
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_first_page_tells_how_the_system_is(visit: Visit, size: ViewportSize) -> None:
+def test_the_first_page_shows_the_state_of_the_system(visit: Visit, size: ViewportSize) -> None:
     page = visit("/admin/", who="admin", size=size)
-    state = page.get_by_role("region").first
+    expect(page.get_by_role("region").first).to_contain_text("All good")
+    state = page.get_by_role("region", name="System")
     expect(state).to_contain_text("Journal")
     expect(state).to_contain_text("good")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_customer_is_found_from_every_page_with_the_keyboard_alone(visit: Visit) -> None:
+    page = visit("/admin/geo/staticip/", who="admin")
+    page.locator("body").press("/")
+    page.keyboard.type("carol@example.com")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="carol", exact=True)).to_be_visible()
+
+
+def test_an_abuser_is_stopped_and_resumed(visit: Visit, server: Server) -> None:
+    page = visit("/admin/", who="admin")
+    page.get_by_label("Find a customer").fill("bob@example.com")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Stop everything").click()
+    expect(page.locator("main")).to_contain_text("is deactivated: the customer cannot sign in")
+    page.get_by_role("button", name="Stop everything").click()
+    expect(page.get_by_role("heading", name="Everything is stopped")).to_be_visible()
+    page.get_by_role("link", name="Undo").click()
+    page.get_by_role("button", name="Undo the stop").click()
+    expect(page.get_by_role("link", name="Stop everything")).to_be_visible()
+
+
+def test_traffic_is_refunded_from_the_customers_page(visit: Visit) -> None:
+    page = visit("/admin/search/?q=alice@example.com", who="admin")
+    page.get_by_role("row", name="Mobile").get_by_role("link", name="Refund").click()
+    page.get_by_label("Gigabytes").fill("2")
+    page.get_by_role("button", name="Show what it does").click()
+    page.get_by_role("button", name="Refund").click()
+    expect(page.locator(".messagelist")).to_contain_text("22.00 GB")
+
+
+def test_disputed_bytes_are_exported_from_the_ledger_of_the_customers_page(visit: Visit) -> None:
+    page = visit("/admin/search/?q=alice@example.com", who="admin", is_examined=True)
+    page.get_by_role("region", name="Ledger").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", name="By hour")).to_be_visible()
+    assert faults(page) == []
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as CSV").click()
+    assert download.value.suggested_filename.startswith("evidence-")
+
+
+def test_a_country_of_the_usage_page_leads_to_its_customers(visit: Visit) -> None:
+    page = visit("/admin/", who="admin")
+    page.get_by_role("link", name="Usage", exact=True).first.click()
+    page.get_by_label("By:").select_option("Country")
+    page.get_by_role("button", name="Show").click()
+    page.locator("#chart .u-over").wait_for()
+    page.get_by_role("row").get_by_role("link", name="Germany").click()
+    expect(page.get_by_role("link", name="Remove: Country Germany")).to_be_visible()
+    expect(page.get_by_role("row", name="alice")).to_be_visible()
+    page.get_by_text("Show as table").click()
+    expect(page.locator("#chart table").get_by_role("columnheader", name="All before")).to_be_visible()
+
+
+def test_a_pasted_abuse_report_leads_to_the_customer_and_is_exported(visit: Visit, server: Server) -> None:
+    at = datetime.now(UTC) - timedelta(hours=2)
+    abuse = row(ts=f"{at:%Y-%m-%d %H:%M:%S}", ip_out="192.0.2.77", domain="victim.example")
+    assert server.push(abuse).status == 204
+    page = visit("/admin/analytics/abusereport/", who="admin", is_examined=True)
+    page.get_by_role("link", name="Add abuse report").click()
+    page.get_by_label("Case").fill("CERT 12")
+    page.get_by_label("Report", exact=False).last.fill(f"Source: 192[.]0[.]2[.]77\nDate: {at:%Y-%m-%dT%H:%M:%SZ}")
+    page.get_by_role("button", name="Look up").click()
+    answer = page.get_by_role("region", name="Who used the addresses then")
+    expect(answer.get_by_role("row", name="192.0.2.77")).to_contain_text("victim.example")
+    assert faults(page) == []
+    with page.expect_download() as download:
+        answer.get_by_role("link", name="Download CSV").click()
+    assert download.value.suggested_filename.startswith("abuse-report-")
 
 
 def test_a_multiplier_changed_in_its_list_changes_the_public_count(visit: Visit, server: Server) -> None:
@@ -45,25 +132,50 @@ def test_a_multiplier_changed_in_its_list_changes_the_public_count(visit: Visit,
     page.get_by_label("Country").fill("JP")
     page.get_by_label("Factor").fill("1")
     page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Save these factors").click()
     expect(page.get_by_text("was added successfully")).to_be_visible()
     raw = public()
     page.get_by_role("row").filter(has_text="JP").get_by_label("Factor").fill("3")
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("row").filter(has_text="JP")).to_contain_text(f"{3 * raw:,}")
+    assert public() == raw
+    page.get_by_role("button", name="Save these factors").click()
     expect(page.get_by_text("was changed successfully")).to_be_visible()
     assert public() == 3 * raw
     page.goto("/proxies?type=residential-giga")
     expect(page.locator("#counts tr", has_text="Japan")).to_contain_text(f"{3 * raw:,}")
 
 
+def test_a_country_is_raised_for_three_days_with_a_preview_and_undone(visit: Visit) -> None:
+    page = visit("/admin/geo/multiplier/", who="admin", is_examined=True)
+    page.get_by_role("link", name="Add multiplier").click()
+    page.get_by_label("Proxy type").select_option("residential-giga")
+    page.get_by_label("Country").fill("FR")
+    page.get_by_label("Factor").fill("2")
+    for name, day in (("starts_at", "2031-11-28"), ("ends_at", "2031-12-01")):
+        page.locator(f"#id_{name}_0").fill(day)
+        page.locator(f"#id_{name}_1").fill("00:00:00")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("main")).to_contain_text("Public counts change on 2031-11-28 00:00 UTC.")
+    expect(page.get_by_role("row", name="FR")).to_be_visible()
+    assert faults(page) == []
+    page.get_by_role("button", name="Save these factors").click()
+    expect(page.get_by_role("row").filter(has_text="FR")).to_contain_text("planned")
+    page.locator(".messagelist").get_by_role("link", name="undo").click()
+    page.get_by_role("button", name="Undo this change").click()
+    expect(page.get_by_text("The change is undone.")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="FR")).to_have_count(0)
+
+
 def test_staff_see_what_a_customer_sees_and_change_nothing_as_them(visit: Visit) -> None:
     page = visit("/admin/accounts/user/?q=carol", who="admin", failing=True)
     page.get_by_role("link", name="carol", exact=True).click()
     page.get_by_role("button", name=re.compile("View as")).click()
-    expect(page.get_by_text("You see what carol sees, and can change nothing.")).to_be_visible()
+    expect(page.get_by_text("You are viewing as carol. Changes are turned off until you stop viewing.")).to_be_visible()
     page.goto("/dashboard/keys")
     page.get_by_label("Name").fill("not mine")
     page.get_by_role("button", name=re.compile("Make|Create|Issue")).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("You may not do that")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Access denied")
     page.goto("/dashboard/keys")
     expect(page.locator("main")).not_to_contain_text("not mine")
     page.get_by_role("button", name="Stop viewing").click()
@@ -75,7 +187,7 @@ def test_a_tab_about_one_customer_never_shows_another_who_is_viewed_in_a_second_
         page.goto(f"/admin/accounts/user/?q={name}")
         page.get_by_role("link", name=name, exact=True).click()
         page.get_by_role("button", name=re.compile("View as")).click()
-        expect(page.get_by_text(f"You see what {name} sees")).to_be_visible()
+        expect(page.get_by_text(f"You are viewing as {name}")).to_be_visible()
 
     page = visit("/admin/", who="admin", failing=True)
     view_as(page, "alice")
@@ -83,8 +195,8 @@ def test_a_tab_about_one_customer_never_shows_another_who_is_viewed_in_a_second_
     expect(page.locator("#websites")).to_contain_text("site-00.example")
     view_as(page.context.new_page(), "carol")
     page.get_by_text("24 hours").click()
-    expect(page.get_by_text("You see what carol sees")).to_be_visible()
-    expect(page.locator("#websites")).to_contain_text("Nothing was carried in this time.")
+    expect(page.get_by_text("You are viewing as carol")).to_be_visible()
+    expect(page.locator("#websites")).to_contain_text("No traffic in this period.")
     page.get_by_role("button", name="Stop viewing").click()
 
 

@@ -25,10 +25,10 @@ def test_the_address_holds_the_range_and_the_back_button_brings_it_back(visit: V
     with page.expect_response("**/analytics/traffic?*") as week:
         page.reload()
     page.get_by_text("24 hours").click()
-    expect(page.locator("#websites")).to_contain_text("24 in all")
+    expect(page.locator("#websites")).to_contain_text(re.compile(r"2[34] total"))  # an hour may have begun since
     assert query(page) == {"range": "24h"}
     page.go_back()
-    expect(page.locator("#websites")).to_contain_text("40 in all")
+    expect(page.locator("#websites")).to_contain_text("40 total")
     expect(page.get_by_role("radio", name="7 days")).to_be_checked()
     assert parse_qs(urlsplit(week.value.url).query)["tz"] == ["Europe/Berlin"]
 
@@ -52,12 +52,12 @@ def test_websites_are_paged_and_what_is_on_screen_can_be_had_as_csv(visit: Visit
     page = visit("/dashboard/explore?range=7d")
     websites = page.locator("#websites")
     websites.get_by_role("button", name="Next").click()
-    expect(websites).to_contain_text("Page 2 of 2 (40 in all)")
+    expect(websites).to_contain_text("Page 2 of 2 (40 total)")
     assert query(page)["page"] == "2"
     shown = websites.locator("tbody td:first-child").all_text_contents()
     with page.expect_download() as started:
         websites.get_by_role("link", name="Websites as CSV").click()
-    with open(started.value.path(), newline="") as file:
+    with open(started.value.path(), newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["domain"] for row in rows] == shown
     assert len(shown) == 15
@@ -65,7 +65,7 @@ def test_websites_are_paged_and_what_is_on_screen_can_be_had_as_csv(visit: Visit
 
 def test_the_copied_call_answers_what_the_panel_shows(visit: Visit, server: Server) -> None:
     page = visit("/dashboard/explore?range=24h&domain=site-07.example")
-    expect(page.locator("#websites")).to_contain_text("1 in all")
+    expect(page.locator("#websites")).to_contain_text("1 total")
     page.locator("#websites").get_by_role("button", name="Copy as curl").click()
     command = page.evaluate("navigator.clipboard.readText()")
     found = re.fullmatch(r"curl -H 'x-api-key: YOUR_API_KEY' '(http[^']+)'", command)
@@ -81,7 +81,8 @@ def test_a_range_of_more_than_two_months_is_refused_before_it_is_asked_for(visit
     page.get_by_label("Until").fill("2026-06-01T00:00")
     page.get_by_label("Until").blur()
     assert (
-        page.evaluate("document.getElementById('to').validationMessage") == "At most two months can be shown at once."
+        page.evaluate("document.getElementById('to').validationMessage")
+        == "The range can span at most two months. Choose a shorter one."
     )
 
 
@@ -91,11 +92,11 @@ def test_a_chart_can_be_read_as_a_table_and_walked_with_keys(visit: Visit) -> No
     requests.get_by_role("img").focus()
     page.keyboard.press("ArrowRight")
     expect(requests.locator(".u-legend")).not_to_contain_text("—")
-    requests.get_by_text("As a table").click()
+    requests.get_by_text("Show as table").click()
     expect(requests.locator("details tbody tr").nth(90)).to_be_attached()
 
 
-def test_the_hour_that_comes_twice_is_drawn_and_told_as_two(visit: Visit, server: Server) -> None:
+def test_the_repeated_hour_is_drawn_and_labelled_as_two(visit: Visit, server: Server) -> None:
     now = datetime.now(UTC)
     year = now.year if now > datetime(now.year, 11, 9, tzinfo=UTC) else now.year - 1
     sunday = next(day for day in range(1, 8) if date(year, 11, day).weekday() == 6)
@@ -110,7 +111,7 @@ def test_the_hour_that_comes_twice_is_drawn_and_told_as_two(visit: Visit, server
     for _ in range(30):
         page.keyboard.press("ArrowRight")
     expect(requests.locator(".u-legend")).to_contain_text(re.compile(r"03:(30|45)"))
-    requests.get_by_text("As a table").click()
+    requests.get_by_text("Show as table").click()
     told = [line.split("\t")[:2] for line in requests.locator("details tbody tr").all_inner_texts()]
     assert len({time for time, _ in told}) == len(told) >= 23
     assert [line for line in told if line[1] != "0"] == [
@@ -148,11 +149,11 @@ def test_points_are_drawn_at_their_instants(
 
 def test_what_an_address_names_and_nobody_knows_is_as_if_it_named_nothing(visit: Visit) -> None:
     page = visit("/dashboard/explore?tz=Foo/Bar&range=constructor&from=x&to=y")
-    expect(page.locator("#websites")).to_contain_text("40 in all")
+    expect(page.locator("#websites")).to_contain_text("40 total")
     expect(page.get_by_role("radio", name="7 days")).to_be_checked()
     page.evaluate("localStorage.setItem('zone', 'Foo/Bar')")
     page.goto("/dashboard/explore?from=-271821-04-20T00:00:00Z&to=2026-01-01")
-    expect(page.locator("#websites")).to_contain_text("40 in all")
+    expect(page.locator("#websites")).to_contain_text("40 total")
     expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
 
 
@@ -162,7 +163,7 @@ def test_an_emptied_end_of_a_range_is_asked_for(visit: Visit) -> None:
     page.get_by_label("From").fill("")
     page.get_by_label("From").blur()
     assert page.evaluate("document.getElementById('from').validity.valueMissing")
-    expect(page.locator("#websites")).to_contain_text("40 in all")
+    expect(page.locator("#websites")).to_contain_text("40 total")
 
 
 def test_answers_about_somebody_else_for_ever_are_told_and_not_loaded_for_ever(visit: Visit) -> None:
@@ -176,5 +177,5 @@ def test_answers_about_somebody_else_for_ever_are_told_and_not_loaded_for_ever(v
 
     page.route("**/analytics/*", as_somebody_else)
     page.get_by_text("24 hours").click()
-    expect(page.locator("#websites")).to_contain_text("You are signed in as somebody else now. Load this page again.")
+    expect(page.locator("#websites")).to_contain_text("You are now signed in to another account. Reload this page.")
     assert len(loads) == 2  # the address with the range, and that once more

@@ -16,10 +16,11 @@ def test_a_key_works_from_when_it_is_made_until_it_is_revoked(visit: Visit, serv
     name = f"Report {size['width']}"
     page = visit("/dashboard/keys", size=size)
     page.get_by_label("Name").fill(name)
-    page.get_by_role("button", name="Make a key").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"The key “{name}” is made")
+    page.get_by_role("button", name="Create key").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Key “{name}” created")
+    page.wait_for_load_state()  # only then does the button do anything
     page.get_by_role("button", name="Copy").click()
-    expect(page.get_by_text("It is on your clipboard.")).to_be_visible()
+    expect(page.get_by_text("Copied to clipboard.")).to_be_visible()
     secret = page.evaluate("navigator.clipboard.readText()")
     assert secret not in page.url
     assert server.get("/api/v1/me", x_api_key=secret).status == 200
@@ -32,8 +33,8 @@ def test_a_key_works_from_when_it_is_made_until_it_is_revoked(visit: Visit, serv
     assert secret not in page.content()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     line.get_by_role("link", name="Revoke").click()
-    page.get_by_role("button", name="Revoke it").click()
-    expect(page.get_by_text(f"The key “{name}” is revoked.")).to_be_visible()
+    page.get_by_role("button", name="Revoke key").click()
+    expect(page.get_by_text(f"Key “{name}” revoked.")).to_be_visible()
     expect(line).to_contain_text("revoked")
     assert server.get("/api/v1/me", x_api_key=secret).status == 401
     assert secret not in server.logs()
@@ -42,8 +43,8 @@ def test_a_key_works_from_when_it_is_made_until_it_is_revoked(visit: Visit, serv
 def test_a_key_that_ends_in_the_past_is_refused_beside_its_field(visit: Visit) -> None:
     page = visit("/dashboard/keys")
     page.get_by_label("Name").fill("Too late")
-    page.get_by_label("Works until").fill("2020-01-01")
-    page.get_by_role("button", name="Make a key").click()
-    expect(page.get_by_text("Must lie in the future.")).to_be_visible()
+    page.get_by_label("Expires").fill("2020-01-01")
+    page.get_by_role("button", name="Create key").click()
+    expect(page.get_by_text("Must be in the future.")).to_be_visible()
     expect(page.get_by_label("Name")).to_have_value("Too late")
     expect(page.get_by_role("row").filter(has_text="Too late")).to_have_count(0)

@@ -14,13 +14,15 @@ from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import ViewportSize, expect
 
-from accounts.models import Order, User
-from analytics.reports import Total
+from accounts.models import User
+from analytics.reports import DailyTotal
 from fonproxy.timerange import DAY, floor
+from orders import ledger
+from orders import services as order_services
+from orders.models import LedgerReason, Order
 from tests.pages.conftest import DESKTOP, PHONE, Visit
 from tests.serving import Server
-from usage import ledger, orders, posting
-from usage.models import Reason
+from usage import metering
 
 HOUR = timedelta(hours=1)
 FIRST = floor(timezone.now(), DAY) - 6 * DAY
@@ -30,8 +32,8 @@ PATH = "/dashboard/ledger"
 
 def used(order: Order, day: datetime, size: int, now: datetime) -> None:
     """The day's usage line as the ledger's keeper sets it: made at the first traffic, rewritten ever after."""
-    line, total = (order.pk, day.date()), Total(size, 1)
-    posting._set_lines({line: posting.Change(total, Total(0, 0))}, now)
+    line, total = (order.pk, day.date()), DailyTotal(size, 1)
+    metering._set_lines({line: metering.UsageLineChange(total, DailyTotal(0, 0))}, now)
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def order(alice: User, make_order: Callable[..., Order]) -> Order:
     used(order, FIRST, 30, FIRST + HOUR)
     used(order, SECOND, 60, SECOND + HOUR)
     note = {"reference": "inv-77", "author": "clerk-9", "note": "was angry"}
-    orders.credit(order, Reason.TOP_UP, 50, now=SECOND + 2 * HOUR, **note)
+    order_services.credit(order, LedgerReason.TOP_UP, 50, now=SECOND + 2 * HOUR, **note)
     used(order, SECOND, 100, SECOND + 3 * HOUR)
     used(order, FIRST - 7 * DAY, 5, SECOND + 4 * HOUR)
     return order
@@ -91,12 +93,12 @@ def test_a_choice_of_days_shows_fewer_lines_with_the_same_balances(
 def test_pages_neither_overlap_nor_skip_and_keep_the_balances(
     order: Order, browser_of_alice: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("usage.dashboard.ledger.PER_PAGE", 2)
+    monkeypatch.setattr("dashboard.ledger.PER_PAGE", 2)
     pages = [browser_of_alice.get(PATH, {"page": page}).context["page"] for page in (1, 2, 3)]
     assert [entry.balance for page in pages for entry in page] == [15, 115, 120, 70, 100]
 
 
-def test_nothing_of_staff_s_is_told(order: Order, browser_of_alice: Client) -> None:
+def test_notes_and_references_of_staff_are_not_shown(order: Order, browser_of_alice: Client) -> None:
     told = browser_of_alice.get(PATH).content + browser_of_alice.get(PATH, {"format": "csv"}).content
     for secret in (b"was angry", b"clerk-9", b"inv-77"):
         assert secret not in told
@@ -115,7 +117,7 @@ def test_another_customer_s_order_is_not_there(order: Order, bob: User) -> None:
     browser.force_login(bob)
     for query in ({}, {"format": "csv"}):
         assert browser.get(PATH, {"order": order.published_id, **query}).status_code == 404
-    assert b"You have no subscription yet" in browser.get(PATH).content
+    assert b"No subscriptions yet" in browser.get(PATH).content
 
 
 def test_an_order_without_a_limit_has_usage_and_no_balance(
@@ -124,7 +126,7 @@ def test_an_order_without_a_limit_has_usage_and_no_balance(
     used(make_order(alice, network="isp", started_at=FIRST, now=FIRST), SECOND, 7, SECOND)
     assert lines(browser_of_alice) == [("usage", -7, ""), ("service_purchase", 0, "")]
     page = browser_of_alice.get(PATH).content
-    assert b"Left after it</th>" not in page
+    assert b"Balance</th>" not in page
     assert b"_ledger/search" not in page
 
 
@@ -132,10 +134,10 @@ def test_an_order_without_a_limit_has_usage_and_no_balance(
     ("query", "told"),
     [
         ({"first": "soon"}, "Enter a valid date."),
-        ({"first": "2026-02-01", "last": "2026-01-01"}, "The end lies before the start."),
+        ({"first": "2026-02-01", "last": "2026-01-01"}, "The end must not be before the start."),
     ],
 )
-def test_days_that_are_none_are_told_beside_their_field(
+def test_invalid_days_are_errors_beside_their_field(
     query: dict[str, str], told: str, order: Order, browser_of_alice: Client
 ) -> None:
     answer = browser_of_alice.get(PATH, query)
@@ -154,7 +156,7 @@ def test_a_customer_looks_up_a_day_and_takes_it_along(visit: Visit, server: Serv
     newest = page.locator("tbody tr").first
     expect(newest).to_contain_text("Usage")
     with page.expect_download() as download:
-        page.get_by_role("link", name="CSV of these lines").click()
+        page.get_by_role("link", name="Download these entries as CSV").click()
     assert "service_purchase" in download.value.path().read_text()
     page.get_by_role("button", name="Copy as curl").click()
     call = page.evaluate("navigator.clipboard.readText()")

@@ -9,19 +9,21 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import ViewportSize, expect
 
-from tests.pages.conftest import DESKTOP, PHONE, Visit
+from dashboard.overview import first_push
+from tests.pages.conftest import DESKTOP, PHONE, ZONE, Visit
 from tests.serving import Server, row
-from usage.dashboard.overview import first_push
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_customer_sees_what_is_left_and_what_was_carried(visit: Visit, size: ViewportSize) -> None:
+def test_a_customer_sees_what_is_left_and_what_was_carried(visit: Visit, server: Server, size: ViewportSize) -> None:
     page = visit("/dashboard", size=size)
-    expect(page.get_by_role("progressbar", name="Used of Residential 100 GB")).to_be_visible()
-    expect(page.locator("#month")).to_contain_text("720")
+    expect(page.get_by_role("progressbar", name="Traffic used of Residential 100 GB")).to_be_visible()
+    # On the first days of a month this is not all that was pushed.
+    month = server.get(f"/api/v1/usage?period=month&tz={ZONE}").json["data"]["total"]["requests"]
+    expect(page.locator("#month dl > div", has_text="Requests").locator("dd")).to_have_text(str(month))
     expect(page.locator("#traffic canvas")).to_be_visible()
     expect(page.locator("#domains")).to_contain_text("site-00.example")
-    expect(page.locator("#errors")).to_contain_text("The site turned the connection away.")
+    expect(page.locator("#errors")).to_contain_text("The site refused the connection.")
     expect(page.locator("#countries")).to_contain_text("Germany")
     expect(page.locator("#freshness")).to_contain_text("Newest data")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -39,17 +41,19 @@ def test_a_panel_whose_api_fails_says_so_and_is_shown_once_asked_again(visit: Vi
     expect(page.locator("#websites")).to_contain_text("site-00.example")
     page.route("**/analytics/websites?*", lambda route: route.fulfill(status=500, json={"detail": "Not now."}))
     page.get_by_text("24 hours").click()
-    expect(page.locator("#websites")).to_contain_text("This is not up to date. Not now.")
+    expect(page.locator("#websites")).to_contain_text("Could not update. Not now.")
     page.unroute("**/analytics/websites?*")
     page.locator("#websites").get_by_role("button", name="Try again").click()
-    expect(page.locator("#websites")).not_to_contain_text("not up to date")
+    expect(page.locator("#websites")).not_to_contain_text("Could not update")
 
 
 def test_a_newcomer_is_shown_how_to_begin_until_the_first_row_arrives(visit: Visit, server: Server) -> None:
     page = visit("/dashboard", who="bob")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Nothing has been carried yet")
-    command = page.locator("#first-push").text_content() or ""
-    assert '"proxy_user": "bob"' in command
+    expect(page.get_by_role("heading", level=1)).to_have_text("No traffic yet")
+    expect(page.locator("#sample-curl")).to_contain_text("-U bob:YOUR_PASSWORD")
+    expect(page.locator("#first-push")).to_have_count(0)
+    of_staff = visit("/dashboard", who="admin")
+    expect(of_staff.locator("#first-push")).to_contain_text('"proxy_user": "LOGIN"')
     assert server.push(row(proxy_user="bob")).status == 204
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 

@@ -18,7 +18,7 @@ import django
 django.setup()
 from django.utils import timezone
 from geo import refresh, static_ips
-from usage.demo.geo import make_counts
+from demo.geo import make_counts
 now = timezone.now()
 make_counts(now)
 address = {"proxy_type": "server-static", "pool": "premium", "geoip_country": "JP", "maxmind_country": "KR"}
@@ -50,7 +50,7 @@ def test_anybody_sees_where_there_are_proxies_and_finds_a_country(visit: Visit, 
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("DE")
     page.get_by_role("searchbox", name="Country").fill("atlantis")
-    expect(page.locator("#total")).to_have_text("No country of that name has any.")
+    expect(page.locator("#total")).to_have_text("No proxies in a country of that name. Check the spelling.")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("link", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
@@ -64,7 +64,7 @@ def test_types_pools_and_services_are_chosen_and_the_address_holds_the_choice(vi
     expect(rows.filter(has_text="Netherlands")).to_be_visible()
     page.get_by_label("Pool").select_option("premium")
     expect(rows).to_contain_text("Japan")
-    page.get_by_label("Countries by").select_option("maxmind")
+    page.get_by_label("Geolocation service").select_option("maxmind")
     expect(rows).to_contain_text("South Korea")
     page.reload()
     expect(rows).to_contain_text("South Korea")
@@ -73,19 +73,19 @@ def test_types_pools_and_services_are_chosen_and_the_address_holds_the_choice(vi
     expect(rows.first).to_contain_text("Argentina")
 
 
-def test_a_failure_is_told_and_the_list_shown_once_it_is_over(visit: Visit) -> None:
+def test_a_failure_is_shown_and_then_the_list(visit: Visit) -> None:
     page = visit(PATH, who=None, failing=True)
     page.route("**/geo/counts?*", lambda route: route.fulfill(status=500, json={"detail": "Not now."}))
     page.get_by_text("Private").click()
-    expect(page.locator("#counts")).to_contain_text("This is not up to date. Not now.")
+    expect(page.locator("#counts")).to_contain_text("Could not update. Not now.")
     page.unroute("**/geo/counts?*")
     page.locator("#counts").get_by_role("button", name="Try again").click()
-    expect(page.locator("#counts")).not_to_contain_text("not up to date")
+    expect(page.locator("#counts")).not_to_contain_text("Could not update")
     page.get_by_role("button", name="Copy as curl").click()
     assert page.evaluate("navigator.clipboard.readText()").startswith("curl 'http://127.0.0.1")
 
 
-def test_whoever_is_signed_in_keeps_their_navigation(visit: Visit) -> None:
+def test_signed_in_users_keep_their_navigation(visit: Visit) -> None:
     page = visit(PATH)
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
@@ -96,6 +96,6 @@ def test_only_what_is_the_same_for_everybody_may_be_kept_for_a_minute(server: Se
     assert (headers["Cache-Control"], headers["Vary"]) == ("public, max-age=60", "Cookie")
 
 
-def test_the_page_of_whoever_is_signed_in_is_kept_by_nobody(visit: Visit) -> None:
+def test_the_page_of_a_signed_in_user_is_not_cached(visit: Visit) -> None:
     headers = visit(PATH).request.get(PATH).headers
     assert headers["cache-control"] == "private, no-store"

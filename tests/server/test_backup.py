@@ -9,14 +9,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from tests import clickhouse
 from tests.engines import embedded_only
 from tests.serving import ROOT, Server, environment, manage, row, with_accounts
+from tests.waiting import wait_for
 
 pytestmark = embedded_only
 
@@ -27,18 +31,19 @@ django.setup()
 from django.core.management import call_command
 from django.utils import timezone
 call_command("migrate", verbosity=0)
-from analytics import journal
-from analytics.models import Batch
-from analytics.traffic.rows import to_inbox
+from analytics.ingest import journal
+from analytics.models import IngestBatch
+from analytics.traffic.ingest_columns import to_inbox
 from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import close_client, get_client
 migrator.migrate(get_client())
 now = timezone.now()
 body = sys.argv[1].encode()
 for is_sent in (True, False):
-    batch, _ = journal.record(journal.Origin(None, Batch.Route.TRAFFIC), to_inbox(body, now), now=now, claimed=True)
+    origin = journal.BatchOrigin(None, IngestBatch.Route.TRAFFIC)
+    batch, _ = journal.record(origin, to_inbox(body, now), now=now, claimed=True)
     if is_sent:
-        group, _ = journal.group([batch.pk], now)
+        group, _ = journal.form_block([batch.pk], now)
         get_client().insert("inbox", journal.unpack(bytes(batch.columns)), token=str(group.id))
 close_client()
 """
@@ -65,7 +70,25 @@ def _new_directory(lost: Path, directory: Path) -> Path:
     return directory
 
 
-def test_what_was_acknowledged_before_a_backup_is_there_once_after_a_restore(lost: Server, tmp_path: Path) -> None:
+Refusal = Callable[..., str]
+
+
+@pytest.fixture
+def refusal(settings: Any) -> Refusal:
+    """What a command says that refuses before it looks into a store, run in this process for that data directory."""
+
+    def of(data: Path, command: str, backup: Path, **changed: object) -> str:
+        for name, value in {"DATA_DIR": data, **changed}.items():
+            setattr(settings, name, value)
+        with pytest.raises(CommandError) as refused:
+            call_command(command, str(backup))
+        return str(refused.value)
+
+    return of
+
+
+@pytest.mark.processes
+def test_rows_acknowledged_before_a_backup_count_once_after_a_restore(lost: Server, tmp_path: Path) -> None:
     acknowledged: list[int] = []
     stop = threading.Event()
 
@@ -75,7 +98,7 @@ def test_what_was_acknowledged_before_a_backup_is_there_once_after_a_restore(los
         return server.push(row(ts=ts, count=number + 1), Idempotency_Key=f"push {number}").status
 
     def push_on() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.02):  # each is pushed again below
             number = len(acknowledged)
             assert push(lost, number) == 204
             acknowledged.append(number)
@@ -83,13 +106,12 @@ def test_what_was_acknowledged_before_a_backup_is_there_once_after_a_restore(los
     pushing = threading.Thread(target=push_on)
     pushing.start()
     try:
-        while len(acknowledged) < 20:
-            assert pushing.is_alive()
+        wait_for(lambda: len(acknowledged) >= 20 or not pushing.is_alive())
         before = len(acknowledged)
         made = manage(lost.data_dir, "backup", str(tmp_path / "backups" / "today"))
         after = len(acknowledged)
-        while len(acknowledged) < after + 20:
-            assert pushing.is_alive()
+        wait_for(lambda: len(acknowledged) >= after + 20 or not pushing.is_alive())
+        assert pushing.is_alive()
     finally:
         stop.set()
         pushing.join()
@@ -119,7 +141,7 @@ def test_what_was_acknowledged_before_a_backup_is_there_once_after_a_restore(los
 def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of an installation that no process runs, with two batches under way; its data lies beside it."""
     data = tmp_path_factory.mktemp("backed-up") / "data"
-    shutil.copytree(with_accounts(), data)
+    with_accounts(data)
     body = json.dumps({"logs": [row(count=7)]})
     left = subprocess.run(
         [sys.executable, "-c", UNDER_WAY, body], cwd=ROOT, env=environment(data), capture_output=True, text=True
@@ -130,7 +152,7 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data.with_name("backup")
 
 
-def test_what_was_on_its_way_is_counted_once_after_a_restore(backup: Path, tmp_path: Path) -> None:
+def test_rows_in_transit_count_once_after_a_restore(backup: Path, tmp_path: Path) -> None:
     directory = _new_directory(backup.with_name("data"), tmp_path / "restored")
     restored = manage(directory, "restore", str(backup))
     assert (restored.returncode, restored.stderr) == (0, "")
@@ -151,7 +173,10 @@ with mock.patch("fonproxy.backup.embedded.pack", lambda *arguments: os.kill(os.g
 """
 
 
-def test_a_killed_backup_looks_like_none_and_the_next_one_clears_up(backup: Path, tmp_path: Path) -> None:
+@pytest.mark.processes
+def test_a_killed_backup_looks_like_none_and_the_next_one_clears_up(
+    backup: Path, tmp_path: Path, refusal: Refusal
+) -> None:
     data = tmp_path / "data"
     shutil.copytree(backup.with_name("data"), data, symlinks=True)
     wanted = tmp_path / "backup"
@@ -159,30 +184,29 @@ def test_a_killed_backup_looks_like_none_and_the_next_one_clears_up(backup: Path
     assert killed.returncode == -signal.SIGKILL
     assert not wanted.exists()
     [half] = tmp_path.glob("backup.partial-*")
-    refused = manage(tmp_path / "new", "restore", str(half))
-    assert (refused.returncode, "is not a whole backup" in refused.stderr) == (1, True)
+    assert "is not a whole backup" in refusal(tmp_path / "new", "restore", half)
     assert manage(data, "backup", str(wanted)).returncode == 0
     assert not list(data.glob(".links-*"))
 
 
+@pytest.mark.processes
 def test_nothing_is_restored_over_data(backup: Path) -> None:
     refused = manage(backup.with_name("data"), "restore", str(backup))
     assert refused.returncode == 1
     assert "ClickHouse is not empty, and nothing is overwritten" in refused.stderr
 
 
-def test_a_damaged_backup_is_refused_and_restores_nothing(backup: Path, tmp_path: Path) -> None:
+def test_a_damaged_backup_is_refused_and_restores_nothing(backup: Path, tmp_path: Path, refusal: Refusal) -> None:
     damaged, directory = tmp_path / "damaged", tmp_path / "data"
     shutil.copytree(backup, damaged)
     with (damaged / "clickhouse.tar").open("r+b") as archive:
         archive.seek(4096)
         archive.write(b"x")
-    refused = manage(directory, "restore", str(damaged))
-    assert (refused.returncode, "clickhouse.tar differs from its checksum" in refused.stderr) == (1, True)
+    directory.mkdir()
+    assert "clickhouse.tar differs from its checksum" in refusal(directory, "restore", damaged)
     (damaged / "manifest.json").unlink()
-    refused = manage(directory, "restore", str(damaged))
-    assert (refused.returncode, "is not a whole backup: manifest.json is missing" in refused.stderr) == (1, True)
-    assert {path.name for path in directory.iterdir()} <= {"secret_key"}
+    assert "is not a whole backup: manifest.json is missing" in refusal(directory, "restore", damaged)
+    assert not list(directory.iterdir())
 
 
 def _secrets(data: Path) -> dict[str, str]:
@@ -192,17 +216,18 @@ def _secrets(data: Path) -> dict[str, str]:
     return {"FONPROXY_ID_SALT": salt, "FONPROXY_KEY_PEPPERS": f"{'n' * 32},{pepper}"}
 
 
+@pytest.mark.processes
 def test_a_backup_is_restored_under_its_salt_and_all_its_peppers_and_otherwise_not_touched(
-    backup: Path, tmp_path: Path
+    backup: Path, tmp_path: Path, refusal: Refusal
 ) -> None:
     secrets = _secrets(backup.with_name("data"))
+    right = {"ID_SALT": secrets["FONPROXY_ID_SALT"], "KEY_PEPPERS": secrets["FONPROXY_KEY_PEPPERS"].split(",")}
     for wrong, words in (
-        ({"FONPROXY_ID_SALT": "another"}, "published ids depend on another FONPROXY_ID_SALT"),
-        ({"FONPROXY_KEY_PEPPERS": "n" * 32}, "keys depend on a pepper that FONPROXY_KEY_PEPPERS does not have"),
+        ({"ID_SALT": "another"}, "published ids depend on another FONPROXY_ID_SALT"),
+        ({"KEY_PEPPERS": ["n" * 32]}, "keys depend on a pepper that FONPROXY_KEY_PEPPERS does not have"),
     ):
-        refused = manage(tmp_path, "restore", str(backup), **secrets | wrong)
-        assert (refused.returncode, words in refused.stderr) == (1, True), refused.stderr
-        assert {path.name for path in tmp_path.iterdir()} == {"secret_key"}
+        assert words in refusal(tmp_path, "restore", backup, **right | wrong)
+        assert not list(tmp_path.iterdir())
     restored = manage(tmp_path, "restore", str(backup), **secrets)
     assert restored.returncode == 0, restored.stderr
     assert "FONPROXY_SECRET_KEY is not the one that the backup was made under" in restored.stderr
@@ -218,16 +243,18 @@ with mock.patch("fonproxy.backup.relational.load", lambda *arguments: os.kill(os
 """
 
 
+@pytest.mark.processes
 def test_after_a_restore_that_was_killed_between_the_stores_nothing_starts_until_it_is_done_again(
-    backup: Path, tmp_path: Path
+    backup: Path, tmp_path: Path, refusal: Refusal
 ) -> None:
     directory = _new_directory(backup.with_name("data"), tmp_path / "restored")
     command = [sys.executable, "-c", KILLED_RESTORE, str(backup)]
     killed = subprocess.run(command, cwd=ROOT, env=environment(directory), check=False)
     assert killed.returncode == -signal.SIGKILL
-    for command in (["serve"], ["clickhouse_migrate"], ["restore", str(backup)]):
-        refused = manage(directory, *command)
+    for name in ("serve", "clickhouse_migrate"):
+        refused = manage(directory, name)
         assert (refused.returncode, f"remove {directory}/restoring" in refused.stderr) == (1, True), refused.stderr
+    assert f"remove {directory}/restoring" in refusal(directory, "restore", backup)
     assert not (directory / "fonproxy.sqlite3").exists()
     shutil.rmtree(directory / "clickhouse")
     (directory / "restoring").unlink()
@@ -235,6 +262,7 @@ def test_after_a_restore_that_was_killed_between_the_stores_nothing_starts_until
     assert manage(directory, "clickhouse_migrate").returncode == 0
 
 
+@pytest.mark.processes
 def test_a_restore_that_fails_before_anything_is_loaded_leaves_nothing_in_the_way(backup: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(backup, damaged)
@@ -249,6 +277,7 @@ def test_a_restore_that_fails_before_anything_is_loaded_leaves_nothing_in_the_wa
     assert manage(directory, "restore", str(backup)).returncode == 0
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", ["serve", "clickhouse_migrate"])
 def test_rows_without_any_user_are_served_to_nobody(backup: Path, tmp_path: Path, command: str) -> None:
     data = tmp_path / "data"
@@ -259,6 +288,7 @@ def test_rows_without_any_user_are_served_to_nobody(backup: Path, tmp_path: Path
     assert (refused.returncode, "the relational store not one user" in refused.stderr) == (1, True), refused.stderr
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("kind", ["wal", "shm", "journal"])
 def test_nothing_is_restored_beside_what_a_killed_process_left_of_its_database(
     backup: Path, tmp_path: Path, kind: str
@@ -269,18 +299,16 @@ def test_nothing_is_restored_beside_what_a_killed_process_left_of_its_database(
     assert (refused.returncode, "The relational store is not empty" in refused.stderr) == (1, True), refused.stderr
 
 
-def test_a_backup_is_for_its_owner_only_and_not_in_the_directory_that_it_is_of(backup: Path, tmp_path: Path) -> None:
+def test_a_backup_is_for_its_owner_only_and_not_in_the_directory_that_it_is_of(backup: Path, refusal: Refusal) -> None:
     assert {path.stat().st_mode & 0o077 for path in (backup, *backup.iterdir())} == {0}
     data = backup.with_name("data")
-    refused = manage(data, "backup", str(data / "today"))
-    assert (refused.returncode, "is in the data directory" in refused.stderr) == (1, True)
+    assert "is in the data directory" in refusal(data, "backup", data / "today")
 
 
 @pytest.mark.parametrize("command", ["backup", "restore"])
-def test_on_a_cluster_neither_is_done_by_this_program(tmp_path: Path, command: str) -> None:
-    cluster = {"CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/fonproxy", "CLICKHOUSE_CLUSTER": "usage"}
-    refused = manage(tmp_path / "data", command, str(tmp_path / "backup"), **cluster)
-    assert (refused.returncode, "rows are in the shards" in refused.stderr) == (1, True), refused.stderr
+def test_on_a_cluster_neither_is_done_by_this_program(tmp_path: Path, command: str, refusal: Refusal) -> None:
+    said = refusal(tmp_path / "data", command, tmp_path / "backup", CLICKHOUSE_CLUSTER="usage")
+    assert "rows are in the shards" in said
     assert not (tmp_path / "backup").exists()
 
 
@@ -295,9 +323,10 @@ with mock.patch("fonproxy.backup.manifest.write", side_effect=full):
 """
 
 
+@pytest.mark.processes
 def test_a_failed_backup_names_the_copy_that_it_leaves_with_a_clickhouse_server(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    shutil.copytree(with_accounts(), data)
+    with_accounts(data)
     with clickhouse.running() as endpoint:
         url = {"CLICKHOUSE_URL": f"{endpoint.url}/fonproxy"}
         assert manage(data, "clickhouse_migrate", **url).returncode == 0
@@ -317,24 +346,65 @@ def test_a_failed_backup_names_the_copy_that_it_leaves_with_a_clickhouse_server(
 TERMINATED = KILLED.replace("SIGKILL", "SIGTERM")
 
 
-def test_a_backup_that_is_told_to_stop_leaves_nothing(backup: Path, tmp_path: Path) -> None:
+@pytest.mark.processes
+def test_a_terminated_backup_leaves_nothing(backup: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(backup.with_name("data"), data, symlinks=True)
     command = [sys.executable, "-c", TERMINATED, str(tmp_path / "backup")]
     ended = subprocess.run(command, cwd=ROOT, env=environment(data), capture_output=True, text=True, check=False)
-    assert (ended.returncode, "it was told to stop" in ended.stderr) == (1, True)
+    assert (ended.returncode, "it was stopped" in ended.stderr) == (1, True)
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
     assert not list(data.glob(".links-*"))
 
 
-def test_a_backup_is_not_written_over_another(backup: Path) -> None:
-    refused = manage(backup.with_name("data"), "backup", str(backup))
-    assert (refused.returncode, "exists already" in refused.stderr) == (1, True)
+def test_a_backup_is_not_written_over_another(backup: Path, refusal: Refusal) -> None:
+    assert "exists already" in refusal(backup.with_name("data"), "backup", backup)
 
 
+@pytest.mark.processes
 def test_a_backup_of_nothing_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     assert manage(tmp_path / "data", "migrate").returncode == 0
     refused = manage(tmp_path / "data", "backup", str(tmp_path / "backup"))
     assert (refused.returncode, "there is no ClickHouse yet" in refused.stderr) == (1, True)
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
+
+
+SIGNED_IN = """
+import django
+django.setup()
+from django.contrib.auth import SESSION_KEY
+from django.core.management import call_command
+from django.utils import timezone
+from accounts import tokens
+from accounts.models import TokenFamily, User
+from accounts.sessions import SessionStore, hashed
+from fonproxy.clickhouse import migrator
+from fonproxy.clickhouse.client import close_client, get_client
+call_command("migrate", verbosity=0)
+migrator.migrate(get_client())
+user = User.objects.get(username="admin")
+store = SessionStore()
+store[SESSION_KEY] = user.pk
+store.create()
+store.save()
+tokens.issue(user, timezone.now())
+print(hashed(store.session_key), TokenFamily.objects.get().key)
+close_client()
+"""
+
+
+@pytest.mark.processes
+def test_a_backup_holds_no_sign_in(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with_accounts(data)
+    told = subprocess.run(
+        [sys.executable, "-c", SIGNED_IN], cwd=ROOT, env=environment(data), capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    secrets = told.stdout.split()
+    made = manage(data, "backup", str(tmp_path / "backup"))
+    assert made.returncode == 0, made.stderr
+    copy = (tmp_path / "backup" / "fonproxy.sqlite3").read_bytes()
+    assert b"alice" in copy
+    assert [secret for secret in secrets if secret.encode() in copy] == []

@@ -55,17 +55,17 @@ def domain_like(start: str) -> str:
     ],
     ids=lambda body: f"{body[:20]!r}, {len(body)} bytes",
 )
-def test_a_body_that_is_no_object_with_an_array_of_logs_is_refused(server: Server, body: bytes) -> None:
+def test_a_body_without_an_array_of_logs_is_refused(server: Server, body: bytes) -> None:
     assert assert_refused(server, body)["message"] == "analytics.invalid_body"
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "01", "0x1", "+1", "1_000", "'1'"])
-def test_what_json_does_not_know_is_refused(server: Server, number: str) -> None:
+def test_values_outside_json_are_refused(server: Server, number: str) -> None:
     assert "not JSON" in assert_refused(server, b'{"logs":[' + text_with("count", number) + b"]}")["detail"]
 
 
 @pytest.mark.parametrize("text", ["\\ud800", "\\udc00\\ud800", "\\ud800x", "raw \0 NUL", "a\nb", "\\x41"])
-def test_text_that_is_no_unicode_or_no_json_is_refused(server: Server, text: str) -> None:
+def test_text_that_is_not_unicode_or_json_is_refused(server: Server, text: str) -> None:
     for field in ("domain", "proxy_user"):
         assert_refused(server, b'{"logs":[' + text_with(field, f'"{text}"') + b"]}")
 
@@ -111,7 +111,7 @@ def test_text_is_a_string_of_at_most_255_characters(server: Server, text: str) -
         assert assert_row_refused(server, text_with(field, text))["field"] == field
 
 
-def test_255_characters_are_kept_whatever_they_are(server: Server) -> None:
+def test_any_255_characters_are_kept(server: Server) -> None:
     domain = (domain_like("long-") + "\u0436" * 255)[:255]
     assert server.push(row(domain=domain)).status == 204
     assert server.requests_of_alice(quote(domain)) == 1
@@ -199,7 +199,7 @@ def test_a_row_says_whose_it_is(server: Server) -> None:
 
 
 @pytest.mark.parametrize("text", [b"7", b"null", b"[]", b'"row"', b'{"domain":"caf\xe9"}'])
-def test_a_row_that_is_no_object_or_no_utf_8_is_named_by_its_index(server: Server, text: bytes) -> None:
+def test_a_row_that_is_not_an_object_or_utf_8_is_named_by_its_index(server: Server, text: bytes) -> None:
     assert assert_row_refused(server, text)["field"] == "row"
 
 

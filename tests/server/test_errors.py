@@ -34,7 +34,9 @@ FAMILIES = {
 def test_an_unknown_route_has_its_familys_error(server: Server, path: str, family: str) -> None:
     for method in ("GET", "POST", "DELETE"):
         answer = server.call(method, path)
-        assert (answer.status, family_of(answer.json)) == (404, family)
+        # Under this prefix a missing credential is reported before a missing route.
+        status = 401 if path.startswith("/1.0/public/user/") else 404
+        assert (answer.status, family_of(answer.json)) == (status, family)
         assert answer.headers["X-Request-Id"]
 
 
@@ -115,7 +117,7 @@ def test_a_method_that_a_route_has_not_is_refused_with_those_it_has(server: Serv
     assert method not in answer.headers["Allow"].split(", ")
 
 
-def test_nothing_an_odd_method_asks_for_is_a_fault_of_the_server(server: Server) -> None:
+def test_odd_methods_cause_no_server_error(server: Server) -> None:
     for method in ("OPTIONS", "PATCH", "CONNECT", "PROPFIND", "A" * 1000):
         for path in ("/healthz", "/openapi.json", "/docs", "/orders", "/auth/token", "/admin/login/", "/static/x", "*"):
             assert server.call(method, path).status < 500
@@ -140,7 +142,9 @@ def test_who_accepts_nothing_that_we_have_gets_json(server: Server) -> None:
         answer = server.get(f"/analytics/traffic?{RANGE}", Accept=accept)
         assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     assert server.get(f"/analytics/traffic?{RANGE}", Accept="text/csv").headers["Content-Type"].startswith("text/csv")
-    assert server.get(f"/analytics/traffic?{RANGE}&format=csv", Accept="application/json").body.startswith(b"bucket,")
+    assert server.get(f"/analytics/traffic?{RANGE}&format=csv", Accept="application/json").body.startswith(
+        b"\xef\xbb\xbfbucket,"
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,8 +179,8 @@ def test_an_empty_parameter_counts_as_absent_and_an_unknown_one_is_ignored(serve
 @pytest.mark.parametrize(
     "query", ["a" * 200_000, "domain=" + "a" * 200_000, "&" * 200_000, "=".join("abc" * 999), "%" * 9999]
 )
-def test_a_huge_query_string_is_no_fault_of_the_server(server: Server, query: str) -> None:
-    assert server.get(f"/analytics/traffic?{RANGE}&{query}").status in (200, 400)
+def test_a_huge_query_string_causes_no_server_error(server: Server, query: str) -> None:
+    assert server.get(f"/analytics/traffic?{RANGE}&{query}").status in (200, 400, 431)
     assert server.get("/analytics/traffic?" + "&".join(f"p{n}=1" for n in range(5000))).status == 400
     assert server.get(f"/orders?{query * 2}").status in (200, 431)
 

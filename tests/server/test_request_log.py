@@ -43,7 +43,7 @@ def test_a_request_leaves_one_line_of_json_even_if_the_server_refused_it(server:
     assert lines[refused.headers["X-Request-Id"]]["message"] == "POST /1/x 413"
 
 
-def test_logs_tell_no_secrets(server: Server) -> None:
+def test_logs_hold_no_secrets(server: Server) -> None:
     mark = f"secret{uuid.uuid4().hex}"
     body = json.dumps({"username": mark, "password": mark}).encode()
     assert server.call("POST", "/auth/token", body, Content_Type="application/json").status == 401
@@ -52,6 +52,7 @@ def test_logs_tell_no_secrets(server: Server) -> None:
     server.post(mark.encode())
     server.raw(request(f"GET /x?{mark} HTTP/1.1", f"X-Key {mark}", "Host: localhost"))
     server.raw(request(f"GET http://[{mark} HTTP/1.1"))
-    said = [entry for entry in logged(server) if mark in str(entry) and "HTTP_HOST" not in entry["message"]]
+    # The log of a refused host names that host, so that an operator can allow it.
+    said = [e for e in logged(server) if mark in str(e) and e["logger"] != "django.security.DisallowedHost"]
     assert said == []
     assert not any(key in server.logs() for key in (server.keys["INGEST_KEY"], server.keys["READ_KEY"]))

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.serving import Server, serving
 
@@ -34,6 +36,7 @@ def run(server: Server, header: str, examples: int, directory: Path) -> None:
         [
             Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json", "--header", header,
             "--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing", "--max-examples", str(examples),
+            "--exclude-path", "/auth/sign-out",  # it would end the credential of the run
             "--seed", "1", "--continue-on-failure", "--warnings", "off", "--no-color",
         ],
         cwd=directory,
@@ -46,11 +49,46 @@ def run(server: Server, header: str, examples: int, directory: Path) -> None:
     assert "Coverage" in ended.stdout
 
 
+def call_every_operation(server: Server, role: str, examples: int) -> None:
+    import schemathesis  # it takes a second, and most runs of the suite need none of it
+
+    description = schemathesis.openapi.from_dict(server.call("GET", "/openapi.json").json)
+    headers = {"x-api-key": server.keys[role]}
+    quick = settings(
+        max_examples=examples,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    for operation in description.get_all_operations():
+
+        @quick
+        @given(case=operation.ok().as_strategy())  # type: ignore[union-attr]  # a broken description raises
+        def call(case: Any) -> None:
+            answer = case.call(base_url=server.url, headers=headers)
+            assert answer.status_code < 500, answer.text
+
+        call()
+
+
+def test_one_generated_call_of_each_operation_causes_no_server_error(server: Server) -> None:
+    call_every_operation(server, "READ_KEY", 1)
+
+
+@pytest.mark.schemathesis
+@pytest.mark.parametrize("role", ["READ_KEY", "INGEST_KEY"])
+def test_no_call_that_can_be_made_of_the_description_is_a_fault_of_the_server(server: Server, role: str) -> None:
+    call_every_operation(server, role, 4)
+
+
+@pytest.mark.schemathesis
 def test_no_answer_to_staff_is_a_server_error_or_undocumented(tmp_path: Path) -> None:
     with serving(**UNLIMITED) as server:
         run(server, token_of(server, "admin"), 5, tmp_path)
 
 
+@pytest.mark.schemathesis
 @pytest.mark.torture
 @pytest.mark.parametrize("caller", ["admin", "alice", "worker's key", "nobody"])
 def test_nor_is_any_answer_to_other_callers_after_long_trying(caller: str, tmp_path: Path) -> None:

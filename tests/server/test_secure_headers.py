@@ -28,7 +28,7 @@ def test_a_refusal_of_the_web_server_itself_is_not_sniffed_either(server: Server
     assert b"X-Content-Type-Options: nosniff" in answer
 
 
-def test_no_cache_keeps_what_a_caller_was_told_and_any_may_keep_what_is_public(server: Server) -> None:
+def test_private_answers_are_not_cached_and_public_ones_may_be(server: Server) -> None:
     assert server.get("/orders").headers["Cache-Control"] == "private, no-store"
     assert server.get("/api/v1/subscriptions").headers["Cache-Control"] == "private, no-store"
     assert server.call("GET", "/geo/counts").headers["Cache-Control"] == "public, no-cache"

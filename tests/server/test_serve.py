@@ -74,6 +74,7 @@ def test_it_listens_on_the_loopback_address_only(server: Server) -> None:
     }
 
 
+@pytest.mark.processes
 def test_requests_under_way_are_answered_before_it_ends(data_dir: Path) -> None:
     domain = f"{uuid.uuid4().hex}.example"
     first = Server(data_dir)
@@ -103,6 +104,7 @@ def wait_until_delivered(connection: socket.socket) -> None:
         threading.Event().wait(0.005)
 
 
+@pytest.mark.processes
 @embedded_only  # elsewhere a peer may be alive, so what the dead one had claimed waits for a minute
 def test_a_killed_server_loses_no_batch_it_has_answered_for_and_counts_none_twice(data_dir: Path) -> None:
     """Four workers push while it is killed; each repeats what it got no answer for, under the same key."""

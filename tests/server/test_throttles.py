@@ -26,7 +26,7 @@ def assert_throttled(answer: Answer) -> None:
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
 
 
-def test_reads_are_limited_by_credential(strict_server: Server) -> None:
+def test_reads_are_limited_by_account(strict_server: Server) -> None:
     read = [strict_server.get("/orders", X_Forwarded_For=f"192.0.2.{n}").status for n in range(5)]
     assert read == [200] * 5
     assert_throttled(strict_server.get("/orders"))

@@ -13,7 +13,9 @@ from contextlib import suppress
 import pytest
 
 from tests.server.refusals import assert_error, assert_refused
+from tests.server.wire import request
 from tests.serving import Answer, Server, body_of, row
+from tests.waiting import wait_for
 
 MIB = 2**20
 LIMIT = 64 * MIB
@@ -86,7 +88,7 @@ def test_a_body_of_very_many_empty_members_is_unpacked_too(server: Server) -> No
     ],
     ids=["empty", "plain", "cut", "header", "zero after it", "more after it", "checksum", "zlib", "twice"],
 )
-def test_what_is_not_gzip_of_json_is_refused(server: Server, body: bytes) -> None:
+def test_a_body_that_is_not_gzipped_json_is_refused(server: Server, body: bytes) -> None:
     assert_refused(server, body, Content_Encoding="gzip")
 
 
@@ -123,7 +125,7 @@ def test_64_mebibytes_are_taken_and_not_one_byte_more(server: Server) -> None:
     assert server.requests_of_alice(domain) == 1
 
 
-@pytest.mark.parametrize("size", [65 * MIB, 66 * MIB, 200 * MIB, 2**63, 10**4000])
+@pytest.mark.parametrize("size", [65 * MIB, 66 * MIB, 200 * MIB, 2**63])
 @pytest.mark.parametrize("expectation", [[], ["Expect: 100-continue"]])
 def test_a_larger_one_is_refused_on_its_announcement(server: Server, size: int, expectation: list[str]) -> None:
     with server.connect() as connection:
@@ -147,6 +149,29 @@ def test_chunks_are_counted_too(server: Server) -> None:
         for _ in range(70):
             connection.sendall(b"%x\r\n%b\r\n" % (MIB, bytes(MIB)))
         assert_error(Answer.read_from(connection), 413)
+
+
+@pytest.mark.parametrize(
+    ("key", "status"), [("x-api-key: fnp_" + "0" * 64, 401), ("x-api-key: {READ_KEY}", 403), ("X-None: ", 401)]
+)
+@pytest.mark.parametrize("framing", ["Content-Length: 50000000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("path", ["/analytics/ingest", "/log/ingest"])
+def test_a_large_body_is_read_from_nobody_who_may_not_send_it(
+    server: Server, path: str, framing: str, key: str, status: int
+) -> None:
+    with server.connect() as connection:
+        connection.sendall(request(f"POST {path} HTTP/1.1", "Host: localhost", key.format(**server.keys), framing))
+        assert Answer.read_from(connection).status == status
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("path", ["/auth/token", "/api/v1/usage/alerts", "/sign-in", "/x"])
+def test_no_other_route_takes_a_large_body(server: Server, path: str) -> None:
+    with server.connect() as connection:
+        connection.sendall(request(f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {64 * 2**10 + 1}"))
+        answer = Answer.read_from(connection)
+    assert answer.status == 413
+    assert b"at most 64 KiB" in answer.body
 
 
 def test_who_asks_first_is_invited_when_it_is_not_too_large(server: Server) -> None:
@@ -186,9 +211,7 @@ def test_a_body_that_is_longer_than_announced_is_cut_there(server: Server) -> No
     assert server.requests_of_alice() == before
 
 
-@pytest.mark.parametrize(
-    "lengths", [["-1"], ["+5"], ["5.0"], ["five"], ["0x5"], [""], ["5", "5"], ["5", "6"], ["9" * 5000]]
-)
+@pytest.mark.parametrize("lengths", [["-1"], ["+5"], ["5.0"], ["five"], ["0x5"], [""], ["5", "6"], ["9" * 5000]])
 def test_a_length_is_one_number(server: Server, lengths: list[str]) -> None:
     received = server.raw(head(server, *(f"Content-Length: {length}" for length in lengths)) + body_of(row()))
     assert answers(received)[0] in (400, 413)
@@ -196,7 +219,7 @@ def test_a_length_is_one_number(server: Server, lengths: list[str]) -> None:
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
-def test_of_a_body_that_breaks_off_nothing_is_stored(server: Server, framing: str) -> None:
+def test_a_truncated_body_stores_nothing(server: Server, framing: str) -> None:
     before, body = server.requests_of_alice(), body_of(row())
     start = body if framing.startswith("Content") else b"%x\r\n%b\r\n" % (len(body), body)
     assert server.raw(head(server, framing) + start) == b""
@@ -215,7 +238,7 @@ def test_the_server_outlives_clients_that_hang_up_anywhere(server: Server) -> No
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         connection.close()
     domain, sent = named_row()
-    assert server.push(sent).status == 204
+    wait_for(lambda: server.push(sent).status == 204)  # refused while all those connections still count as open
     assert server.requests_of_alice(domain) == 1
     assert server.call("GET", "/readyz").status == 200
 

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.engines import embedded_only
 from tests.serving import ROOT, environment
 
-pytestmark = embedded_only
+pytestmark = [pytest.mark.processes, embedded_only]
 
 # The version whose schemas ended with these, and which wrote fewer columns.
 EARLIER = """
@@ -26,14 +28,14 @@ from fonproxy.clickhouse.client import close_client, get_client
 files = migrator.migrations
 migrator.migrations = lambda directory=None: [file for file in files() if file.name < "0004"]
 declared = retention.declared
-later = ("daily_host_times", "unlogged_traffic", "events")
+later = ("daily_host_times", "unlogged_traffic", "events", "login_traffic", "late_traffic")
 retention.declared = lambda: {name: kept for name, kept in declared().items() if name not in later}
 migrator.migrate(get_client())
-from analytics import journal
-from analytics.log.rows import to_request_inbox
-from analytics.models import Batch
-from analytics.traffic.rows import to_inbox
-from usage.demo.accounts import make_accounts
+from analytics.ingest import journal
+from analytics.byteful.log.ingest_columns import to_request_inbox
+from analytics.models import IngestBatch
+from analytics.traffic.ingest_columns import to_inbox
+from demo.accounts import make_accounts
 retention.declared = declared
 now = timezone.now()
 make_accounts(now)
@@ -45,11 +47,12 @@ def pushed(make, row):
     return table.select([name for name in table.column_names if name not in ("taken_at", "unlogged")])
 get_client().insert("inbox", pushed(to_inbox, line), token="a")
 get_client().insert("request_inbox", pushed(to_request_inbox, request), token="b")
-for route, make, row in ((Batch.Route.TRAFFIC, to_inbox, line), (Batch.Route.LOG, to_request_inbox, request)):
-    batch, _ = journal.record(journal.Origin(None, route), pushed(make, row), now=now, claimed=False)
+routes = ((IngestBatch.Route.TRAFFIC, to_inbox, line), (IngestBatch.Route.LOG, to_request_inbox, request))
+for route, make, row in routes:
+    batch, _ = journal.record(journal.BatchOrigin(None, route), pushed(make, row), now=now, claimed=False)
 # One of them was on its way when the process died: its rows are there, and it is not known.
-group, _ = journal.group([batch.pk], now)
-get_client().insert("request_inbox", journal.unpack(bytes(batch.columns)), token=str(group.id))
+group, _ = journal.form_block([batch.pk], now)
+get_client().insert("request_inbox", pushed(make, row), token=str(group.id))
 close_client()
 """
 NOW = """
@@ -59,11 +62,11 @@ from django.core.management import call_command
 from django.utils import timezone
 call_command("migrate", verbosity=0)
 from accounts.models import User
-from analytics.graph.queries import Filters
-from analytics.graph.reads import Reader
-from analytics.graph.sources import Asked, Width
-from analytics.summary import reads
-from analytics.writer import recover
+from analytics.byteful.graph.queries import Filters
+from analytics.byteful.graph.reads import GraphReader
+from analytics.byteful.graph.sources import GraphInterval, GraphRequest
+from analytics.byteful.summary import reads
+from analytics.ingest.flusher import recover
 from datetime import timedelta
 from fonproxy.api.search import Search
 from fonproxy.api.errors import OutOfRange
@@ -80,9 +83,9 @@ found = {
 }
 rows, total = reads.search(alice, Search((), None, is_descending=True, page=1, per_page=9), now)
 since = (now - timedelta(hours=31)).replace(second=0, microsecond=0)
-asked = Asked(since, since + timedelta(hours=2), Width.MINUTE)
+asked = GraphRequest(since, since + timedelta(hours=2), GraphInterval.MINUTE)
 try:
-    minutes = Reader(Filters(alice), now).graph(asked, with_concurrency=False)["summary"]
+    minutes = GraphReader(Filters(alice), now).graph(asked, with_concurrency=False)["summary"]
 except OutOfRange:
     minutes = "refused"
 differences = migrator.differences(get_client())
@@ -94,7 +97,7 @@ print(json.dumps({"applied": applied, "found": found, "summaries": rows, "minute
 def test_rows_of_an_earlier_version_are_there_once_wherever_they_were(tmp_path: Path) -> None:
     _run(EARLIER, tmp_path)
     now: dict[str, Any] = json.loads(_run(NOW, tmp_path))
-    assert now["applied"] == ["0004_summaries", "0005_events"]
+    assert now["applied"] == ["0004_summaries", "0005_events", "0006_billing", "0007_event_projections"]
     assert now["differs"] == []
     # Two lines of three requests and two single ones; the log has the latter.
     assert now["found"] == {table: [4, 8] for table in now["found"]} | {"requests": [2, 2]}

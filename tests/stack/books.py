@@ -12,15 +12,16 @@ from typing import Any, Final
 import psycopg
 
 from tests.serving import manage
-from tests.stack.load import Account
+from tests.stack.load import Customer
 
 UNFINISHED: Final = (
-    "SELECT count(*) FROM analytics_batch WHERE created_at < {} AND (settled_at IS NULL OR NOT is_accounted)"
+    "SELECT count(*) FROM analytics_ingestbatch WHERE created_at < {} AND (settled_at IS NULL OR NOT is_accounted)"
 )
 # Every row goes to all of these; to one of the other two by the way that it came.
 TABLES: Final = (
     "traffic",
     "order_traffic",
+    "login_traffic",
     "minute_traffic",
     "daily_host",
     "daily_host_times",
@@ -35,18 +36,17 @@ COUNT: Final = """
 import json
 from datetime import UTC, datetime
 from django.db.models import Sum
-from accounts.models import ProxyUser
+from orders.models import LedgerEntry, ProxyUser, LedgerReason
 from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.retention import declared
 from fonproxy.timerange import floor
-from usage.models import LedgerEntry, Reason
 found = {}
 for table in TABLES:
     kept = declared()[table]
     sql = f"SELECT sum(rows), sum(count) FROM {table} WHERE {kept.column} >= {{since:DateTime('UTC')}}"
     since = floor(datetime.fromtimestamp(SINCE, UTC), kept.grain)
     [found[table]] = get_client().fetch(sql, {"since": since}, tag="tests")
-lines = LedgerEntry.objects.filter(reason=Reason.USAGE).order_by().values_list("order")
+lines = LedgerEntry.objects.filter(reason=LedgerReason.USAGE).order_by().values_list("order")
 lines = lines.annotate(Sum("bytes"), Sum("requests"))
 logins = dict(ProxyUser.objects.values_list("order", "login"))
 ledger = {logins[order]: (-size, requests) for order, size, requests in lines}
@@ -72,7 +72,7 @@ def held(directory: Path, since: datetime, **settings: str) -> dict[str, Any]:
     return answer
 
 
-def right(account: Account) -> dict[str, Any]:
+def right(account: Customer) -> dict[str, Any]:
     """What ``held`` has to say when this is all that was ever acknowledged."""
     traffic, log = account.rows["traffic"], account.rows["log"]
     everything = [traffic + log, account.requests.total()]

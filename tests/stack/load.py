@@ -46,14 +46,14 @@ class Call:
 
 
 @dataclass
-class Account:
+class Customer:
     """What the clients were told is durable."""
 
     rows: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
     carried: Counter[str] = field(default_factory=Counter)
 
-    def add(self, other: Account) -> None:
+    def add(self, other: Customer) -> None:
         self.rows += other.rows
         self.requests += other.requests
         self.carried += other.carried
@@ -63,7 +63,7 @@ class Account:
 class Batch:
     path: str
     body: bytes
-    account: Account
+    account: Customer
 
 
 class Load:
@@ -72,7 +72,7 @@ class Load:
     def __init__(self, web: list[Server], domain: str) -> None:
         self.domain = domain
         self.calls: list[Call] = []
-        self.account = Account()
+        self.account = Customer()
         self._web = web
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -81,7 +81,7 @@ class Load:
         for thread in self._threads:
             thread.start()
 
-    def finish(self) -> Account:
+    def finish(self) -> Customer:
         self._over.set()
         for thread in self._threads:
             thread.join(240)
@@ -153,7 +153,7 @@ def loaded(web: list[Server], domain: str) -> Iterator[Load]:
 def make_batch(dice: random.Random, domains: Sequence[str], size: int = ROWS) -> Batch:
     """Rows of all customers: two batches in three are added up by the minute, one is of single requests."""
     is_log = not dice.randrange(3)
-    account = Account(rows=Counter({"log" if is_log else "traffic": size}))
+    account = Customer(rows=Counter({"log" if is_log else "traffic": size}))
     rows = []
     for _ in range(size):
         login, domain = dice.choice(LOGINS), dice.choice(domains)

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from tests.stack import books, faults, topology
 from tests.stack.faults import Lasted
-from tests.stack.load import Account, Load, loaded
+from tests.stack.load import Customer, Load, loaded
 from tests.stack.topology import Stack
 
 pytestmark = pytest.mark.torture
@@ -48,14 +48,14 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def total() -> Account:
+def total() -> Customer:
     """What was acknowledged in all cases so far."""
-    return Account()
+    return Customer()
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_one_that_is_killed_and_started_again_costs_no_row(
-    victim: str, stack: Stack, total: Account, capsys: pytest.CaptureFixture[str]
+    victim: str, stack: Stack, total: Customer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     it = VICTIMS[victim](stack)
     _try(
@@ -68,8 +68,8 @@ def test_one_that_is_killed_and_started_again_costs_no_row(
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_one_that_stands_still_for_half_a_minute_costs_no_row(
-    victim: str, stack: Stack, total: Account, capsys: pytest.CaptureFixture[str]
+def test_a_process_that_hangs_for_half_a_minute_costs_no_row(
+    victim: str, stack: Stack, total: Customer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     it = VICTIMS[victim](stack)
     _try(
@@ -82,7 +82,7 @@ def test_one_that_stands_still_for_half_a_minute_costs_no_row(
 
 
 def _try(
-    case: str, happen: Callable[[], Lasted], stack: Stack, total: Account, capsys: pytest.CaptureFixture[str]
+    case: str, happen: Callable[[], Lasted], stack: Stack, total: Customer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with loaded(stack.web, f"{uuid.uuid4().hex}.example") as load:
         lasted = happen()

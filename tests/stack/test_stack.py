@@ -27,7 +27,7 @@ ONE_PROCESS = (
     "--deselect",
     "tests/geo/test_processes.py",
     "--deselect",
-    "tests/analytics/traffic/test_concurrent_intake.py",
+    "tests/analytics/traffic/test_concurrent_ingest.py",
 )
 SUITES = ("tests/contract", "tests/analytics", "tests/geo", "tests/accounts")
 
@@ -86,7 +86,7 @@ def test_an_alert_is_evaluated_by_beat_run_by_a_worker_and_mailed(stack: Stack) 
     ).json["access"]
     bearer = f"Bearer {token}"
     subscriptions = second.call("GET", "/api/v1/subscriptions", Authorization=bearer).json["data"]
-    [residential] = [one for one in subscriptions if one["product"]["type"] == "residential-giga"]
+    [residential] = [one for one in subscriptions if one["product"]["type"] == "residential"]
     alert = {"subscription_id": residential["id"], "threshold_percent": 2, "notification_method": "email"}
     body = json.dumps(alert).encode()
     made = second.call("POST", "/api/v1/usage/alerts", body, Authorization=bearer, Content_Type="application/json")
@@ -98,7 +98,7 @@ def test_an_alert_is_evaluated_by_beat_run_by_a_worker_and_mailed(stack: Stack) 
     assert "Residential 100 GB has used 3 %" in str(mail["Subject"])
 
 
-def test_what_a_killed_web_process_was_sending_is_finished_by_its_peers_and_counts_once(stack: Stack) -> None:
+def test_batches_of_a_killed_web_process_are_finished_by_its_peers_and_count_once(stack: Stack) -> None:
     first, second = stack.web
     before = second.requests_of_alice("killed.example")
     os.kill(stack.endpoint.process.pid, signal.SIGSTOP)

@@ -19,7 +19,7 @@ from tests.usage.alerts.receiver import Mailbox, smtp
 WORKERS = 2
 
 
-class Job:
+class CeleryProcess:
     """A Celery process as compose.yaml starts it; it can be killed and started again."""
 
     def __init__(self, directory: Path, settings: dict[str, str], role: str, number: int = 0) -> None:
@@ -47,8 +47,8 @@ class Job:
 class Stack:
     settings: dict[str, str]
     web: list[Server]
-    workers: list[Job]
-    beat: Job
+    workers: list[CeleryProcess]
+    beat: CeleryProcess
     postgres: postgres.Postgres
     endpoint: clickhouse.Endpoint
     redis: redis.Redis
@@ -76,11 +76,11 @@ def running() -> Iterator[Stack]:
         }
         mailbox = stack.enter_context(smtp(mail_port))
         keys = _prepare(directory / "setup", settings)
-        jobs: list[Job] = []
+        jobs: list[CeleryProcess] = []
         stack.callback(_end, jobs)
         for number in range(WORKERS):
-            jobs.append(Job(directory, settings, "worker", number))
-        jobs.append(Job(directory, settings, "beat"))
+            jobs.append(CeleryProcess(directory, settings, "worker", number))
+        jobs.append(CeleryProcess(directory, settings, "beat"))
         *workers, beat = jobs
         web: list[Server] = []
         stack.callback(lambda: [server.stop() for server in web if server.process.poll() is None])
@@ -112,7 +112,7 @@ def _web(directory: Path, keys: str, settings: dict[str, str]) -> Server:
     return Server(directory, **settings)
 
 
-def _end(jobs: list[Job]) -> None:
+def _end(jobs: list[CeleryProcess]) -> None:
     for job in jobs:
         job.process.terminate()
     for job in jobs:

@@ -24,13 +24,15 @@ from django.core.management import call_command  # noqa: E402
 from django.db.models import Sum  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from accounts.models import Network, Order, Product, ProxyType, User  # noqa: E402
-from analytics.writer import writer  # noqa: E402
+from accounts.models import User  # noqa: E402
+from analytics.ingest.flusher import flusher  # noqa: E402
 from fonproxy.clickhouse import migrator  # noqa: E402
 from fonproxy.clickhouse.client import get_client  # noqa: E402
+from orders import ledger  # noqa: E402
+from orders import services as order_services  # noqa: E402
+from orders.models import CutOff, LedgerEntry, LedgerReason, Network, Order, Product, ProxyType  # noqa: E402
 from tests.usage.helpers import carry  # noqa: E402
-from usage import ledger, orders, posting, tasks  # noqa: E402
-from usage.models import CutOff, LedgerEntry, Reason  # noqa: E402
+from usage import metering, tasks  # noqa: E402
 
 ORDERS: Final = 6
 LIMIT: Final = 20_000
@@ -46,7 +48,7 @@ def setup() -> None:
         name="Residential", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=Network.RESIDENTIAL
     )
     for number in range(ORDERS):
-        orders.buy(
+        order_services.buy(
             user=user,
             product=product,
             name=f"Order {number}",
@@ -77,21 +79,26 @@ def use(seed: int) -> None:
         if not chance.randrange(8):
             reference = f"{seed} {added.total()}"
             for _ in range(2):
-                orders.credit(order, Reason.TOP_UP, 50, reference=reference, author="shop", now=timezone.now())
+                order_services.credit(
+                    order, LedgerReason.TOP_UP, 50, reference=reference, author="shop", now=timezone.now()
+                )
             added[order.pk] += 50
     print(json.dumps({"carried": carried, "added": added}))  # noqa: T201
 
 
 def check() -> None:
-    writer.replay()
-    posting.post_usage(timezone.now())
-    lines = LedgerEntry.objects.filter(reason=Reason.USAGE)
+    flusher.replay()
+    metering.post_usage(timezone.now())
+    lines = LedgerEntry.objects.filter(reason=LedgerReason.USAGE)
     figures = {
         "usage": {f"{line.order_id} {line.usage_day}": -line.bytes for line in lines},
         "balances": ledger.balances(list(Order.objects.values_list("pk", flat=True))),
         "limits": {order.pk: order.limit_bytes for order in Order.objects.all()},
         "top ups": dict(
-            LedgerEntry.objects.filter(reason=Reason.TOP_UP).order_by().values_list("order_id").annotate(Sum("bytes"))
+            LedgerEntry.objects.filter(reason=LedgerReason.TOP_UP)
+            .order_by()
+            .values_list("order_id")
+            .annotate(Sum("bytes"))
         ),
         "states": dict(CutOff.objects.values_list("order_id", "state")),
     }

@@ -8,39 +8,40 @@ from typing import Any
 
 import msgspec
 
-from accounts.models import Order
-from analytics import intake
-from analytics.models import Batch
-from analytics.traffic.rows import to_inbox
-from usage import ledger, posting
-from usage.models import CutOff, LedgerEntry, Reason
+from analytics.ingest import service as ingest_service
+from analytics.models import IngestBatch
+from analytics.traffic.ingest_columns import to_inbox
+from orders import ledger
+from orders.models import CutOff, LedgerEntry, LedgerReason, Order
+from usage import metering
 
 
-def carry(order: Order, at: datetime, size: int, requests: int = 1) -> None:
+def carry(order: Order, at: datetime, size: int, requests: int = 1, errors: int = 0) -> None:
     """Traffic as a worker pushes it, up to where it is durable and counted."""
     row = {
         "ts": f"{at:%Y-%m-%d %H:%M:%S}",
         "user_id": order.user_id,
         "order_id": order.pk,
         "count": requests,
+        "error_count": errors,
         "bytes_received": size,
     }
     body = msgspec.json.encode({"logs": [row]})
-    intake.accept(body, to_inbox, account_id=order.user_id, route=Batch.Route.TRAFFIC, key=None, now=at)
+    ingest_service.accept(body, to_inbox, account_id=order.user_id, route=IngestBatch.Route.TRAFFIC, key=None, now=at)
 
 
 def carry_and_post(order: Order, at: datetime, size: int, now: datetime | None = None) -> None:
     carry(order, at, size)
-    posting.post_usage(now or at)
+    metering.post_usage(now or at)
 
 
 def credits_of(order: Order) -> list[tuple[str, int]]:
-    entries = LedgerEntry.objects.filter(order=order).exclude(reason=Reason.USAGE).order_by("pk")
+    entries = LedgerEntry.objects.filter(order=order).exclude(reason=LedgerReason.USAGE).order_by("pk")
     return [(entry.reason, entry.bytes) for entry in entries]
 
 
 def carried(order: Order) -> Counter[date]:
-    lines = LedgerEntry.objects.filter(order=order, reason=Reason.USAGE)
+    lines = LedgerEntry.objects.filter(order=order, reason=LedgerReason.USAGE)
     return Counter({line.period_date: -line.bytes for line in lines})
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 
 @dataclass
-class Account:
+class OrderModel:
     """Everything that can be said of one order, kept the simple way."""
 
     limit: int | None
@@ -18,8 +18,12 @@ class Account:
     suspended: bool = False
     closed: bool = False
     taken_back: int = 0
+    rollover: bool = False
+    bought: int = 0
+    traffic: list[tuple[datetime, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.bought = self.limit or 0
         self.credits.append(("service_purchase", self.limit or 0))
 
     @property
@@ -29,6 +33,10 @@ class Account:
     def carry(self, day: date, size: int) -> None:
         self.carried[day] += size
 
+    def carry_at(self, at: datetime, size: int) -> None:
+        self.traffic.append((at, size))
+        self.carry(at.astimezone(UTC).date(), size)
+
     def add(self, reason: str, amount: int) -> None:
         assert self.limit is not None
         self.limit += amount
@@ -37,14 +45,26 @@ class Account:
     def set_limit(self, limit: int) -> None:
         assert self.limit is not None
         if limit != self.limit:
+            self.bought += limit - self.limit
             self.add("adjustment", limit - self.limit)
         if self.closed:
             self._take_back()
 
-    def renew(self, amount: int, expires_at: datetime) -> None:
+    def renew(self, amount: int, expires_at: datetime | None) -> None:
         self._take_back()
         self.limit, self.expires_at, self.closed, self.taken_back = amount, expires_at, False, 0
+        self.bought = amount
         self.credits.append(("service_purchase", amount))
+
+    def recur(self, boundary: datetime) -> None:
+        """Renews by itself: what came after the boundary, by its own time, counts in the new period."""
+        left = self.balance + sum(size for at, size in self.traffic if at >= boundary)
+        if left:
+            self.credits.append(("adjustment", -left))
+        self.credits.append(("service_purchase", self.bought))
+        self.limit, self.taken_back = self.bought, 0
+        if self.rollover and left > 0:
+            self.add("adjustment", left)
 
     def pass_time(self, now: datetime) -> None:
         if not self.closed and self.expires_at is not None and self.expires_at <= now:

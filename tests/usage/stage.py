@@ -30,7 +30,7 @@ class Stage:
 
     def finish(self, process: subprocess.Popen[str]) -> Any:
         """Ends its input and waits for it; returns the JSON that it printed, if any."""
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)  # a limit for a loaded machine, not an expectation
         assert process.returncode == 0
         return json.loads(output) if output else None
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from threading import Barrier
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.models import Order, User
-from usage import ledger
-from usage.models import CutOff, Erasure, LedgerEntry, Reason
+from accounts.models import User
+from fonproxy.clickhouse.client import Client
+from orders import ledger, proxy_users, renewals
+from orders import services as order_services
+from orders.models import CutOff, Erasure, LedgerEntry, LedgerReason, Order, ProxyUser
+from orders.periods import Every, RecurringPeriod
+from tests.accounts.helpers import access, empty_audit_trail
+from tests.usage.helpers import carry
+from usage import limits, metering
 
 AT_ONCE = 6
 ORDER = {"user": "c", "name": "Residential", "proxyType": "residential-giga", "trafficLimitBytes": 1000}
@@ -26,9 +33,18 @@ Call = tuple[str, str, dict[str, Any]]
 
 
 @pytest.fixture
-def at_once(transactional_db: None, staff: User) -> Iterator[Callable[[Iterable[Call]], list[int]]]:
+def committed(transactional_db: None) -> Iterator[None]:
+    """Commits what a test writes; empties the ledger afterwards, which the database allows for erasure only."""
+    yield
+    Erasure.objects.bulk_create(Erasure(order=order) for order in Order.objects.all())
+    LedgerEntry.objects.all().delete()
+    empty_audit_trail()
+
+
+@pytest.fixture
+def at_once(committed: None, staff: User) -> Callable[[Iterable[Call]], list[int]]:
     """Makes the calls from as many threads, all started together; returns the statuses."""
-    token = str(AccessToken.for_user(staff))
+    token = access(staff)
 
     def make(calls: Iterable[Call]) -> list[int]:
         calls = list(calls)
@@ -50,10 +66,7 @@ def at_once(transactional_db: None, staff: User) -> Iterator[Callable[[Iterable[
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(one, calls))
 
-    yield make
-    # The database refuses to let a ledger be flushed, unless its customers are being erased.
-    Erasure.objects.bulk_create(Erasure(order=order) for order in Order.objects.all())
-    LedgerEntry.objects.all().delete()
+    return make
 
 
 def test_the_same_customer_and_order_put_at_once_are_made_once(at_once: Callable[[Iterable[Call]], list[int]]) -> None:
@@ -91,7 +104,7 @@ def test_credits_in_any_order_come_to_the_same(at_once: Callable[[Iterable[Call]
     assert at_once(reversed(calls)) == [200] * 3
     order = Order.objects.get()
     assert (order.limit_bytes, ledger.balance(order)) == (1006, 1006)
-    added = order.ledger.exclude(reason=Reason.SERVICE_PURCHASE)
+    added = order.ledger.exclude(reason=LedgerReason.SERVICE_PURCHASE)
     assert {entry.adjustment_number for entry in added} == {1, 2, 3}
 
 
@@ -116,3 +129,145 @@ def test_an_old_put_that_arrives_late_is_taken_at_its_word(at_once: Callable[[It
     at_once([("PUT", "orders/o", ORDER)])
     order = Order.objects.get()
     assert (order.limit_bytes, ledger.balance(order)) == (1050, 1050)
+
+
+def close_expired_behind(change: Callable[[], object], now: datetime) -> int:
+    """Closes expired orders in a thread that finds them before the change is committed; returns what it returned."""
+    has_looked = Event()
+
+    def look(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        found = execute(sql, *rest)
+        if Order._meta.db_table in sql:
+            has_looked.set()
+        return found
+
+    def close() -> int:
+        try:
+            with connection.execute_wrapper(look):
+                return order_services.close_expired(now)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            change()
+            closing = pool.submit(close)
+            assert has_looked.wait(30)
+            _wait_for_lock(closing)
+        return closing.result()
+
+
+def _wait_for_lock(closing: Future[int]) -> None:
+    """Waits until the thread waits for a row of PostgreSQL; SQLite lets it begin no transaction before ours ends."""
+    deadline = time.monotonic() + 30
+    while connection.vendor == "postgresql" and not closing.done() and time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone():
+                return
+        time.sleep(0.01)
+
+
+def test_an_order_that_is_renewed_while_expired_orders_are_closed_stays_open(
+    committed: None, alice: User, make_order: Callable[..., Order]
+) -> None:
+    now = timezone.now()
+    ends = now - timedelta(hours=1)
+    order = make_order(
+        alice, limit=100, started_at=ends - timedelta(days=1), expires_at=ends, now=ends - timedelta(days=1)
+    )
+
+    def renew() -> None:
+        order_services.renew(
+            order, reference="n", author="shop", amount=70, expires_at=now + timedelta(days=1), now=now
+        )
+
+    close_expired_behind(renew, now)
+    order.refresh_from_db()
+    assert (order.period_closed_at, ledger.balance(order), order.limit_bytes) == (None, 70, 70)
+    assert CutOff.objects.exclude(state=CutOff.State.ACTIVE).count() == 0
+
+
+def test_an_order_that_is_deleted_while_expired_orders_are_closed_does_not_keep_the_others_open(
+    committed: None, alice: User, make_order: Callable[..., Order]
+) -> None:
+    now = timezone.now()
+    ends = now - timedelta(hours=1)
+    life: dict[str, Any] = {"started_at": ends - timedelta(days=1), "expires_at": ends, "now": ends - timedelta(days=1)}
+    first, second = (make_order(alice, limit=100, **life) for _ in range(2))
+
+    def delete() -> None:
+        Erasure.objects.create(order=first)
+        LedgerEntry.objects.filter(order=first).delete()
+        Erasure.objects.filter(order=first).delete()
+        CutOff.objects.filter(order=first).delete()
+        first.delete()
+
+    close_expired_behind(delete, now)
+    second.refresh_from_db()
+    assert second.period_closed_at == now
+
+
+def test_four_workers_at_one_boundary_renew_every_order_once(
+    committed: None, alice: User, make_order: Callable[..., Order], clean_engine: Client
+) -> None:
+    now = timezone.now()
+    midnight = datetime.combine(now.astimezone(UTC).date(), time_of_day(), UTC)
+    period = RecurringPeriod(Every.DAY, midnight.date() - timedelta(days=90))
+    life: dict[str, Any] = {"started_at": midnight - timedelta(days=2), "now": midnight - timedelta(hours=1)}
+    bought = [make_order(alice, limit=100, period=period, **life) for _ in range(24)]
+    start = Barrier(4)
+
+    def work() -> int:
+        start.wait()
+        try:
+            return renewals.renew_due(midnight)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(work) for _ in range(4)]
+    assert sum(each.result() for each in done) == len(bought)
+    lines = LedgerEntry.objects.filter(reference=f"period-{midnight.date()}")
+    assert sorted(lines.values_list("order", flat=True)) == [order.pk for order in bought]
+    assert ledger.balances([order.pk for order in bought]) == dict.fromkeys([order.pk for order in bought], 100)
+
+
+def test_limits_batches_and_changes_of_logins_do_not_wait_for_each_other_for_ever(
+    committed: None, alice: User, make_order: Callable[..., Order], clean_engine: Client
+) -> None:
+    rounds, now = 12, timezone.now()
+    logins = tuple(f"login-{number}" for number in range(6))
+    order = make_order(alice, limit=1000, logins=logins)
+    start = Barrier(4)
+
+    def use() -> None:
+        for number in range(rounds):
+            carry(order, now, 600)
+            order_services.credit(order, LedgerReason.TOP_UP, 700, reference=f"t{number}", author="shop", now=now)
+            metering.post_usage(now)
+
+    def change(name: str) -> None:
+        for number in range(rounds):
+            user = ProxyUser.objects.get(login=logins[number % len(logins)])
+            proxy_users.change_by_owner(user, {"limits": {name: 1 + number % 3}})
+            limits.look_again(now)
+            proxy_users.release_over(now + timedelta(days=40 * (number % 2)))
+
+    def put() -> None:
+        for number in range(rounds):
+            wanted = {login: {"max_connections": number + 1} for login in logins}
+            order_services.set_logins(order, wanted, now)
+            (order_services.suspend if number % 2 else order_services.resume)(order, now)
+
+    def run(work: Callable[[], None]) -> None:
+        start.wait()
+        try:
+            work()
+        finally:
+            connection.close()
+
+    jobs = (use, lambda: change("dayBytes"), lambda: change("monthBytes"), put)
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(run, job) for job in jobs]
+    assert [each.exception() for each in done] == [None] * 4

@@ -16,7 +16,7 @@ QUARTER = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ModelRow:
     """An accepted row, attributed: what its account can read of it."""
 
     user: int
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A read and its parameters. ``start`` and ``end`` are dates, or date-times in UTC."""
+    """A read and its parameters. ``start`` and ``end`` are dates on the zone's clock, or date-times in UTC."""
 
     report: str
     user: int
@@ -57,14 +57,14 @@ def quarter(at: datetime) -> datetime:
     return at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0)
 
 
-def midnight(day: date) -> datetime:
-    return day if isinstance(day, datetime) else datetime.combine(day, time(), UTC)
+def midnight(day: date, zone: str) -> datetime:
+    return day if isinstance(day, datetime) else datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
 
 def stated_range(question: Question) -> tuple[datetime, datetime]:
     """The range as given: a date as the end stands for the whole of that day."""
     is_date = not isinstance(question.end, datetime)
-    return midnight(question.start), midnight(question.end) + timedelta(days=is_date)
+    return midnight(question.start, question.zone), midnight(question.end + timedelta(days=is_date), question.zone)
 
 
 def buckets(question: Question) -> list[datetime]:
@@ -84,7 +84,7 @@ def months_later(at: datetime, months: int) -> datetime:
     return at.replace(year=year, month=month, day=min(at.day, calendar.monthrange(year, month)[1]))
 
 
-def answer(rows: Iterable[Row], question: Question, *, now: datetime, kept_months: int = 13) -> dict[str, Any]:
+def answer(rows: Iterable[ModelRow], question: Question, *, now: datetime, kept_months: int = 13) -> dict[str, Any]:
     """The whole body of the answer. Charts of all domains come from a table that is kept for ever."""
     own = [row for row in rows if row.user == question.user]
     wanted = set(buckets(question))
@@ -96,38 +96,60 @@ def answer(rows: Iterable[Row], question: Question, *, now: datetime, kept_month
         chosen = [row for row in chosen if months_later(row.bucket, kept_months) >= now]
     last = stamp(max(row.bucket for row in own), question.zone) if own else None
     body = chart(chosen, question) if is_chart else LISTS[question.report](chosen, question)
-    return {**body, "last_data_at": last}
+    return {
+        **body,
+        "totals": totals(chosen_for_totals(rows, question, now, kept_months), question),
+        "last_data_at": last,
+    }
+
+
+def chosen_for_totals(rows: Iterable[ModelRow], question: Question, now: datetime, kept_months: int) -> list[ModelRow]:
+    """The rows of the range; without a domain all but the errors come from the table that is kept for ever."""
+    wanted = set(buckets(question))
+    found = [row for row in rows if row.user == question.user and row.bucket in wanted]
+    found = [row for row in found if question.order in (None, row.order)]
+    if question.report == "errors":
+        found = [row for row in found if row.error]
+    if question.domain:
+        found = [row for row in found if row.domain.lower() == question.domain.lower()]
+    if question.domain or question.report == "errors":
+        found = [row for row in found if months_later(row.bucket, kept_months) >= now]
+    return found
+
+
+def totals(rows: Sequence[ModelRow], question: Question) -> dict[str, str]:
+    return {name: str(metric(rows)) for name, metric in TOTALS[question.report].items()}
 
 
 def stamp(at: datetime, zone: str) -> str:
     return at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def sent(rows: Sequence[Row]) -> int:
+def sent(rows: Sequence[ModelRow]) -> int:
     return sum(row.sent for row in rows)
 
 
-def received(rows: Sequence[Row]) -> int:
+def received(rows: Sequence[ModelRow]) -> int:
     return sum(row.received for row in rows)
 
 
-def moved(rows: Sequence[Row]) -> int:
+def moved(rows: Sequence[ModelRow]) -> int:
     return sum(row.sent + row.received for row in rows)
 
 
-def requests(rows: Sequence[Row]) -> int:
+def requests(rows: Sequence[ModelRow]) -> int:
     return sum(row.count for row in rows)
 
 
-def failures(rows: Sequence[Row]) -> int:
+def failures(rows: Sequence[ModelRow]) -> int:
     return sum(row.errors for row in rows)
 
 
-def highest(rows: Sequence[Row]) -> int:
+def highest(rows: Sequence[ModelRow]) -> int:
     return max((row.concurrency for row in rows), default=0)
 
 
-CHARTS: dict[str, dict[str, Callable[[Sequence[Row]], int]]] = {
+CHARTS: dict[str, dict[str, Callable[[Sequence[ModelRow]], int]]] = {
     "traffic": {
         "total_bytes_sent": sent,
         "total_bytes_received": received,
@@ -139,7 +161,21 @@ CHARTS: dict[str, dict[str, Callable[[Sequence[Row]], int]]] = {
 }
 
 
-def chart(rows: Sequence[Row], question: Question) -> dict[str, Any]:
+TOTALS: dict[str, dict[str, Callable[[Sequence[ModelRow]], int]]] = {
+    **CHARTS,
+    "domains": {
+        "total_count": requests,
+        "bytes_total": moved,
+        "total_bytes_sent": sent,
+        "total_bytes_received": received,
+        "total_errors": failures,
+    },
+    "errors": {"total_errors": failures},
+    "websites": {"total_count": requests, "bytes_total": moved},
+}
+
+
+def chart(rows: Sequence[ModelRow], question: Question) -> dict[str, Any]:
     points = {point: [row for row in rows if row.bucket in members] for point, members in cut(question).items()}
     metrics = CHARTS[question.report]
     return {
@@ -172,31 +208,35 @@ def clock_label(local: datetime, interval: str) -> str:
 
 
 def default_interval(question: Question) -> str:
-    start, end = stated_range(question)
+    start, end = (at.astimezone(ZoneInfo(question.zone)).replace(tzinfo=None) for at in stated_range(question))
     if end - start <= timedelta(days=2):
         return "15m"
     return "1h" if end - start <= timedelta(days=14) else "1d"
 
 
-def by(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def by(rows: Sequence[ModelRow], name: Callable[[ModelRow], str]) -> dict[str, list[ModelRow]]:
+    groups: dict[str, list[ModelRow]] = {}
     for row in rows:
         groups.setdefault(name(row), []).append(row)
     return groups
 
 
-def ranked(groups: dict[str, list[Row]], metric: Callable[[Sequence[Row]], int]) -> list[str]:
+def chosen(question: Question) -> Callable[[Sequence[ModelRow]], int]:
+    return moved if question.sort_by == "bytes" else requests
+
+
+def ranked(groups: dict[str, list[ModelRow]], metric: Callable[[Sequence[ModelRow]], int]) -> list[str]:
     """Names, largest first, equals by name."""
     return sorted(groups, key=lambda name: (-metric(groups[name]), name))
 
 
-def by_domain(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def by_domain(rows: Sequence[ModelRow]) -> dict[str, list[ModelRow]]:
     return by(rows, lambda row: row.domain.lower())
 
 
-def domains(rows: Sequence[Row], question: Question) -> dict[str, Any]:
+def domains(rows: Sequence[ModelRow], question: Question) -> dict[str, Any]:
     groups = by_domain(rows)
-    names = ranked(groups, moved if question.sort_by == "bytes" else requests)[: question.limit or 30]
+    names = ranked(groups, chosen(question))[: question.limit or 30]
     return {
         "data": [
             {
@@ -212,7 +252,7 @@ def domains(rows: Sequence[Row], question: Question) -> dict[str, Any]:
     }
 
 
-def errors(rows: Sequence[Row], question: Question) -> dict[str, Any]:
+def errors(rows: Sequence[ModelRow], question: Question) -> dict[str, Any]:
     groups = by([row for row in rows if row.error], lambda row: row.error)
     return {
         "data": [
@@ -228,10 +268,10 @@ def errors(rows: Sequence[Row], question: Question) -> dict[str, Any]:
     }
 
 
-def websites(rows: Sequence[Row], question: Question) -> dict[str, Any]:
+def websites(rows: Sequence[ModelRow], question: Question) -> dict[str, Any]:
     groups = by_domain(rows)
     limit = question.limit or 25
-    names = ranked(groups, requests)[(question.page - 1) * limit : question.page * limit]
+    names = ranked(groups, chosen(question))[(question.page - 1) * limit : question.page * limit]
     return {
         "data": [
             {
@@ -250,7 +290,7 @@ def websites(rows: Sequence[Row], question: Question) -> dict[str, Any]:
     }
 
 
-LISTS: dict[str, Callable[[Sequence[Row], Question], dict[str, Any]]] = {
+LISTS: dict[str, Callable[[Sequence[ModelRow], Question], dict[str, Any]]] = {
     "domains": domains,
     "errors": errors,
     "websites": websites,

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.models import Order, User
+from accounts.models import User
 from fonproxy import ids
-from tests.analytics.traffic.model import QUARTER, Question, Row, quarter
+from orders.models import Order
+from tests.accounts.helpers import access
+from tests.analytics.traffic.model import QUARTER, ModelRow, Question, quarter
 
 ZONES = ("UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham")
 DOMAINS = ("a.example", "A.Example", "b.example", "", "🦊.EXAMPLE", "ÄÖ.example", "tab\t'quote\\", "nul\0", "x" * 255)
@@ -36,14 +37,14 @@ LENGTHS = (
     timedelta(days=62),
 )
 BAD_ROW = {"ts": "2026-02-30 00:00:00", "user_id": 1, "order_id": 1, "count": 1}
-Sent = tuple[dict[str, Any], Row]
+Sent = tuple[dict[str, Any], ModelRow]
 """A row as it is sent, and as it counts."""
 
 _numbers = count(1)
 
 
 @dataclass(frozen=True)
-class World:
+class TwoCustomers:
     """Two customers: one with two orders, the first of which has one proxy login; one with an order of two logins."""
 
     rich: User
@@ -52,7 +53,7 @@ class World:
     logins: dict[str, Order]
 
     @classmethod
-    def fresh(cls, make_order: Callable[..., Order]) -> World:
+    def fresh(cls, make_order: Callable[..., Order]) -> TwoCustomers:
         """New accounts, so that nothing has to be emptied between examples."""
         number = next(_numbers)
         rich, poor = (User.objects.create_user(f"{name}-{number}") for name in ("rich", "poor"))
@@ -111,7 +112,7 @@ def as_text(at: datetime, style: int) -> str:
 
 
 @st.composite
-def whose(draw: st.DrawFn, world: World) -> tuple[dict[str, Any], int, int]:
+def whose(draw: st.DrawFn, world: TwoCustomers) -> tuple[dict[str, Any], int, int]:
     """What a row says about whose it is, and the user and order it counts for."""
     order = draw(st.sampled_from(world.orders))
     owner = world.owner_of(order)
@@ -134,11 +135,11 @@ def whose(draw: st.DrawFn, world: World) -> tuple[dict[str, Any], int, int]:
 
 
 @st.composite
-def rows(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> Sent:
+def rows(draw: st.DrawFn, world: TwoCustomers, at: st.SearchStrategy[datetime]) -> Sent:
     said, user, order = draw(whose(world))
     ts = draw(at) + draw(st.sampled_from([timedelta(0), timedelta(seconds=61), QUARTER - timedelta(microseconds=1)]))
     amounts, counts = st.sampled_from(AMOUNTS), st.sampled_from(COUNTS)
-    row = Row(
+    row = ModelRow(
         user=user,
         order=order,
         ts=ts,
@@ -169,25 +170,26 @@ def rows(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> Sent
 
 
 @st.composite
-def questions(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> Question:
+def questions(draw: st.DrawFn, world: TwoCustomers, at: st.SearchStrategy[datetime]) -> Question:
     asker = draw(st.sampled_from([world.rich, world.rich, world.poor]))
     own = [order.pk for order in world.orders if world.owner_of(order) == asker]
     unfiltered = [None] * 4
     length = draw(st.sampled_from([*LENGTHS, *LENGTHS[-1:] * 6]))
     first = draw(at) - draw(st.sampled_from([timedelta(0), timedelta(minutes=7), length / 2]))
     first = first.replace(microsecond=0)
+    zone = draw(st.sampled_from(ZONES))
     start: date = first
     end: date = first + length
     if draw(st.booleans()):
         start, end = first.date(), (first + length).date()
-    elif draw(st.booleans()) and (first + length).date() > first.date():
-        end = (first + length).date()
+    elif draw(st.booleans()) and _local_date(first + length, zone) > _local_date(first, zone):
+        end = _local_date(first + length, zone)  # the date elsewhere may begin later than two months on
     return Question(
         report=draw(st.sampled_from(REPORTS)),
         user=asker.pk,
         start=start,
         end=end,
-        zone=draw(st.sampled_from(ZONES)),
+        zone=zone,
         order=draw(st.sampled_from([*unfiltered, *own])),
         domain=draw(st.sampled_from([*unfiltered, *unfiltered, *ASKED_DOMAINS])),
         interval=draw(st.sampled_from([None, "15m", "1h", "1d"])),
@@ -198,8 +200,12 @@ def questions(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) ->
     )
 
 
+def _local_date(at: datetime, zone: str) -> date:
+    return at.astimezone(ZoneInfo(zone)).date()
+
+
 @st.composite
-def everything(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -> list[Question]:
+def everything(draw: st.DrawFn, world: TwoCustomers, at: st.SearchStrategy[datetime]) -> list[Question]:
     """Every read of an account over the two months around a moment."""
     first = draw(at) - timedelta(days=draw(st.integers(1, 60)))
     zone, interval = draw(st.sampled_from(ZONES)), draw(st.sampled_from([None, "15m", "1h", "1d"]))
@@ -207,7 +213,7 @@ def everything(draw: st.DrawFn, world: World, at: st.SearchStrategy[datetime]) -
     return [
         Question(report, asker.pk, first, first + LENGTHS[-1], zone, interval=interval, sort_by=sort_by)
         for report in REPORTS
-        for sort_by in (("bytes", "count") if report == "domains" else ("bytes",))
+        for sort_by in (("bytes", "count") if report in ("domains", "websites") else ("bytes",))
     ]
 
 
@@ -238,7 +244,7 @@ def body_of(batch: list[Sent], status: int = 204) -> bytes:
 
 def reader(user_id: int) -> APIClient:
     client = APIClient(raise_request_exception=False)
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {AccessToken.for_user(User.objects.get(pk=user_id))}")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {access(User.objects.get(pk=user_id))}")
     return client
 
 

@@ -14,15 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
-from accounts.models import Order, User
+from accounts.models import User
+from orders.models import Order
 from tests.analytics.helpers import post
 from tests.analytics.traffic import model, strategies
-from tests.analytics.traffic.model import Row
-from tests.analytics.traffic.strategies import Sent, World, body_of, read
+from tests.analytics.traffic.model import ModelRow
+from tests.analytics.traffic.strategies import Sent, TwoCustomers, body_of, read
+from tests.thoroughness import drawn, examples
 
 thorough = settings(
-    max_examples=24,
-    deadline=None,
+    max_examples=examples(24),
     database=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -30,7 +31,7 @@ thorough = settings(
 
 
 @dataclass(frozen=True)
-class Push:
+class PlannedPush:
     """One request of a plan: who sends which batch, under a key of its own or none, and what it must be answered."""
 
     sender: int
@@ -41,30 +42,32 @@ class Push:
 
 
 @st.composite
-def plans(draw: st.DrawFn, batches: int) -> list[Push]:
+def plans(draw: st.DrawFn, batches: int) -> list[PlannedPush]:
     """Every batch at least once, in any order, with any repeats; between them bodies that are refused."""
-    plan = [Push(0, batch, is_keyed=draw(st.booleans())) for batch in range(batches)]
+    plan = [PlannedPush(0, batch, is_keyed=draw(st.booleans())) for batch in range(batches)]
     repeats = st.builds(
-        Push, st.integers(0, 1), st.integers(0, batches - 1), is_keyed=st.just(True), is_zipped=st.booleans()
+        PlannedPush, st.integers(0, 1), st.integers(0, batches - 1), is_keyed=st.just(True), is_zipped=st.booleans()
     )
     plan += draw(st.lists(repeats, max_size=6))
     shuffled = draw(st.permutations(plan))
     return [step for push in shuffled for step in _with_trouble(draw, push)]
 
 
-def _with_trouble(draw: st.DrawFn, push: Push) -> list[Push]:
+def _with_trouble(draw: st.DrawFn, push: PlannedPush) -> list[PlannedPush]:
     """A bad body claims no key; another good one under a key that is taken is a conflict."""
-    spoiled = Push(push.sender, push.batch, is_keyed=False, status=400)
-    conflict = Push(push.sender, push.batch, is_keyed=True, status=409)
+    spoiled = PlannedPush(push.sender, push.batch, is_keyed=False, status=400)
+    conflict = PlannedPush(push.sender, push.batch, is_keyed=True, status=409)
     trouble = draw(st.sampled_from([None, None, spoiled, conflict]))
     if trouble is None or (trouble is conflict and not push.is_keyed):
         return [push]
     return [push, trouble] if trouble is conflict else [trouble, push]
 
 
-def carry_out(plan: list[Push], batches: list[list[Sent]], senders: list[APIClient], name: str) -> list[Row]:
+def carry_out(
+    plan: list[PlannedPush], batches: list[list[Sent]], senders: list[APIClient], name: str
+) -> list[ModelRow]:
     """Sends everything; returns the rows that must count now."""
-    counted: list[Row] = []
+    counted: list[ModelRow] = []
     taken: set[tuple[int, int]] = set()
     for push in plan:
         body = body_of(batches[push.batch], push.status)
@@ -86,6 +89,7 @@ def senders(worker: User, staff: User, client_for: Callable[..., APIClient]) -> 
     return [client_for(worker, "ingest"), client_for(staff)]
 
 
+@drawn
 @thorough
 @given(data=st.data())
 def test_every_read_equals_the_model(
@@ -93,7 +97,7 @@ def test_every_read_equals_the_model(
 ) -> None:
     settings.TRAFFIC_RETENTION_MONTHS = 13
     with time_machine.travel(datetime.now(UTC), tick=False):  # the retention must not move on under an example
-        now, world = datetime.now(UTC), World.fresh(make_order)
+        now, world = datetime.now(UTC), TwoCustomers.fresh(make_order)
         at = data.draw(strategies.few_moments(now))
         batches = data.draw(st.lists(st.lists(strategies.rows(world, at), max_size=16), min_size=1, max_size=4))
         plan = data.draw(plans(len(batches)))

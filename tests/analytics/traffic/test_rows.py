@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from analytics.pushed import rows
-from analytics.pushed.checks import Columns
-from analytics.traffic.row import TRAFFIC
+from analytics.ingest import decode
+from analytics.ingest.checks import Columns
+from analytics.traffic.ingest_row import TRAFFIC
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ SOUND: dict[str, Any] = {"ts": "2026-11-20 10:15:00", "user_id": 1, "order_id": 
 
 
 def parse(body: bytes, max_rows: int = 100_000) -> Columns:
-    return rows.parse(TRAFFIC, body, oldest=OLDEST, now=NOW, max_rows=max_rows)[0]
+    return decode.parse(TRAFFIC, body, oldest=OLDEST, now=NOW, max_rows=max_rows)[0]
 
 
 def body(*logs: Any) -> bytes:
@@ -54,9 +54,9 @@ def test_every_usual_form_of_a_time_is_understood(text: str, meaning: tuple[int,
 @pytest.mark.parametrize(
     "text", ["2026-02-30 10:00:00", "10000-01-01T00:00:00Z", "today", "", "1795220843", "2026-11-20T25:00"]
 )
-def test_what_is_no_time_is_refused_by_row_and_field(text: str) -> None:
+def test_a_malformed_time_is_refused_by_row_and_field(text: str) -> None:
     assert refused(body(SOUND, SOUND | {"ts": text})) == (
-        FieldError("ts", "Must be a time as YYYY-MM-DD HH:MM:SS or in ISO 8601.", 1),
+        FieldError("ts", "Must be a time as YYYY-MM-DD HH:MM:SS or ISO 8601.", 1),
     )
 
 
@@ -76,8 +76,23 @@ def test_the_edges_of_retention_and_of_tomorrow_are_inside() -> None:
     assert [(error.index, error.field) for error in outside] == [(0, "ts"), (1, "ts")]
 
 
+def test_a_row_exactly_a_day_ahead_is_not_blamed_for_the_fault_of_another_row() -> None:
+    edge = SOUND | {"ts": (NOW + timedelta(days=1)).isoformat()}
+    oldest = SOUND | {"ts": OLDEST.isoformat()}
+    assert [(error.index, error.field) for error in refused(body(edge, oldest, SOUND | {"country": "DEU"}))] == [
+        (2, "country")
+    ]
+
+
+@pytest.mark.parametrize("field", ["ip_out", "ip_from"])
+def test_an_address_with_a_null_character_is_refused_by_row_and_field(field: str) -> None:
+    assert refused(body(SOUND, SOUND | {field: "192.0.2.1\0"})) == (
+        FieldError(field, "Must be an IPv4 or IPv6 address, or empty.", 1),
+    )
+
+
 @pytest.mark.parametrize("element", [b"1", b"{}", json.dumps(SOUND).encode(), b'"{,}"', b"[]"])
-def test_too_many_rows_are_too_many_whatever_they_are(element: bytes) -> None:
+def test_too_many_rows_of_any_kind_are_refused(element: bytes) -> None:
     with pytest.raises(TooLarge):
         parse(b'{"logs":[' + b",".join([element] * 11) + b"]}", max_rows=10)
 
@@ -93,11 +108,11 @@ def test_the_first_hundred_bad_rows_are_named_in_order_each_once() -> None:
     assert [error.field for error in errors[:3]] == ["count", "ip_out", "user_id"]
 
 
-def test_text_that_is_no_unicode_is_said_to_be_so() -> None:
+def test_text_that_is_not_unicode_is_named() -> None:
     with pytest.raises(InvalidInput, match="half of a surrogate pair is missing"):
         parse(body(SOUND, SOUND | {"domain": "X"}).replace(b'"X"', b'"\\ud800"'))
     latin = body(SOUND, SOUND | {"domain": "X"}).replace(b'"X"', b'"\xe9"')
-    assert refused(latin) == (FieldError("row", "Holds text that is not valid Unicode.", 1),)
+    assert refused(latin) == (FieldError("row", "Contains text that is not valid Unicode.", 1),)
 
 
 def test_logs_given_twice_are_refused_with_a_reason() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 
 
@@ -38,6 +39,7 @@ def test_a_dry_run_prints_the_sql_and_changes_nothing(tmp_path: Path) -> None:
     assert first.stdout == second.stdout
 
 
+@pytest.mark.processes
 def test_the_schema_is_applied_once(tmp_path: Path) -> None:
     first, second = _run(tmp_path), _run(tmp_path)
 

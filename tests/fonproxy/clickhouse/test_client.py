@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -13,13 +13,17 @@ import pytest
 
 from fonproxy.clickhouse.client import Client
 from fonproxy.clickhouse.errors import EngineFault, EngineUnavailable, QueryTooHeavy
-from fonproxy.clickhouse.profiles import ALWAYS, Profile
+from fonproxy.clickhouse.profiles import ALWAYS, MOVE, Profile
 from fonproxy.logs import request_id
 from tests.fonproxy.clickhouse.batches import batch
+from tests.fonproxy.clickhouse.processes import is_running
+from tests.thoroughness import drawn, examples
+from tests.waiting import wait_for
 
 SECOND = Profile("second", (*ALWAYS, ("max_execution_time", 1)))
 
 
+@drawn
 def test_threads_never_get_answers_of_others(clean_engine: Client) -> None:
     now = datetime.now(UTC)
     for user in range(16):
@@ -29,7 +33,7 @@ def test_threads_never_get_answers_of_others(clean_engine: Client) -> None:
     def read(user: int) -> list[object]:
         return [
             answer
-            for turn in range(150)
+            for turn in range(examples(150))
             if (answer := clean_engine.fetch(sql, {"user": user, "echo": f"{user} {turn}"}, tag="tests"))
             != [(user, 50 * user, f"{user} {turn}")]
         ]
@@ -86,6 +90,38 @@ def test_a_query_without_tag_is_refused(engine: Client) -> None:
         engine.fetch("SELECT 1", tag="")
 
 
+@pytest.fixture
+def two_rows(engine: Client) -> Iterator[str]:
+    """A table with a number that one row lacks, and a time in milliseconds."""
+    columns = "id UInt64, number Nullable(UInt64), at DateTime64(3, 'UTC')"
+    engine.command(f"CREATE TABLE two_rows ({columns}) ENGINE = MergeTree ORDER BY id", tag="tests")
+    at = pa.array([1_700_000_000_123] * 2, pa.timestamp("ms", tz="UTC"))
+    rows = {"id": pa.array([1, 2], pa.uint64()), "number": pa.array([None, 2**60 + 1], pa.uint64()), "at": at}
+    engine.insert("two_rows", pa.table(rows), token="two rows")
+    yield "two_rows"
+    engine.command("DROP TABLE two_rows SYNC", tag="tests")
+
+
+def test_missing_numbers_large_numbers_and_milliseconds_are_inserted_as_they_are(engine: Client, two_rows: str) -> None:
+    at = datetime(2023, 11, 14, 22, 13, 20, 123000, tzinfo=UTC)
+    found = engine.fetch(f"SELECT id, number, at FROM {two_rows} ORDER BY id", tag="tests")
+    assert found == [(1, None, at), (2, 2**60 + 1, at)]
+
+
+def test_streamed_blocks_hold_what_a_table_holds(engine: Client, two_rows: str) -> None:
+    blocks = engine.stream(f"SELECT id, number FROM {two_rows} ORDER BY id", profile=MOVE, tag="tests")
+    assert [row for block in blocks for row in zip(*block.to_pydict().values(), strict=True)] == [
+        (1, None),
+        (2, 2**60 + 1),
+    ]
+    assert engine.fetch("SELECT 1", tag="tests") == [(1,)]
+
+
+def test_a_stream_of_a_missing_table_is_a_fault(engine: Client) -> None:
+    with pytest.raises(EngineFault):
+        list(engine.stream("SELECT 1 FROM missing", profile=MOVE, tag="tests"))
+
+
 def test_an_insert_without_token_is_refused(engine: Client) -> None:
     with pytest.raises(ValueError, match="token"):
         engine.insert("inbox", batch(1), token="")
@@ -108,14 +144,14 @@ def test_running_queries_can_be_stopped(engine: Client) -> None:
 
     def read() -> None:
         try:
-            engine.fetch("SELECT count() FROM numbers(1e12) WHERE NOT ignore(sipHash64(number))", tag="tests")
+            engine.fetch("SELECT count() FROM numbers(1e12) WHERE NOT ignore(sipHash64(number))", tag="endless")
         except Exception as error:
             caught.append(error)
 
     thread = threading.Thread(target=read)
     thread.start()
-    time.sleep(0.3)
+    wait_for(lambda: is_running(engine, "endless"))
     engine.cancel_all()
-    thread.join(10)
+    thread.join(60)
 
     assert [type(error) for error in caught] == [EngineUnavailable]

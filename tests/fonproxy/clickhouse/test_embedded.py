@@ -72,7 +72,8 @@ def read():
     except EngineUnavailable as error: endings.append(error)
 threads = [threading.Thread(target=read) for _ in range(3)]
 for thread in threads: thread.start()
-time.sleep(0.5)
+running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number)%'"  # itself among them
+while client.fetch(running, tag="t") != [(4,)]: time.sleep(0.02)
 close_client()
 for thread in threads: thread.join()
 try: client.fetch("SELECT 1", tag="t")

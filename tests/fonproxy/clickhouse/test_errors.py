@@ -12,6 +12,7 @@ from fonproxy.clickhouse.errors import EngineError, EngineFault, EngineUnavailab
         ("Code: 241. DB::Exception: Query memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)", QueryTooHeavy, 241),
         ("Code: 241. DB::Exception: (total) memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)", EngineUnavailable, 241),
         ("Code: 243. DB::Exception: Cannot reserve 1.00 MiB. (NOT_ENOUGH_SPACE)", EngineUnavailable, 243),
+        ("Code: 667. DB::Exception: Table is not initialized yet. (NOT_INITIALIZED)", EngineUnavailable, 667),
         ("Code: 1001. DB::Exception: std::exception: No space left on device", EngineUnavailable, 1001),
         ("Streaming insert finish failed: Code: 117. DB::Exception: Bad data. (INCORRECT_DATA)", EngineFault, 117),
         ("something else entirely", EngineFault, None),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fonproxy.clickhouse.client import Client
 from tests.fonproxy.clickhouse.batches import MEASURES, NOW, ONE_ENGINE, TARGETS, batch, expected, found, parts
 from tests.fonproxy.clickhouse.test_text import ANY_TEXT
+from tests.thoroughness import drawn, examples
 
 ZERO: dict[str, Any] = dict.fromkeys(MEASURES, 0)
 
@@ -134,8 +135,9 @@ def test_an_address_is_stored_in_one_form(clean_engine: Client, now: datetime, w
     assert clean_engine.fetch("SELECT ip_out FROM traffic_detail", tag="tests") == [(IPv6Address(stored),)]
 
 
+@drawn
 @given(st.lists(ANY_TEXT, min_size=1, max_size=20, unique=True))
-@settings(ONE_ENGINE, max_examples=40)
+@settings(ONE_ENGINE, max_examples=examples(40))
 def test_any_text_is_stored_as_it_came(engine: Client, texts: list[str]) -> None:
     engine.command("TRUNCATE TABLE traffic", tag="tests")
     rows = batch(len(texts), now=datetime.now(UTC))

@@ -38,7 +38,7 @@ def test_a_difference_is_named(engine: Client) -> None:
 def files(engine: Client, tmp_path: Path) -> Iterator[Path]:
     """A copy of the numbered files to change; what the test applied beyond them is taken back."""
     directory = tmp_path / "ddl"
-    shutil.copytree(migrator.DDL, directory)
+    shutil.copytree(migrator.SCHEMA, directory)
     known = ", ".join(f"'{migration.name}'" for migration in migrator.migrations())
     yield directory
     engine.command("DROP TABLE IF EXISTS extra", tag="tests")

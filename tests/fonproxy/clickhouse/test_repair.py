@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -36,6 +38,16 @@ def test_a_record_stays_when_a_merged_part_covers_it() -> None:
     assert honest(_line("202611_5_5_1"), ["202611_2_9_2"]) == _line("202611_5_5_1")
 
 
+@pytest.mark.parametrize("name", ["202611_2_2_1", "202611_9_9_1", "202611_2_5_2", "202611_5_9_2", "202611_2_9_1"])
+def test_a_record_stays_when_its_part_is_at_an_edge_of_a_merged_part(name: str) -> None:
+    assert honest(_line(name), ["202611_2_9_2"]) == _line(name)
+
+
+@pytest.mark.parametrize("name", ["202611_1_1_1", "202611_10_10_1", "202611_1_2_1", "202611_9_10_1"])
+def test_a_record_is_dropped_when_its_part_reaches_beyond_the_merged_part(name: str) -> None:
+    assert honest(_line(name), ["202611_2_9_2"]) == b""
+
+
 def test_a_record_stays_when_its_part_was_mutated() -> None:
     assert honest(_line("202611_5_5_1"), ["202611_5_5_1_8"]) == _line("202611_5_5_1")
 
@@ -57,6 +69,10 @@ def test_a_torn_last_line_is_cut() -> None:
 
 def test_an_unreadable_line_is_dropped() -> None:
     assert honest(b"\0\0\0\n" + _line("202611_5_5_1"), ["202611_5_5_1"]) == _line("202611_5_5_1")
+
+
+def test_a_record_whose_part_has_no_readable_name_stays() -> None:
+    assert honest(b"1\t\xff\xfe\tx\n", []) == b"1\t\xff\xfe\tx\n"
 
 
 def _table(path: Path, log: bytes, *parts: str) -> Path:
@@ -88,5 +104,41 @@ def test_a_repair_that_was_killed_is_done_again(tmp_path: Path) -> None:
     assert log.read_bytes() == b""
 
 
+def test_a_repair_killed_before_the_rename_leaves_no_file_among_the_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clickhouse"
+    log = _table(path, _line("202611_2_2_1"))
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            repair(path)
+
+    assert [file.name for file in log.parent.iterdir()] == [log.name]
+    assert log.read_bytes() == _line("202611_2_2_1")
+    assert repair(path) == 1
+
+
 def test_a_new_directory_needs_no_repair(tmp_path: Path) -> None:
     assert repair(tmp_path / "clickhouse") == 0
+
+
+def test_a_repaired_log_is_on_the_disk_before_and_after_it_takes_the_old_ones_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clickhouse"
+    log = _table(path, _line("202611_1_1_1") + _line("202611_2_2_1"), "202611_1_1_1")
+    synced: list[tuple[str, int, bytes]] = []
+    fsync = os.fsync
+
+    def watched(file: int) -> None:
+        name = Path(os.readlink(f"/proc/self/fd/{file}"))
+        synced.append((name.name, name.stat().st_size if name.is_file() else 0, log.read_bytes()))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    before = len(os.listdir("/proc/self/fd"))
+    assert repair(path) == 1
+    old, new = _line("202611_1_1_1") + _line("202611_2_2_1"), _line("202611_1_1_1")
+    assert synced == [("clickhouse.repair", len(new), old), ("deduplication_logs", 0, new)]
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fonproxy.clickhouse import migrator, retention
 from fonproxy.clickhouse.client import Client
 from tests.fonproxy.clickhouse.batches import ONE_ENGINE
+from tests.thoroughness import drawn, examples
 
 
 @pytest.mark.parametrize(
@@ -29,10 +30,11 @@ def test_the_floor_is_the_oldest_instant_kept(table: str, now: datetime, oldest:
     assert retention.floor(table, now) == oldest
 
 
+@drawn
 @given(st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1)))
 @example(datetime(2025, 2, 28, 23, 45, 1))
 @example(datetime(2025, 2, 28, 10))
-@ONE_ENGINE
+@settings(ONE_ENGINE, max_examples=examples(100))
 def test_what_is_above_the_floor_has_not_expired(engine: Client, naive: datetime) -> None:
     now = naive.replace(microsecond=0, tzinfo=UTC)
     for table, kept in retention.declared().items():

@@ -10,7 +10,7 @@ import pytest
 from django.test import override_settings
 
 from analytics import erasure, reports
-from analytics.events.queries import Field, Series
+from analytics.apinalytics.queries import Field, Series
 from fonproxy.clickhouse import client as clients
 from fonproxy.clickhouse import migrator, retention
 from fonproxy.clickhouse.address import Address
@@ -20,7 +20,7 @@ from tests import clickhouse
 from tests.engines import embedded_only
 from tests.fonproxy.clickhouse.batches import TARGETS, Totals, batch, expected, found
 
-pytestmark = [embedded_only, pytest.mark.usefixtures("on_the_cluster")]
+pytestmark = [embedded_only, pytest.mark.processes, pytest.mark.usefixtures("on_the_cluster")]
 USERS = tuple(range(1, 6))
 
 
@@ -163,7 +163,7 @@ def test_an_erased_account_is_gone_from_every_shard_and_the_others_are_not(
 def test_an_account_s_reports_are_those_of_its_rows(cluster: Cluster, now: datetime) -> None:
     cluster.clients[0].insert("inbox", batch(500, now=now, count=3), token="report")
     for user in USERS:
-        assert reports.live(user, now).minute.requests == 300
+        assert reports.recent_usage(user, now).minute.requests == 300
         assert reports.first_bucket(user) is not None
 
 
@@ -171,7 +171,7 @@ def test_what_all_orders_ever_carried_is_gathered_from_every_shard(cluster: Clus
     cluster.clients[0].insert("inbox", batch(500, now=now, bytes_sent=2, bytes_received=1), token="all")
     assert cluster.users(0)
     assert cluster.users(1)
-    assert reports.ever_carried({order: 1 + (order - 1) % 5 for order in range(1, 21)}) == dict.fromkeys(
+    assert reports.lifetime_bytes({order: 1 + (order - 1) % 5 for order in range(1, 21)}) == dict.fromkeys(
         range(1, 21), 75
     )
 
@@ -188,7 +188,7 @@ def test_a_time_series_with_its_largest_groups_stays_on_the_application_s_shard(
             tag="tests",
         )
     for application in range(1, 7):
-        sql = Series(application, at, at + 1, now - timedelta(days=1), "count()", None, Field("consumer_id"), {}, 2, 9)
+        sql = Series(application, at, at + 1, now - timedelta(days=1), "count", None, Field("consumer_id"), {}, 2, 9)
         rows = cluster.clients[1].fetch(sql.to_sql().text, sql.to_sql().params, tag="tests")
         assert sum(row[3] for row in rows) == 30
         assert sorted(row[1] for row in rows) == ["", "c0", "c1"]

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from accounts.models import Order, User
+from accounts.models import User
 from fonproxy.clickhouse.client import Client
-from tests.serving import free_port
-from tests.usage.alerts.receiver import Mailbox, Receiver, smtp, web
+from orders.models import Erasure, LedgerEntry, Order
 from usage.alerts import services
-from usage.models import Alert, Erasure, LedgerEntry
+from usage.models import Alert
 
 START = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=10)
 GB = 2**30
@@ -36,18 +35,3 @@ def committed(transactional_db: None) -> Iterator[None]:
     yield
     Erasure.objects.bulk_create(Erasure(order=order) for order in Order.objects.all())
     LedgerEntry.objects.all().delete()
-
-
-@pytest.fixture
-def receiver(settings: Any) -> Iterator[Receiver]:
-    settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = True
-    with web() as running:
-        yield running
-
-
-@pytest.fixture
-def mailbox(settings: Any) -> Iterator[Mailbox]:
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
-    with smtp(settings.EMAIL_PORT) as running:
-        yield running

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import email
+import hmac
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +19,8 @@ from aiosmtpd.controller import Controller
 
 
 @dataclass
-class Receiver:
-    """Answers by path: ``/ok``, ``/fail``, ``/redirect``, ``/hang``, ``/drip``; remembers what came."""
+class WebhookReceiver:
+    """Answers by path: ``/ok``, ``/fail``, ``/redirect``, ``/hang``, ``/hang-fail``, ``/drip``; remembers what came."""
 
     port: int = 0
     calls: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
@@ -28,22 +30,36 @@ class Receiver:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}"
 
+    def wait_for(self, count: int, seconds: float = 30) -> None:
+        """Returns when so many calls have arrived, whether or not they are answered."""
+        deadline = time.monotonic() + seconds
+        while len(self.calls) < count:
+            assert time.monotonic() < deadline, f"{len(self.calls)} of {count} calls arrived"
+            time.sleep(0.02)
+
+
+def expected_signature(secret: str, headers: dict[str, str], body: bytes) -> str:
+    """The ``Webhook-Signature`` that the Standard Webhooks specification asks for, computed without FonProxy's code."""
+    signed = f"{headers['Webhook-Id']}.{headers['Webhook-Timestamp']}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(base64.b64decode(secret), signed, "sha256")).decode()
+
 
 @contextmanager
-def web() -> Iterator[Receiver]:
-    receiver = Receiver()
+def web() -> Iterator[WebhookReceiver]:
+    receiver = WebhookReceiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.calls.append((self.path, dict(self.headers), body))
-            if self.path == "/hang":
+            path = self.path.partition("?")[0]
+            if path in ("/hang", "/hang-fail"):
                 receiver.is_over.wait(60)
-            if self.path == "/drip":
+            if path == "/drip":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
                 while not receiver.is_over.wait(0.2):
                     self.wfile.write(b"x")
-            self.send_response({"/ok": 204, "/fail": 500, "/redirect": 302}.get(self.path, 200))
+            self.send_response({"/ok": 204, "/fail": 500, "/hang-fail": 500, "/redirect": 302}.get(path, 200))
             self.send_header("Location", receiver.url("ok"))
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -54,7 +70,7 @@ def web() -> Iterator[Receiver]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hang up are the point
     receiver.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield receiver
@@ -69,6 +85,13 @@ class Mailbox:
     port: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
     is_refusing: bool = False
+    unknown: set[str] = field(default_factory=set)
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        if address in self.unknown:
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.is_refusing:

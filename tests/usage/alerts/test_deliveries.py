@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import re
 import socket
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from io import StringIO
+from typing import Any, TypeVar
 
 import pytest
-from django.db import connections
+import time_machine
+from django.core.management import call_command
+from django.db import connection, connections
 from django.test import Client as Browser
 from django.utils import timezone
 
-from accounts.models import Order, User
+from accounts.models import User
+from fonproxy import delivery as delivering
+from fonproxy import webhooks
+from orders.models import Order
 from tests.usage.alerts.conftest import GB, START
-from tests.usage.alerts.receiver import Mailbox, Receiver
+from tests.usage.alerts.receiver import Mailbox, WebhookReceiver, expected_signature
 from tests.usage.helpers import carry_and_post
-from usage.alerts import deliveries, evaluation, mail, services, webhooks
-from usage.models import Alert, Delivery, Firing
+from usage.alerts import deliveries, evaluation, mail, services
+from usage.ids import alert_id
+from usage.models import Alert, Delivery, Firing, Unsubscription
 
 Webhook = Callable[[str], Alert]
+T = TypeVar("T")
 
 
 @pytest.fixture
-def webhook(order: Order, receiver: Receiver) -> Webhook:
+def webhook(order: Order, receiver: WebhookReceiver) -> Webhook:
     def make(path: str) -> Alert:
         return services.create(order, 80, Alert.Method.WEBHOOK, webhook_url=receiver.url(path), now=START)
 
@@ -48,6 +54,23 @@ def try_all(now: datetime | None = None) -> list[bool]:
     return [deliveries.attempt(delivery.pk) for delivery in Delivery.objects.order_by("pk")]
 
 
+@contextmanager
+def in_background(receiver: WebhookReceiver, call: Callable[[], T]) -> Iterator[Future[T]]:
+    """The call's future, in a thread of its own. At the end the receiver lets go of it, even if the test has failed."""
+
+    def run() -> T:
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool.submit(run)
+        finally:
+            receiver.is_over.set()
+
+
 def test_a_mail_says_which_subscription_is_at_what_percentage_of_what(
     order: Order, alert: Alert, mailbox: Mailbox
 ) -> None:
@@ -56,18 +79,46 @@ def test_a_mail_says_which_subscription_is_at_what_percentage_of_what(
     assert try_all() == [True, True]
     mine, theirs = sorted(mailbox.mails, key=lambda mail: str(mail["To"]))
     assert (mine["To"], theirs["To"]) == ("alice@example.com", "ops@example.com")
-    assert mine["Subject"] == "Residential 10 GB has used 90 % of 10.00 GB"
+    assert mine["Subject"] == "Residential 10 GB has used 90 % of 10 GB, 1 GB left"
     assert mine["Message-ID"].startswith(f"<{firing.id}@")
     for kind in ("plain", "html"):
         part = mine.get_body((kind,))
         assert part is not None
         text = part.get_content()
         assert "90 %" in text
-        assert "9.00" in text
+        assert "9 GB" in text
         assert f"sub_{order.published_id}" in text
-        assert "at the pace of the last 7 days" in text
+        assert "at the rate of the last 7 days" in text
     assert try_all() == [False, False]
     assert len(mailbox.mails) == 2
+
+
+def test_a_mail_leads_to_the_subscription_and_to_a_top_up_in_the_time_zone_of_the_customer(
+    order: Order, alert: Alert, mailbox: Mailbox, settings: Any
+) -> None:
+    settings.TOP_UP_URL = "https://shop.example.com/top-up/{order}"
+    User.objects.filter(pk=order.user_id).update(time_zone="Asia/Tokyo")
+    fire(order)
+    try_all()
+    [mine] = mailbox.mails
+    for kind in ("plain", "html"):
+        part = mine.get_body((kind,))
+        assert part is not None
+        text = part.get_content()
+        assert f"https://shop.example.com/top-up/{order.published_id}" in text
+        assert f"/dashboard/explore?order={order.published_id}" in text
+        assert f"/dashboard/alerts/{alert_id(alert.pk)}" in text
+        assert "Asia/Tokyo" in text
+    assert "width:90%" in text
+
+
+def test_a_default_alert_says_that_it_came_with_the_subscription(order: Order, alert: Alert, mailbox: Mailbox) -> None:
+    Alert.objects.filter(pk=alert.pk).update(is_default=True)
+    fire(order)
+    try_all()
+    body = mailbox.mails[0].get_body(("plain",))
+    assert body is not None
+    assert "This alert came with the subscription" in body.get_content()
 
 
 def test_a_mail_says_honestly_that_it_will_last(order: Order, alert: Alert, mailbox: Mailbox) -> None:
@@ -78,7 +129,7 @@ def test_a_mail_says_honestly_that_it_will_last(order: Order, alert: Alert, mail
     try_all()
     body = mailbox.mails[0].get_body(("plain",))
     assert body is not None
-    assert f"not at this pace before it ends on {ends:%Y-%m-%d}" in body.get_content()
+    assert f"not at the current rate before it ends on {ends:%Y-%m-%d}" in body.get_content()
 
 
 def test_the_link_ends_the_mails_of_that_address(order: Order, alert: Alert, mailbox: Mailbox) -> None:
@@ -88,10 +139,10 @@ def test_the_link_ends_the_mails_of_that_address(order: Order, alert: Alert, mai
     [theirs] = [mail for mail in mailbox.mails if mail["To"] == "Ops@example.com"]
     path = re.sub(r"^<https?://[^/]*|>$", "", str(theirs["List-Unsubscribe"]).replace("\n", "").replace(" ", ""))
     browser = Browser(enforce_csrf_checks=True)
-    assert b"No more mail about this subscription?" in browser.get(path).content
-    assert b"gets no more mail" in browser.post(path, {"List-Unsubscribe": "One-Click"}).content
+    assert b"Unsubscribe from these alerts?" in browser.get(path).content
+    assert b"will not receive alert e-mails" in browser.post(path, {"List-Unsubscribe": "One-Click"}).content
     assert browser.get(path[:-1]).status_code == 404
-    deliveries.send_again(Delivery.objects.all(), START)
+    delivering.send_again(Delivery.objects.all(), START)
     try_all()
     assert [mail["To"] for mail in mailbox.mails].count("Ops@example.com") == 1
     assert [mail["To"] for mail in mailbox.mails].count("alice@example.com") == 2
@@ -101,7 +152,7 @@ def test_the_link_ends_the_mails_of_that_address(order: Order, alert: Alert, mai
 
 
 def test_a_webhook_is_called_with_a_signature_over_id_time_and_body(
-    order: Order, webhook: Webhook, receiver: Receiver
+    order: Order, webhook: Webhook, receiver: WebhookReceiver
 ) -> None:
     alert = webhook("ok")
     firing = fire(order)
@@ -109,19 +160,17 @@ def test_a_webhook_is_called_with_a_signature_over_id_time_and_body(
     [(_, headers, body)] = receiver.calls
     assert headers["Webhook-Id"] == str(firing.id) == json.loads(body)["id"]
     assert abs(int(headers["Webhook-Timestamp"]) - time.time()) < 60
-    signed = f"{headers['Webhook-Id']}.{headers['Webhook-Timestamp']}.".encode() + body
-    expected = base64.b64encode(hmac.digest(base64.b64decode(alert.webhook_secret), signed, hashlib.sha256)).decode()
-    assert headers["Webhook-Signature"] == f"v1,{expected}"
+    assert headers["Webhook-Signature"] == expected_signature(alert.webhook_secret, headers, body)
     data = json.loads(body)["data"]
     assert (data["subscription_id"], data["used_percent"]) == (f"sub_{order.published_id}", 90.0)
 
 
 @pytest.mark.parametrize(
     ("path", "error"),
-    [("fail", "Answered 500."), ("redirect", "Answered 302. Redirects are not followed.")],
+    [("fail", "Responded with status 500."), ("redirect", "Responded with status 302. Redirects are not followed.")],
 )
-def test_what_fails_is_tried_again_later_under_the_same_id(
-    path: str, error: str, order: Order, webhook: Webhook, receiver: Receiver
+def test_a_failed_delivery_is_retried_under_the_same_id(
+    path: str, error: str, order: Order, webhook: Webhook, receiver: WebhookReceiver
 ) -> None:
     webhook(path)
     firing = fire(order)
@@ -136,31 +185,70 @@ def test_what_fails_is_tried_again_later_under_the_same_id(
 
 @pytest.mark.parametrize("path", ["hang", "drip"])
 def test_a_receiver_that_hangs_is_given_up_on_in_time(
-    path: str, order: Order, webhook: Webhook, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    path: str, order: Order, webhook: Webhook, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "DEADLINE_SECONDS", 1.0)
     webhook(path)
     fire(order)
     assert try_all() == [False]
-    assert Delivery.objects.get().last_error == "Took too long to answer."
+    assert Delivery.objects.get().last_error == "No response in time."
 
 
 def test_pauses_double_up_to_six_hours_and_then_it_is_given_up(order: Order, webhook: Webhook) -> None:
-    assert [deliveries.pause_after(n).total_seconds() for n in (1, 2, 3, 10, 99)] == [30, 60, 120, 15360, 21600]
+    assert [delivering.pause_after(n).total_seconds() for n in (1, 2, 3, 10, 99)] == [30, 60, 120, 15360, 21600]
     webhook("fail")
     fire(order)
-    Delivery.objects.update(attempts=deliveries.MOST_ATTEMPTS - 1)
+    Delivery.objects.update(attempts=delivering.MAX_ATTEMPTS - 1)
     assert try_all() == [False]
     delivery = Delivery.objects.get()
     assert delivery.gave_up_at is not None
     assert try_all() == [False]
-    deliveries.send_again(Delivery.objects.all(), timezone.now())
+    delivering.send_again(Delivery.objects.all(), timezone.now())
     delivery.refresh_from_db()
     assert delivery.attempts == 0
     assert delivery.gave_up_at is None
 
 
-def test_a_mail_server_that_is_away_is_tried_again(order: Order, alert: Alert, mailbox: Mailbox) -> None:
+def test_a_mail_to_an_address_that_cannot_be_written_is_given_up_at_once_and_quietly(
+    order: Order, alert: Alert, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    Alert.objects.update(recipients=["a@" + "\u00fc" * 60 + ".com"])  # as stored before such addresses were refused
+    fire(order)
+    assert sorted(try_all()) == [False, True]
+    lost = Delivery.objects.get(delivered_at=None)
+    assert (lost.attempts, lost.last_error) == (1, "No mail can be sent to this address. Check its spelling.")
+    assert lost.gave_up_at is not None
+    assert not any(record.exc_info for record in caplog.records)
+    assert try_all() == [False, False]
+    assert len(mailbox.mails) == 1
+
+
+def test_the_last_attempt_calls_the_receiver_and_no_attempt_follows(
+    order: Order, webhook: Webhook, receiver: WebhookReceiver
+) -> None:
+    webhook("fail")
+    fire(order)
+    Delivery.objects.update(attempts=delivering.MAX_ATTEMPTS - 1)
+    assert try_all() == [False]
+    assert Delivery.objects.get().last_error == "Responded with status 500."
+    assert try_all() == [False]
+    assert len(receiver.calls) == 1
+
+
+def test_a_delivery_whose_last_attempt_did_not_finish_is_given_up_without_a_call(
+    order: Order, webhook: Webhook, receiver: WebhookReceiver
+) -> None:
+    webhook("ok")
+    fire(order)
+    Delivery.objects.update(attempts=delivering.MAX_ATTEMPTS, claimed_until=START)
+    assert try_all() == [False]
+    delivery = Delivery.objects.get()
+    assert delivery.gave_up_at is not None
+    assert delivery.delivered_at is None
+    assert receiver.calls == []
+
+
+def test_an_unavailable_mail_server_is_tried_again(order: Order, alert: Alert, mailbox: Mailbox) -> None:
     fire(order)
     mailbox.is_refusing = True
     assert try_all() == [False]
@@ -177,37 +265,94 @@ def test_a_claim_keeps_others_off_until_it_has_run_out(order: Order, alert: Aler
     assert try_all() == [True]
 
 
-def test_one_hanging_receiver_delays_no_other_alert(
+def test_a_delivery_is_not_tried_again_while_its_receiver_is_being_called(
+    committed: None, order: Order, webhook: Webhook, receiver: WebhookReceiver
+) -> None:
+    webhook("hang")
+    fire(order)
+    delivery = Delivery.objects.get()
+    with in_background(receiver, lambda: deliveries.attempt(delivery.pk)) as first:
+        receiver.wait_for(1)
+        assert try_all() == [False]
+        receiver.is_over.set()
+        assert first.result()
+    assert len(receiver.calls) == 1
+    delivery.refresh_from_db()
+    assert (delivery.attempts, delivery.claimed_until) == (1, None)
+
+
+def test_an_attempt_that_ends_after_its_claim_does_not_overwrite_the_next_attempt(
+    committed: None, order: Order, webhook: Webhook, receiver: WebhookReceiver
+) -> None:
+    webhook("hang-fail")
+    fire(order)
+    delivery = Delivery.objects.get()
+    with in_background(receiver, lambda: deliveries.attempt(delivery.pk)) as first:
+        receiver.wait_for(1)
+        Delivery.objects.update(claimed_until=START, target=receiver.url("ok"))
+        assert try_all() == [True]
+        arrived = Delivery.objects.values().get()
+        receiver.is_over.set()
+        assert not first.result()
+    assert Delivery.objects.values().get() == arrived
+    assert (arrived["attempts"], arrived["last_error"]) == (2, "")
+
+
+def test_an_attempt_that_was_under_way_does_not_overwrite_one_that_was_sent_again(
+    committed: None, order: Order, webhook: Webhook, receiver: WebhookReceiver
+) -> None:
+    webhook("hang-fail")
+    fire(order)
+    delivery = Delivery.objects.get()
+    with in_background(receiver, lambda: deliveries.attempt(delivery.pk)) as first:
+        receiver.wait_for(1)
+        delivering.send_again(Delivery.objects.all(), START)
+        Delivery.objects.update(target=receiver.url("ok"))
+        assert deliveries.attempt(delivery.pk)
+        arrived = Delivery.objects.values().get()
+        receiver.is_over.set()
+        assert not first.result()
+    assert Delivery.objects.values().get() == arrived
+
+
+def test_a_webhook_moved_during_an_attempt_is_called_at_its_new_address(
+    committed: None, order: Order, webhook: Webhook, receiver: WebhookReceiver
+) -> None:
+    alert = webhook("hang")
+    fire(order)
+    delivery = Delivery.objects.get()
+    with in_background(receiver, lambda: deliveries.attempt(delivery.pk)) as first:
+        receiver.wait_for(1)
+        services.change(alert, {"webhook_url": receiver.url("ok")}, START)
+        receiver.is_over.set()
+        first.result()
+    Delivery.objects.update(claimed_until=None)
+    assert try_all() == [True]
+    assert [path for path, *_ in receiver.calls] == ["/hang", "/ok"]
+
+
+def test_hanging_receivers_of_one_customer_take_two_threads_and_delay_no_mail(
     committed: None,
     order: Order,
-    webhook: Webhook,
-    receiver: Receiver,
+    receiver: WebhookReceiver,
     mailbox: Mailbox,
     alert: Alert,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(webhooks, "DEADLINE_SECONDS", 60.0)
     for number in range(20):
-        services.create(
-            order,
-            80,
-            Alert.Method.WEBHOOK,
-            webhook_url=receiver.url("hang") + "?" * (number > 0) + "x" * number,
-            now=START,
-        )
+        url = receiver.url(f"hang?{number}")
+        services.create(order, 80, Alert.Method.WEBHOOK, webhook_url=url, now=START)
     fire(order)
-
-    def send() -> None:
-        deliveries.send_due()
-        connections.close_all()
-
-    sending = threading.Thread(target=send)
-    sending.start()
-    assert len(mailbox.wait_for(1, seconds=30)) == 1
-    assert sending.is_alive()
-    assert Delivery.objects.filter(claimed_until__isnull=False).count() <= deliveries.MOST_PER_CUSTOMER
-    receiver.is_over.set()
-    sending.join()
+    calls = Delivery.objects.filter(firing__alert__method=Alert.Method.WEBHOOK)
+    with in_background(receiver, deliveries.send_due) as sending:
+        receiver.wait_for(delivering.MAX_PER_OWNER)
+        assert len(mailbox.wait_for(1, seconds=30)) == 1
+        assert not sending.done()
+        assert calls.filter(claimed_until__gt=timezone.now()).count() == delivering.MAX_PER_OWNER
+        receiver.is_over.set()
+        assert sending.result() == 1 + delivering.MAX_PER_OWNER
+    assert calls.filter(attempts__gt=0).count() == delivering.MAX_PER_OWNER == len(receiver.calls)
 
 
 def test_a_customer_whose_receivers_hang_delays_no_other_customer(
@@ -219,12 +364,12 @@ def test_a_customer_whose_receivers_hang_delays_no_other_customer(
     services.create(theirs, 80, Alert.Method.WEBHOOK, webhook_url="https://other.example/", now=START)
     carry_and_post(theirs, START, GB)
     fire(order)
-    due = Delivery.objects.filter(pk__in=deliveries._due(Alert.Method.WEBHOOK))
+    due = Delivery.objects.filter(pk__in=deliveries.due(Alert.Method.WEBHOOK))
     assert due.filter(target="https://other.example/").exists()
-    assert due.count() == deliveries.MOST_PER_CUSTOMER + 1
+    assert due.count() == delivering.MAX_PER_OWNER + 1
 
 
-def test_whatever_goes_wrong_is_kept_in_the_row_and_tried_later(
+def test_any_error_is_recorded_in_the_row_and_retried(
     order: Order, alert: Alert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> None:
@@ -238,7 +383,7 @@ def test_whatever_goes_wrong_is_kept_in_the_row_and_tried_later(
     assert delivery.next_attempt_at > timezone.now()
 
 
-def test_what_waits_goes_where_the_alert_goes_now(order: Order, webhook: Webhook, receiver: Receiver) -> None:
+def test_waiting_deliveries_follow_a_changed_target(order: Order, webhook: Webhook, receiver: WebhookReceiver) -> None:
     wrong = webhook("fail")
     mails = services.create(order, 80, Alert.Method.EMAIL, recipients=["Old@example.com", "old@example.com"], now=START)
     firing = fire(order)
@@ -257,7 +402,7 @@ def test_what_waits_goes_where_the_alert_goes_now(order: Order, webhook: Webhook
 
 PRIVATE = (
     "http://127.0.0.1/",
-    "http://localhost:8080/",
+    "http://localhost:8443/",
     "http://10.0.0.1/",
     "http://192.168.1.1/",
     "http://169.254.169.254/latest/meta-data",
@@ -268,6 +413,9 @@ PRIVATE = (
     "http://[fd00::1]/",
     "http://[::ffff:127.0.0.1]/",
     "http://[64:ff9b::7f00:1]/",
+    "http://[64:ff9b::169.254.169.254]/",
+    "http://[64:ff9b::10.0.0.1]/",
+    "http://[64:ff9b::a83f:8110]/",
     "http://[2002:7f00:1::]/",
     "http://224.0.0.1/",
     "http://2130706433/",
@@ -278,6 +426,8 @@ PRIVATE = (
     "http://[::ffff:0:127.0.0.1]/",
     "http://[3fff::1]/",
     "http://[5f00::1]/",
+    "http://192.0.0.8/",
+    "http://192.0.0.171/",
     "http://192.88.99.1/",
     "http://168.63.129.16/",
 )
@@ -293,6 +443,10 @@ MALFORMED = (
     "https://ex\u00e4mple.com/",
     "https://[::1/",
     "https://[::1%25lo]/",
+    "https://a..b/x",
+    "https://.example.com/",
+    "https://example.com../",
+    f"https://{'a' * 64}.com/",
     "https://example.com/" + "x" * 500,
 )
 
@@ -303,23 +457,48 @@ def test_private_addresses_are_refused(url: str) -> None:
         webhooks.check_url(url)
 
 
+@pytest.mark.parametrize("host", ["93.184.216.34", "[2606:2800:21f::1]", "[64:ff9b::93.184.216.34]"])
+def test_public_addresses_are_accepted_also_those_that_a_network_of_ipv6_alone_sees(host: str) -> None:
+    webhooks.check_url(f"https://{host}/hook")
+
+
+@pytest.mark.parametrize("port", [1, 22, 25, 6379, 8080, 9000, 65535])
+def test_ports_of_other_services_are_refused(port: int) -> None:
+    with pytest.raises(webhooks.BadUrl, match="Must use one of the ports 80, 443, 8443"):
+        webhooks.check_url(f"https://93.184.216.34:{port}/")
+
+
 @pytest.mark.parametrize("url", MALFORMED)
-def test_what_is_no_web_address_is_refused(url: str) -> None:
+def test_a_malformed_web_address_is_refused(url: str) -> None:
     with pytest.raises(webhooks.BadUrl):
         webhooks.check_url(url)
 
 
+def test_a_url_is_checked_without_looking_a_name_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def resolve(host: str, port: int | None, **given: Any) -> Any:
+        asked.append(given)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    webhooks.check_url("https://slow.example/")
+    assert asked == [{"flags": socket.AI_NUMERICHOST}]
+
+
 def test_a_name_whose_answer_changes_between_check_and_call_is_called_where_it_was_checked(
-    order: Order, webhook: Webhook, receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+    order: Order, webhook: Webhook, receiver: WebhookReceiver, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alert = webhook("ok")
     rebinding = f"http://rebinding.example:{receiver.port}/ok"
-    settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = False
-    answers = iter(["93.184.216.34", "127.0.0.1", "127.0.0.1"])
+    settings.WEBHOOKS_TO_PRIVATE_ADDRESSES, settings.WEBHOOK_PORTS = False, [receiver.port]
+    answers = iter(["127.0.0.1", "93.184.216.34"])
     looked_up = 0
 
-    def resolve(host: str, port: int, **_: Any) -> Any:
+    def resolve(host: str, port: int | None, **given: Any) -> Any:
         nonlocal looked_up
+        if given.get("flags") == socket.AI_NUMERICHOST:
+            raise socket.gaierror
         looked_up += 1
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
 
@@ -329,4 +508,67 @@ def test_a_name_whose_answer_changes_between_check_and_call_is_called_where_it_w
     fire(order)
     assert try_all() == [False]
     assert Delivery.objects.get().last_error == "Belongs to a private network."
-    assert (looked_up, receiver.calls) == (2, [])
+    assert (looked_up, receiver.calls) == (1, [])
+
+
+BANNERS = [
+    b"SSH-2.0-OpenSSH_9.2 internal-host\r\n",
+    b"-ERR unknown command redis\r\n",
+    b"",
+    b"HTTP/1.1 abc internal\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("banner", BANNERS)
+def test_the_answer_of_another_kind_of_service_is_not_repeated(
+    banner: bytes, order: Order, webhook: Webhook, receiver: WebhookReceiver
+) -> None:
+    alert = webhook("ok")
+    with socket.create_server(("127.0.0.1", 0)) as service, ThreadPoolExecutor(1) as pool:
+
+        def answer() -> None:
+            connection, _ = service.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(banner)
+
+        answering = pool.submit(answer)
+        Alert.objects.filter(pk=alert.pk).update(webhook_url=f"http://127.0.0.1:{service.getsockname()[1]}/")
+        fire(order)
+        assert try_all() == [False]
+        answering.result()
+    assert Delivery.objects.get().last_error in ("The response is not valid HTTP.", "Connection failed.")
+
+
+def test_a_webhook_secret_is_encrypted_in_the_database(order: Order, webhook: Webhook, settings: Any) -> None:
+    alert = webhook("ok")
+    secret = alert.webhook_secret
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM alerts")
+        assert secret not in str(cursor.fetchall())
+    settings.SEALING_KEYS = ["ab" * 32, *settings.SEALING_KEYS]
+    assert Alert.objects.get().webhook_secret == secret
+    call_command("reseal_secrets", stdout=StringIO())
+    settings.SEALING_KEYS = settings.SEALING_KEYS[:1]
+    assert Alert.objects.get().webhook_secret == secret
+
+
+def test_a_webhook_whose_secret_cannot_be_read_any_more_says_so(
+    order: Order, webhook: Webhook, receiver: WebhookReceiver, settings: Any
+) -> None:
+    webhook("ok")
+    settings.SEALING_KEYS = ["ab" * 32]
+    fire(order)
+    assert try_all() == [False]
+    assert Delivery.objects.get().last_error == "This secret was stored under another secret key: create it again."
+    assert receiver.calls == []
+
+
+def test_a_link_to_stop_mails_expires(order: Order) -> None:
+    link = mail.unsubscribe_link(order, "alice@example.com").removeprefix("http://127.0.0.1:8000")
+    with time_machine.travel(timezone.now() + timedelta(days=59)):
+        assert Browser().get(link).status_code == 200
+    with time_machine.travel(timezone.now() + timedelta(days=61)):
+        assert Browser().get(link).status_code == 404
+        assert Browser().post(link).status_code == 404
+    assert not Unsubscription.objects.exists()

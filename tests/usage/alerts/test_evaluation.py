@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from accounts.models import Order, User
+from accounts.models import User
 from fonproxy.clickhouse.client import Client, get_client
+from orders import services as order_services
+from orders.models import LedgerReason, Order
 from tests.usage.alerts.conftest import GB, START
 from tests.usage.helpers import carry, carry_and_post
-from usage import orders, subscriptions
-from usage.alerts import evaluation, services
-from usage.models import Alert, Delivery, Firing, Reason
+from usage import subscriptions
+from usage.alerts import evaluation, mail, services
+from usage.alerts.thresholds import AlertTransition
+from usage.models import Alert, Delivery, Firing
 
 DAY = timedelta(days=1)
 
@@ -39,10 +42,10 @@ def test_it_fires_once_when_the_threshold_is_reached_exactly(order: Order, alert
 def test_a_top_up_arms_it_again(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 9 * GB)
     evaluation.evaluate(START)
-    orders.credit(order, Reason.TOP_UP, GB, reference="a", author="shop", now=START)
+    order_services.credit(order, LedgerReason.TOP_UP, GB, reference="a", author="shop", now=START)
     evaluation.evaluate(START)
     assert state(alert) == (False, 1)  # 9 of 11 is still above
-    orders.credit(order, Reason.TOP_UP, GB, reference="b", author="shop", now=START)
+    order_services.credit(order, LedgerReason.TOP_UP, GB, reference="b", author="shop", now=START)
     evaluation.evaluate(START)
     assert state(alert) == (True, 1)  # 9 of 12 is not
     carry_and_post(order, START, GB)
@@ -53,7 +56,7 @@ def test_a_top_up_arms_it_again(order: Order, alert: Alert) -> None:
 def test_a_new_period_arms_it_again_even_if_nobody_looked_in_between(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 9 * GB)
     evaluation.evaluate(START)
-    orders.renew(order, reference="r", author="shop", now=START + DAY)
+    order_services.renew(order, reference="r", author="shop", now=START + DAY)
     carry_and_post(order, START + DAY, 8 * GB)
     assert evaluation.evaluate(START + DAY) == 1
     assert alert.firings.latest("fired_at").used_bytes == 8 * GB
@@ -62,12 +65,12 @@ def test_a_new_period_arms_it_again_even_if_nobody_looked_in_between(order: Orde
 def test_a_patch_moves_the_threshold_across(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 17 * GB // 2)
     evaluation.evaluate(START)
-    services.change(alert, {"threshold_percent": 85}, START)
+    services.change(alert, {"threshold": 85}, START)
     evaluation.evaluate(START)
     assert state(alert) == (False, 1)  # still reached: nothing new to tell
-    services.change(alert, {"threshold_percent": 90}, START)
+    services.change(alert, {"threshold": 90}, START)
     assert state(alert) == (True, 1)
-    services.change(alert, {"threshold_percent": 50}, START)
+    services.change(alert, {"threshold": 50}, START)
     assert evaluation.evaluate(START) == 1
 
 
@@ -76,7 +79,7 @@ def test_orders_without_a_limit_or_an_end_ahead_are_left_alone(
     fields: dict[str, Any], alice: User, make_order: Callable[..., Order], order: Order
 ) -> None:
     left_alone = make_order(alice, **{"limit": GB, "started_at": START, "now": START, **fields})
-    Alert.objects.create(order=left_alone, threshold_percent=1, method="email", target="t", created_at=START)
+    Alert.objects.create(order=left_alone, threshold=1, method="email", target="t", created_at=START)
     carry(left_alone, START, 5 * GB)
     assert evaluation.evaluate(START + 2 * DAY) == 0
 
@@ -84,14 +87,14 @@ def test_orders_without_a_limit_or_an_end_ahead_are_left_alone(
 def test_new_metered_orders_have_alerts_at_80_and_100_unless_that_is_switched_off(
     alice: User, make_order: Callable[..., Order], settings: Any
 ) -> None:
-    assert [alert.threshold_percent for alert in make_order(alice, limit=GB).alerts.order_by("pk")] == [80, 100]
+    assert [alert.threshold for alert in make_order(alice, limit=GB).alerts.order_by("pk")] == [80, 100]
     assert not make_order(alice, limit=None).alerts.exists()
     settings.DEFAULT_ALERTS = False
     assert not make_order(alice, limit=GB).alerts.exists()
 
 
 def test_one_alert_that_cannot_be_dealt_with_does_not_keep_the_others(
-    order: Order, alert: Alert, monkeypatch: pytest.MonkeyPatch
+    order: Order, alert: Alert, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = services.create(order, 50, Alert.Method.EMAIL, now=START)
     carry(order, START, 9 * GB)
@@ -104,9 +107,40 @@ def test_one_alert_that_cannot_be_dealt_with_does_not_keep_the_others(
 
     monkeypatch.setattr(evaluation, "_fire", failing)
     assert evaluation.evaluate(START) == 1
+    assert f"alert {alert.pk} could not be evaluated" in caplog.text
     assert state(other) == (False, 1)
     monkeypatch.undo()
     assert evaluation.evaluate(START) == 1
+
+
+def test_thresholds_reached_at_once_share_one_mail(order: Order, alert: Alert, mailoutbox: Any) -> None:
+    also = services.create(order, 90, Alert.Method.EMAIL, now=START, recipients=["boss@example.com"])
+    full = services.create(order, 100, Alert.Method.EMAIL, now=START)
+    hook = services.create(order, 50, Alert.Method.WEBHOOK, now=START, webhook_url="https://example.com/hook")
+    carry_and_post(order, START, 11 * GB)
+    assert evaluation.evaluate(START) == 4
+    assert [state(each) for each in (alert, also, full, hook)] == [(False, 1)] * 4
+    targets = {each.threshold: [d.target for d in each.firings.get().deliveries.all()] for each in Alert.objects.all()}
+    assert targets == {
+        100: ["alice@example.com"],
+        90: ["boss@example.com"],
+        80: [],
+        50: ["https://example.com/hook"],
+    }
+    mail.send(full.firings.get(), "alice@example.com")
+    [message] = mailoutbox
+    for text in (message.body, message.alternatives[0][0]):
+        assert "You receive this alert at 80 %, 90 % and 100 % of the traffic limit" in text
+        assert "11 GB" in text
+
+
+def test_thresholds_reached_one_after_the_other_have_separate_mails(order: Order, alert: Alert) -> None:
+    full = services.create(order, 100, Alert.Method.EMAIL, now=START)
+    for size in (8 * GB, 2 * GB):
+        carry(order, START, size)
+        assert evaluation.evaluate(START) == 1
+    assert [each.firings.get().deliveries.count() for each in (alert, full)] == [1, 1]
+    assert full.firings.get().also_reached == []
 
 
 def test_an_evaluator_that_read_before_another_fired_does_not_fire_again(order: Order, alert: Alert) -> None:
@@ -114,15 +148,70 @@ def test_an_evaluator_that_read_before_another_fired_does_not_fire_again(order: 
     late = list(evaluation._steps(Alert.objects.all(), START))
     assert evaluation.evaluate(START) == 1
     [(row, used, _)] = late
-    assert evaluation._fire(row, used, START) == 0
+    assert evaluation._fire(row, used, START, set(), []) == 0
     assert Firing.objects.count() == Delivery.objects.count() == 1
+
+
+def test_an_alert_with_the_threshold_of_one_that_fires_stays_as_it_is(
+    order: Order, alert: Alert, alice: User, make_order: Callable[..., Order]
+) -> None:
+    other = services.create(
+        make_order(alice, limit=10 * GB, started_at=START, now=START), alert.threshold, Alert.Method.EMAIL, now=START
+    )
+    carry(order, START, 9 * GB)
+    assert evaluation.evaluate(START) == 1
+    assert (state(alert), state(other)) == ((False, 1), (True, 0))
+
+
+def test_an_evaluator_that_read_before_another_fired_and_rearmed_does_not_fire(order: Order, alert: Alert) -> None:
+    carry(order, START, 9 * GB)
+    [(row, figures, _)] = evaluation._steps(Alert.objects.filter(pk=alert.pk), START)
+    assert evaluation.evaluate(START) == 1
+    Alert.objects.update(is_armed=True)
+    assert evaluation._fire(row, figures, START, set(), []) == 0
+    assert state(alert) == (True, 1)
+
+
+def test_an_alert_that_was_armed_since_it_was_read_is_left_to_the_next_evaluator(order: Order, alert: Alert) -> None:
+    carry(order, START, 9 * GB)
+    Alert.objects.update(is_armed=False, fired_period=0)
+    [(row, figures, _)] = evaluation._steps(Alert.objects.filter(pk=alert.pk), START)
+    Alert.objects.update(is_armed=True)
+    assert evaluation._fire(row, figures, START, set(), []) == 0
+    assert evaluation.evaluate(START) == 1
+
+
+def test_a_late_evaluator_does_not_rearm_an_alert_that_has_fired_again(order: Order, alert: Alert) -> None:
+    carry(order, START, 9 * GB)
+    assert evaluation.evaluate(START) == 1
+    order_services.credit(order, LedgerReason.TOP_UP, 2 * GB, reference="t", author="shop", now=START)
+    [(late, _, step)] = evaluation._steps(Alert.objects.all(), START)
+    assert step is AlertTransition.REARM
+    evaluation.evaluate(START)
+    assert state(alert) == (True, 1)
+    carry(order, START, GB)
+    assert evaluation.evaluate(START) == 1
+    evaluation._rearm(late)
+    assert state(alert) == (False, 2)
+    assert evaluation.evaluate(START) == 0
+
+
+def test_a_threshold_raised_between_look_and_firing_keeps_it_from_firing(order: Order, alert: Alert) -> None:
+    carry_and_post(order, START, 17 * GB // 2)
+    [(row, used, _)] = evaluation._steps(Alert.objects.all(), START)
+    services.change(alert, {"threshold": 90}, START)
+    assert evaluation._fire(row, used, START, set(), []) == 0
+    assert state(alert) == (True, 0)
+    carry(order, START, GB // 2)
+    assert evaluation.evaluate(START) == 1
+    assert alert.firings.get().threshold == 90
 
 
 def test_a_top_up_between_look_and_firing_keeps_it_from_firing(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 9 * GB)
     [(row, used, _)] = evaluation._steps(Alert.objects.all(), START)
-    orders.credit(order, Reason.TOP_UP, 90 * GB, reference="t", author="shop", now=START)
-    assert evaluation._fire(row, used, START) == 0
+    order_services.credit(order, LedgerReason.TOP_UP, 90 * GB, reference="t", author="shop", now=START)
+    assert evaluation._fire(row, used, START, set(), []) == 0
     assert state(alert) == (True, 0)
 
 
@@ -154,12 +243,21 @@ def test_all_alerts_cost_one_query_to_the_engine(
     assert len(asked) == 1
 
 
-def test_the_projection_goes_with_the_firing(order: Order, alert: Alert) -> None:
-    for day in range(8):
-        carry_and_post(order, START + day * DAY, GB)
+def test_a_firing_records_when_the_order_runs_out_at_the_pace_of_the_last_seven_days(
+    order: Order, alert: Alert
+) -> None:
+    for day, quarters in enumerate((8, 2, 2, 3, 4, 5, 6, 7)):
+        carry_and_post(order, START + day * DAY, quarters * GB // 4)
     at = START + 7 * DAY
-    evaluation.evaluate(at)
+    assert evaluation.evaluate(at) == 1
     [firing] = alert.firings.all()
-    # Seven gigabytes in the last seven days, two left.
-    assert firing.runs_out_at is not None
-    assert timedelta(days=1.5) < firing.runs_out_at - at < timedelta(days=2.5)
+    # The pace is that of today and the six days before: 29 quarters of a gigabyte. Three quarters are left.
+    pace_began = (START + DAY).replace(hour=0)
+    assert firing.runs_out_at == at + (at - pace_began) * 3 / 29
+
+
+def test_an_order_beyond_its_limit_runs_out_now(order: Order, alert: Alert) -> None:
+    carry_and_post(order, START, 11 * GB)
+    at = START + 8 * DAY  # of the last seven days there is no pace
+    assert evaluation.evaluate(at) == 1
+    assert alert.firings.get().runs_out_at == at

@@ -24,19 +24,23 @@ from django.core.management import call_command  # noqa: E402
 from django.db.models import Count  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from accounts.models import Network, Order, Product, ProxyType, User  # noqa: E402
+from accounts.models import User  # noqa: E402
+from fonproxy import delivery  # noqa: E402
 from fonproxy.clickhouse import migrator  # noqa: E402
 from fonproxy.clickhouse.client import get_client  # noqa: E402
+from orders import services as order_services  # noqa: E402
+from orders.models import Network, Order, Product, ProxyType  # noqa: E402
 from tests.usage.helpers import carry  # noqa: E402
-from usage import orders, posting  # noqa: E402
+from usage import metering  # noqa: E402
 from usage.alerts import deliveries, evaluation, services  # noqa: E402
 from usage.models import Alert, Delivery, Firing  # noqa: E402
 
 ORDERS: Final = 4
 LIMIT: Final = 1000
+MIN_ROUNDS: Final = 3
 # Short, so that what a killed sender had claimed is tried again while the test lasts.
-deliveries.CLAIM = timedelta(seconds=2)  # type: ignore[misc]  # shorter than a test
-deliveries.FIRST_PAUSE = timedelta(seconds=0.2)  # type: ignore[misc]
+delivery.CLAIM = timedelta(seconds=2)  # type: ignore[misc]  # shorter than a test
+delivery.FIRST_PAUSE = timedelta(seconds=0.2)  # type: ignore[misc]
 
 
 def setup(url: str) -> None:
@@ -46,7 +50,7 @@ def setup(url: str) -> None:
     product = Product.objects.create(name="R", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=Network.RESIDENTIAL)
     for number in range(ORDERS):
         user = User.objects.create_user(f"customer{number}", f"customer{number}@example.com")
-        order = orders.buy(
+        order = order_services.buy(
             user=user, product=product, name="R", limit_bytes=LIMIT, started_at=now, expires_at=None, now=now
         )
         services.create(order, 80, Alert.Method.WEBHOOK, webhook_url=url, now=now)
@@ -64,18 +68,21 @@ def send() -> None:
 
 
 def use() -> None:
-    """Every round takes every order to 100 %, waits until all has fired, and begins a new period."""
+    """Every round takes every order to 100 %, waits until all has fired, and begins a new period.
+
+    A slow machine gets the time that a few rounds take.
+    """
     all_orders = list(Order.objects.order_by("pk"))
     rounds = 0
-    while not select.select([sys.stdin], [], [], 0)[0]:
+    while rounds < MIN_ROUNDS or not select.select([sys.stdin], [], [], 0)[0]:
         for order in all_orders:
             carry(order, timezone.now(), LIMIT)
         rounds += 1
         while Firing.objects.count() < Alert.objects.count() * rounds:
             time.sleep(0.02)
-        posting.post_usage(timezone.now())
+        metering.post_usage(timezone.now())
         for order in all_orders:
-            orders.renew(order, reference=str(rounds), author="shop", now=timezone.now())
+            order_services.renew(order, reference=str(rounds), author="shop", now=timezone.now())
     print(json.dumps(rounds))  # noqa: T201
 
 
@@ -85,8 +92,20 @@ def settle() -> None:
         deliveries.send_due()
         time.sleep(0.1)
     counts = dict(Alert.objects.values_list("pk").annotate(Count("firings")))
-    told = list(Delivery.objects.values_list("firing__alert__method", "firing_id"))
-    print(json.dumps({"firings": counts, "told": [(method, str(number)) for method, number in told]}))  # noqa: T201
+    fired = list(Firing.objects.select_related("alert"))
+    told = [delivery.firing for delivery in Delivery.objects.select_related("firing__alert")]
+    found = {
+        "firings": counts,
+        "fired": [reached(firing, firing.threshold) for firing in fired],
+        # A mail names the lower thresholds that were reached with its own.
+        "named": [reached(firing, each) for firing in told for each in (firing.threshold, *firing.also_reached)],
+        "told": [(firing.alert.method, str(firing.pk)) for firing in told],
+    }
+    print(json.dumps(found))  # noqa: T201
+
+
+def reached(firing: Firing, threshold: int) -> tuple[str, int, int]:
+    return firing.alert.method, firing.alert.order_id, threshold
 
 
 if __name__ == "__main__":

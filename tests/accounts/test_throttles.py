@@ -1,0 +1,55 @@
+"""Guesses of one name from many addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from accounts.throttles import NameThrottle
+
+pytestmark = pytest.mark.django_db
+GUESSES = 5
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.clear()
+    monkeypatch.setattr(NameThrottle, "rate", f"{GUESSES}/hour")
+
+
+def sign_in(name: str, password: str, address: str) -> int:
+    given = {"username": name, "password": password}
+    return int(APIClient().post("/auth/token", given, format="json", REMOTE_ADDR=address).status_code)
+
+
+def guess(number: int) -> int:
+    return sign_in("Alice", "guess", f"198.51.100.{number}")
+
+
+@pytest.fixture
+def alice_with_password(alice: User) -> User:
+    alice.set_password("correct horse battery")
+    alice.save()
+    return alice
+
+
+def test_a_name_is_guessed_a_few_times_from_however_many_addresses(alice_with_password: User) -> None:
+    assert [guess(number) for number in range(GUESSES + 1)] == [401] * GUESSES + [429]
+    assert sign_in("bob", "guess", "198.51.100.1") == 401
+
+
+def test_a_user_whose_name_is_guessed_still_signs_in_from_where_they_did_before(alice_with_password: User) -> None:
+    right = alice_with_password.username, "correct horse battery"
+    assert sign_in(*right, "2001:db8::1") == 200
+    assert 429 in [guess(number) for number in range(GUESSES + 1)]
+    assert sign_in(*right, "2001:db8::2") == 200
+    assert sign_in(*right, "2001:db8:0:1::1") == 429
+
+
+def test_a_subscriber_has_one_count_of_guesses_for_all_addresses_of_its_network(settings: Any) -> None:
+    statuses = [sign_in("bob", "guess", f"2001:db8::{number}") for number in range(12)]
+    assert statuses[-1] == 429

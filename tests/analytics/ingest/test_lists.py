@@ -1,0 +1,70 @@
+"""Batches of few rows are lists: the same rows as a table's, whatever is in them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analytics.ingest import columns, journal, lists
+from analytics.models import IngestBatch
+from analytics.traffic.ingest_columns import pushed_rows, to_inbox
+from tests.analytics.helpers import body_of, documented_row
+
+NOW = datetime(2026, 11, 20, 12, 30, 15, 250_000, tzinfo=UTC)
+
+times = st.datetimes(
+    (NOW - timedelta(days=390)).replace(tzinfo=None), (NOW + timedelta(hours=23)).replace(tzinfo=None)
+).map(lambda at: at.isoformat())
+rows = st.fixed_dictionaries(
+    {
+        "ts": times | st.just("2026-11-20T12:00:00.9+02:00"),
+        "user_id": st.sampled_from([0, 1, 2**32]),
+        "order_id": st.sampled_from([0, 3, 2**32]),
+        "domain": st.sampled_from(["", "A.Example.", "🦊.example", "nul\0"]),
+        "country": st.sampled_from(["", "uk", "XX", "DE"]),
+        "ip_out": st.sampled_from(["", "198.51.100.1", "2001:db8::1"]),
+        "error": st.sampled_from(["", "timeout"]),
+        "count": st.sampled_from([0, 1, 2**32]),
+        "bytes_received": st.sampled_from([0, 2**44]),
+        "port": st.sampled_from([0, 65535]),
+    }
+)
+pytestmark = pytest.mark.django_db
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(batches=st.lists(st.lists(rows, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_lists_hold_the_rows_and_days_that_a_table_of_the_same_body_holds(batches: list[list[dict[str, Any]]]) -> None:
+    bodies = [body_of(batch) for batch in batches]
+    few, tables = [pushed_rows(body, NOW) for body in bodies], [to_inbox(body, NOW) for body in bodies]
+    stored = [journal.unpack(journal.pack(part)) for part in few]
+    assert all(isinstance(part, lists.Lists) for part in stored)
+    assert lists.concat(stored).equals(pa.concat_tables(tables))
+    assert [lists.dirty_days_of(part) for part in few] == [columns.dirty_days_of(table) for table in tables]  # type: ignore[arg-type]
+
+
+def test_lists_and_tables_in_one_block_keep_their_order() -> None:
+    small = [body_of([documented_row(domain=f"{number}.example")]) for number in range(4)]
+    large = body_of([documented_row(domain="large.example")] * (lists.MAX_ROWS + 1))
+    now = datetime.now(UTC)
+    parts = [pushed_rows(body, now) for body in (small[0], small[1], large, small[2], small[3])]
+    domains = lists.concat(parts)["domain"].to_pylist()
+    assert [type(part) is lists.Lists for part in parts] == [True, True, False, True, True]
+    names = ["0.example", "1.example", *["large.example"] * (lists.MAX_ROWS + 1), "2.example", "3.example"]
+    assert domains == names
+
+
+def test_a_stored_batch_says_which_form_it_has(worker: Any) -> None:
+    now = datetime.now(UTC)
+    for rows_of in (to_inbox, pushed_rows):
+        origin = journal.BatchOrigin(worker.pk, IngestBatch.Route.TRAFFIC)
+        journal.record(origin, rows_of(body_of([documented_row()]), now), now=now, claimed=True)
+    first, second = (journal.unpack(bytes(batch.columns or b"")) for batch in IngestBatch.objects.order_by("id"))
+    assert isinstance(first, pa.Table)
+    assert isinstance(second, lists.Lists)
+    assert lists.concat([second]).equals(first)

@@ -1,0 +1,189 @@
+"""The forms of the pages obey the rules of the APIs, and keep no secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+
+from accounts.models import ApiKey, Application, Session, User
+from accounts.sessions import SessionStore
+from orders.models import Order
+from usage.alerts import services
+from usage.ids import alert_id, subscription_id
+from usage.models import Alert
+
+SECRET = re.compile(r'class="secret" id="secret-\d"[^>]*>([^<]+)<')
+
+
+def signed_in(user: User) -> Browser:
+    browser = Browser()
+    browser.force_login(user)
+    return browser
+
+
+def test_a_new_keys_secret_is_in_the_answer_alone(alice: User, caplog: pytest.LogCaptureFixture) -> None:
+    browser = signed_in(alice)
+    with caplog.at_level("DEBUG"):
+        answer = browser.post("/dashboard/keys", {"name": "Report", "scopes": ["read"]})
+    [secret] = SECRET.findall(answer.content.decode())
+    assert answer["Cache-Control"] == "no-store"
+    assert secret not in caplog.text
+    assert "messages" not in answer.cookies
+    assert all(secret not in str(SessionStore().decode(session.session_data)) for session in Session.objects.all())
+    assert secret not in browser.get("/dashboard/keys").content.decode()
+    assert browser.get("/api/v1/me", headers={"x-api-key": secret}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("entered", "said"),
+    [
+        ({"name": ""}, "This field is required."),
+        ({"name": "x" * 101}, "Ensure this field has no more than 100 characters."),
+        ({"name": "x", "expiresAt": "2020-01-01"}, "Must be in the future."),
+        ({"name": "x", "expiresAt": "soon"}, "ISO 8601"),
+    ],
+)
+def test_a_key_that_the_api_would_refuse_is_refused_beside_its_field(
+    entered: dict[str, str], said: str, alice: User
+) -> None:
+    answer = signed_in(alice).post("/dashboard/keys", {"scopes": ["read"], **entered})
+    [found] = [text for texts in answer.context["form"].errors.values() for text in texts]
+    assert said in found
+    assert not ApiKey.objects.exists()
+
+
+def test_only_staff_can_make_a_key_that_pushes(alice: User, staff: User) -> None:
+    for user, granted in ((alice, []), (staff, [["read", "ingest"]])):
+        signed_in(user).post("/dashboard/keys", {"name": "x", "scopes": ["read", "ingest"]})
+        assert [key.scopes for key in ApiKey.objects.filter(user=user)] == granted
+
+
+def test_a_customer_can_make_a_key_that_writes(alice: User) -> None:
+    signed_in(alice).post("/dashboard/keys", {"name": "x", "scopes": ["read", "write"]})
+    assert ApiKey.objects.get().scopes == ["read", "write"]
+
+
+def test_a_key_of_somebody_else_is_not_revoked(alice: User, bob: User) -> None:
+    signed_in(alice).post("/dashboard/keys", {"name": "hers", "scopes": ["read"]})
+    key = ApiKey.objects.get()
+    assert signed_in(bob).post(f"/dashboard/keys/{key.published_id}/revoke").status_code == 404
+    key.refresh_from_db()
+    assert key.revoked_at is None
+
+
+@pytest.mark.parametrize(
+    ("entered", "field", "said"),
+    [
+        ({"threshold": "0"}, "threshold", "greater than or equal to 1"),
+        ({"threshold": "1001"}, "threshold", "less than or equal to 1000"),
+        ({"recipients": "ops@example.com\nnobody"}, "recipients", "2. Enter a valid email address."),
+        ({"recipients": "\n".join(f"{n}@example.com" for n in range(11))}, "recipients", "no more than 10"),
+        ({"webhook_url": "https://example.com"}, "webhook_url", "Not allowed for email alerts."),
+        ({"notification_method": "webhook"}, "webhook_url", "Required for webhook alerts."),
+        (
+            {"notification_method": "webhook", "webhook_url": "http://127.0.0.1/x"},
+            "webhook_url",
+            "Belongs to a private network.",
+        ),
+        ({"subscription_id": "sub_another"}, "subscription_id", "not one of the available choices"),
+    ],
+)
+def test_an_alert_that_the_api_would_refuse_is_refused_beside_its_field(
+    entered: dict[str, str], field: str, said: str, alice: User, make_order: Callable[..., Order]
+) -> None:
+    order = make_order(alice, limit=10**9)  # with its own alerts at 80 and 100 %
+    body = {
+        "subscription_id": subscription_id(order.pk),
+        "kind": "usage_percent",
+        "threshold": "42",
+        "notification_method": "email",
+        **entered,
+    }
+    before = Alert.objects.count()
+    answer = signed_in(alice).post("/dashboard/alerts/new", body)
+    assert list(answer.context["form"].errors) == [field]
+    assert said in str(answer.context["form"].errors[field])
+    assert Alert.objects.count() == before
+    assert answer.context["form"]["threshold"].value() == body["threshold"]
+
+
+def test_an_alert_like_a_default_one_adopts_it_once(alice: User, make_order: Callable[..., Order]) -> None:
+    order = make_order(alice, limit=10**9)  # with its own alerts at 80 and 100 %
+    body = {"subscription_id": subscription_id(order.pk), "threshold": "80", "notification_method": "email"}
+    body["kind"] = "usage_percent"
+    browser = signed_in(alice)
+    assert browser.post("/dashboard/alerts/new", body).status_code == 302
+    again = browser.post("/dashboard/alerts/new", body)
+    assert "already has an alert with this threshold" in str(again.context["form"].errors["__all__"])
+    assert Alert.objects.filter(order=order).count() == 2
+
+
+def test_an_alert_on_another_customers_order_is_refused(
+    alice: User, bob: User, make_order: Callable[..., Order]
+) -> None:
+    order = make_order(bob, limit=10**9)
+    body = {"subscription_id": subscription_id(order.pk), "threshold": "42", "notification_method": "email"}
+    body["kind"] = "usage_percent"
+    signed_in(alice).post("/dashboard/alerts/new", body)
+    assert not Alert.objects.filter(threshold=42).exists()
+
+
+def test_a_changed_alert_notifies_only_its_present_recipients(
+    alice: User, make_order: Callable[..., Order], engine: Any
+) -> None:
+    order = make_order(alice, limit=10**9)
+    alert = Alert.objects.filter(order=order, threshold=80).get()
+    services.change(alert, {"recipients": ["ops@example.com"]}, alert.created_at)
+    body = {"threshold": "70", "recipients": ""}
+    assert signed_in(alice).post(f"/dashboard/alerts/{alert_id(alert.pk)}", body).status_code == 302
+    alert.refresh_from_db()
+    assert (alert.threshold, alert.recipients) == (70, [])
+
+
+def test_an_applications_keys_are_in_the_answer_alone(alice: User) -> None:
+    browser = signed_in(alice)
+    made = browser.post("/dashboard/applications", {"name": "Shop"})
+    application = Application.objects.get()
+    path = f"/dashboard/applications/{application.published_id}"
+    exchanged = browser.post(f"{path}/rotate", {"immediately": "true"})
+    for answer in (made, exchanged):
+        assert answer["Cache-Control"] == "no-store"
+        app_id, *keys = SECRET.findall(answer.content.decode())
+        assert app_id == application.published_id
+        assert len(keys) == 2
+        page = browser.get(path).content.decode()
+        assert not any(key in page for key in keys)
+    assert application.keys.filter(ends_at=None).count() == 2
+    assert application.keys.exclude(ends_at=None).count() == 2
+
+
+def test_a_deleted_object_has_a_page_that_says_so(alice: User) -> None:
+    browser = signed_in(alice)
+    for path in ("alerts/alert_nothing", "keys/nothing/revoke", "applications/nothing"):
+        answer = browser.get(f"/dashboard/{path}")
+        assert answer.status_code == 404
+        assert answer["Content-Type"].startswith("text/html")
+
+
+def test_an_alert_of_another_kind_and_to_a_chat_is_made_and_changed_without_showing_its_token(
+    alice: User, make_order: Callable[..., Order]
+) -> None:
+    order = make_order(alice, limit=10**9)
+    slack = "https://hooks.slack.com/services/T1JJ3T3L2/B1BRTD4JD/TIiajkdnlazkcOXrIdevi7"
+    body = {"subscription_id": subscription_id(order.pk), "kind": "bytes_left", "threshold": "1.5"}
+    browser = signed_in(alice)
+    answer = browser.post("/dashboard/alerts/new", {**body, "notification_method": "slack", "target": slack})
+    assert answer.status_code == 302, answer.context["form"].errors
+    alert = Alert.objects.get(kind="bytes_left")
+    assert (alert.threshold, alert.chat) == (3 * 2**29, slack)
+    page = f"/dashboard/alerts/{alert_id(alert.pk)}"
+    shown = browser.get(page).content.decode() + browser.get("/dashboard/alerts").content.decode()
+    assert "1.50 GB left" in shown
+    assert "IiajkdnlazkcOXr" not in shown
+    assert browser.post(page, {"threshold": "2", "target": ""}).status_code == 302
+    alert.refresh_from_db()
+    assert (alert.threshold, alert.chat) == (2**31, slack)

@@ -1,0 +1,160 @@
+"""Which threads serve which routes, and who waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from fonproxy.server.lanes import WAITING_OF_CALLER, Lane, Lanes, Rules
+from fonproxy.server.refusals import RequestRefused
+
+ANY = re.compile(".*")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/healthz", "probes"),
+        ("POST", "/healthz", "other"),
+        ("POST", "/auth/token", "sign-in"),
+        ("GET", "/sign-in", "other"),
+        ("POST", "/sign-in", "sign-in"),
+        ("POST", "/analytics/ingest", "intake"),
+        ("POST", "/log/ingest", "intake"),
+        ("POST", "/1.0/public/user/log/ingest", "intake"),
+        ("GET", "/analytics/ingest", "other"),
+        ("POST", "/1/event/", "events"),
+        ("POST", "/1/events", "events"),
+        ("GET", "/1/timeseries/1/2/", "heavy reads"),
+        ("GET", "/applications/abc/export", "heavy reads"),
+        ("GET", "/1.0/public/user/log/search", "heavy reads"),
+        ("GET", "/analytics/graph", "heavy reads"),
+        ("GET", "/analytics/traffic", "other"),
+        ("PUT", "/provisioning/orders/o-1", "orders"),
+        ("GET", "/provisioning/orders/o-1", "other"),
+        ("POST", "/provisioning/orders/o-1/top-ups", "other"),
+        ("POST", "/admin/geo/staticip/import/", "admin"),
+        ("GET", "/\n", "other"),
+    ],
+)
+def test_each_route_has_a_lane(method: str, path: str, name: str) -> None:
+    async def lane() -> str:
+        return Lanes().of(method, path).rules.name
+
+    assert asyncio.run(lane()) == name
+
+
+def lane_of(threads: int, per_caller: int, wait_seconds: float = 30) -> Lane:
+    return Lane(Rules("test", ANY, ANY, threads, per_caller, wait_seconds))
+
+
+@asynccontextmanager
+async def working(lane: Lane, *callers: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """One request of each caller holds a thread; yields what ends them."""
+    end = threading.Event()
+    begun = threading.Semaphore(0)
+
+    def work() -> None:
+        begun.release()
+        end.wait()
+
+    async def request(caller: str) -> None:
+        async with lane.share(caller):
+            await lane.run(work)
+
+    tasks = [asyncio.create_task(request(caller)) for caller in callers]
+    for _ in callers:
+        await asyncio.to_thread(begun.acquire)
+
+    async def finish() -> None:
+        end.set()
+        await asyncio.gather(*tasks)
+
+    try:
+        yield finish
+    finally:
+        await finish()
+        lane.shut_down()
+
+
+async def ask(lane: Lane, caller: str) -> str:
+    async with lane.share(caller):
+        return await lane.run(lambda: "answer")
+
+
+def test_a_caller_that_has_its_share_is_refused_after_a_while_and_another_is_served() -> None:
+    async def scenario() -> None:
+        lane = lane_of(threads=3, per_caller=2, wait_seconds=0.1)
+        async with working(lane, "busy", "busy"):
+            with pytest.raises(RequestRefused) as refused:
+                await ask(lane, "busy")
+            assert (refused.value.status, refused.value.wait) == (429, 1)
+            assert await ask(lane, "other") == "answer"
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_has_its_share_is_served_when_it_comes_free() -> None:
+    async def scenario() -> None:
+        lane = lane_of(threads=1, per_caller=1)
+        async with working(lane, "busy") as finish:
+            waiting = asyncio.create_task(ask(lane, "busy"))
+            await finish()
+            assert await waiting == "answer"
+
+    asyncio.run(scenario())
+
+
+def test_only_some_requests_of_a_caller_wait() -> None:
+    async def scenario() -> None:
+        lane = lane_of(threads=1, per_caller=1)
+        async with working(lane, "busy") as finish:
+            waiting = [asyncio.create_task(ask(lane, "busy")) for _ in range(WAITING_OF_CALLER)]
+            await asyncio.sleep(0)
+            with pytest.raises(RequestRefused):
+                await ask(lane, "busy")
+            await finish()
+            assert await asyncio.gather(*waiting) == ["answer"] * WAITING_OF_CALLER
+
+    asyncio.run(scenario())
+
+
+def test_a_request_whose_client_has_gone_keeps_its_thread_until_it_is_done() -> None:
+    async def scenario() -> None:
+        lane = lane_of(threads=1, per_caller=2, wait_seconds=0.1)
+        begun, end = threading.Event(), threading.Event()
+
+        def work() -> None:
+            begun.set()
+            end.wait()
+
+        gone = asyncio.create_task(lane.run(work))
+        await asyncio.to_thread(begun.wait)
+        gone.cancel()
+        with pytest.raises(RequestRefused):
+            await ask(lane, "other")
+        waiting = asyncio.create_task(lane.run(lambda: "answer", is_begun=True))
+        end.set()
+        assert await waiting == "answer"
+        lane.shut_down()
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_is_sent_in_part_is_not_refused_the_rest() -> None:
+    async def scenario() -> None:
+        lane = lane_of(threads=1, per_caller=2, wait_seconds=0.01)
+        async with working(lane, "busy") as finish:
+            rest = asyncio.create_task(lane.run(lambda: "rest", is_begun=True))
+            with pytest.raises(RequestRefused):
+                await ask(lane, "other")
+            assert not rest.done()
+            await finish()
+            assert await rest == "rest"
+
+    asyncio.run(scenario())

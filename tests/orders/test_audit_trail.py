@@ -1,0 +1,99 @@
+"""Every write through the provisioning API leaves a row that names numbers only, and that nobody changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.test import Client as Browser
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts import audit_trail
+from accounts.audit_trail import Actor
+from accounts.models import ApiKey, AuditRecord, User
+from fonproxy.clickhouse.client import Client
+from orders.models import Order
+
+BODIES: dict[str, Any] = {
+    "top-ups": {"reference": "t", "bytes": 5},
+    "refunds": {"reference": "r", "bytes": 5},
+    "adjustments": {"reference": "a", "bytes": 5},
+    "renewals": {"reference": "n"},
+    "suspend": {},
+    "resume": {},
+    "expire": {},
+}
+
+
+@pytest.fixture
+def shop(staff: User, client_for: Callable[..., APIClient], clean_engine: Client) -> Callable[..., Any]:
+    client = client_for(staff, "provision")
+
+    def call(method: str, path: str, **body: Any) -> Any:
+        return client.generic(method, f"/provisioning/{path}", json.dumps(body), content_type="application/json")
+
+    return call
+
+
+def sell(shop: Callable[..., Any]) -> Order:
+    assert shop("PUT", "users/c-1", username="carol", email="carol@example.com").status_code == 201
+    order = {"user": "c-1", "name": "10 GB", "proxyType": "residential-giga", "trafficLimitBytes": 10**9}
+    assert shop("PUT", "orders/o-1", **order).status_code == 201
+    return Order.objects.get()
+
+
+def test_every_write_leaves_a_row_that_names_the_user_and_the_key(shop: Callable[..., Any], staff: User) -> None:
+    order = sell(shop)
+    for action, body in BODIES.items():
+        assert shop("POST", f"orders/o-1/{action}", **body).status_code in (200, 201)
+    rows = AuditRecord.objects.order_by("pk").values_list("action", "kind", "number")
+    assert list(rows) == [
+        ("put", "user", order.user_id),
+        ("put", "order", order.pk),
+        *(
+            (action, "order", order.pk)
+            for action in ("top_up", "refund", "adjustment", "renew", "suspend", "resume", "expire")
+        ),
+    ]
+    assert set(AuditRecord.objects.values_list("actor_id", "key_id")) == {(staff.pk, ApiKey.objects.get().pk)}
+
+
+def test_a_refused_write_leaves_no_row(shop: Callable[..., Any]) -> None:
+    sell(shop)
+    assert shop("POST", "orders/o-1/top-ups", reference="t", bytes=5).status_code == 201
+    before = AuditRecord.objects.count()
+    assert shop("POST", "orders/o-1/top-ups", reference="t", bytes=6).status_code == 409
+    assert shop("PUT", "users/c-1", email="nonsense").status_code == 400
+    assert AuditRecord.objects.count() == before
+
+
+def test_the_rows_of_an_erased_customer_stay_and_say_nothing_but_numbers(shop: Callable[..., Any], staff: User) -> None:
+    number = sell(shop).user_id
+    assert shop("DELETE", "users/c-1").status_code == 200
+    rows = AuditRecord.objects.filter(kind="user", number=number).order_by("pk")
+    assert list(rows.values_list("action", flat=True)) == ["put", "erasure begun", "erased"]
+    kept = str(list(AuditRecord.objects.values()))
+    assert not any(name in kept for name in ("carol", "c-1", "o-1", "10 GB", staff.username))
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit_records SET action = 'x'", "DELETE FROM audit_records"])
+def test_the_database_refuses_to_change_a_row(statement: str, db: None) -> None:
+    audit_trail.record("put", AuditRecord.Kind.USER, 7, actor=Actor(), now=timezone.now())
+    before = list(AuditRecord.objects.values())
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+    assert list(AuditRecord.objects.values()) == before
+
+
+def test_superusers_see_the_rows_in_the_admin_and_change_none(db: None) -> None:
+    audit_trail.record("put", AuditRecord.Kind.USER, 4711, actor=Actor(), now=timezone.now())
+    browser = Browser()
+    browser.force_login(User.objects.create_superuser("root"))
+    assert "4711" in browser.get("/admin/accounts/auditrecord/").content.decode()
+    change = f"/admin/accounts/auditrecord/{AuditRecord.objects.get().pk}/change/"
+    assert browser.post(change, {"action": "x"}).status_code == 403
+    assert browser.get("/admin/accounts/auditrecord/add/").status_code == 403

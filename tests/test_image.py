@@ -1,0 +1,105 @@
+"""The image, built and run by podman on a stand-in base (``make test-image``).
+
+No registry is asked: Debian's bookworm with its Python, made by debootstrap, takes the place of the Dockerfile's base.
+It needs root and Debian's podman, runc, debootstrap, buildah, netavark and fuse-overlayfs. ``PODMAN_BUILD_ARGS`` are
+further arguments of the build, such as volumes with a configuration of pip and certificates of your own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.serving import ROOT, free_port
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.image
+
+IMAGE = "localhost/fonproxy:test"
+BASE = "localhost/fonproxy-base:test"
+NAME = "fonproxy-test"
+# Containers share the host's network: bridges need more than a test may change.
+RUN = [
+    *("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--rm", "--network=host"),
+    *("--ulimit=nofile=20000:20000", "--ulimit=nproc=1000:1000"),
+    # As compose.yaml has it.
+    *("--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges"),
+]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    for program in ("podman", "runc", "debootstrap"):
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None or os.geteuid() != 0:
+            pytest.skip(f"needs {program}, and root")
+    _make_base(BASE, tmp_path_factory.mktemp("base"))
+    build = ["podman", "build", "--format=docker", "--isolation=chroot", "--network=host", f"--tag={IMAGE}"]
+    build.append(f"--build-arg=BASE={BASE}")
+    subprocess.run([*build, *shlex.split(os.environ.get("PODMAN_BUILD_ARGS", "")), ROOT], check=True)
+    yield IMAGE
+    subprocess.run(["podman", "rmi", IMAGE], check=False)
+
+
+def _make_base(name: str, directory: Path) -> None:
+    if subprocess.run(["podman", "image", "exists", name], check=False).returncode == 0:
+        return
+    packages = "--include=python3,python3-venv,ca-certificates"
+    subprocess.run(["debootstrap", "--variant=minbase", packages, "bookworm", directory], check=True)
+    (directory / "usr/bin/python").symlink_to("python3")
+    with subprocess.Popen(["tar", "-C", directory, "-c", "."], stdout=subprocess.PIPE) as tar:
+        subprocess.run(["podman", "import", "-", name], stdin=tar.stdout, check=True)
+
+
+@pytest.fixture
+def served(image: str) -> Iterator[str]:
+    """The address of a container that serves the demo."""
+    port = free_port()
+    command = ["python", "manage.py", "serve", "--demo", "--port", str(port)]
+    with subprocess.Popen([*RUN, f"--name={NAME}", image, *command]) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(lambda: process.poll() is not None or _answers(f"{url}/readyz"))
+            yield url
+        finally:
+            subprocess.run(["podman", "kill", "--signal=TERM", NAME], check=False, capture_output=True)
+
+
+def _answers(url: str) -> bool:
+    with suppress(OSError):
+        return bool(urllib.request.urlopen(url, timeout=5).status == 200)
+    return False
+
+
+def test_the_container_runs_as_a_user_who_may_write_to_its_volumes_only(image: str) -> None:
+    script = "id -u; touch /data/x /tmp/x && echo written; touch /app/x || echo refused"
+    ran = subprocess.run([*RUN, image, "sh", "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["10001", "written", "refused"]
+
+
+def test_the_image_has_the_client_programs_of_postgresql_and_no_compiler(image: str) -> None:
+    script = "for program in pg_dump pg_restore gcc cc make; do command -v $program; done; true"
+    ran = subprocess.run([*RUN, image, "sh", "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["/usr/bin/pg_dump", "/usr/bin/pg_restore"]
+
+
+def test_the_container_answers_the_first_calls_of_the_readme(served: str) -> None:
+    told = subprocess.run(["podman", "exec", NAME, "cat", "/data/demo.env"], capture_output=True, text=True, check=True)
+    keys = dict(re.findall(r"^(?:export )?(\w+)=['\"]?([^'\"\n]+)", told.stdout, re.MULTILINE))
+    readme = (ROOT / "README.md").read_text()
+    calls = re.findall(r"^ {4}(curl .+?)\n\n", readme, re.MULTILINE | re.DOTALL)
+    assert len(calls) == 2
+    said = [
+        subprocess.run(["bash", "-c", call], env={**os.environ, **keys}, capture_output=True, text=True, check=True)
+        for call in calls
+    ]
+    assert "204 No Content" in said[0].stdout
+    assert '"total_bytes_received":"524800"' in said[1].stdout

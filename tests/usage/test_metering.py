@@ -1,0 +1,154 @@
+"""Usage lines, set to what the traffic tables hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from fonproxy.clickhouse.client import Client
+from orders import ledger, services
+from orders.models import CutOff, LedgerEntry, LedgerReason, Order
+from tests.usage.helpers import carry, figures
+from usage import metering, reconciliation
+
+DAY = timedelta(days=1)
+START = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - 10 * DAY
+NOW = START + 9 * DAY
+
+
+@pytest.fixture
+def order(alice: User, make_order: Callable[..., Order], clean_engine: Client) -> Order:
+    return make_order(alice, limit=100, started_at=START, expires_at=START + 30 * DAY, now=START)
+
+
+def post(order: Order, at: datetime, now: datetime = NOW, *, is_history: bool = False) -> list[LedgerEntry]:
+    """The usage line of that day, if it changed."""
+    pair = (order.pk, at.date())
+    return metering.post_days([pair], now, history={pair} if is_history else ())
+
+
+def adjustments(order: Order) -> list[tuple[int, str, datetime, int | None, bool]]:
+    found = LedgerEntry.objects.filter(order=order, reason=LedgerReason.ADJUSTMENT).order_by("pk")
+    return [(each.bytes, each.note, each.created_at, each.period_number, each.closes_period) for each in found]
+
+
+def test_a_usage_line_keeps_when_it_was_made_and_says_when_it_last_changed(order: Order) -> None:
+    carry(order, START, 30, requests=2)
+    post(order, START, NOW)
+    carry(order, START, 5, requests=1)
+    post(order, START, NOW + DAY)
+    line = LedgerEntry.objects.get(order=order, reason=LedgerReason.USAGE)
+    assert (line.bytes, line.requests) == (-35, 3)
+    assert (line.period_date, line.usage_day) == (START.date(), START.date())
+    assert (line.created_at, line.updated_at) == (NOW, NOW + DAY)
+
+
+def test_a_line_that_is_right_already_is_not_written_again(order: Order) -> None:
+    carry(order, START, 30)
+    assert [line.bytes for line in post(order, START)] == [-30]
+    assert post(order, START, NOW + DAY) == []
+    assert LedgerEntry.objects.get(order=order, reason=LedgerReason.USAGE).updated_at == NOW
+
+
+def test_a_day_without_traffic_gets_no_line(order: Order) -> None:
+    assert post(order, START) == []
+
+
+def test_requests_without_bytes_get_a_line(order: Order) -> None:
+    carry(order, START, 0, requests=1)
+    assert [(line.bytes, line.requests) for line in post(order, START)] == [(0, 1)]
+
+
+def test_batches_are_accounted_for_once_and_what_they_used_up_is_published(order: Order) -> None:
+    carry(order, START, 60)
+    carry(order, START, 40)
+    assert metering.post_usage(NOW) == 2
+    assert metering.post_usage(NOW) == 0
+    assert figures(order)["published"] == "exhausted"
+
+
+def test_posting_reads_and_locks_only_the_orders_and_lines_that_it_may_change(order: Order) -> None:
+    carry(order, START, 30)
+    with CaptureQueriesContext(connection) as statements:
+        post(order, START)
+    reads = [each["sql"] for each in statements if each["sql"].startswith("SELECT")]
+    assert len(reads) >= 2
+    assert [
+        read for read in reads if f'"id" IN ({order.pk})' not in read and f'"order_id" IN ({order.pk})' not in read
+    ] == []
+    [lines] = [read for read in reads if '"ledger_entries"."id"' in read]
+    assert f"\"usage_day\" IN ('{START.date()}'" in lines  # PostgreSQL is told the type besides
+
+
+def test_a_long_run_stamps_each_change_when_it_is_made(
+    alice: User, make_order: Callable[..., Order], clean_engine: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metering, "BATCHES", 1)
+    monkeypatch.setattr(reconciliation, "ORDERS", 1)
+    for _ in range(2):
+        carry(make_order(alice, limit=100, started_at=START, now=START), START, 100)
+    began = monotonic()
+    assert metering.post_usage(NOW) == 2
+    first, second = CutOff.objects.order_by("number")
+    assert NOW == first.changed_at < second.changed_at <= NOW + timedelta(seconds=monotonic() - began)
+    Order.objects.update(added_bytes=1)
+    one, other = reconciliation.reconcile(NOW)
+    assert one.found_at < other.found_at
+
+
+def test_history_of_days_before_the_period_is_given_back_outside_of_it(order: Order) -> None:
+    before = START - 3 * DAY
+    carry(order, before, 30)
+    post(order, before, is_history=True)
+    carry(order, before, 5)
+    post(order, before, NOW + DAY, is_history=True)
+    assert adjustments(order) == [
+        (30, "imported history", NOW, None, False),
+        (5, "imported history", NOW + DAY, None, False),
+    ]
+    order.refresh_from_db()
+    assert order.used_before_period == 35
+    assert ledger.balance(order) == 100
+    assert ledger.used([order]) == {order.pk: 0}
+
+
+def test_late_traffic_of_days_before_the_period_is_not_given_back(order: Order) -> None:
+    carry(order, START - 3 * DAY, 30)
+    post(order, START - 3 * DAY)
+    assert adjustments(order) == []
+    assert ledger.balance(order) == 70
+
+
+def test_history_of_the_first_day_of_the_period_counts_in_it(order: Order) -> None:
+    carry(order, START, 30)
+    post(order, START, is_history=True)
+    assert adjustments(order) == []
+    assert ledger.used([order]) == {order.pk: 30}
+
+
+def test_history_of_a_period_that_has_ended_leaves_its_balance_at_zero(order: Order) -> None:
+    services.expire(order, START + 2 * DAY)
+    carry(order, START + DAY, 30)
+    post(order, START + DAY, is_history=True)
+    assert adjustments(order)[1:] == [(30, "imported history", NOW, 1, True)]
+    order.refresh_from_db()
+    assert order.used_before_period == 0
+    assert ledger.balance(order) == 0
+
+
+def test_history_of_an_unmetered_order_posts_usage_alone(
+    alice: User, make_order: Callable[..., Order], clean_engine: Client
+) -> None:
+    order = make_order(alice, limit=None, started_at=START, now=START)
+    before = START - 3 * DAY
+    carry(order, before, 30)
+    post(order, before, is_history=True)
+    assert adjustments(order) == []
+    order.refresh_from_db()
+    assert order.used_before_period == 30
