@@ -106,7 +106,7 @@ def test_a_country_of_the_usage_page_leads_to_its_customers(visit: Visit) -> Non
 
 def test_a_pasted_abuse_report_leads_to_the_customer_and_is_exported(visit: Visit, server: Server) -> None:
     at = datetime.now(UTC) - timedelta(hours=2)
-    abuse = row(ts=f"{at:%Y-%m-%d %H:%M:%S}", ip_out="192.0.2.77", domain="victim.example")
+    abuse = row(ts=f"{at:%Y-%m-%d %H:%M:%S}", ip_out="192.0.2.77", domain="victim.example", proxy_user="carol")
     assert server.push(abuse).status == 204
     page = visit("/admin/analytics/abusereport/", who="admin", is_examined=True)
     page.get_by_role("link", name="Add abuse report").click()
