@@ -1,7 +1,6 @@
-"""Orders with what is left of them, their ledger, and what the nightly comparison corrected.
+"""Orders with what is left of them.
 
-Orders cannot be deleted: their traffic stays in the engine and would belong to nothing. Ledger entries can only be
-added, as the credits that a billing system would post.
+Orders cannot be deleted: their traffic stays in the engine and would belong to nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -26,35 +24,13 @@ from django.utils.translation import gettext_lazy
 from rest_framework.exceptions import APIException
 
 from accounts.admin_base import confirmed
-from accounts.audit import AuditedAdmin, PublishedIdAdmin, ReadOnlyAdmin
-from accounts.models import User
-from accounts.service_form import ServiceForm
-from fonproxy.units import GIB, gigabytes
-from orders import addresses, enforcement, ledger, order_actions, passwords, proxy_users, renewals, webhook_admin  # noqa: F401
+from accounts.audit import PublishedIdAdmin
+from fonproxy.units import gigabytes
+from orders import enforcement, ledger, order_actions, proxy_users, renewals
 from orders import services as order_services
-from orders.limits import AT_ONCE, FOREVER
-from orders.models import (
-    MAX_LIMIT_BYTES,
-    CutOff,
-    LedgerEntry,
-    LedgerMismatch,
-    LedgerReason,
-    Order,
-    Product,
-    ProxyUser,
-)
-from orders.size_field import GigabytesField
-
-
-class SizesAdmin(AuditedAdmin):
-    """Has the fields of ``sizes`` entered in GB; the values are labels and the options of the form's field."""
-
-    sizes: ClassVar[dict[str, dict[str, Any]]] = {}
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name in self.sizes:
-            return GigabytesField(**self.sizes[db_field.name])
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
+from orders.admin.sizes import SizesAdmin
+from orders.limits import AT_ONCE
+from orders.models import CutOff, LedgerEntry, Order, ProxyUser
 
 
 class ProxyUserInline(admin.TabularInline[ProxyUser, Order]):
@@ -308,172 +284,3 @@ def _left(order: Order) -> int:
     """The annotated balance in a list, else read again."""
     left: int | None = getattr(order, "left_bytes", None)
     return ledger.balance(order) if left is None else left
-
-
-class CreditForm(ServiceForm[LedgerEntry]):
-    """Posts a top-up, refund or adjustment through the service that the API uses."""
-
-    reason = forms.ChoiceField(choices=[(reason.value, reason.label) for reason in order_services.CREDITS])
-
-    class Meta:
-        model = LedgerEntry
-        fields = ("order", "reason", "bytes", "reference", "note")
-
-    def apply(self, author: str, now: datetime) -> LedgerEntry:
-        given = self.cleaned_data
-        entry, _ = order_services.credit(
-            given["order"],
-            LedgerReason(given["reason"]),
-            given["bytes"],
-            reference=given["reference"] or None,
-            author=author,
-            now=now,
-            note=given["note"],
-        )
-        return entry
-
-
-@admin.register(LedgerEntry)
-class LedgerEntryAdmin(SizesAdmin, ReadOnlyAdmin):
-    form = CreditForm
-    sizes: ClassVar[dict[str, dict[str, Any]]] = {
-        "bytes": {
-            "label": gettext_lazy("Amount, in GB"),
-            "required": True,
-            "min_value": -MAX_LIMIT_BYTES // GIB,
-            "help_text": gettext_lazy("GB of 2^30 bytes; negative in an adjustment that reduces the limit."),
-        }
-    }
-    list_display: tuple[str, ...] = (
-        "period_date",
-        "order",
-        "reason",
-        "bytes",
-        "requests",
-        "reference",
-        "author",
-        "note",
-        "created_at",
-    )
-    list_filter = ("reason", "period_date", "order__product__network")
-    list_select_related = ("order",)
-    ordering = ("-pk",)
-    search_fields = ("reference__exact", "order__name", "order__external_id", "order__user__username")
-    search_help_text = "A whole reference, an order's name or external id, or a user name"
-    autocomplete_fields = ("order",)
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return AuditedAdmin.has_add_permission(self, request)
-
-    def save_model(self, request: HttpRequest, obj: LedgerEntry, form: Any, change: bool) -> None:
-        posted = form.apply(request.user.get_username(), timezone.now())
-        obj.pk = posted.pk
-        obj.refresh_from_db()
-
-
-@admin.register(CutOff)
-class CutOffAdmin(ReadOnlyAdmin):
-    list_display = ("number", "order", "state", "changed_at")
-    list_filter = ("state",)
-    list_select_related = ("order",)
-    search_fields = ("order__name", "order__external_id", "order__user__username", "order__proxy_users__login")
-    ordering = ("-number",)
-
-
-@admin.register(LedgerMismatch)
-class LedgerMismatchAdmin(ReadOnlyAdmin):
-    list_display = ("found_at", "order", "day", "recorded", "measured")
-    list_filter = ("found_at",)
-    list_select_related = ("order",)
-    search_fields = ("order__name", "order__external_id", "order__user__username")
-    ordering = ("-pk",)
-
-
-@admin.register(Product)
-class ProductAdmin(AuditedAdmin):
-    list_display = ("name", "proxy_type", "network")
-    list_filter = ("proxy_type", "network")
-    search_fields = ("name",)
-    ordering = ("name",)
-
-
-class ProxyUserAdminForm(forms.ModelForm[ProxyUser]):
-    day_limit_bytes = GigabytesField(label="Daily limit, in GB", help_text="Empty: no limit.")
-    month_limit_bytes = GigabytesField(label="Monthly limit, in GB", help_text="Empty: no limit.")
-    total_limit_bytes = GigabytesField(label="Limit in total, in GB", help_text="Empty: no limit.")
-    allowed_ips = forms.CharField(
-        label="Allowed addresses",
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Addresses and networks of clients, one per line; none means any.",
-    )
-    new_password = forms.RegexField(
-        f"^(?:{passwords.PASSWORD.pattern})$",
-        required=False,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        error_messages={"invalid": passwords.RULE},
-        help_text="Replaces the password. Passwords cannot be read again.",
-    )
-
-    class Meta:
-        model = ProxyUser
-        fields = ("login", "order", "max_connections", *proxy_users.LIMITS.values(), "allowed_ips")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial["allowed_ips"] = "\n".join(self.instance.allowed_ips)
-
-    def clean_allowed_ips(self) -> list[str]:
-        try:
-            return addresses.normalized(self.cleaned_data["allowed_ips"].split())
-        except addresses.InvalidNetwork as fault:
-            raise forms.ValidationError(str(fault)) from None
-
-
-@admin.register(ProxyUser)
-class ProxyUserAdmin(AuditedAdmin):
-    form = ProxyUserAdminForm
-    list_display = ("login", "order", "user", "has_password", "max_connections", "stopped", "created_at")
-    list_filter = ("order__product__network",)
-    list_select_related = ("order__user",)
-    search_fields = ("login", "order__name", "order__user__username")
-    autocomplete_fields = ("order",)
-    fields = (
-        "login",
-        "order",
-        "max_connections",
-        tuple(proxy_users.LIMITS.values()),
-        "stopped",
-        "allowed_ips",
-        "new_password",
-        "created_at",
-    )
-    readonly_fields = ("stopped", "created_at")
-    ordering = ("-pk",)
-
-    @admin.display(ordering="order__user__username")
-    def user(self, proxy_user: ProxyUser) -> User:
-        return proxy_user.order.user
-
-    @admin.display(ordering="stopped_until", description=gettext_lazy("limit reached, stopped until"))
-    def stopped(self, proxy_user: ProxyUser) -> str | datetime | None:
-        if proxy_user.stopped_until == FOREVER:
-            return _("its limit is raised")
-        return proxy_user.stopped_until if proxy_user.is_stopped(timezone.now()) else None
-
-    @admin.display(boolean=True, description=gettext_lazy("password"))
-    def has_password(self, proxy_user: ProxyUser) -> bool:
-        return proxy_user.has_password
-
-    def save_model(self, request: HttpRequest, obj: ProxyUser, form: Any, change: bool) -> None:
-        if form.cleaned_data["new_password"]:
-            obj.verifier = passwords.verifier_of(form.cleaned_data["new_password"])
-        with transaction.atomic():
-            proxy_users.save(obj, timezone.now())
-
-    def delete_model(self, request: HttpRequest, obj: ProxyUser) -> None:
-        proxy_users.remove([obj], timezone.now())
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ProxyUser]) -> None:
-        proxy_users.remove(list(queryset), timezone.now())
