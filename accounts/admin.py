@@ -241,13 +241,27 @@ class ApiKeyAdmin(SecretsAdmin, GovernedAdmin):
 
 @admin.register(AuditRecord)
 class AuditRecordAdmin(ReadOnlyAdmin):
-    list_display = ("at", "action", "kind", "number", "actor_id", "key_id")
+    list_display = ("at", "action", "kind", "number", "actor", "key")
+    csv_columns = ("at", "action", "kind", "number", "actor_id", "actor", "key_id", "key")
     list_display_links = None
     list_filter = ("kind", "action", "at")
     search_fields = ("number",)
     search_help_text = "The number of a user or an order"
     ordering = ("-pk",)
     actions = None
+
+    def prepare(self, rows: list[Any]) -> None:
+        authors = audit_trail.authors_of(rows)
+        for row in rows:
+            row.author = authors[row.pk]
+
+    @admin.display(description=_("by"), ordering="actor_id")
+    def actor(self, row: Any) -> str:
+        return str(row.author.user)
+
+    @admin.display(description=_("with the API key"), ordering="key_id")
+    def key(self, row: Any) -> str:
+        return str(row.author.key)
 
 
 class ApplicationKeyInline(admin.TabularInline[ApplicationKey, Application]):

@@ -12,6 +12,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Count, Q, QuerySet
 
+from accounts import audit_trail
+from accounts.audit_trail import Author
 from accounts.models import ApiKey, AuditRecord, User
 from analytics import reports
 from fonproxy.clickhouse.client import get_client
@@ -216,9 +218,12 @@ def log_entries(user: User) -> QuerySet[LogEntry]:
     return _entries(about).exclude(change_message__startswith=NOTE)[:MAX_ROWS]
 
 
-def audit_records(user: User) -> QuerySet[AuditRecord]:
+def audit_records(user: User) -> list[tuple[AuditRecord, Author]]:
+    """What the API and staff changed, newest first, each with who did it."""
     orders = Q(kind=AuditRecord.Kind.ORDER, number__in=list(user.orders.values_list("pk", flat=True)))
-    return AuditRecord.objects.filter(Q(kind=AuditRecord.Kind.USER, number=user.pk) | orders).order_by("-pk")[:MAX_ROWS]
+    rows = AuditRecord.objects.filter(Q(kind=AuditRecord.Kind.USER, number=user.pk) | orders).order_by("-pk")[:MAX_ROWS]
+    authors = audit_trail.authors_of(rows)
+    return [(row, authors[row.pk]) for row in rows]
 
 
 def _entries(about: Iterable[tuple[type[Any], Iterable[int]]]) -> QuerySet[LogEntry]:

@@ -97,3 +97,24 @@ def test_superusers_see_the_rows_in_the_admin_and_change_none(db: None) -> None:
     change = f"/admin/accounts/auditrecord/{AuditRecord.objects.get().pk}/change/"
     assert browser.post(change, {"action": "x"}).status_code == 403
     assert browser.get("/admin/accounts/auditrecord/add/").status_code == 403
+
+
+def test_the_list_and_the_customers_page_name_the_key_of_each_change(
+    shop: Callable[..., Any], staff: User, engine: Any
+) -> None:
+    order = sell(shop)
+    audit_trail.record("put", AuditRecord.Kind.USER, order.user_id, actor=Actor(10**6, 10**7), now=timezone.now())
+    key = ApiKey.objects.get()
+    browser = Browser()
+    browser.force_login(User.objects.create_superuser("root"))
+    for page in (
+        "/admin/accounts/auditrecord/",
+        "/admin/accounts/auditrecord/csv/",
+        f"/admin/customers/{order.user_id}/",
+    ):
+        answer = browser.get(page)
+        text = answer.getvalue().decode() if answer.streaming else answer.content.decode()
+        assert f"{key.name} ({key.prefix}…)" in text, page
+        assert f"{staff.username}" in text
+        assert f"{10**7} (deleted)" in text
+        assert key.key_hash not in text
