@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from analytics.gateway.samples import MAX_SAMPLES, SessionSample
+from analytics.gateway.samples import MAX_SAMPLES, MAX_SESSION_LENGTH, SessionSample
 from analytics.ingest.row_errors import in_words, named
 from analytics.ingest.schema import FAULTS, Amount, Count, Text
 from fonproxy.api.errors import InvalidInput, TooLarge
@@ -22,7 +22,7 @@ class _Stats(Struct, rename="camel"):
 
 class _Event(Struct):
     type: str = ""
-    service: Annotated[str, Meta(max_length=128)] = ""
+    service: Annotated[str, Meta(max_length=MAX_SESSION_LENGTH)] = ""
     client: Text = ""
     stats: _Stats | None = None
 

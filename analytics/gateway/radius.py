@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from analytics.gateway.samples import SessionSample
+from analytics.gateway.samples import KEPT, MAX_SESSION_LENGTH, SessionSample
 from analytics.ingest.checks import are_addresses
 from analytics.ingest.schema import MAX_AMOUNT
 from fonproxy.api.errors import FieldError, InvalidInput
 from orders.gateway.radius import Attributes
 
+START: Final = frozenset({"Start", "1"})
 STOP: Final = frozenset({"Stop", "2"})
-COUNTED: Final = frozenset({"Start", "Interim-Update", "1", "3"}) | STOP
+COUNTED: Final = frozenset({"Interim-Update", "3"}) | START | STOP
 WHOLE_SERVER: Final = frozenset({"Accounting-On", "Accounting-Off", "7", "8"})
 GIGAWORD: Final = 2**32
 # Start is reckoned from the length of the session, in whole seconds, when the packet was sent.
@@ -38,12 +40,14 @@ def sample_of(given: Attributes, now: datetime) -> SessionSample:
         raise _bad("User-Name" if session else "Acct-Session-Id", "Is required.")
     client = given.text("Calling-Station-Id") or ""
     sent_at = _event_time(given) or now - timedelta(seconds=min(given.number("Acct-Delay-Time"), 86_400))
+    # Some NASs send the length with Stop only: any other packet then belongs to the session of this id that runs.
+    is_dated = status in START or given.text("Acct-Session-Time") is not None
     return SessionSample(
-        session=_storable(session, 128),
+        session=_session_name(session),
         worker=worker_of(given),
         login=_storable(login, 255),
         started_at=sent_at - timedelta(seconds=min(given.number("Acct-Session-Time"), 2**32)),
-        tolerance=TOLERANCE,
+        tolerance=TOLERANCE if is_dated else KEPT,
         bytes_sent=_octets(given, "Input"),
         bytes_received=_octets(given, "Output"),
         ended=status in STOP,
@@ -68,6 +72,12 @@ def _event_time(given: Attributes) -> datetime | None:
         return datetime.strptime(text, "%b %d %Y %H:%M:%S UTC").replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def _session_name(session: str) -> str:
+    """The id, or for one that is too long to store, its hash."""
+    name = session.replace("\0", "")
+    return name if len(name) <= MAX_SESSION_LENGTH else hashlib.sha256(name.encode(errors="replace")).hexdigest()
 
 
 def _storable(text: str, length: int) -> str:

@@ -19,6 +19,10 @@ from fonproxy.units import MIB
 
 MAX_SAMPLES: Final = 20_000
 MAX_BYTES: Final = 8 * MIB
+MAX_SESSION_LENGTH: Final = 128
+
+KEPT: Final = timedelta(days=7)
+"""A session that was not reported for so long is forgotten; then no sample of one that started earlier is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class SessionSample:
 
 
 class _Row(Struct, gc=False, kw_only=True, rename="camel"):
-    session: Annotated[str, Meta(min_length=1, max_length=128)]
+    session: Annotated[str, Meta(min_length=1, max_length=MAX_SESSION_LENGTH)]
     login: Annotated[str, Meta(min_length=1, max_length=255)]
     worker: Text
     started_at: str

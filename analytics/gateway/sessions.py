@@ -18,14 +18,14 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 from django.db import IntegrityError
 from django.db.models import Count
 
-from analytics.gateway.samples import SessionSample, refuse
+from analytics.gateway.samples import KEPT, SessionSample, refuse
 from analytics.ingest import columns as ingest_columns
 from analytics.ingest import service as ingest_service
 from analytics.ingest.attribution import Attribution, AttributionMap, RowOwner
@@ -34,9 +34,6 @@ from analytics.ingest.row_errors import MAX_NAMED_ROWS
 from analytics.models import IngestBatch
 from fonproxy.api.errors import FieldError, Unavailable
 from orders.models import SESSION_SILENCE, Order, ProxySession, ProxyUser
-
-KEPT: Final = timedelta(days=7)
-"""A session that was not reported for so long is forgotten; then no sample of one that started earlier is taken."""
 
 IDENTITY: Final = ["session", "worker", "login", "started_at"]
 CHANGING: Final = ["bytes_sent", "bytes_received", "requests", "domain", "ip_from", "seen_at", "ended_at"]

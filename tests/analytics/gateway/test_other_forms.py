@@ -73,6 +73,26 @@ def test_event_timestamps_keep_delayed_packets_in_their_session(gateway: APIClie
     assert totals(clean_engine) == (0, 160, 1)
 
 
+def test_packets_without_a_session_time_belong_to_the_session_that_runs(
+    gateway: APIClient, clean_engine: Client
+) -> None:
+    at = int(timezone.now().timestamp())
+    account(gateway, "Start", Event_Timestamp=at - 3600)
+    for ago, octets in ((1800, 100), (1200, 300), (1500, 200), (600, 300)):  # one overtaken, one repeated
+        account(gateway, "Interim-Update", Event_Timestamp=at - ago, Acct_Output_Octets=octets)
+    account(gateway, "Stop", Event_Timestamp=at, Acct_Session_Time=3600, Acct_Output_Octets=350)
+    assert totals(clean_engine) == (0, 350, 1)
+    account(gateway, "Start", Event_Timestamp=at)  # the server has restarted and numbers its sessions from 1 again
+    account(gateway, "Interim-Update", Event_Timestamp=at + 600, Acct_Output_Octets=20)
+    assert totals(clean_engine) == (0, 370, 2)
+
+
+def test_long_session_ids_that_begin_alike_are_different_sessions(gateway: APIClient, clean_engine: Client) -> None:
+    for end in ("a", "b"):
+        account(gateway, "Stop", Acct_Session_Id="x" * 200 + end, Acct_Output_Octets=100)
+    assert totals(clean_engine) == (0, 200, 2)
+
+
 @pytest.mark.parametrize(
     ("status", "attributes"),
     [

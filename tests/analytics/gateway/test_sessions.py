@@ -19,7 +19,7 @@ from accounts.audit_trail import Actor
 from accounts.models import User
 from accounts.services import issue_key
 from analytics.gateway import sessions
-from analytics.gateway.samples import MAX_SAMPLES
+from analytics.gateway.samples import KEPT, MAX_SAMPLES
 from analytics.ingest import journal
 from analytics.ingest.flusher import flusher
 from analytics.models import IngestBatch
@@ -133,9 +133,9 @@ def test_silent_sessions_are_over_and_forgotten_ones_are_not_counted_again(
     now = timezone.now()
     assert ProxySession.running(now, "alice").count() == 1
     assert ProxySession.running(now + SESSION_SILENCE, "alice").count() == 0
-    assert sessions.forget(now + sessions.KEPT - timedelta(minutes=1)) == 0
-    assert sessions.forget(now + sessions.KEPT + timedelta(minutes=1)) == 1
-    old = (now - sessions.KEPT - timedelta(minutes=1)).isoformat()
+    assert sessions.forget(now + KEPT - timedelta(minutes=1)) == 0
+    assert sessions.forget(now + KEPT + timedelta(minutes=1)) == 1
+    old = (now - KEPT - timedelta(minutes=1)).isoformat()
     assert report(gateway, sample(100, startedAt=old)).json()["errors"][0]["field"] == "startedAt"
 
 
