@@ -52,6 +52,7 @@ KINDS: Final = [
     (AlertKind.BYTES_LEFT, _("Traffic left, in GB")),
     (AlertKind.EXPIRES_IN, AlertKind.EXPIRES_IN.label),
     (AlertKind.ERROR_RATE, _("Failed requests of the last 15 minutes, in %")),
+    (AlertKind.LOGIN_PERCENT, AlertKind.LOGIN_PERCENT.label),
 ]
 
 

@@ -13,7 +13,7 @@ from accounts.models import User
 from fonproxy import ids, sealing
 from fonproxy.delivery import BaseDelivery
 from fonproxy.units import amount
-from orders.models import Order
+from orders.models import Order, ProxyUser
 
 
 class AlertKind(models.TextChoices):
@@ -21,6 +21,15 @@ class AlertKind(models.TextChoices):
     BYTES_LEFT = "bytes_left", gettext_lazy("Traffic left, in bytes")
     EXPIRES_IN = "expires_in", gettext_lazy("Days until the subscription ends")
     ERROR_RATE = "error_rate", gettext_lazy("Failed requests, in %")
+    LOGIN_PERCENT = "login_percent", gettext_lazy("Traffic of any proxy user, in % of its own limit")
+
+
+class LimitName(models.TextChoices):
+    """The limits of a proxy user."""
+
+    DAY = "day", gettext_lazy("daily limit")
+    MONTH = "month", gettext_lazy("monthly limit")
+    TOTAL = "total", gettext_lazy("total limit")
 
 
 NEEDS_LIMIT: Final = (AlertKind.USAGE_PERCENT, AlertKind.BYTES_LEFT)
@@ -29,6 +38,7 @@ MAX_THRESHOLD: Final = {
     AlertKind.BYTES_LEFT: 2**53 - 1,
     AlertKind.EXPIRES_IN: 365,
     AlertKind.ERROR_RATE: 100,
+    AlertKind.LOGIN_PERCENT: 100,
 }
 
 
@@ -43,6 +53,8 @@ def condition(kind: str, threshold: int) -> str:
             return ngettext("%s day before the end", "%s days before the end", threshold) % threshold
         case AlertKind.ERROR_RATE:
             return gettext("%s %% failed requests") % threshold
+        case AlertKind.LOGIN_PERCENT:
+            return gettext("%s %% of a proxy user's limit") % threshold
 
 
 class Alert(models.Model):
@@ -125,6 +137,9 @@ class Firing(models.Model):
     requests = models.BigIntegerField(null=True, help_text="Requests of the window that began at window_began_at.")
     window_began_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
+    logins = models.JSONField(
+        default=list, db_default=[], help_text="Proxy users that reached the threshold, with their figures."
+    )
     also_reached = models.JSONField(
         default=list,
         help_text="Lower thresholds of the order's alerts that were reached at once and share the mail.",
@@ -160,6 +175,25 @@ class Firing(models.Model):
     @property
     def condition(self) -> str:
         return condition(self.kind, self.threshold)
+
+
+class LoginMark(models.Model):
+    """The last period of a proxy user's limit that an alert has fired about, so that it fires once for each."""
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="login_marks")
+    # Without a constraint: a login that is deleted at this moment must not make the firing fail.
+    proxy_user = models.ForeignKey(ProxyUser, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    limit_name = models.CharField(max_length=8, choices=LimitName.choices)
+    limit_bytes = models.BigIntegerField()
+    began_at = models.DateTimeField()
+    threshold = models.PositiveBigIntegerField()
+
+    class Meta:
+        db_table = "alert_login_marks"
+        constraints = [models.UniqueConstraint(fields=["alert", "proxy_user", "limit_name"], name="login_marked_once")]
+
+    def __str__(self) -> str:
+        return f"{self.limit_name} of {self.proxy_user_id}"
 
 
 class Delivery(BaseDelivery):

@@ -11,7 +11,7 @@ from fonproxy.clickhouse.errors import EngineUnavailable
 from orders import enforcement, proxy_users, renewals
 from orders import services as order_services
 from usage import limits, metering, reconciliation
-from usage.alerts import deliveries, evaluation, test_delivery
+from usage.alerts import deliveries, evaluation, login_limits, test_delivery
 from usage.reports import services as report_services
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ def renew_orders() -> None:
 def evaluate_alerts() -> bool:
     """Fires and re-arms alerts; False without an engine."""
     try:
-        if fired := evaluation.evaluate(timezone.now()):
+        now = timezone.now()
+        if fired := evaluation.evaluate(now) + login_limits.evaluate(now):
             log.info("alerts fired", extra={"alerts": fired})
     except EngineUnavailable as error:
         log.info("alerts are evaluated when the engine is back: %s", error)

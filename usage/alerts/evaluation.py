@@ -1,4 +1,4 @@
-"""Evaluates all alerts with one query of usage and one of error rates, and fires those whose threshold is reached.
+"""Evaluates alerts about orders with one query of usage and one of error rates, and fires those that are reached.
 
 Alerts are read before the figures, and totals only grow, so a late evaluator never re-arms an alert on figures older
 than its firing. An alert fires by a conditional update in one transaction with its Firing, so exactly one of several
@@ -184,7 +184,7 @@ def firing_of(alert: Alert, figures: Figures, now: datetime) -> Firing:
         firing.used_bytes, firing.limit_bytes = figures.used, alert.order.limit_bytes
     elif alert.kind == AlertKind.EXPIRES_IN:
         firing.expires_at = alert.order.expires_at
-    else:
+    elif alert.kind == AlertKind.ERROR_RATE:
         firing.errors, firing.requests, firing.window_began_at = figures.errors, figures.requests, window_start(now)
     return firing
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from analytics import reports
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.units import gigabytes
+from usage.alerts import login_limits
 from usage.alerts.evaluation import targets_of
 from usage.alerts.services import lacks
 from usage.alerts.thresholds import (
@@ -31,6 +32,7 @@ def explain(alert: Alert, now: datetime) -> str:
         return f"Not evaluated: the order expired at {order.expires_at:%Y-%m-%d %H:%M} UTC."
     try:
         figures = _figures(alert, now)
+        at_limits = login_limits.explain(alert, now) if alert.kind == AlertKind.LOGIN_PERCENT else ""
     except EngineError:
         return "Not evaluated: ClickHouse is unavailable."
     state = AlertState(
@@ -44,7 +46,9 @@ def explain(alert: Alert, now: datetime) -> str:
         order.expires_at,
     )
     usage = _stated(alert, figures, now)
-    if next_step(state, figures, now) is AlertTransition.FIRE:
+    if at_limits:
+        sentence = at_limits
+    elif next_step(state, figures, now) is AlertTransition.FIRE:
         sentence = f"{usage}: it fires at the next evaluation, within a minute if the job evaluate-alerts runs."
     elif is_reached(state, figures, now):
         sentence = f"{usage}: it has fired and is armed again when this is no longer so, or in a new period."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from smtplib import SMTPException, SMTPRecipientsRefused
+from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
@@ -21,10 +22,12 @@ from rest_framework.views import APIView
 from fonproxy import delivery
 from fonproxy.api.errors import Conflict
 from fonproxy.delivery import Undeliverable
+from fonproxy.units import GIB
 from fonproxy.webhooks import DeliveryFailed
-from usage.alerts import chat, evaluation, mail, services, webhooks
-from usage.alerts.thresholds import Figures
-from usage.models import Alert, AlertKind, AlertTest, Firing
+from orders.limits import Windows
+from usage.alerts import chat, evaluation, login_limits, mail, services, webhooks
+from usage.alerts.thresholds import Figures, ReachedLimit
+from usage.models import Alert, AlertKind, AlertTest, Firing, LimitName
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,8 @@ def attempt(number: int) -> bool:
 
 def _send(row: AlertTest, now: datetime) -> None:
     firing = evaluation.firing_of(row.alert, _example(row.alert), now)
+    if row.alert.kind == AlertKind.LOGIN_PERCENT:
+        firing.logins = [_example_login(row.alert, now)]
     firing.id = row.message_id
     try:
         _tell(firing, row.target, now)
@@ -104,3 +109,11 @@ def _example(alert: Alert) -> Figures:
             return Figures(errors=alert.threshold * 10, requests=1000)
         case _:
             return Figures(used=-(-limit * alert.threshold // 100))
+
+
+def _example_login(alert: Alert, now: datetime) -> dict[str, Any]:
+    """A proxy user of the order, at the threshold of a daily limit of 1 GB."""
+    login = alert.order.proxy_users.order_by("login").values_list("login", flat=True).first() or "login"
+    windows = Windows.at(now, alert.order.zone)
+    used = -(-GIB * alert.threshold // 100)
+    return login_limits.figures_of(login, ReachedLimit(LimitName.DAY, used, GIB, windows.day, windows.next_day))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fonproxy.units import amount
 from usage.ids import subscription_id
-from usage.models import NEEDS_LIMIT, AlertKind, Firing, condition
+from usage.models import NEEDS_LIMIT, AlertKind, Firing, LimitName, condition
+
+MAX_LOGINS: Final = 10
+"""Proxy users that a message lists; it counts the others."""
 
 
 class TextRow(NamedTuple):
@@ -28,6 +31,8 @@ def subject(firing: Firing) -> str:
             return f"{name} ends on {_minute(firing, firing.expires_at)}"
         case AlertKind.ERROR_RATE:
             return f"{firing.error_percent:g} % of the requests of {name} failed"
+        case AlertKind.LOGIN_PERCENT:
+            return _logins(firing)
 
 
 def title(firing: Firing) -> str:
@@ -49,6 +54,8 @@ def rows(firing: Firing) -> list[TextRow]:
     if firing.kind == AlertKind.ERROR_RATE:
         failed = f"{firing.errors:,} of {firing.requests:,} requests since {_minute(firing, firing.window_began_at)}"
         return [TextRow("Failed", failed), as_of, subscription]
+    if firing.kind == AlertKind.LOGIN_PERCENT:
+        return [*_login_rows(firing), as_of, subscription]
     if firing.kind == AlertKind.EXPIRES_IN:
         return [TextRow("Ends", _minute(firing, firing.expires_at)), as_of, subscription]
     used = TextRow("Used", f"{amount(firing.used_bytes or 0)} of {amount(firing.limit_bytes or 0)}")
@@ -74,6 +81,32 @@ def reason(firing: Firing) -> str:
             return condition(firing.kind, firing.threshold)
         case AlertKind.ERROR_RATE:
             return f"when {firing.threshold} % of requests or more fail"
+        case AlertKind.LOGIN_PERCENT:
+            return f"when a proxy user has used {firing.threshold} % of a limit of its own"
+
+
+def _logins(firing: Firing) -> str:
+    """``carol-1 of Residential 10 GB has reached its daily limit of 1 GB``."""
+    name = firing.alert.order.name
+    if len(firing.logins) > 1:
+        return f"{len(firing.logins)} limits of proxy users of {name} are used to {firing.threshold} % or more"
+    [reached] = firing.logins
+    limit = f"its {LimitName(reached['limit']).label} of {amount(reached['limit_bytes'])}"
+    if reached["used_bytes"] >= reached["limit_bytes"]:
+        return f"{reached['login']} of {name} has reached {limit}"
+    return f"{reached['login']} of {name} has used {reached['used_percent']:g} % of {limit}"
+
+
+def _login_rows(firing: Firing) -> list[TextRow]:
+    rows = []
+    for reached in firing.logins[:MAX_LOGINS]:
+        limit = f"{LimitName(reached['limit']).label} of {amount(reached['limit_bytes'])}"
+        resets_at = datetime.fromisoformat(reached["resets_at"]) if reached["resets_at"] else None
+        until = f", until {_minute(firing, resets_at)}" if resets_at else ""
+        rows.append(TextRow(reached["login"], f"{amount(reached['used_bytes'])} of the {limit}{until}"))
+    if (more := len(firing.logins) - MAX_LOGINS) > 0:
+        rows.append(TextRow("More", f"{more:,}"))
+    return rows
 
 
 def _left(firing: Firing) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from fonproxy.timerange import GRAIN, floor
-from usage.models import AlertKind
+from fonproxy.timerange import EPOCH, GRAIN, floor
+from orders.limits import Limits, Used, Windows
+from usage.models import AlertKind, LimitName
 
 MIN_WINDOW: Final = timedelta(minutes=15)
 MIN_REQUESTS: Final = 100
@@ -16,6 +18,16 @@ MIN_REQUESTS: Final = 100
 class AlertTransition(Enum):
     FIRE = auto()
     REARM = auto()
+
+
+class ReachedLimit(NamedTuple):
+    """A proxy user's limit of which so much is used; ``resets_at`` is None for a limit in total."""
+
+    name: LimitName
+    used: int
+    limit: int
+    began_at: datetime
+    resets_at: datetime | None
 
 
 class AlertState(NamedTuple):
@@ -56,6 +68,17 @@ def is_reached(alert: AlertState, figures: Figures, now: datetime) -> bool:
         case AlertKind.ERROR_RATE:
             enough = figures.requests >= MIN_REQUESTS
             return enough and figures.errors * 100 >= alert.threshold * figures.requests
+        case AlertKind.LOGIN_PERCENT:
+            return False  # by ``reached_limits``, of each proxy user
+
+
+def reached_limits(limits: Limits, used: Used, windows: Windows, percent: int) -> Iterator[ReachedLimit]:
+    """The limits of a proxy user of which that percentage is used, without rounding."""
+    starts = (windows.day, windows.month, EPOCH)
+    ends = (windows.next_day, windows.next_month, None)
+    for name, limit, size, start, end in zip(LimitName, limits, used, starts, ends, strict=True):
+        if limit is not None and size * 100 >= percent * limit:
+            yield ReachedLimit(name, size, limit, start, end)
 
 
 def next_step(alert: AlertState, figures: Figures, now: datetime) -> AlertTransition | None:

@@ -54,6 +54,8 @@ def _figures(firing: Firing) -> dict[str, Any]:
                 "requests": firing.requests,
                 "window_began_at": _stamp(firing.window_began_at),
             }
+        case AlertKind.LOGIN_PERCENT:
+            return {"logins": firing.logins}
     percent = {"threshold_percent": firing.threshold} if firing.kind == AlertKind.USAGE_PERCENT else {}
     return {
         **percent,

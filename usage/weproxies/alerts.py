@@ -27,7 +27,8 @@ from usage.weproxies.views import described, success
 
 TARGET_FIELDS: Final = {Alert.Method.EMAIL: "recipients", Alert.Method.WEBHOOK: "webhook_url"}
 _UNITS: Final = (
-    "per cent (`usage_percent` up to 1000, `error_rate` up to 100), bytes (`bytes_left`) or days (`expires_in`)."
+    "per cent (`usage_percent` up to 1000, `error_rate` and `login_percent` up to 100), bytes (`bytes_left`) or days"
+    " (`expires_in`)."
 )
 
 
