@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -59,8 +59,9 @@ class ListedUserSerializer(UserSerializer):
     createdAt = serializers.DateTimeField(source="date_joined")
     updatedAt = serializers.SerializerMethodField()
 
-    def get_updatedAt(self, user: User) -> datetime:
-        return user.updated_at or user.date_joined
+    @extend_schema_field(serializers.DateTimeField())
+    def get_updatedAt(self, user: User) -> str | None:
+        return serializers.DateTimeField().to_representation(user.updated_at or user.date_joined)
 
 
 class ListedOrderSerializer(ProvisionedOrderSerializer):

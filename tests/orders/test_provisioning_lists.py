@@ -189,6 +189,15 @@ def test_lists_are_csv_too_and_link_to_their_next_page(
     assert [(row["externalId"], row["name"]) for row in found] == [(f"o{number}", "'=cmd") for number in range(3)]
 
 
+def test_times_in_csv_are_those_of_json(shop: APIClient, alice: User, make_order: Callable[..., Order]) -> None:
+    make_order(alice, external_id="o")
+    for name in ("users", "orders"):
+        [row] = shop.get(f"/provisioning/{name}").json()[name]
+        text = shop.get(f"/provisioning/{name}?format=csv").content.decode("utf-8-sig")
+        [told] = csv.DictReader(io.StringIO(text))
+        assert {at: told[at] for at in ("createdAt", "updatedAt")} == {at: row[at] for at in ("createdAt", "updatedAt")}
+
+
 def test_one_customer_is_read_by_external_id(shop: APIClient, viewer: User) -> None:
     customer("c")
     User.objects.filter(pk=viewer.pk).update(external_id="v")
