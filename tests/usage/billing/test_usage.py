@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zoneinfo
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import hypothesis
 import pytest
 from django.utils import timezone
+from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from accounts import erasure
@@ -20,8 +23,10 @@ from accounts.models import User
 from analytics import billing
 from analytics.billing import OrderKey, UsageSum
 from fonproxy.clickhouse.client import Client
+from fonproxy.timerange import GRAIN, ceil, floor
 from orders.models import LedgerEntry, LedgerReason, Order, ProxyUser
 from tests.analytics.helpers import engine_unavailable
+from tests.thoroughness import drawn, examples
 from tests.usage.billing.world import DAYS, BillingWorld, PushedLine, build, key_of, measured, push, totals_by
 from tests.usage.helpers import carry
 from usage.billing.params import UsageParams
@@ -123,6 +128,51 @@ def test_a_customers_usage_is_what_the_customer_reads(
                 assert billed == {
                     point["datetime"][:10]: (point["bytes"], point["requests"]) for point in points if point["requests"]
                 }
+
+
+@drawn
+@hypothesis.given(
+    group=st.sampled_from(GROUPS),
+    name=st.sampled_from(sorted(zoneinfo.available_timezones() - {"localtime"})),
+    offset=st.integers(-26 * 60, DAYS * 1440),
+    length=st.integers(0, DAYS * 1440),
+)
+@hypothesis.example(group="user", name="Europe/Berlin", offset=-26 * 60, length=(DAYS + 3) * 1440)
+@hypothesis.settings(
+    max_examples=examples(40),
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+    deadline=None,
+)
+def test_any_range_in_any_zone_is_what_was_pushed_and_every_family_says(
+    group: str,
+    name: str,
+    offset: int,
+    length: int,
+    shop: APIClient,
+    world: BillingWorld,
+    client_for: Callable[..., APIClient],
+) -> None:
+    zone = ZoneInfo(name)
+    start = world.start + timedelta(minutes=offset)
+    end = start + timedelta(minutes=length)
+    buckets = [floor(start, GRAIN), ceil(end, GRAIN)] if start < end else [start, start]
+    given = [start.isoformat(), end.isoformat()]
+    total = ndjson(shop, *given, group=group, tz=name)
+    daily = ndjson(shop, *given, group=group, tz=name, interval="day")
+    assert {key_of(row, group): measured(row) for row in total} == world.expected(group, *buckets)
+    assert {key_of(row, group): measured(row) for row in daily} == world.expected(group, *buckets, zone)
+    for user in world.users:
+        api = client_for(user)
+        [billed] = {totals_by(rows, "userId").get((user.pk,), (0, 0)) for rows in (total, daily)}
+        asked = {"from": given[0], "to": given[1], "tz": name}
+        sums = api.get("/analytics/traffic", asked).json()["totals"]
+        assert (int(sums["bytes_total"]), int(sums["total_count"])) == billed
+        asked = {"start_date": given[0], "end_date": given[1], "tz": name}
+        points = api.get("/api/v1/usage/history", asked).json()["data"]["data_points"]
+        assert (sum(point["bytes"] for point in points), sum(point["requests"] for point in points)) == billed
+        asked = {"period_start": given[0], "period_end": given[1], "interval": "day", "tz": name}
+        summary = api.get("/analytics/graph", asked).json()["data"]["summary"]
+        assert (summary["bytes"], summary["requests"]) == billed
 
 
 def test_an_orders_usage_is_what_its_subscription_says(
