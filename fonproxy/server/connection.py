@@ -242,9 +242,11 @@ class Connection:
         return h11.Response(status_code=answer.status, reason=answer.reason.encode(), headers=encoded)
 
     async def _write(self, data: bytes, pace: Pace) -> None:
-        """Raises TimeoutError when the client does not read."""
+        """Raises TimeoutError when the client does not read, and ConnectionResetError when it has gone."""
         view = memoryview(data)
         for start in range(0, len(view), BLOCK_BYTES):
+            if self._writer.transport.is_closing():  # asyncio would drop the block without an error
+                raise ConnectionResetError
             block = view[start : start + BLOCK_BYTES]
             self._writer.write(block)
             if self._writer.transport.get_write_buffer_size():

@@ -170,11 +170,13 @@ def test_a_connection_that_falls_silent_is_given_up_and_used_again_once_it_speak
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PING_SECONDS", "CONNECT_SECONDS", "SILENCE_SECONDS"):
-        monkeypatch.setattr(native, name, 1.0)
+        monkeypatch.setattr(native, name, 0.5)
     with clickhouse.running() as other:
         client = connect(other.port)
         assert client.fetch("SELECT 1", tag="tests") == [(1,)]
         os.kill(other.process.pid, signal.SIGSTOP)
+        # A thread that has not stopped yet could answer the ping and leave the statement to a timeout of 45 s.
+        os.waitid(os.P_PID, other.process.pid, os.WSTOPPED)
         with pytest.raises(EngineUnavailable, match="in time"):
             client.fetch("SELECT 1", tag="tests")
         os.kill(other.process.pid, signal.SIGCONT)

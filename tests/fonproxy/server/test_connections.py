@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from struct import pack
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from fonproxy.networks import network_of
 from fonproxy.server import connection, listener, pace
 from fonproxy.server.listener import HttpServer
 from tests.serving import Answer
+from tests.waiting import wait_for
 
 LARGE = b"x" * 2**24
 GET = b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -23,15 +25,22 @@ WAIT_SECONDS = 30
 
 
 class App:
-    """Answers ``/large`` with 16 MiB, ``/count`` with how many of these were closed, the rest with its own body."""
+    """Answers ``/large`` with 16 MiB, ``/count`` with how many of these were closed, the rest with its own body.
+
+    ``/held`` waits for ``release`` first.
+    """
 
     def __init__(self) -> None:
         self.closed = 0
-        self.threads: set[str] = set()
+        self.calls = 0
+        self.is_holding, self.release = threading.Event(), threading.Event()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        self.threads.add(threading.current_thread().name)
+        self.calls += 1
         path = environ["PATH_INFO"]
+        if path == "/held":
+            self.is_holding.set()
+            assert self.release.wait(WAIT_SECONDS)
         body = {"/large": LARGE, "/count": str(self.closed).encode()}.get(path, environ["wsgi.input"].read())
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return BodyParts(self, body)
@@ -73,6 +82,9 @@ class Running:
         with self.connect(source) as client:
             client.sendall(GET % path)
             return Answer.read_from(client)
+
+    def has_connections(self) -> bool:
+        return bool(self._server._open)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -162,6 +174,17 @@ def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
         client.shutdown(socket.SHUT_WR)
         answers = everything(client).split(b"HTTP/1.1 200 OK\r\n")[1:]
     assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == bodies
+
+
+def test_pipelined_requests_of_a_client_that_has_gone_are_not_answered(running: Running) -> None:
+    with running.connect() as client:
+        client.sendall(GET % b"held" + GET % b"x" * 50)
+        assert running.app.is_holding.wait(WAIT_SECONDS)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))  # closing resets the connection
+    assert running.ask(source="127.0.0.2").status == 200  # by now the server has read the reset
+    running.app.release.set()
+    wait_for(lambda: not running.has_connections())
+    assert running.app.calls == 2
 
 
 def test_one_address_has_so_many_connections_and_others_are_let_in(running: Running, settings: Any) -> None:
