@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import DecimalField, QuerySet
+from django.db.models import Case, DecimalField, QuerySet, Value, When
 from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -181,11 +181,16 @@ def _effect_of(multiplier: Any) -> multiplier_preview.Effect:
     return effect
 
 
+# Undoing an addition deletes, and undoing a deletion adds.
+UNDO_ADDITION: Final = "geo.delete_multiplier"
+UNDO_DELETION: Final = "geo.add_multiplier"
+UNDO_CHANGE: Final = "geo.change_multiplier"
+
+
 def _permission_to_undo(change: MultiplierChange) -> str:
-    """Undoing an addition deletes, and undoing a deletion adds."""
     if change.before is None:
-        return "geo.delete_multiplier"
-    return "geo.add_multiplier" if change.after is None else "geo.change_multiplier"
+        return UNDO_ADDITION
+    return UNDO_DELETION if change.after is None else UNDO_CHANGE
 
 
 @admin.register(MultiplierChange)
@@ -199,6 +204,16 @@ class MultiplierChangeAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     fields = ("at", "author", "was", "became")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MultiplierChange]:
+        """With ``may_undo``: a column does not know who reads it."""
+        changes: QuerySet[MultiplierChange] = super().get_queryset(request)
+        may_undo = Case(
+            When(before__isnull=True, then=Value(request.user.has_perm(UNDO_ADDITION))),
+            When(after__isnull=True, then=Value(request.user.has_perm(UNDO_DELETION))),
+            default=Value(request.user.has_perm(UNDO_CHANGE)),
+        )
+        return changes.annotate(may_undo=may_undo)
+
     @admin.display(description=_("before"))
     def was(self, change: MultiplierChange) -> str:
         return str(multiplier_changes.from_json(change.before)) if change.before else str(_("none"))
@@ -208,9 +223,11 @@ class MultiplierChangeAdmin(ReadOnlyAdmin):
         return str(multiplier_changes.from_json(change.after)) if change.after else str(_("deleted"))
 
     @admin.display(description=_("undo"))
-    def undo_link(self, change: MultiplierChange) -> str:
+    def undo_link(self, change: Any) -> str:
         if hasattr(change, "undone_by"):
             return str(_("undone"))
+        if not change.may_undo:
+            return ""
         url = reverse("admin:geo_multiplierchange_undo", args=[change.pk])
         return format_html('<a href="{}">{}</a>', url, _("Undo the undoing") if change.undoes else _("Undo"))
 

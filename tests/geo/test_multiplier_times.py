@@ -253,10 +253,13 @@ def test_undoing_needs_the_permission_for_what_it_does(viewer: User, needed: str
     address = f"/admin/geo/multiplierchange/{last().pk}/undo/"
     before = Multiplier.objects.count()
     assert [client.get(address).status_code, client.post(address).status_code] == [403, 403]
+    changes = "/admin/geo/multiplierchange/"
+    assert address not in client.get(changes).content.decode()
     assert Multiplier.objects.count() == before
     viewer.user_permissions.set(
         [*Permission.objects.filter(codename="view_multiplierchange"), permissions.get(codename=f"{needed}_multiplier")]
     )
+    assert address in client.get(changes).content.decode()
     assert client.post(address).status_code == 302
     assert Multiplier.objects.count() == 1 - before
 
