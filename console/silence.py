@@ -39,7 +39,7 @@ class Flow:
     def is_silent(self, now: datetime) -> bool:
         """Nothing for a minute in which dozens of rows were to be expected."""
         idle = WINDOW if self.last_at is None else now - self.last_at
-        return idle > SILENT and self.expected * (idle / MINUTE) >= MIN_EXPECTED
+        return idle >= SILENT and self.expected * (idle / MINUTE) >= MIN_EXPECTED
 
     def is_low(self) -> bool:
         """Less than half of last week's."""

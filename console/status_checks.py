@@ -190,6 +190,10 @@ def _jobs(now: datetime) -> StatusCheck:
     ages = [job.age for job in jobs if job.age is not None and job.period < job_health.STILL.total_seconds()]
     if not ages:
         return StatusCheck(_("Jobs"), _("started a moment ago"), Level.GOOD, alert=alert)
+    idle = timedelta(seconds=min(ages))
+    if idle > job_health.IDLE:
+        text = _("none ended for %(age)s") % {"age": duration(idle)}
+        return StatusCheck(_("Jobs"), text, Level.WARN, since=now - idle, alert=alert)
     text = _("on time, the slowest %(age)s ago") % {"age": duration(timedelta(seconds=max(ages)))}
     return StatusCheck(_("Jobs"), text, Level.GOOD, alert=alert)
 

@@ -20,6 +20,8 @@ from fonproxy.instruments import collect_from_store
 KEPT: Final = timedelta(days=2)
 DAY: Final = timedelta(days=1)
 STILL: Final = timedelta(minutes=3)
+IDLE: Final = timedelta(seconds=45)
+"""Some jobs run every few seconds: when none has ended for so long, beat or the workers stand still."""
 _STARTED: Final = monotonic()
 _SCHEDULED: Final = {entry["task"]: name for name, entry in settings.CELERY_BEAT_SCHEDULE.items()}
 

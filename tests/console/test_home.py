@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -32,6 +33,7 @@ from usage.alerts import services as alerts
 from usage.models import Alert, Delivery, Firing
 
 pytestmark = pytest.mark.django_db
+NO_REDIS = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
 
 
 @pytest.fixture(autouse=True)
@@ -192,28 +194,101 @@ def test_the_verdict_names_a_store_that_does_not_answer_once(clean_engine: Clien
     assert "Requests" not in told
 
 
+@pytest.fixture
+def report_last_week(
+    clean_engine: Client, worker: User, alice: User, make_order: Callable[..., Order], client_for: Callable[..., Any]
+) -> Callable[[int], datetime]:
+    """Pushes so many rows of this hour of last week, and of the next one, which may begin during the test.
+
+    The key is older than that. Returns now.
+    """
+
+    def report(number: int) -> datetime:
+        now = timezone.now()
+        order_id = make_order(alice).pk
+        hour = floor(now - timedelta(days=7), timedelta(hours=1))
+        times = [f"{hour + timedelta(minutes=n % 120):%Y-%m-%d %H:%M:%S}" for n in range(2 * number)]
+        rows = [documented_row(ts=ts, user_id=alice.pk, order_id=order_id) for ts in times]
+        assert push(client_for(worker, "ingest"), rows).status_code == 204
+        ApiKey.objects.update(created_at=now - timedelta(days=8), last_access_at=now)
+        cache.clear()
+        return now
+
+    return report
+
+
+@pytest.fixture
+def rows_last_week(report_last_week: Callable[[int], datetime]) -> datetime:
+    return report_last_week(600)
+
+
+@contextmanager
+def _nothing_taken_in(ago: datetime) -> Iterator[None]:
+    taken(timezone.now(), timezone.now() - ago, rows=300)
+    yield
+
+
+@contextmanager
+def _journal_stuck(ago: datetime) -> Iterator[None]:
+    IngestBatch.objects.create(route="log", rows=7, size=1, dirty_days=[], created_at=ago, claimed_until=ago)
+    yield
+
+
+@contextmanager
+def _block_refused(ago: datetime) -> Iterator[None]:
+    InsertBlock.objects.create(created_at=ago, claimed_until=ago, attempts=1, last_error="Memory limit exceeded")
+    yield
+
+
+@contextmanager
+def _jobs_still(ago: datetime) -> Iterator[None]:
+    for name in job_health.ages():
+        cache.set(f"job-ended:{name}", ago.timestamp())
+    yield
+
+
+@contextmanager
+def _cache_unavailable(ago: datetime) -> Iterator[None]:
+    with override_settings(CACHES={"default": NO_REDIS}):
+        yield
+
+
+@contextmanager
+def _engine_unavailable(ago: datetime) -> Iterator[None]:
+    with engine_unavailable():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        (_engine_unavailable, "Stores: clickhouse: no answer"),
+        (_cache_unavailable, "Stores: cache: no answer"),
+        (_journal_stuck, "Journal: 7 rows wait, the oldest for "),
+        (_block_refused, "Refused insert blocks: 1 bad since "),
+        (_nothing_taken_in, "Rows taken in: 60 a minute; 60 in this hour of last week look into it since "),
+        (_jobs_still, "Jobs: none ended for "),
+    ],
+)
+def test_the_verdict_names_each_fault_within_a_minute(
+    fault: Callable[[datetime], AbstractContextManager[None]],
+    named: str,
+    report_last_week: Callable[[int], datetime],
+    browser: Browser,
+) -> None:
+    report_last_week(3600)
+    taken(timezone.now(), timedelta(), rows=300)
+    assert verdict(browser).startswith("All good")
+    with fault(timezone.now() - timedelta(minutes=1)):
+        told = verdict(browser)
+    assert not told.startswith("All good")
+    assert named in told
+
+
 def test_every_check_has_its_advice_in_the_runbook(clean_engine: Client) -> None:
     root = User.objects.create_superuser("root")
     [system, _] = status_checks.panels(root, timezone.now())
     assert [check.name for check in system.facts if check.advice is None] == []
-
-
-@pytest.fixture
-def rows_last_week(
-    clean_engine: Client, worker: User, alice: User, make_order: Callable[..., Order], client_for: Callable[..., Any]
-) -> datetime:
-    """600 rows in this hour of last week, and a key that is older than that. Returns now."""
-    now = timezone.now()
-    order_id = make_order(alice).pk
-    hour = floor(now - timedelta(days=7), timedelta(hours=1))
-    rows = [
-        documented_row(ts=f"{hour + timedelta(minutes=n % 60):%Y-%m-%d %H:%M:%S}", user_id=alice.pk, order_id=order_id)
-        for n in range(600)
-    ]
-    assert push(client_for(worker, "ingest"), rows).status_code == 204
-    ApiKey.objects.update(created_at=now - timedelta(days=8), last_access_at=now)
-    cache.clear()
-    return now
 
 
 def taken(now: datetime, ago: timedelta, rows: int) -> None:
@@ -309,8 +384,7 @@ def test_an_unavailable_engine_is_shown(clean_engine: Client, browser: Browser) 
 
 
 def test_an_unavailable_cache_is_shown(clean_engine: Client, browser: Browser) -> None:
-    nowhere = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
-    with override_settings(CACHES={"default": nowhere}):
+    with override_settings(CACHES={"default": NO_REDIS}):
         told = facts(browser)
     assert told["Stores"] == "cache: no answer unavailable"
     assert told["Jobs"] == "The store behind this does not answer. unavailable"
