@@ -54,7 +54,7 @@ class AbuseReportForm(forms.ModelForm[AbuseReport]):
         widget=forms.Textarea(attrs={"rows": 14, "cols": 100}),
         help_text=_(
             "The mail, lines of a log, CSV or a list, as it came: addresses, networks such as 192.0.2.0/24 and ranges,"
-            " with their times on the same line or on lines of their own."
+            " with their times on the same line or on lines of their own. Or one address, and its time below."
         ),
     )
     time_zone = forms.ChoiceField(
@@ -63,12 +63,12 @@ class AbuseReportForm(forms.ModelForm[AbuseReport]):
         initial="UTC",
         help_text=_("Of times that name none, and of the two below."),
     )
-    since = _moment(_("From"), _("For addresses without a time."))
-    until = _moment(_("Until"))
+    since = _moment(_("Time, or from"), _("For addresses without a time."))
+    until = _moment(_("Until"), _("Empty: around that time."))
 
     class Meta:
         model = AbuseReport
-        fields = ("reference", "text", "time_zone", "margin", "since", "until")
+        fields = ("reference", "text", "time_zone", "since", "until", "margin", "domain")
         labels: Final = {"margin": _("Before and after each time")}
 
     def clean(self) -> dict[str, Any]:
@@ -80,9 +80,9 @@ class AbuseReportForm(forms.ModelForm[AbuseReport]):
         if self.errors:
             return given
         since, until = given["since"], given["until"]
-        if bool(since) != bool(until):
-            self.add_error("until" if since else "since", _("Fill in both, or neither."))
-        elif since and since >= until:
+        if until and not since:
+            self.add_error("since", _("Fill in when it starts."))
+        elif since and until and since >= until:
             self.add_error("until", _("Must be after the start."))
         else:
             self._read(given)
@@ -138,7 +138,18 @@ class AbuseReportAdmin(AuditedAdmin):
     def get_fields(self, request: HttpRequest, obj: AbuseReport | None = None) -> Any:
         if obj is None:
             return AbuseReportForm.Meta.fields
-        return ("outcome", "reference", "created_at", "author", "text", "time_zone", "margin", "since", "until")
+        return (
+            "outcome",
+            "reference",
+            "created_at",
+            "author",
+            "text",
+            "time_zone",
+            "since",
+            "until",
+            "margin",
+            "domain",
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: AbuseReport | None = None) -> Any:
         return () if obj is None else self.get_fields(request, obj)[1:]
@@ -191,7 +202,7 @@ class AbuseReportAdmin(AuditedAdmin):
         """None, and a message, when there is none now. Each look at personal data is recorded, before it is taken."""
         self.log_change(request, report, "Looked up.")
         try:
-            return exit_ip_lookup.uses_of_each(report.asked, timezone.now())
+            return exit_ip_lookup.uses_of_each(report.asked, report.domain, timezone.now())
         except QueryTooHeavy:
             self.message_user(request, _("This takes too long: split the report."), messages.ERROR)
         except EngineError:

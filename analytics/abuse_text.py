@@ -186,6 +186,11 @@ def _checked(first: Address, last: Address, number: int) -> Bounds:
     return first, last
 
 
+def around(at: datetime, margin: timedelta) -> tuple[datetime, datetime]:
+    """The first instant of the margin, and the one after its last."""
+    return _around([_Span(at, at)], margin)
+
+
 def _around(spans: list[_Span], margin: timedelta) -> _Span:
     moment = timedelta(microseconds=1)
     return _Span(min(span.since for span in spans) - margin, max(span.before for span in spans) + margin + moment)
@@ -199,7 +204,7 @@ def _at_other_times(
     spans = list(_united(alone)) or ([_Span(*period)] if period else [])
     if timeless and not spans:
         line = min(timeless.values())
-        raise InvalidReport(f"Line {line} has an address, but no line has a time: fill in From and Until.")
+        raise InvalidReport(f"Line {line} has an address, but no line has a time: fill in the time.")
     if len(timeless) * len(spans) > MAX_ENTRIES:  # before they are made: both may be as many as the text has words
         raise InvalidReport(TOO_MANY)
     for first, last in timeless:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import monotonic
 from typing import Any, Final
 
@@ -13,30 +13,16 @@ from fonproxy import hostnames
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import QueryTooHeavy
-from fonproxy.clickhouse.profiles import BACKGROUND, HEAVY, Profile
+from fonproxy.clickhouse.profiles import HEAVY, Profile
 from fonproxy.clickhouse.text import Value
 from fonproxy.timerange import GRAIN, ceil, floor
 from orders import selectors
 from orders.models import Order
 
-MAX_RESULTS: Final = 500
 MAX_OF_EACH: Final = 100
 PER_QUERY: Final = 20
 # For all queries of a report together: a member of staff waits for them, in a thread.
 REPORT_SECONDS: Final = 30
-
-_SQL: Final = """
-SELECT
-    user_id, order_id, proxy_user_id, replaceOne(toString(ip_from), '::ffff:', '') AS client,
-    min(bucket), max(bucket) AS last, sum(count), sum(bytes_sent) + sum(bytes_received),
-    arraySort(groupUniqArray(10)(domain)), arraySort(groupUniqArray(10)(port))
-FROM traffic_detail
-WHERE ip_out = toIPv6({address:String}) AND bucket >= {since:DateTime('UTC')} AND bucket < {before:DateTime('UTC')}
-    AND ({domain:String} = '' OR domain = {domain:String})
-GROUP BY user_id, order_id, proxy_user_id, ip_from
-ORDER BY last DESC, user_id, order_id, proxy_user_id, client LIMIT {most:UInt32}
-"""
-
 
 _REPORTED: Final = """
 SELECT
@@ -47,6 +33,7 @@ SELECT
 FROM traffic_detail
 WHERE ip_out >= toIPv6({first_{number}:String}) AND ip_out <= toIPv6({last_{number}:String})
     AND bucket >= {since_{number}:DateTime('UTC')} AND bucket < {before_{number}:DateTime('UTC')}
+    AND ({domain:String} = '' OR domain = {domain:String})
 GROUP BY ip_out, user_id, order_id, proxy_user_id, ip_from
 ORDER BY first, address, user_id, order_id, proxy_user_id, client LIMIT {most:UInt32}
 """
@@ -82,13 +69,16 @@ class ReportedResult:
         return len(self.uses) == MAX_OF_EACH
 
 
-def uses_of_each(asked: list[ReportedUse], now: datetime) -> list[ReportedResult]:
-    """One result for each in the same order, over whole buckets of 15 minutes. Raises EngineError."""
+def uses_of_each(asked: list[ReportedUse], domain: str, now: datetime) -> list[ReportedResult]:
+    """One result for each in the same order, over whole buckets of 15 minutes. Raises EngineError.
+
+    An empty domain means any.
+    """
     rows: list[tuple[Any, ...]] = []
     deadline = monotonic() + REPORT_SECONDS
     for start in range(0, len(asked), PER_QUERY):
         profile = _heavy_until(deadline)
-        rows += _reported_rows(asked, range(start, min(start + PER_QUERY, len(asked))), now, profile)
+        rows += _reported_rows(asked, range(start, min(start + PER_QUERY, len(asked))), domain, now, profile)
     users = User.objects.in_bulk({row[2] for row in rows})
     orders = Order.objects.in_bulk({row[3] for row in rows})
     logins = selectors.logins_of(row[4] for row in rows)
@@ -109,9 +99,11 @@ def _heavy_until(deadline: float) -> Profile:
     return Profile(HEAVY.name, tuple(limits.items()))
 
 
-def _reported_rows(asked: list[ReportedUse], numbers: range, now: datetime, profile: Profile) -> list[tuple[Any, ...]]:
+def _reported_rows(
+    asked: list[ReportedUse], numbers: range, domain: str, now: datetime, profile: Profile
+) -> list[tuple[Any, ...]]:
     oldest = retention.floor("traffic_detail", now)
-    params: dict[str, Value] = {"most": MAX_OF_EACH}
+    params: dict[str, Value] = {"most": MAX_OF_EACH, "domain": hostnames.normalized(domain)}
     for number in numbers:
         use = asked[number]
         params[f"first_{number}"], params[f"last_{number}"] = str(use.first), str(use.last)
@@ -119,29 +111,3 @@ def _reported_rows(asked: list[ReportedUse], numbers: range, now: datetime, prof
         params[f"before_{number}"] = max(ceil(use.before, GRAIN), oldest)
     parts = [f"SELECT * FROM ({_REPORTED.replace('{number}', str(number))})" for number in numbers]
     return get_client().fetch(" UNION ALL ".join(parts), params, profile=profile, tag="exits.reported")
-
-
-def uses_of(address: str, at: datetime, within: timedelta, domain: str, now: datetime) -> list[ExitIpUse]:
-    """Uses in the 15-minute buckets within ``within`` of the time, latest first, at most 500. Raises EngineError.
-
-    An empty domain means any.
-    """
-    rows = get_client().fetch(
-        _SQL,
-        {
-            "address": address,
-            "since": max(floor(at - within, GRAIN), retention.floor("traffic_detail", now)),
-            "before": ceil(at + within + timedelta(microseconds=1), GRAIN),
-            "domain": hostnames.normalized(domain),
-            "most": MAX_RESULTS,
-        },
-        profile=BACKGROUND,
-        tag="exits",
-    )
-    users = User.objects.in_bulk({row[0] for row in rows})
-    orders = Order.objects.in_bulk({row[1] for row in rows})
-    logins = selectors.logins_of(row[2] for row in rows)
-    return [
-        ExitIpUse(users.get(user_id), orders.get(order_id), user_id, order_id, logins.get(proxy_user_id, ""), *rest)
-        for user_id, order_id, proxy_user_id, *rest in rows
-    ]

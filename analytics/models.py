@@ -136,8 +136,9 @@ class AbuseReport(models.Model):
     text = models.TextField(max_length=abuse_text.MAX_TEXT)
     time_zone = models.CharField(max_length=64, default="UTC")
     margin = models.PositiveSmallIntegerField(choices=Margin.choices, default=Margin.FIVE_MINUTES)
-    since = models.DateTimeField("from", null=True, blank=True)
+    since = models.DateTimeField("time, or from", null=True, blank=True)
     until = models.DateTimeField(null=True, blank=True)
+    domain = models.CharField(max_length=255, blank=True, help_text="Only this one, if the complaint names it.")
     outcome = models.CharField(max_length=400, blank=True, help_text="What was done about it. Empty: open.")
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
@@ -153,32 +154,8 @@ class AbuseReport(models.Model):
     @property
     def asked(self) -> list[abuse_text.ReportedUse]:
         """What is looked up; raises InvalidReport."""
-        period = (self.since, self.until) if self.since and self.until else None
-        return abuse_text.read(self.text, parse_zone(self.time_zone), timedelta(minutes=self.margin), period)
-
-
-class ExitLookup(models.Model):
-    """Audit record of a staff exit-IP lookup. The result is looked up again at each view."""
-
-    class Within(models.IntegerChoices):
-        FIFTEEN_MINUTES = 15, "15 minutes"
-        HOUR = 60, "1 hour"
-        DAY = 1440, "1 day"
-
-    address = models.GenericIPAddressField("exit address", unpack_ipv4=True)
-    at = models.DateTimeField("time", help_text="UTC, as in the complaint.")
-    within = models.PositiveSmallIntegerField(
-        choices=Within.choices, default=Within.FIFTEEN_MINUTES, help_text="How far before and after it to look."
-    )
-    domain = models.CharField(max_length=255, blank=True, help_text="Only this one, if the complaint names it.")
-    note = models.CharField(max_length=255, blank=True, help_text="Why: the number of the case, or who complained.")
-    author = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        verbose_name = "exit lookup"
-
-    def __str__(self) -> str:
-        return f"{self.address} at {self.at:%Y-%m-%d %H:%M}"
+        margin = timedelta(minutes=self.margin)
+        period = None
+        if self.since:
+            period = (self.since, self.until) if self.until else abuse_text.around(self.since, margin)
+        return abuse_text.read(self.text, parse_zone(self.time_zone), margin, period)

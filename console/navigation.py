@@ -29,7 +29,7 @@ class ConsolePage(NamedTuple):
 TASKS: Final = (
     Task("customers", _("Customers"), ("accounts.User", "accounts.ApiKey", "accounts.Application"), ("accounts",)),
     Task("orders", _("Orders"), ("orders.Order", "orders.ProxyUser", "orders.Product"), ("orders", "usage")),
-    Task("gateways", _("Gateways"), ("orders.CutOff", "analytics.AbuseReport", "analytics.ExitLookup")),
+    Task("gateways", _("Gateways"), ("orders.CutOff", "analytics.AbuseReport")),
     Task("pipeline", _("Pipeline"), ("analytics.IngestBatch", "analytics.InsertBlock"), ("analytics",)),
     Task("pool", _("Pool"), ("geo.StaticIp", "geo.Multiplier", "geo.MultiplierChange", "geo.CountSnapshot"), ("geo",)),
     Task("money", _("Money"), ("orders.LedgerEntry", "orders.LedgerMismatch")),
@@ -41,6 +41,7 @@ PAGES: Final = (
     ConsolePage("customers", _("Usage"), "console_usage", "orders.view_order"),
     ConsolePage("gateways", _("Gateways"), "console_gateways", "analytics.view_ingestbatch"),
     ConsolePage("gateways", _("Where traffic runs"), "console_origins", "accounts.view_user"),
+    ConsolePage("gateways", _("Exit lookup"), "analytics_abusereport_add", "analytics.add_abusereport"),
     ConsolePage("pipeline", _("Unattributed traffic"), "analytics_unattributed", "analytics.view_ingestbatch"),
 )
 

@@ -37,7 +37,7 @@ def search(request: HttpRequest) -> HttpResponse:
     if len(exact) == 1 or len(hits) == 1:
         return HttpResponseRedirect((exact or hits)[0].url)
     address = customer_search.ip_address(term)
-    asks_exit = bool(address) and request.user.has_perm("analytics.add_exitlookup")
+    asks_exit = bool(address) and request.user.has_perm("analytics.add_abusereport")
     return page(request, "search", _("Search"), term=term, hits=hits, address=address if asks_exit else "")
 
 

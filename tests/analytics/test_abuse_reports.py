@@ -25,7 +25,7 @@ from tests.analytics.helpers import documented_row, engine_unavailable, push, re
 pytestmark = pytest.mark.django_db
 REPORTS = "/admin/analytics/abusereport/"
 AT = recently()
-BERLIN = ZoneInfo("Europe/Berlin")
+TOKYO = ZoneInfo("Asia/Tokyo")  # whose clock never repeats an hour
 
 
 @pytest.fixture
@@ -80,21 +80,42 @@ def test_a_pasted_report_says_who_used_each_address_then(browser: Browser, order
 
 
 def test_times_without_a_zone_are_on_the_clock_that_was_chosen(browser: Browser, order: Order) -> None:
-    line = f"192.0.2.7 {AT.astimezone(BERLIN):%Y-%m-%d %H:%M:%S}"
-    assert "victim.example" in paste(browser, line, time_zone="Europe/Berlin")
+    line = f"192.0.2.7 {AT.astimezone(TOKYO):%Y-%m-%d %H:%M:%S}"
+    assert "victim.example" in paste(browser, line, time_zone="Asia/Tokyo")
     assert "Nobody used these addresses then" in paste(browser, line, time_zone="UTC")
 
 
 def test_a_network_is_asked_about_in_a_period(browser: Browser, order: Order) -> None:
     local = "%Y-%m-%dT%H:%M"
     period = {
-        "since": (AT - timedelta(hours=1)).astimezone(BERLIN).strftime(local),
-        "until": (AT + timedelta(minutes=1)).astimezone(BERLIN).strftime(local),
+        "since": (AT - timedelta(hours=1)).astimezone(TOKYO).strftime(local),
+        "until": (AT + timedelta(minutes=1)).astimezone(TOKYO).strftime(local),
     }
-    page = paste(browser, "192.0.2.0/24\n2001:db8::/64", time_zone="Europe/Berlin", **period)
+    page = paste(browser, "192.0.2.0/24\n2001:db8::/64", time_zone="Asia/Tokyo", **period)
     assert all(expected in page for expected in ("victim.example", "other.example", "six.example"))
     assert "yesterday.example" not in page
     assert "elsewhere.example" not in page
+
+
+def test_one_address_at_a_time_is_asked_about_without_a_text(browser: Browser, order: Order) -> None:
+    local = (AT + timedelta(minutes=20)).astimezone(TOKYO).strftime("%Y-%m-%dT%H:%M")
+    given = {"since": local, "time_zone": "Asia/Tokyo"}
+    assert "victim.example" in paste(browser, "192.0.2.7", margin="60", **given)
+    assert "Nobody used these addresses then" in paste(browser, "192.0.2.7", **given)
+
+
+def test_a_domain_narrows_the_answer(browser: Browser, order: Order) -> None:
+    page = paste(browser, f"192.0.2.0/24 {AT:%Y-%m-%d %H:%M}Z", domain="Victim.example")
+    assert "victim.example" in page
+    assert "other.example" not in page
+    assert "Nobody used these addresses then" in paste(browser, f"192.0.2.7 {AT:%Y-%m-%d %H:%M}Z", domain="a.example")
+
+
+def test_traffic_of_an_unknown_customer_is_shown_by_its_number(
+    browser: Browser, clean_engine: Client, worker: User, client_for: Callable[..., APIClient]
+) -> None:
+    push(client_for(worker, "ingest"), [documented_row(ip_out="2001:db8::7", user_id=888)])
+    assert "888 (unknown)" in paste(browser, f"2001:db8::7 {recently():%Y-%m-%d %H:%M:%S}Z")
 
 
 def test_the_evidence_has_what_was_asked_and_what_nobody_used(browser: Browser, order: Order) -> None:
@@ -144,8 +165,8 @@ def test_a_report_is_closed_with_its_outcome_and_stays_as_it_was(browser: Browse
     ("text", "more", "sentence"),
     [
         ("hello", {}, "No address was found in the text."),
-        ("192.0.2.7", {}, "fill in From and Until"),
-        ("192.0.2.7", {"since": "2026-11-30T12:00"}, "Fill in both, or neither."),
+        ("192.0.2.7", {}, "fill in the time"),
+        ("192.0.2.7", {"until": "2026-11-30T12:00"}, "Fill in when it starts."),
         ("192.0.2.7", {"since": "2026-11-30T12:00", "until": "2026-11-30T12:00"}, "Must be after the start."),
         ("192.0.2.7", {"since": "0001-01-01T00:00", "until": "9999-12-31T23:59"}, "Must lie in the years"),
         ("192.0.2.7", {"since": "2026-01-01T00:00", "until": "2026-11-30T12:00"}, "more than 92 days apart"),

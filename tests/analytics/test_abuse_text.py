@@ -138,7 +138,7 @@ def test_many_lines_about_an_address_are_one_use_if_their_times_overlap() -> Non
     [
         ("", "No address was found in the text."),
         ("on 2026-11-30 12:00:00 somebody did something", "No address was found"),
-        ("hello\n198.51.100.7", "Line 2 has an address, but no line has a time: fill in From and Until."),
+        ("hello\n198.51.100.7", "Line 2 has an address, but no line has a time: fill in the time."),
         ("198.51.100.9 - 198.51.100.1 2026-11-30", "Line 1: the range 198.51.100.9 - 198.51.100.1 does not end"),
         ("10.0.0.0/8 2026-11-30", "Line 1: a range may have a /16 at most."),
         ("2001:db8::/31 2026-11-30", "a range may have a /32 at most."),

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from analytics.ingest import journal
-from analytics.models import ExitLookup, IngestBatch
+from analytics.models import IngestBatch
 from analytics.traffic.ingest_columns import to_inbox
 from fonproxy.clickhouse.client import Client
-from tests.analytics.helpers import body_of, documented_row, engine_unavailable, push, recently
+from tests.analytics.helpers import body_of, documented_row, push
 
 pytestmark = pytest.mark.django_db
 
@@ -103,71 +103,3 @@ def test_only_staff_see_unattributed_traffic(engine: Client, alice: User) -> Non
     browser = Browser()
     browser.force_login(alice)
     assert browser.get(f"{BATCHES}unattributed/").status_code == 302
-
-
-LOOKUPS = "/admin/analytics/exitlookup/"
-
-
-def test_staff_learn_who_used_an_exit_address_and_that_they_asked_is_kept(
-    clean_engine: Client, browser: Browser, client_for: Any, worker: User, alice: User, make_order: Any
-) -> None:
-    order = make_order(alice, logins=("alice-1",))
-    pushed = {"user_id": alice.pk, "order_id": order.pk, "ip_out": "192.0.2.7", "ip_from": "203.0.113.9"}
-    push(
-        client_for(worker, "ingest"),
-        [
-            documented_row(**pushed, domain="victim.example"),
-            documented_row(**pushed, domain="other.example"),
-            documented_row(ip_out="192.0.2.8", domain="elsewhere.example"),
-            documented_row(ip_out="2001:db8::7", user_id=888, domain="unknown.example"),
-        ],
-    )
-
-    def look_up(**changes: str) -> str:
-        at = recently()
-        asked = {"address": "192.0.2.7", "at_0": f"{at:%Y-%m-%d}", "at_1": f"{at:%H:%M:%S}", "within": "15"}
-        answer = browser.post(f"{LOOKUPS}add/", {**asked, "note": "case 12", **changes}, follow=True)
-        assert answer.status_code == 200
-        return str(answer.content.decode())
-
-    page = look_up()
-    for expected in (f"/admin/orders/order/{order.pk}/", "alice-1", "203.0.113.9", "other.example, victim.example"):
-        assert expected in page
-    assert "elsewhere.example" not in page
-    assert "other.example" not in look_up(domain="Victim.example")
-    assert "888 (unknown)" in look_up(address="2001:db8::7")
-    assert "Nobody" in look_up(at_0="2020-01-01")
-    assert "Must lie in the years" in look_up(at_0="0001-01-01", within="1440")
-    assert "Must lie in the years" in look_up(at_0="9999-12-31", within="1440")
-    assert "Enter a valid IPv4 or IPv6 address." in look_up(address="here")
-    kept = browser.get(LOOKUPS).content.decode()
-    assert kept.count("case 12") == 4
-    assert ExitLookup.objects.filter(author__username="admin").count() == 4
-    lookup = ExitLookup.objects.latest("pk")
-    browser.get(f"{LOOKUPS}{lookup.pk}/change/")
-    said = LogEntry.objects.filter(object_id=str(lookup.pk)).order_by("pk").values_list("change_message", flat=True)
-    assert [message.split()[0] for message in said] == ["Added", "Looked", "Looked"]  # who looks again is on record too
-
-
-def test_an_exit_lookup_while_the_engine_is_unavailable_says_so(clean_engine: Client, browser: Browser) -> None:
-    lookup = ExitLookup.objects.create(address="192.0.2.7", at=recently())
-    with engine_unavailable():
-        assert "ClickHouse is unavailable" in browser.get(f"{LOOKUPS}{lookup.pk}/change/").content.decode()
-
-
-def test_the_result_of_an_exit_lookup_is_exported_and_that_is_kept(
-    clean_engine: Client, browser: Browser, client_for: Any, worker: User, alice: User, make_order: Any, helper: User
-) -> None:
-    order = make_order(alice, logins=("alice-1",))
-    pushed = {"user_id": alice.pk, "order_id": order.pk, "ip_out": "192.0.2.7", "ip_from": "203.0.113.9"}
-    push(client_for(worker, "ingest"), [documented_row(**pushed, domain="victim.example")])
-    lookup = ExitLookup.objects.create(address="192.0.2.7", at=recently())
-    lines = browser.get(f"{LOOKUPS}{lookup.pk}/csv/").getvalue().decode("utf-8-sig").splitlines()
-    assert lines[0] == "user,order,login,client,first,last,requests,bytes,domains,ports"
-    assert lines[1].startswith(f"alice,{order.published_id},alice-1,203.0.113.9,")
-    assert LogEntry.objects.get().change_message.startswith("Looked up.")
-    with engine_unavailable():
-        answer = browser.get(f"{LOOKUPS}{lookup.pk}/csv/", follow=True)
-        assert "ClickHouse is unavailable" in answer.content.decode()
-    browser.force_login(helper)
-    assert browser.get(f"{LOOKUPS}{lookup.pk}/csv/").status_code == 403

@@ -23,7 +23,7 @@ from accounts import admin_base, applications, services
 from accounts.admin_base import CappedPaginator, ConsoleAdmin
 from accounts.audit_trail import Actor, record
 from accounts.models import AuditRecord, User
-from analytics.models import AbuseReport, ExitLookup, IngestBatch, InsertBlock
+from analytics.models import AbuseReport, IngestBatch, InsertBlock
 from fonproxy.api import renderers
 from geo import multiplier_changes
 from geo.models import CountSnapshot, Multiplier, StaticIp
@@ -68,7 +68,6 @@ def fill(make_order: MakeOrder) -> Callable[[range], None]:
             account=user, route="traffic", rows=1, size=1, dirty_days=[], created_at=now, claimed_until=now, block=block
         )
         AbuseReport.objects.create(reference=f"case {number}", text="192.0.2.7 2026-11-30", author=user)
-        ExitLookup.objects.create(address="192.0.2.7", at=now, author=user)
         record("put", AuditRecord.Kind.USER, user.pk, actor=Actor(), now=now)
         LogEntry.objects.log_actions(user.pk, [order], ADDITION)
         enforcement.publish([order], now, anew=True)

@@ -50,7 +50,7 @@ def test_keys_applications_and_addresses_are_found(browser: Browser, alice: User
     assert found(browser, application.published_id) == f"/admin/accounts/application/{application.pk}/change/"
     address = StaticIp.objects.create(address="192.0.2.7", proxy_type="server-static")
     assert found(browser, "192.0.2.7") == f"/admin/geo/staticip/{address.pk}/change/"
-    assert "/admin/analytics/exitlookup/add/?address=192.0.2.8" in found(browser, "192.0.2.8")
+    assert "/admin/analytics/abusereport/add/?text=192.0.2.8" in found(browser, "192.0.2.8")
 
 
 def test_part_of_a_name_lists_all_that_have_it(browser: Browser, order: Order) -> None:
