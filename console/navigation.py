@@ -18,12 +18,12 @@ class Task(NamedTuple):
 
 
 class ConsolePage(NamedTuple):
-    """A page that is not a model's list; shown to those with the permission."""
+    """A page that is not a model's list; shown to those with the permissions."""
 
     task: str
     title: Promise
     url_name: str
-    permission: str
+    permissions: tuple[str, ...]
 
 
 TASKS: Final = (
@@ -35,14 +35,18 @@ TASKS: Final = (
     Task("money", _("Money"), ("orders.LedgerEntry", "orders.LedgerMismatch")),
     Task("audit", _("Audit"), ("admin.LogEntry", "accounts.AuditRecord", "auth.Group"), ("admin", "auth")),
 )
+CUSTOMERS_AND_ORDERS: Final = ("accounts.view_user", "orders.view_order")
 PAGES: Final = (
-    ConsolePage("customers", _("Who runs out"), "console_outlook", "orders.view_order"),
-    ConsolePage("customers", _("New customer"), "console_new_customer", "accounts.add_user"),
-    ConsolePage("customers", _("Usage"), "console_usage", "orders.view_order"),
-    ConsolePage("gateways", _("Gateways"), "console_gateways", "analytics.view_ingestbatch"),
-    ConsolePage("gateways", _("Where traffic runs"), "console_origins", "accounts.view_user"),
-    ConsolePage("gateways", _("Exit lookup"), "analytics_abusereport_add", "analytics.add_abusereport"),
-    ConsolePage("pipeline", _("Unattributed traffic"), "analytics_unattributed", "analytics.view_ingestbatch"),
+    ConsolePage("customers", _("Who runs out"), "console_outlook", CUSTOMERS_AND_ORDERS),
+    ConsolePage("customers", _("New customer"), "console_new_customer", ("accounts.add_user", "orders.add_order")),
+    ConsolePage("customers", _("Usage"), "console_usage", CUSTOMERS_AND_ORDERS),
+    ConsolePage("gateways", _("Gateways"), "console_gateways", ("analytics.view_ingestbatch",)),
+    ConsolePage(
+        "gateways", _("Where traffic runs"), "console_origins", ("analytics.view_ingestbatch", "accounts.view_user")
+    ),
+    ConsolePage("gateways", _("Exit lookup"), "analytics_abusereport_add", ("analytics.add_abusereport",)),
+    ConsolePage("pool", _("Who uses addresses"), "console_addresses", ("geo.view_staticip", *CUSTOMERS_AND_ORDERS)),
+    ConsolePage("pipeline", _("Unattributed traffic"), "analytics_unattributed", ("analytics.view_ingestbatch",)),
 )
 
 

@@ -34,7 +34,7 @@ class ConsoleSite(AdminSite):
         pages = [
             (page, reverse(f"admin:{page.url_name}"))
             for page in navigation.PAGES
-            if request.user.has_perm(page.permission)
+            if request.user.has_perms(page.permissions)
         ]
         return navigation.by_task(apps, pages)
 

@@ -6,39 +6,55 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from console import address_use, onboarding, origins
 from console import gateways as gateway_reads
-from console import onboarding, origins
 from console import outlook as outlook_reads
 from console import search as customer_search
+from console.navigation import CUSTOMERS_AND_ORDERS
 from console.pages import NO_ENGINE, page, require
 from fonproxy.api.renderers import csv_file
 from fonproxy.clickhouse.errors import EngineError
 
+ADDRESS_PERMISSIONS: Final = ("geo.view_staticip", *CUSTOMERS_AND_ORDERS)
+
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """Customers and what is theirs; the only one that the term names is opened at once."""
+    """Customers and what is theirs. What the term names is opened at once if it is all of one customer."""
     if not customer_search.may_search(request.user):
         raise PermissionDenied
     term = request.GET.get("q", "")
     hits = customer_search.find(term, request.user)
     exact = [hit for hit in hits if hit.is_exact]
-    if len(exact) == 1 or len(hits) == 1:
+    if len(hits) == 1 or len({hit.customer for hit in exact}) == 1:
         return HttpResponseRedirect((exact or hits)[0].url)
+    if not hits and request.user.has_perms(ADDRESS_PERMISSIONS) and _is_range(term):
+        return HttpResponseRedirect(f"{reverse('admin:console_addresses')}?{urlencode({'range': term})}")
     address = customer_search.ip_address(term)
     asks_exit = bool(address) and request.user.has_perm("analytics.add_abusereport")
     return page(request, "search", _("Search"), term=term, hits=hits, address=address if asks_exit else "")
+
+
+def _is_range(term: str) -> bool:
+    try:
+        found = address_use.parse(term)
+    except address_use.InvalidRange:
+        return False
+    return found.first != found.last
 
 
 @require_safe
@@ -52,10 +68,42 @@ def gateways(request: HttpRequest) -> HttpResponse:
     return page(request, "gateways", _("Gateways"), gateways=found)
 
 
+class AddressForm(forms.Form):
+    range = forms.CharField(
+        label=gettext_lazy("Addresses"),
+        max_length=100,
+        help_text=gettext_lazy("A network such as 192.0.2.0/24, or the first and the last address with a dash."),
+    )
+    days = forms.TypedChoiceField(
+        label=gettext_lazy("Days"), choices=[(n, n) for n in (1, 7, 31, 90)], coerce=int, initial=7
+    )
+
+    def clean_range(self) -> address_use.AddressRange:
+        try:
+            return address_use.parse(self.cleaned_data["range"])
+        except address_use.InvalidRange as fault:
+            raise forms.ValidationError(str(fault)) from None
+
+
+@require_safe
+def addresses(request: HttpRequest) -> HttpResponse:
+    """The static IPs of a range, and who used its addresses."""
+    require(request, *ADDRESS_PERMISSIONS)
+    now = timezone.now()
+    form = AddressForm({"days": 7, **request.GET.dict()} if request.GET else None)
+    rows: list[address_use.RangeAddress] | None = None
+    if form.is_valid():
+        try:
+            rows = address_use.used(form.cleaned_data["range"], now - timedelta(days=form.cleaned_data["days"]), now)
+        except EngineError:
+            messages.error(request, NO_ENGINE)
+    return page(request, "addresses", _("Who uses addresses"), form=form, rows=rows)
+
+
 @require_safe
 def outlook(request: HttpRequest) -> HttpResponseBase:
     """Orders that run out or end soon, customers who stopped using theirs, and those who never began."""
-    require(request, "accounts.view_user", "orders.view_order")
+    require(request, *CUSTOMERS_AND_ORDERS)
     now = timezone.now()
     show = request.GET.get("show", "")
     view = OUTLOOKS.get(show) or OUTLOOKS["running-out"]
@@ -155,6 +203,7 @@ PAGES: Final = (
     ("outlook/", "outlook", outlook),
     ("search/", "search", search),
     ("gateways/", "gateways", gateways),
+    ("addresses/", "addresses", addresses),
     ("origins/", "origins", origins.origins),
     ("new-customer/", "new_customer", onboarding.new_customer),
 )

@@ -42,6 +42,15 @@ def test_an_exact_match_is_opened_at_once(browser: Browser, alice: User, order: 
         assert found(browser, term) == f"/admin/orders/proxyuser/{login.pk}/change/", term
 
 
+def test_a_customer_who_is_named_as_a_login_of_theirs_is_opened_at_once(
+    browser: Browser, alice: User, bob: User, order: Order, make_order: Callable[..., Order]
+) -> None:
+    make_order(alice, logins=("alice",))
+    assert found(browser, "alice") == f"/admin/customers/{alice.pk}/"
+    make_order(alice, logins=("bob",))
+    assert ">bob</a>" in found(browser, "bob")  # a customer, and another one's login
+
+
 def test_keys_applications_and_addresses_are_found(browser: Browser, alice: User) -> None:
     key, secret = services.issue_key(user=alice, name="n", scopes=("read",), now=timezone.now())
     for term in (secret, key.prefix, key.published_id):
