@@ -14,6 +14,7 @@ from django.db.models import Count, Min, QuerySet
 from rest_framework.exceptions import NotFound
 
 from accounts.selectors import decode_or_404
+from fonproxy.api.search import chosen
 from fonproxy.prepared import Prepared
 from orders.models import Order, ProxyUser
 
@@ -89,6 +90,12 @@ def proxy_user_number(user_id: int, login: str) -> int:
     """The number of the user's proxy user; for a login that is none of theirs NO_PROXY_USER, which no row has."""
     facts = proxy_users_by_login([login]).get(login)
     return facts.id if facts is not None and facts.user_id == user_id else NO_PROXY_USER
+
+
+def proxy_user_numbers_like(user_id: int, pattern: str) -> tuple[int, ...]:
+    """The numbers of the user's proxy users whose logins match a ``like_`` pattern."""
+    numbers = dict(ProxyUser.objects.filter(order__user_id=user_id).values_list("login", "pk"))
+    return tuple(numbers[login] for login in chosen(pattern, numbers))
 
 
 def logins_of(proxy_user_ids: Iterable[int]) -> dict[int, str]:

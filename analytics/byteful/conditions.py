@@ -31,6 +31,8 @@ def _condition(condition: Condition, kind: FieldType, column: str, name: str) ->
     value, operator = condition.value, condition.operator
     if isinstance(value, FieldRange):
         return _in_span(operator, column, value, name, is_date=kind is DATE)
+    if isinstance(value, tuple):
+        return f"has({{{name}:Array(UInt64)}}, {column})", {name: list(value)}
     if operator is Operator.LIKE:
         return f"{column} ILIKE {{{name}:String}}", {name: _pattern(str(value))}
     type_ = "Int64" if isinstance(value, int) else "String"

@@ -1,7 +1,8 @@
 """The search language of Byteful's API: filters, a sort and a page, all in the query string.
 
 A field is asked for by its name or with a prefix before it: ``min_`` and ``max_`` (both inclusive), ``like_`` (in any
-case, ``%`` stands for any text) and ``not_``. Pure: the caller translates the conditions for its store.
+case, ``%`` stands for any text) and ``not_``. ``tz`` is the zone of date-times, in filters and in rows. Pure: the
+caller translates the conditions for its store.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter
@@ -22,7 +25,7 @@ from fonproxy.api.docs import shape
 from fonproxy.api.errors import FieldError, InvalidInput, OutOfRange
 from fonproxy.api.params import single_value
 from fonproxy.numbers import INTEGER
-from fonproxy.timerange import floor, parse_instant
+from fonproxy.timerange import UTC_ZONE, InvalidTime, floor, parse_instant, parse_zone
 
 SECOND: Final = timedelta(seconds=1)
 DAY: Final = timedelta(days=1)
@@ -63,7 +66,8 @@ class FieldRange:
     end: datetime
 
 
-Value = int | str | FieldRange
+# A tuple stands for any of its numbers.
+Value = int | str | FieldRange | tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Search:
     is_descending: bool
     page: int
     per_page: int
+    zone: ZoneInfo = UTC_ZONE
 
     @property
     def offset(self) -> int:
@@ -124,19 +129,18 @@ def _country(text: str) -> str:
     return countries.normalized(text).lower()
 
 
-def _moment(text: str) -> FieldRange:
-    return _span(text, SECOND)
+def _moment(text: str, zone: ZoneInfo = UTC_ZONE) -> FieldRange:
+    """A second, or a day on the zone's clock."""
+    instant = parse_instant(text, zone)
+    if instant.is_date:
+        return FieldRange(instant.at, instant.end)
+    start = floor(instant.at, SECOND)
+    return FieldRange(start, start + SECOND)
 
 
 def _day(text: str) -> FieldRange:
-    return _span(text, DAY)
-
-
-def _span(text: str, grain: timedelta) -> FieldRange:
-    instant = parse_instant(text)
-    length = DAY if instant.is_date else grain
-    start = floor(instant.at, length)
-    return FieldRange(start, start + length)
+    start = floor(parse_instant(text).at, DAY)
+    return FieldRange(start, start + DAY)
 
 
 class _Beyond(Exception):
@@ -150,6 +154,8 @@ ID: Final = FieldType("id", (Operator.EQUAL, Operator.NOT), str)
 NUMBER: Final = FieldType("integer", _ORDERED, _number)
 TEXT: Final = FieldType("text", _TEXTUAL, _text)
 LOWER_TEXT: Final = FieldType("text", _TEXTUAL, _lower, _lower)
+# By its published id, which is text, while columns hold its number.
+LOGIN: Final = FieldType("id", _TEXTUAL, str)
 HOST: Final = FieldType("text", _TEXTUAL, _host, _host)
 COUNTRY: Final = FieldType("text", _TEXTUAL, _country, _lower)
 MOMENT: Final = FieldType("date-time", _ORDERED, _moment)
@@ -180,6 +186,7 @@ def parse(query: QueryDict, fields: Mapping[str, FieldType]) -> Search:
         **reader.order(),
         page=reader.whole("page", 1, LAST_PAGE),
         per_page=reader.whole("per_page", MAX_PER_PAGE, MAX_PER_PAGE),
+        zone=reader.zone,
     )
     reader.refuse_if_faulty()
     return search
@@ -193,6 +200,14 @@ class _Reader:
         self.fields = fields
         self.malformed: list[FieldError] = []
         self.beyond: list[FieldError] = []
+        self.zone = self._zone()
+
+    def _zone(self) -> ZoneInfo:
+        try:
+            return parse_zone(self._single("tz") or UTC_ZONE.key) if "tz" in self.given else UTC_ZONE
+        except InvalidTime as fault:
+            self.malformed.append(FieldError("tz", str(fault)))
+            return UTC_ZONE
 
     def conditions(self) -> list[Condition]:
         found = []
@@ -221,7 +236,9 @@ class _Reader:
         return None, ""
 
     def _value(self, name: str, kind: FieldType, operator: Operator) -> Value | None:
-        read = kind.read_pattern if operator is Operator.LIKE else kind.read
+        read: Callable[[str], Value] = kind.read_pattern if operator is Operator.LIKE else kind.read
+        if kind is MOMENT:
+            read = partial(_moment, zone=self.zone)
         text = self._single(name)
         try:
             return None if text is None else read(text)
@@ -311,6 +328,7 @@ _MEANINGS: Final = {
 }
 _PAGING: Final = (
     OpenApiParameter("sort_by", description="A field, with `_asc` or `_desc` after it. By default newest first."),
+    OpenApiParameter("tz", description="IANA zone of date-times, in rows and in filters without a zone. Default UTC."),
     OpenApiParameter("page", int, description="From 1."),
     OpenApiParameter("per_page", int, description=f"1 to {MAX_PER_PAGE}, by default {MAX_PER_PAGE}."),
 )

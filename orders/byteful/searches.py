@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -14,34 +15,51 @@ from rest_framework.response import Response
 
 from accounts.authentication import caller
 from fonproxy.api import search
+from fonproxy.api.params import Params, ZoneField
+from fonproxy.timerange import UTC_ZONE, local_stamp
 from orders.byteful.family import TAG, BytefulViewSet, byteful_problems
+
+Row = dict[str, Any]
+
+
+class _RetrieveParams(Params):
+    tz = ZoneField(required=False, default=UTC_ZONE, help_text="IANA zone of date-times. Default UTC.")
 
 
 class SearchViewSet(BytefulViewSet):
     """A search and a read of one row. Subclasses read the rows; ``title`` begins the messages of their answers.
 
-    ``fields`` can be searched for.
+    ``fields`` can be searched for; rows hold instants in those that are a ``MOMENT``.
     """
 
     title: ClassVar[str]
     fields: ClassVar[Mapping[str, search.FieldType]]
 
-    def search(self, user_id: int, wanted: search.Search, now: datetime) -> tuple[Sequence[Any], int]:
+    def search(self, user_id: int, wanted: search.Search, now: datetime) -> tuple[Sequence[Row], int]:
         """One page of the account's rows, and how many there are; raises NotFound for an id of another account."""
         raise NotImplementedError
 
-    def find(self, user_id: int, row_id: str, /, now: datetime) -> Any:
+    def find(self, user_id: int, row_id: str, /, now: datetime) -> Row:
         """The account's row of that id; raises NotFound."""
         raise NotImplementedError
 
     def list(self, request: Request) -> Response:
         wanted = search.parse(request.query_params, self.fields)
         rows, total = self.search(caller(request).pk, wanted, timezone.now())
+        for row in rows:
+            self._stamp(row, wanted.zone)
         return Response(search.page_of(rows, total, wanted, f"{self.title} search successful."))
 
     def retrieve(self, request: Request, id: str) -> Response:
+        given = _RetrieveParams.read(request.query_params)
         row = self.find(caller(request).pk, id, timezone.now())
+        self._stamp(row, given["tz"])
         return Response({"data": row, "message": f"{self.title} successfully retrieved."})
+
+    def _stamp(self, row: Row, zone: ZoneInfo) -> None:
+        for name, kind in self.fields.items():
+            if kind is search.MOMENT:
+                row[name] = local_stamp(row[name], zone)
 
 
 View = TypeVar("View", bound="type[SearchViewSet]")
@@ -76,7 +94,7 @@ def describe_search(
             retrieve=extend_schema(
                 tags=[TAG],
                 operation_id=f"byteful_{operation}_retrieve",
-                parameters=[OpenApiParameter("id", location="path")],
+                parameters=[OpenApiParameter("id", location="path"), _RetrieveParams],
                 responses={
                     200: search.answer_schema(f"{name}Answer", row),
                     **byteful_problems(400, 401, 403, 404, 429, 503),

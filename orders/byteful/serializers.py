@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 from rest_framework import serializers
@@ -10,12 +9,11 @@ from rest_framework import serializers
 from fonproxy import ids
 from fonproxy.api.docs import shape
 from fonproxy.api.search import answer_schema
-from fonproxy.timerange import STAMP
 from orders.models import LedgerEntry, LedgerReason, Network
 
 
 def described(entry: LedgerEntry, network: Network) -> dict[str, Any]:
-    """An entry as the API gives it."""
+    """An entry as the API gives it, its instants not yet written out."""
     return {
         "customer_id": entry.order.user_id,
         f"{network}_ledger_id": ids.encode(f"{network}_ledger", entry.pk),
@@ -25,13 +23,9 @@ def described(entry: LedgerEntry, network: Network) -> dict[str, Any]:
         f"{network}_ledger_reason": entry.reason,
         "service_id": entry.order.published_id,
         "service_adjustment_id": entry.adjustment_number,
-        f"{network}_ledger_creation_datetime": _stamp(entry.created_at),
-        f"{network}_ledger_last_update_datetime": _stamp(entry.updated_at),
+        f"{network}_ledger_creation_datetime": entry.created_at,
+        f"{network}_ledger_last_update_datetime": entry.updated_at,
     }
-
-
-def _stamp(at: datetime) -> str:
-    return at.strftime(STAMP)
 
 
 def entry_schema(network: Network) -> type[serializers.Serializer[Any]]:

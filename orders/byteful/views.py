@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -15,7 +15,7 @@ from accounts.authentication import caller
 from fonproxy.api.search import Search, answer_schema
 from orders.byteful import queries, serializers
 from orders.byteful.family import TAG, BytefulViewSet, byteful_problems
-from orders.byteful.searches import SearchViewSet, describe_search
+from orders.byteful.searches import Row, SearchViewSet, describe_search
 from orders.models import Network
 
 
@@ -30,11 +30,11 @@ class LedgerViewSet(SearchViewSet):
     def csv_name(self) -> str:
         return f"{self.network}_ledger"
 
-    def search(self, user_id: int, wanted: Search, now: datetime) -> tuple[Sequence[Any], int]:
+    def search(self, user_id: int, wanted: Search, now: datetime) -> tuple[Sequence[Row], int]:
         entries, total = queries.search(user_id, self.network, wanted)
         return [serializers.described(entry, self.network) for entry in entries], total
 
-    def find(self, user_id: int, row_id: str, /, now: datetime) -> Any:
+    def find(self, user_id: int, row_id: str, /, now: datetime) -> Row:
         return serializers.described(queries.find_entry(user_id, self.network, row_id), self.network)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -262,6 +262,18 @@ def test_a_ledger_comes_as_csv(api: APIClient, order: Order) -> None:
     lines = answer.content.decode("utf-8-sig").splitlines()
     assert lines[0] == ",".join(FIELDS)
     assert len(lines) == 6
+
+
+def test_times_are_on_the_clock_of_the_zone_and_days_stay_days_in_utc(api: APIClient, order: Order) -> None:
+    """Nepal is ahead by five hours and three quarters the whole year."""
+    name = "residential_ledger_creation_datetime"
+    zone = {"tz": "Asia/Kathmandu"}
+    for shown, entry in zip(search(api, **zone)["data"], search(api)["data"], strict=True):
+        at = datetime.fromisoformat(entry[name]) + timedelta(hours=5, minutes=45)
+        assert shown[name] == f"{at:%Y-%m-%d %H:%M:%S}"
+        assert shown["residential_ledger_period_date"] == entry["residential_ledger_period_date"]
+        assert shown in search(api, **zone, **{name: shown[name]})["data"]
+        assert shown[name] in api.get("/residential_ledger/search", {"format": "csv", **zone}).content.decode()
 
 
 def test_the_newest_period_comes_first_whenever_it_was_posted(

@@ -235,6 +235,8 @@ FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
     "until": ({"max_log_request_datetime": minute(1)}, [1, 0]),
     "not then": ({"not_log_request_datetime": minute(2)}, [5, 4, 3, 1, 0]),
     "login": ({"proxy_user_id": "alice-1"}, [3, 2, 1, 0]),
+    "like a login": ({"like_proxy_user_id": "ALICE-%"}, [3, 2, 1, 0]),
+    "like no login": ({"like_proxy_user_id": "-1"}, []),
     "sort": ({"sort_by": "log_bytes_received"}, [0, 1, 2, 3, 4, 5]),
     "sort down": ({"sort_by": "log_hostname_desc", "log_protocol": "http"}, [2, 0, 3, 4, 5]),
     "page": ({"page": "2", "per_page": "4"}, [1, 0]),
@@ -275,6 +277,8 @@ def test_ids_are_found_only_if_they_are_ones_own(
     for login in ("bob-1", "nobody", "nobody\0"):
         assert search(api, proxy_user_id=login)["data"] == []
         assert search(api, not_proxy_user_id=login)["total_count"] == search(api)["total_count"]
+    assert search(api, like_proxy_user_id="%bob%")["data"] == []
+    assert search(api, like_proxy_user_id="%")["total_count"] == 4
     for log_id in (theirs, "nonsense", str(uuid.uuid4()), mine["log_id"].replace("-", ""), "%00"):
         assert api.get(f"/log/retrieve/{log_id}").status_code == 404
 
@@ -324,6 +328,9 @@ HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
     "unknown sort": ({"sort_by": "log_password"}, 422, "sort_by"),
     "sort by SQL": ({"sort_by": "ts; DROP TABLE requests"}, 422, "sort_by"),
     "too many per page": ({"per_page": "1000"}, 422, "per_page"),
+    "no zone": ({"tz": "Berlin"}, 400, "tz"),
+    "two zones": ({"tz": ["UTC", "UTC"]}, 400, "tz"),
+    "a long login": ({"like_proxy_user_id": "%a" * 200}, 422, "like_proxy_user_id"),
     "a long pattern": ({"like_log_hostname": "%a" * 200}, 422, "like_log_hostname"),
 }
 
@@ -331,6 +338,24 @@ HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
 @pytest.mark.parametrize(("query", "status", "named"), HOSTILE.values(), ids=HOSTILE)
 def test_a_search_refuses(query: dict[str, Any], status: int, named: str, order: Order, api: APIClient) -> None:
     assert named in search(api, status, **query)["message"]
+
+
+def test_times_are_on_the_clock_of_the_zone(order: Order, api: APIClient, worker_api: APIClient) -> None:
+    """Nepal is ahead by five hours and three quarters the whole year."""
+    at = NOW - timedelta(minutes=5)
+    push(worker_api, row(at=at), row(at=at - timedelta(days=1)))
+    utc, local = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (at, at + timedelta(hours=5, minutes=45)))
+    zone = {"tz": "Asia/Kathmandu"}
+    for shown in (local, local[:10], f"{at:%Y-%m-%dT%H:%M:%SZ}"):
+        [found] = search(api, log_request_datetime=shown, **zone)["data"]
+        assert found["log_request_datetime"] == local
+    assert search(api, log_request_datetime=utc, **zone)["data"] == []
+    lines = api.get("/log/search", {"format": "csv", "min_log_request_datetime": local, **zone}).content.decode()
+    assert (local in lines, utc in lines) == (True, False)
+    path = f"/log/retrieve/{found['log_id']}"
+    assert api.get(path, zone).json()["data"] == found
+    assert api.get(path).json()["data"]["log_request_datetime"] == utc
+    assert api.get(path, {"tz": "Berlin"}).status_code == 400
 
 
 def test_many_conditions_at_once_are_answered(many: Order, api: APIClient) -> None:
@@ -459,9 +484,10 @@ def test_a_customer_may_not_push(order: Order, api: APIClient) -> None:
 
 
 def test_requests_older_than_a_week_are_not_listed(order: Order, api: APIClient, clean_engine: Client) -> None:
+    week_ago = int((NOW - timedelta(days=7)).timestamp() * 1000)
     clean_engine.command(
         "INSERT INTO requests (log_id, ts, user_id, count)"
-        f" SELECT generateUUIDv4(), now64(3, 'UTC') - toIntervalDay(7), {order.user_id}, 1",
+        f" SELECT generateUUIDv4(), fromUnixTimestamp64Milli({week_ago}, 'UTC'), {order.user_id}, 1",
         tag="tests",
     )
     assert search(api)["total_count"] == 0

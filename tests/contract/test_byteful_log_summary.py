@@ -111,7 +111,7 @@ def test_the_host_names_of_a_day_are_given_up_when_it_is_ninety_days_old(order: 
         for row in rows
     ) == [("alice-1", "", 8, 2000), ("alice-2", "", 4, 1000)]
     assert total == 2
-    assert rows[0]["log_summary_creation_datetime"] == f"{last_moment:%Y-%m-%d %H:%M:%S}"
+    assert rows[0]["log_summary_creation_datetime"] == last_moment
     assert (
         rows[0]["log_summary_id"] == reads.find(order.user_id, rows[0]["log_summary_id"], afterwards)["log_summary_id"]
     )
@@ -156,6 +156,7 @@ FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
     "like an underscore": ({"like_log_summary_hostname": "%_sure%"}, [5]),
     "not hostname": ({"not_log_summary_hostname": "A.example"}, [6, 5, 2, 1]),
     "login": ({"proxy_user_id": "alice-2"}, [5, 2]),
+    "like a login": ({"like_proxy_user_id": "%-2"}, [5, 2]),
     "not login": ({"not_proxy_user_id": "alice-2"}, [6, 4, 3, 1]),
     "requests": ({"min_log_summary_requests": "3", "max_log_summary_requests": "5"}, [5, 4, 3]),
     "errors": ({"log_summary_error": "2"}, [5, 4]),
@@ -206,6 +207,17 @@ def test_every_summary_is_found_by_its_id_and_by_nobody_else(
         assert api.get(f"/log_summary/retrieve/{summary_id}").status_code == 404
     assert search(api, 404, customer_id=bob.pk)
     assert search(api, proxy_user_id="bob-1")["data"] == []
+
+
+def test_times_are_on_the_clock_of_the_zone_and_days_stay_days_in_utc(many: Order, api: APIClient) -> None:
+    """Nepal is ahead by five hours and three quarters the whole year."""
+    zone = {"tz": "Asia/Kathmandu"}
+    [found] = search(api, log_summary_period=since(3), **zone)["data"]
+    local = f"{NOW + timedelta(hours=5, minutes=45):%Y-%m-%d %H:%M:%S}"
+    assert found["log_summary_period"] == f"{since(3)} 00:00:00"
+    assert (found["log_summary_creation_datetime"], found["log_summary_last_update_datetime"]) == (local, local)
+    assert len(search(api, log_summary_creation_datetime=local, **zone)["data"]) == 4
+    assert local in api.get("/log_summary/search", {"format": "csv", **zone}).content.decode()
 
 
 UNKEPT = (

@@ -90,7 +90,8 @@ except OutOfRange:
     minutes = "refused"
 differences = migrator.differences(get_client())
 close_client()
-print(json.dumps({"applied": applied, "found": found, "summaries": rows, "minutes": minutes, "differs": differences}))
+told = {"applied": applied, "found": found, "summaries": rows, "minutes": minutes, "differs": differences}
+print(json.dumps(told, default=str))
 """
 
 

@@ -16,6 +16,7 @@ from fonproxy.api.search import (
     COUNTRY,
     HOST,
     ID,
+    LOGIN,
     LOWER_TEXT,
     MOMENT,
     NUMBER,
@@ -47,7 +48,7 @@ ADDRESS: Final = replace(LOWER_TEXT, read=_address)
 FIELDS: Final[Mapping[str, tuple[FieldType, str]]] = {
     "log_id": (ID, "toString(log_id)"),
     "customer_id": (ID, "user_id"),
-    "proxy_user_id": (ID, "proxy_user_id"),
+    "proxy_user_id": (LOGIN, "proxy_user_id"),
     "service_id": (ID, "order_id"),
     "log_network": (one_of(Network.values), "nullIf(network, '')"),
     "log_protocol": (one_of(PROTOCOLS), "nullIf(protocol, '')"),

@@ -14,12 +14,11 @@ from accounts import selectors
 from analytics.byteful.log import queries
 from analytics.byteful.log.queries import FIELDS, Requests
 from fonproxy import ids
-from fonproxy.api.search import Condition, Search
+from fonproxy.api.search import Condition, Operator, Search
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.profiles import HEAVY
 from fonproxy.clickhouse.query import Sql
-from fonproxy.timerange import STAMP
 from orders import selectors as order_selectors
 
 Row = dict[str, Any]
@@ -63,6 +62,8 @@ def _fetch(sql: Sql, tag: str) -> list[tuple[Any, ...]]:
 
 def _with_number(condition: Condition, user_id: int, now: datetime) -> Condition:
     """The condition with the published id as a number. Raises NotFound for an id of another account."""
+    if condition.operator is Operator.LIKE and condition.field == "proxy_user_id":
+        return replace(condition, value=order_selectors.proxy_user_numbers_like(user_id, str(condition.value)))
     find_number = _OWN_IDS.get(condition.field)
     return replace(condition, value=find_number(user_id, str(condition.value), now)) if find_number else condition
 
@@ -88,5 +89,4 @@ def _described(values: Sequence[tuple[Any, ...]]) -> list[Row]:
         row["log_id"] = str(row["log_id"])
         row["proxy_user_id"] = logins.get(row["proxy_user_id"])
         row["service_id"] = ids.encode("order", row["service_id"])
-        row["log_request_datetime"] = row["log_request_datetime"].strftime(STAMP)
     return rows

@@ -17,6 +17,7 @@ from fonproxy.api.search import (
     DATE,
     HOST,
     ID,
+    LOGIN,
     MOMENT,
     NUMBER,
     Condition,
@@ -41,7 +42,7 @@ ID_SHAPE: Final = re.compile(r"([0-9]{8})-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-
 # Every field in the order of the response, with its type and column.
 FIELDS: Final[Fields] = {
     "log_summary_id": (ID, ID_SQL),
-    "proxy_user_id": (ID, "proxy_user_id"),
+    "proxy_user_id": (LOGIN, "proxy_user_id"),
     "customer_id": (ID, "user_id"),
     "log_summary_network": (one_of(Network.values), "nullIf(network, '')"),
     "log_summary_hostname": (HOST, "hostname"),

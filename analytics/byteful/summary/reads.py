@@ -16,7 +16,6 @@ from fonproxy.api.search import Condition, Operator, Search
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.query import Sql
-from fonproxy.timerange import STAMP
 from orders import selectors as order_selectors
 
 Row = dict[str, Any]
@@ -57,6 +56,8 @@ def _with_own_ids(condition: Condition, user_id: int, now: datetime) -> Iterator
     match condition.field:
         case "customer_id":
             yield replace(condition, value=selectors.own_account(user_id, text))
+        case "proxy_user_id" if condition.operator is Operator.LIKE:
+            yield replace(condition, value=order_selectors.proxy_user_numbers_like(user_id, text))
         case "proxy_user_id":
             yield replace(condition, value=order_selectors.proxy_user_number(user_id, text))
         case "log_summary_id":
@@ -73,6 +74,4 @@ def _described(values: Sequence[tuple[Any, ...]]) -> list[Row]:
     for row in rows:
         row["proxy_user_id"] = logins.get(row["proxy_user_id"])
         row["log_summary_period"] = f"{row['log_summary_period']} 00:00:00"
-        for name in ("log_summary_creation_datetime", "log_summary_last_update_datetime"):
-            row[name] = row[name].strftime(STAMP)
     return rows

@@ -23,7 +23,7 @@ const shown = new Map();
 let asked;
 
 const zoneOf = (given) => zone.chosen(given.tz);
-const when = (row) => zone.label(zone.shown(zone.face(row.log_request_datetime), zoneOf(state())), true);
+const when = (row) => zone.label(zone.face(row.log_request_datetime), true);
 
 const COLUMNS = [
   { label: gettext("Time"), sort: "log_request_datetime", kind: "stamp", node: opener },
@@ -105,6 +105,7 @@ function params(given) {
     sort_by: given.sort || NEWEST_FIRST,
     page: given.page,
     per_page: PER_PAGE,
+    tz: zoneOf(given),
   };
 }
 
@@ -214,7 +215,7 @@ async function show(id) {
   document.getElementById("advice").replaceChildren();
   if (!dialog.open) dialog.showModal();
   try {
-    const row = shown.get(id) || (await read(`/log/retrieve/${encodeURIComponent(id)}`)).data;
+    const row = shown.get(id) || (await read(`/log/retrieve/${encodeURIComponent(id)}`, { tz: zoneOf(state()) })).data;
     if (state().log === id) describe(facts, row);
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
