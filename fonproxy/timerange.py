@@ -26,9 +26,11 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 UTC_ZONE: Final = ZoneInfo("UTC")
 STAMP: Final = "%Y-%m-%d %H:%M:%S"
 
+# Calendar and week dates, each with or without its hyphens and colons. Only a second has a fraction.
 _ISO: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,]([0-9]{1,9}))?(?:([Zz])|([+-][0-9]{2}):?([0-9]{2})?)?)?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-W[0-9]{2}-[0-9]|[0-9]{4}W[0-9]{3})"
+    r"(?:[Tt ]([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"
+    r"(?:([Zz])|([+-][0-9]{2}):?([0-9]{2})?)?)?"
 )
 
 
@@ -54,11 +56,16 @@ def parse_instant(text: str, zone: ZoneInfo = UTC_ZONE) -> Instant:
     """An ISO 8601 date or date-time, on the clock of ``zone`` unless it names its offset; raises InvalidTime."""
     match = _ISO.fullmatch(text)
     if not match:
-        raise InvalidTime("Must be an ISO 8601 date or date-time (write + as %2B in a URL).")
-    day, time, fraction, utc, hours, minutes = match.groups()
+        raise InvalidTime(
+            "Must be an ISO 8601 date or date-time, such as 2026-11-29 or 2026-11-29T22:05Z (write + as %2B in a URL)."
+        )
+    day, hour, minute, second, fraction, utc, hours, minutes = match.groups()
+    clock = f"{hour or '00'}:{minute or '00'}:{second or '00'}"
+    is_end_of_day = clock == "24:00:00" and not int(fraction or 0)
     try:
         offset = f"{hours}:{minutes or '00'}" if hours else "+00:00" if utc else ""
-        given = datetime.fromisoformat(f"{day}T{time or '00:00'}{offset}")
+        given = datetime.fromisoformat(f"{day}T{'00:00:00' if is_end_of_day else clock}{offset}")
+        given += DAY if is_end_of_day else timedelta(0)
         at = (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidTime("There is no such date or time.") from None
@@ -66,7 +73,7 @@ def parse_instant(text: str, zone: ZoneInfo = UTC_ZONE) -> Instant:
         raise InvalidTime("There is no such date or time.")
     if not FIRST_YEAR <= (at if given.tzinfo else given).year <= LAST_YEAR:
         raise InvalidTime(f"Must lie in the years {FIRST_YEAR} to {LAST_YEAR}.")
-    return Instant(at.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))), time is None, zone)
+    return Instant(at.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))), hour is None, zone)
 
 
 def parse_zone(name: str) -> ZoneInfo:
