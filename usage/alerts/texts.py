@@ -88,9 +88,12 @@ def reason(firing: Firing) -> str:
 def _logins(firing: Firing) -> str:
     """``carol-1 of Residential 10 GB has reached its daily limit of 1 GB``."""
     name = firing.alert.order.name
-    if len(firing.logins) > 1:
-        return f"{len(firing.logins)} limits of proxy users of {name} are used to {firing.threshold} % or more"
-    [reached] = firing.logins
+    logins = {each["login"] for each in firing.logins}
+    if len(logins) > 1:
+        return f"{len(logins)} proxy users of {name} have used {firing.threshold} % or more of a limit"
+    reached, *others = firing.logins
+    if others:
+        return f"{reached['login']} of {name} has used {firing.threshold} % or more of {len(firing.logins)} limits"
     limit = f"its {LimitName(reached['limit']).label} of {amount(reached['limit_bytes'])}"
     if reached["used_bytes"] >= reached["limit_bytes"]:
         return f"{reached['login']} of {name} has reached {limit}"

@@ -214,6 +214,16 @@ def test_the_mail_names_the_login_its_limit_and_when_it_resets(alert: Alert, mai
     assert second.subject == "a of Resale has reached its daily limit of 1 GB"
 
 
+def test_a_mail_about_several_limits_of_a_login_counts_them(alert: Alert, mailoutbox: Any) -> None:
+    limit(dayBytes=GB, monthBytes=GB)
+    use(GB)
+    login_limits.evaluate(NOON)
+    mail.send(alert.firings.get(), "alice@example.com")
+    [message] = mailoutbox
+    assert message.subject == "a of Resale has used 80 % or more of 2 limits"
+    assert "1 GB of the monthly limit of 1 GB, until 2024-04-01 00:00 UTC" in message.body
+
+
 def test_a_mail_about_many_logins_lists_ten_and_counts_the_others(order: Order, alert: Alert, mailoutbox: Any) -> None:
     logins = [f"n{number:02}" for number in range(12)]
     proxy_users.put(order, {login: {"total_limit_bytes": 10} for login in logins}, NOON)
@@ -222,7 +232,7 @@ def test_a_mail_about_many_logins_lists_ten_and_counts_the_others(order: Order, 
     login_limits.evaluate(NOON)
     mail.send(alert.firings.get(), "alice@example.com")
     [message] = mailoutbox
-    assert message.subject == "12 limits of proxy users of Resale are used to 80 % or more"
+    assert message.subject == "12 proxy users of Resale have used 80 % or more of a limit"
     assert ("n09" in message.body, "n10" in message.body) == (True, False)
     assert "More:           2" in message.body
 
