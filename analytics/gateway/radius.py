@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from analytics.gateway.samples import KEPT, MAX_SESSION_LENGTH, SessionSample
-from analytics.ingest.checks import are_addresses
+from analytics.ingest.checks import AHEAD, are_addresses
 from analytics.ingest.schema import MAX_AMOUNT
 from fonproxy.api.errors import FieldError, InvalidInput
 from orders.gateway.radius import Attributes
@@ -19,12 +19,14 @@ WHOLE_SERVER: Final = frozenset({"Accounting-On", "Accounting-Off", "7", "8"})
 GIGAWORD: Final = 2**32
 # Start is reckoned from the length of the session, in whole seconds, when the packet was sent.
 TOLERANCE: Final = timedelta(seconds=60)
+# A NAS without a clock of its own begins in 1970 whenever it is switched on.
+CLOCK_IS_SET: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def worker_of(given: Attributes) -> str:
     """The proxy server's name, by RADIUS the NAS."""
     names = ("NAS-Identifier", "NAS-IP-Address", "NAS-IPv6-Address")
-    return _storable(next((text for name in names if (text := given.text(name))), ""), 255)
+    return _storable(next((text for name in names if (text := given.text(name))), ""))[:255]
 
 
 def is_of_whole_server(given: Attributes) -> bool:
@@ -33,19 +35,20 @@ def is_of_whole_server(given: Attributes) -> bool:
 
 def sample_of(given: Attributes, now: datetime) -> SessionSample:
     """Raises InvalidInput for a packet that counts nothing."""
-    status, session, login = (given.text(name) for name in ("Acct-Status-Type", "Acct-Session-Id", "User-Name"))
+    status, login = given.text("Acct-Status-Type"), given.text("User-Name")
+    session = _session_name(given.text("Acct-Session-Id") or "")
     if status not in COUNTED:
         raise _bad("Acct-Status-Type", "Must be Start, Interim-Update, Stop, Accounting-On or Accounting-Off.")
     if not session or not login:
         raise _bad("User-Name" if session else "Acct-Session-Id", "Is required.")
     client = given.text("Calling-Station-Id") or ""
-    sent_at = _event_time(given) or now - timedelta(seconds=min(given.number("Acct-Delay-Time"), 86_400))
+    sent_at = _event_time(given, now) or now - timedelta(seconds=min(given.number("Acct-Delay-Time"), 86_400))
     # Some NASs send the length with Stop only: any other packet then belongs to the session of this id that runs.
     is_dated = status in START or given.text("Acct-Session-Time") is not None
     return SessionSample(
-        session=_session_name(session),
+        session=session,
         worker=worker_of(given),
-        login=_storable(login, 255),
+        login=_storable(login)[:255],
         started_at=sent_at - timedelta(seconds=min(given.number("Acct-Session-Time"), 2**32)),
         tolerance=TOLERANCE if is_dated else KEPT,
         bytes_sent=_octets(given, "Input"),
@@ -57,31 +60,41 @@ def sample_of(given: Attributes, now: datetime) -> SessionSample:
 
 def _octets(given: Attributes, direction: str) -> int:
     """``Input`` is what the NAS received from the customer. Gigawords count the times that 32 bits ran over."""
-    octets = given.number(f"Acct-{direction}-Gigawords") * GIGAWORD + given.number(f"Acct-{direction}-Octets")
-    if octets > MAX_AMOUNT:
-        raise _bad(f"Acct-{direction}-Gigawords", "Is too large.")
-    return octets
+    gigawords, octets = f"Acct-{direction}-Gigawords", f"Acct-{direction}-Octets"
+    for name in (gigawords, octets):
+        if not given.is_number(name):
+            raise _bad(name, "Must be a whole number.")
+    sum_ = given.number(gigawords) * GIGAWORD + given.number(octets)
+    if sum_ > MAX_AMOUNT:
+        raise _bad(gigawords, "Is too large.")
+    return sum_
 
 
-def _event_time(given: Attributes) -> datetime | None:
-    """``Event-Timestamp``, which ``rlm_rest`` writes as ``Nov 29 2026 22:00:00 UTC`` or as seconds."""
-    text = given.text("Event-Timestamp") or ""
-    if seconds := given.number("Event-Timestamp"):
-        return datetime.fromtimestamp(seconds, UTC) if seconds < 2**33 else None
+def _event_time(given: Attributes, now: datetime) -> datetime | None:
+    """``Event-Timestamp``, which ``rlm_rest`` writes as ``Nov 29 2026 22:00:00 UTC`` or as seconds.
+
+    None for a clock that was never set, or that is more than a day ahead.
+    """
+    text, seconds = given.text("Event-Timestamp") or "", given.number("Event-Timestamp")
     try:
-        return datetime.strptime(text, "%b %d %Y %H:%M:%S UTC").replace(tzinfo=UTC)
+        if seconds:
+            sent_at = datetime.fromtimestamp(min(seconds, 2**33), UTC)
+        else:
+            sent_at = datetime.strptime(text, "%b %d %Y %H:%M:%S UTC").replace(tzinfo=UTC)
     except ValueError:
         return None
+    return sent_at if CLOCK_IS_SET <= sent_at <= now + AHEAD else None
 
 
 def _session_name(session: str) -> str:
     """The id, or for one that is too long to store, its hash."""
-    name = session.replace("\0", "")
-    return name if len(name) <= MAX_SESSION_LENGTH else hashlib.sha256(name.encode(errors="replace")).hexdigest()
+    name = _storable(session)
+    return name if len(name) <= MAX_SESSION_LENGTH else hashlib.sha256(name.encode()).hexdigest()
 
 
-def _storable(text: str, length: int) -> str:
-    return text.replace("\0", "")[:length]
+def _storable(text: str) -> str:
+    """Without NUL, and without halves of characters, which bytes that are no text become on their way."""
+    return text.encode(errors="replace").decode().replace("\0", "")
 
 
 def _bad(attribute: str, message: str) -> InvalidInput:

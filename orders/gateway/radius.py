@@ -19,7 +19,16 @@ class Attributes:
             value = value[0] if value else None
         return None if value is None or isinstance(value, dict | list | bool) else str(value)
 
+    def is_number(self, name: str) -> bool:
+        """Whether the attribute is missing or a whole number of up to 18 digits."""
+        text = self.text(name)
+        return text is None or self._is_number(text)
+
     def number(self, name: str) -> int:
         """0 for an attribute that is missing or no whole number of up to 18 digits."""
         text = self.text(name) or ""
-        return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+        return int(text) if self._is_number(text) else 0
+
+    @staticmethod
+    def _is_number(text: str) -> bool:
+        return text.isascii() and text.isdigit() and len(text) <= 18

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -32,7 +34,9 @@ def account(gateway: APIClient, status: str, **attributes: Any) -> int:
         **{name.replace("_", "-"): value for name, value in attributes.items()},
     }
     body = {name: {"type": "string", "value": [value]} for name, value in given.items() if value is not None}
-    return gateway.post("/gateway/radius/accounting", body, format="json").status_code
+    # Escaped, for some of these texts have no bytes.
+    answer = gateway.post("/gateway/radius/accounting", json.dumps(body), content_type="application/json")
+    return answer.status_code
 
 
 def test_interim_updates_and_stop_add_up_to_the_traffic(gateway: APIClient, clean_engine: Client) -> None:
@@ -93,6 +97,26 @@ def test_long_session_ids_that_begin_alike_are_different_sessions(gateway: APICl
     assert totals(clean_engine) == (0, 200, 2)
 
 
+@pytest.mark.parametrize("clock", [1, "Jan  1 0001 00:00:00 UTC", "Dec 31 9999 23:59:59 UTC", 2**33, 10**17])
+def test_a_server_whose_clock_is_wrong_is_counted_by_ours(
+    gateway: APIClient, clean_engine: Client, clock: int | str
+) -> None:
+    for octets in (100, 300):
+        sent = {"Acct_Session_Time": 3600, "Acct_Output_Octets": octets, "Event_Timestamp": clock}
+        assert account(gateway, "Interim-Update", **sent) == 204
+    assert totals(clean_engine) == (0, 300, 1)
+    session = ProxySession.objects.get()
+    assert abs(session.started_at + timedelta(hours=1) - session.seen_at) < timedelta(minutes=5)
+
+
+def test_bytes_that_are_no_text_are_counted(gateway: APIClient, clean_engine: Client) -> None:
+    names = {"Acct_Session_Id": "\udcff1", "NAS_Identifier": "\ud800"}
+    assert account(gateway, "Start", **names) == 204
+    assert account(gateway, "Accounting-Off", **names) == 204
+    assert account(gateway, "Stop", **names, Acct_Output_Octets=7) == 204
+    assert totals(clean_engine) == (0, 7, 1)
+
+
 @pytest.mark.parametrize(
     ("status", "attributes"),
     [
@@ -101,6 +125,11 @@ def test_long_session_ids_that_begin_alike_are_different_sessions(gateway: APICl
         ("Start", {"Acct_Session_Id": None}),
         ("Start", {"User_Name": "nobody"}),
         ("Stop", {"Acct_Output_Gigawords": 2**32}),
+        ("Stop", {"Acct_Output_Octets": -1}),
+        ("Stop", {"Acct_Input_Octets": 1.5}),
+        ("Stop", {"Acct_Input_Gigawords": "many"}),
+        ("Start", {"Acct_Session_Id": "\0"}),
+        ("Start", {"User_Name": "\ud800"}),
     ],
 )
 def test_packets_that_count_nothing_are_refused(gateway: APIClient, status: str, attributes: dict[str, Any]) -> None:
