@@ -45,7 +45,7 @@ class DemoProcess:
                 stderr=subprocess.STDOUT,
             )
         try:
-            wait_for(self._has_started, seconds=300)
+            wait_for(self._has_started, seconds=900)
         except BaseException:
             self.stop()
             raise
@@ -101,7 +101,7 @@ class DemoProcess:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(120)
+        return self.process.wait(300)
 
 
 TOP_UP = """
@@ -163,6 +163,8 @@ class EndlessOrigin:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # or the thread would go on accepting what comes next
         self._listener.close()
 
     def _serve(self) -> None:

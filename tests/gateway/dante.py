@@ -30,7 +30,9 @@ def _replaced(path: str, **places: str) -> str:
 
 class Dante:
     def __init__(self, directory: Path, radius: FreeRadius) -> None:
-        assert DANTED, "Dante is not installed: apt-get install dante-server libpam-radius-auth"
+        is_complete = DANTED and next(Path("/").glob("usr/lib/*/security/pam_radius_auth.so"), None)
+        assert is_complete, "Dante is not installed: apt-get install dante-server libpam-radius-auth"
+        assert DANTED
         self.port = free_port()
         self.log = directory / "danted.log"
         self.service = SERVICES / f"fonproxy-danted-{os.getpid()}"

@@ -35,7 +35,9 @@ class Command(BaseCommand):
         parser.add_argument("--proxy-port", type=int, default=3128, help="of the proxy server")
 
     def handle(self, *, port: int, proxy_port: int, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Both, for SIGINT is ignored in what a shell starts in the background.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         url = f"http://127.0.0.1:{port}"
         # Not below the data directory, which Squid's user may not enter.
         with suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="fonproxy-gateway-") as name:
