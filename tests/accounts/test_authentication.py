@@ -13,10 +13,11 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.test import APIClient
 
-from accounts import applications, tokens
+from accounts import applications, sharing, tokens
 from accounts.models import ApiKey, User
 from accounts.services import revoke_key
 from fonproxy.clickhouse.client import Client
+from orders.models import Order
 from tests.accounts.helpers import access, client_with, refresh
 
 MakeKey = Callable[..., str]
@@ -61,6 +62,48 @@ def test_the_access_log_learns_the_account_of_an_applications_key(alice: User, c
     headers = {"X-Auth-User": application.published_id, "X-Auth-Key": keys.read}
     response: Any = APIClient().get("/1/timeseries/1795219200/1795222800/", headers=headers)
     assert (response.status_code, response.wsgi_request.account_id) == (200, alice.pk)
+
+
+def test_the_access_log_learns_the_account_of_a_key_pair(
+    alice: User, make_key: MakeKey, make_order: Callable[..., Order]
+) -> None:
+    make_order(alice)
+    secret = make_key(alice)
+    response = call_with_pair(secret[:8], secret)
+    assert (response.status_code, response.wsgi_request.account_id) == (200, alice.pk)
+
+
+def test_the_access_log_learns_the_account_of_a_share_link(alice: User, clean_engine: Client) -> None:
+    view = {"range": "7d", "tz": "UTC"}
+    _, secret = sharing.create(alice, "For Kim", view, timedelta(days=1), alice, timezone.now())
+    response: Any = APIClient().get(f"/shared/{secret}/websites")
+    assert (response.status_code, response.wsgi_request.account_id) == (200, alice.pk)
+    assert APIClient().get(f"/shared/{secret[::-1]}/websites").status_code == 404
+
+
+def call_with_pair(public: str | None, private: str | None, **more: str) -> Any:
+    pair = {"X-API-Public-Key": public, "X-API-Private-Key": private}
+    return APIClient().get("/residential/summary", headers={**more, **{k: v for k, v in pair.items() if v is not None}})
+
+
+def test_half_a_key_pair_or_a_wrong_one_is_refused_beside_a_good_key(alice: User, make_key: MakeKey) -> None:
+    secret, other = make_key(alice), make_key(alice)
+    for public, private, reason in (
+        (None, secret, "X-API-Public-Key and X-API-Private-Key are both required."),
+        (secret[:8], None, "X-API-Public-Key and X-API-Private-Key are both required."),
+        (other[:8], secret, "The API key is not valid."),
+        (secret[:8], UNKNOWN, "The API key is not valid."),
+    ):
+        refused = call_with_pair(public, private, **{"x-api-key": secret})
+        assert (refused.status_code, refused.json()["message"]) == (401, reason)
+
+
+def test_an_application_is_asked_for_by_its_own_scheme(alice: User, clean_engine: Client) -> None:
+    application, keys = applications.create(alice, "Shop API", timezone.now())
+    known, path = application.published_id, "/1/timeseries/1795219200/1795222800/"
+    for pair in ({}, {"X-Auth-User": known}, {"X-Auth-Key": keys.read}, {"X-Auth-User": known, "X-Auth-Key": "x"}):
+        refused = APIClient().get(path, headers=pair)
+        assert (refused.status_code, refused["WWW-Authenticate"]) == (401, "Application"), pair
 
 
 def refusal(response: Any) -> str:
@@ -110,6 +153,27 @@ def test_an_access_token_ends_after_a_quarter_of_an_hour(alice: User) -> None:
         assert call(authorization=f"Bearer {token}").status_code == 200
         clock.shift(timedelta(minutes=1))
         assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
+
+
+def test_a_sign_in_by_token_makes_keys_for_a_quarter_of_an_hour_however_often_it_is_refreshed(alice: User) -> None:
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        pair = tokens.issue(alice, timezone.now())
+        assert call_with_token(pair.access, "POST", "/api-keys") == 400  # it may, but says no name
+        clock.shift(timedelta(minutes=14))
+        pair = tokens.rotate(pair.refresh, timezone.now())
+        assert call_with_token(pair.access, "POST", "/api-keys") == 400
+        clock.shift(timedelta(minutes=1))
+        assert call_with_token(pair.access, "POST", "/api-keys") == 403
+
+
+def test_a_session_makes_keys_for_a_quarter_of_an_hour(alice: User) -> None:
+    client = APIClient()
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        client.force_login(alice)
+        clock.shift(timedelta(minutes=14))
+        assert client.post("/api-keys", {}, format="json").status_code == 400
+        clock.shift(timedelta(minutes=1))
+        assert client.post("/api-keys", {}, format="json").status_code == 403
 
 
 def test_a_refresh_token_is_not_an_access_token(alice: User) -> None:
@@ -176,6 +240,7 @@ def test_a_session_reads(alice: User) -> None:
     response: Any = client.get("/orders")
     assert response.status_code == 200
     assert response.wsgi_request.account_id == alice.pk
+    assert response["X-Account"] == alice.published_id
 
 
 def test_a_session_changes_nothing_without_a_csrf_token(alice: User) -> None:

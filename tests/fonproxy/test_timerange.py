@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -14,11 +14,27 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from fonproxy.timerange import GRAIN, BucketKey, Interval, InvalidTime, Range, TimeGrid, parse_instant, parse_zone
+from fonproxy.timerange import (
+    DAY,
+    GRAIN,
+    BucketKey,
+    Interval,
+    InvalidTime,
+    Range,
+    TimeGrid,
+    clock_length,
+    days,
+    earlier,
+    local_stamp,
+    next_month,
+    parse_instant,
+    parse_zone,
+)
 from tests.thoroughness import drawn, examples
 
 READS = ("traffic", "requests", "concurrency", "domains", "errors", "websites")
 QUARTERS_PER_DAY = 96
+BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def at(text: str) -> datetime:
@@ -324,6 +340,32 @@ def test_the_default_interval_grows_with_the_range(length: timedelta, interval: 
     assert Interval.for_range(length) is interval
 
 
+def test_points_are_the_hours_and_days_of_the_clock_also_when_it_goes_back() -> None:
+    """Two days in Berlin: in the second night the hour from 02:00 comes twice."""
+    range_ = days(date(2026, 10, 24), date(2026, 10, 25), BERLIN)
+    by_hour = TimeGrid.over(range_, Interval.HOUR, BERLIN).edges()
+    before, after = [*range(24), *range(3)], range(2, 24)
+    assert [(edge.segment, int(edge.label[11:13])) for edge in by_hour] == [
+        *((0, hour) for hour in before),
+        *((1, hour) for hour in after),
+    ]
+    by_day = TimeGrid.over(range_, Interval.DAY, BERLIN).edges()
+    assert [(edge.segment, edge.label) for edge in by_day] == [(0, "2026-10-24 00:00:00"), (0, "2026-10-25 00:00:00")]
+
+
+def test_a_range_within_an_hour_of_the_clock_has_the_point_of_that_hour() -> None:
+    range_ = Range(at("2026-10-24T08:45Z"), at("2026-10-24T09:15Z"))
+    kathmandu = TimeGrid.over(range_, Interval.HOUR, ZoneInfo("Asia/Kathmandu"))
+    assert [edge.label for edge in kathmandu.edges()] == ["2026-10-24 14:00:00"]
+
+
+def test_a_range_that_ends_where_clocks_change_has_no_point_after_it() -> None:
+    """On Lord Howe Island they go back by half an hour: it would be in the middle of an hour."""
+    range_ = Range(at("2026-04-04T13:00Z"), at("2026-04-04T15:00Z"))
+    by_hour = TimeGrid.over(range_, Interval.HOUR, ZoneInfo("Australia/Lord_Howe"))
+    assert [edge.label for edge in by_hour.edges()] == ["2026-04-05 00:00:00", "2026-04-05 01:00:00"]
+
+
 def test_a_day_that_begins_twice_is_one_point() -> None:
     """Clocks in St John's went back at one minute past midnight until 2011."""
     range_ = Range.between(parse_instant("2010-11-06"), parse_instant("2010-11-08"))
@@ -359,3 +401,29 @@ def test_a_clock_change_is_found_at_its_quarter_wherever_the_range_begins(day: s
 )
 def test_a_time_is_on_the_clock_of_the_zone_unless_it_names_its_offset(text: str, at: datetime) -> None:
     assert parse_instant(text, ZoneInfo("Europe/Berlin")).at == at
+
+
+def test_days_run_from_midnight_to_midnight_on_the_clock_of_the_zone() -> None:
+    """In the night after the first one the clocks go forward."""
+    assert days(date(2026, 3, 28), date(2026, 3, 29), BERLIN) == Range(at("2026-03-27T23:00Z"), at("2026-03-29T22:00Z"))
+
+
+def test_a_day_by_the_clock_has_24_hours_also_when_clocks_change() -> None:
+    start, end = at("2026-03-28T23:00Z"), at("2026-03-29T22:00Z")
+    assert clock_length(start, end, BERLIN) == DAY
+    assert earlier(end, DAY, BERLIN) == start
+
+
+@pytest.mark.parametrize(
+    ("day", "first"), [("2026-01-31", "2026-02-01"), ("2026-02-01", "2026-03-01"), ("2026-12-30", "2027-01-01")]
+)
+def test_the_next_month_begins_on_its_first_day(day: str, first: str) -> None:
+    assert next_month(date.fromisoformat(day)) == date.fromisoformat(first)
+
+
+def test_a_time_is_written_as_the_clock_of_the_zone_shows_it() -> None:
+    assert local_stamp(at("2026-03-29T22:00:05Z"), BERLIN) == "2026-03-30 00:00:05"
+
+
+def test_an_interval_has_the_length_that_it_is_named_after() -> None:
+    assert {each.value: each.seconds for each in Interval} == {"1m": 60, "15m": 900, "1h": 3600, "1d": 86400}

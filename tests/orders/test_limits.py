@@ -49,9 +49,17 @@ def test_the_running_day_and_month_hold_the_instant(zone: str) -> None:
     now = datetime(2026, 10, 31, 23, 50, tzinfo=UTC)
     windows = Windows.at(now, ZoneInfo(zone))
     assert windows.month <= windows.day <= now < windows.next_day <= windows.next_month
+    local = now.astimezone(ZoneInfo(zone)).date()
+    assert windows.month.astimezone(ZoneInfo(zone)).date() == local.replace(day=1)
+    assert windows.day.astimezone(ZoneInfo(zone)).date() == local
 
 
 def test_a_limit_that_is_missed_by_one_byte_is_not_reached() -> None:
     windows = Windows.at(datetime(2026, 11, 30, tzinfo=UTC), ZoneInfo("UTC"))
     assert stopped_until(Limits(100, 200, 300), Used(99, 199, 299), windows) is None
     assert stopped_until(Limits(), Used(2**60, 2**60, 2**60), windows) is None
+
+
+def test_nothing_is_limited_or_used_unless_it_is_said() -> None:
+    assert Limits() == Limits(day=None, month=None, total=None)
+    assert Used() == Used(day=0, month=0, total=0)

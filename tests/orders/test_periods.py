@@ -104,3 +104,8 @@ def test_a_day_that_a_zone_leaves_out_does_not_begin_a_period_twice() -> None:
         at = period.next_after(at).at
         found.append(at.astimezone(ZoneInfo("Pacific/Apia")).date().day)
     assert found == [28, 29, 31, 1]
+
+
+def test_a_period_is_of_utc_and_keeps_nothing_of_the_one_before_unless_it_is_said() -> None:
+    day = date(2026, 11, 1)
+    assert RecurringPeriod(Every.DAY, day) == RecurringPeriod(Every.DAY, day, timezone="UTC", rollover=False)

@@ -451,10 +451,11 @@ def test_the_database_refuses_a_second_renewal_of_a_boundary(born: Callable[...,
 
 def test_no_caller_takes_the_name_of_a_coming_boundary(born: Callable[..., Life]) -> None:
     order = born(DAILY).order
-    with pytest.raises(InvalidInput, match="automatic renewals"):
+    with pytest.raises(InvalidInput, match="automatic renewals") as refused:
         order_services.credit(order, LedgerReason.TOP_UP, 1, reference="period-2027-05-21", author="shop", now=START)
     with pytest.raises(InvalidInput, match="automatic renewals"):
         order_services.renew(order, reference="period-2027-05-21", author="shop", now=START)
+    assert [error.field for error in refused.value.errors] == ["reference"]
     renewals.renew_due(midnight(1))
     assert purchases(order) == [(None, 10 * GB), ("period-2027-05-21", 10 * GB)]
 

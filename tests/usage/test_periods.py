@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from fonproxy.timerange import UTC_ZONE, Range
-from usage.periods import UsagePeriod, bounds, range_of
+from fonproxy.timerange import UTC_ZONE, Interval, Range, TimeGrid, days
+from usage.periods import Granularity, UsagePeriod, bounds, label, range_of, stamp
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # A Saturday in UTC, and already a Sunday, the first of the month, in Berlin.
@@ -50,3 +50,38 @@ def test_all_time_runs_from_the_first_row_to_the_end_of_today() -> None:
 
 def test_an_empty_range_starts_and_ends_at_the_same_instant() -> None:
     assert bounds(Range(NOW, NOW), BERLIN) == {"start": "2026-03-01T00:30:00+01:00", "end": "2026-03-01T00:30:00+01:00"}
+
+
+def test_an_instant_is_written_to_the_second_with_z_in_utc_alone() -> None:
+    at = NOW + timedelta(seconds=5, microseconds=999_999)
+    assert stamp(at, UTC_ZONE) == "2026-02-28T23:30:05Z"
+    assert stamp(at, BERLIN) == "2026-03-01T00:30:05+01:00"
+    assert stamp(at, ZoneInfo("Europe/London")) == "2026-02-28T23:30:05+00:00"
+
+
+def labels(range_: Range, granularity: Granularity) -> list[str]:
+    grid = TimeGrid.over(range_, granularity.interval, BERLIN)
+    return [label(edge, grid, granularity, BERLIN) for edge in grid.edges()]
+
+
+@pytest.mark.parametrize(
+    ("granularity", "starts"),
+    [
+        (Granularity.DAILY, ["2026-10-31T00:00:00+01:00", "2026-11-01T00:00:00+01:00", "2026-11-02T00:00:00+01:00"]),
+        (Granularity.WEEKLY, ["2026-10-26T00:00:00+01:00", "2026-10-26T00:00:00+01:00", "2026-11-02T00:00:00+01:00"]),
+        (Granularity.MONTHLY, ["2026-10-01T00:00:00+02:00", "2026-11-01T00:00:00+01:00", "2026-11-01T00:00:00+01:00"]),
+    ],
+)
+def test_a_day_is_labelled_with_the_start_of_its_day_week_or_month(granularity: Granularity, starts: list[str]) -> None:
+    """A Saturday, a Sunday and a Monday; the clocks went back on the Sunday before."""
+    assert granularity.interval is Interval.DAY
+    assert labels(days(date(2026, 10, 31), date(2026, 11, 2), BERLIN), granularity) == starts
+
+
+def test_an_hour_is_labelled_with_its_start_and_the_offset_that_its_clock_had() -> None:
+    night = Range(datetime(2026, 10, 25, 0, tzinfo=UTC), datetime(2026, 10, 25, 3, tzinfo=UTC))
+    assert labels(night, Granularity.HOURLY) == [
+        "2026-10-25T02:00:00+02:00",
+        "2026-10-25T02:00:00+01:00",
+        "2026-10-25T03:00:00+01:00",
+    ]

@@ -97,6 +97,17 @@ def test_an_error_rate_is_armed_again_by_a_whole_window_below_and_by_no_new_peri
         assert next_step(fired, quiet, NOW + timedelta(minutes=23)) is AlertTransition.REARM
 
 
+def test_an_error_rate_that_fired_on_a_quarter_of_an_hour_is_armed_again_by_the_window_that_begins_there() -> None:
+    quarter = NOW.replace(minute=0)
+    fired = state(5, AlertKind.ERROR_RATE, is_armed=False, last_fired_at=quarter)
+    assert next_step(fired, Figures(), quarter + timedelta(minutes=15) - timedelta(microseconds=1)) is None
+    assert next_step(fired, Figures(), quarter + timedelta(minutes=15)) is AlertTransition.REARM
+
+
+def test_figures_are_zero_where_no_others_are_known() -> None:
+    assert Figures() == Figures(used=0, errors=0, requests=0)
+
+
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))
 def test_the_window_of_error_rates_is_at_least_fifteen_minutes(now: datetime) -> None:
     assert timedelta(minutes=15) <= now - window_start(now) < timedelta(minutes=30)
