@@ -12,7 +12,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
@@ -38,6 +38,8 @@ class DemoOrder:
     renews: bool = False
 
 
+# Before the first of the two months of traffic.
+OPENED: Final = timedelta(days=61)
 WORKERS_KEY: Final = "demo worker"
 CUSTOMERS: Final = ("alice", "bob", "carol", "dave")
 ORDERS: Final = (
@@ -67,7 +69,7 @@ def make_accounts(now: datetime) -> Credentials:
     with transaction.atomic():
         _user("admin", password, is_staff=True, is_superuser=True)
         worker = _user("worker", password)
-        customers = {name: _user(name, password) for name in CUSTOMERS}
+        customers = {name: _user(name, password, date_joined=now - OPENED) for name in CUSTOMERS}
         for order in ORDERS:
             _order(customers[order.customer], order, password, now)
         return Credentials(
@@ -88,9 +90,9 @@ def derived(purpose: str) -> str:
     return hmac.new(settings.SECRET_KEY.encode(), f"demo {purpose}".encode(), hashlib.sha256).hexdigest()
 
 
-def _user(name: str, password: str, **flags: bool) -> User:
+def _user(name: str, password: str, **values: Any) -> User:
     user = User.objects.filter(username=name).first()
-    return user or User.objects.create_user(name, f"{name}@example.com", password, **flags)
+    return user or User.objects.create_user(name, f"{name}@example.com", password, **values)
 
 
 def _order(customer: User, wanted: DemoOrder, password: str, now: datetime) -> None:
@@ -99,7 +101,7 @@ def _order(customer: User, wanted: DemoOrder, password: str, now: datetime) -> N
     )
     if Order.objects.filter(user=customer, product=product).exists():
         return
-    started_at = now - timedelta(days=61)
+    started_at = now - OPENED
     order = order_services.buy(
         user=customer,
         product=product,
@@ -109,11 +111,13 @@ def _order(customer: User, wanted: DemoOrder, password: str, now: datetime) -> N
         expires_at=now + timedelta(days=305),
         now=started_at,
     )
+    Order.objects.filter(pk=order.pk).update(created_at=started_at)
     if wanted.renews:
         _renew_monthly(order, now)
     login = _login(customer.username, wanted.network)
     if not ProxyUser.objects.filter(login=login).exists():
         order_services.set_logins(order, {login: {"verifier": passwords.verifier_of(password)}}, now)
+        ProxyUser.objects.filter(login=login).update(created_at=started_at)
 
 
 def _renew_monthly(order: Order, now: datetime) -> None:
@@ -154,7 +158,9 @@ def key(user: User, name: str, scopes: Sequence[Scope], now: datetime) -> str:
 
 
 def _application(owner: User, now: datetime) -> tuple[Application, Keys]:
-    application, _ = Application.objects.get_or_create(user=owner, name="Shop API", defaults={"created_at": now})
+    application, _ = Application.objects.get_or_create(
+        user=owner, name="Shop API", defaults={"created_at": now - OPENED}
+    )
     keys = Keys(*(_application_key(kind) for kind in Keys._fields))
     for kind, secret in keys._asdict().items():
         ApplicationKey.objects.get_or_create(

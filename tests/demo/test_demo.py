@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from accounts.models import Application
 from analytics.models import IngestBatch
 from demo import events as demo_events
 from demo import live, requests, traffic
@@ -22,7 +23,7 @@ from fonproxy.clickhouse.client import Client, get_client
 from fonproxy.env import Environment
 from fonproxy.timerange import DAY, GRAIN, floor
 from fonproxy.units import GIB
-from orders.models import ProxyUser
+from orders.models import Order, ProxyUser
 
 NOON = datetime(2026, 11, 12, 12, 7, tzinfo=UTC)
 BY_LOGIN = "SELECT proxy_user_id, sum(count), sum(bytes_received), sum(error_count) FROM traffic_detail GROUP BY 1"
@@ -89,6 +90,18 @@ def test_it_does_not_guess_where_to_go_on_while_batches_are_under_way(monkeypatc
     IngestBatch.objects.update(settled_at=None)
     with pytest.raises(CommandError, match="still wait for ClickHouse"):
         seed(NOON)
+
+
+def test_nothing_is_younger_than_its_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    seed(now)
+    monkeypatch.undo()
+    start = traffic.first_quarter(now)
+    for order in Order.objects.select_related("user").prefetch_related("proxy_users"):
+        login_at = max(login.created_at for login in order.proxy_users.all())
+        assert max(order.user.date_joined, order.created_at, order.started_at, login_at) <= start
+    [(first_event,)] = get_client().fetch("SELECT min(ts) FROM events", tag="tests")
+    assert Application.objects.get().created_at <= first_event
 
 
 def test_two_months_fit_what_the_orders_allow(monkeypatch: pytest.MonkeyPatch) -> None:
