@@ -348,6 +348,7 @@ CORS_ALLOW_HEADERS = [
     "x-auth-key",
     "x-auth-user",
     "x-request-id",
+    "x-requested-with",
 ]
 CORS_EXPOSE_HEADERS = ["ETag", "Retry-After", "X-Groups-Left-Out", "X-Request-Id"]
 USE_TZ = True

@@ -10,9 +10,17 @@ from fonproxy.api.params import Params
 from geo.models import DEFAULT_POOL
 
 
+class OneOrAllField(serializers.CharField):
+    """A name, or None for ``all``, the published default."""
+
+    def to_internal_value(self, data: Any) -> str | None:  # type: ignore[override]
+        name = super().to_internal_value(data)
+        return None if name == "all" else name
+
+
 class CountsParams(Params):
-    type = serializers.CharField(required=False, default=None, help_text="Only this proxy type.")
-    pool = serializers.CharField(required=False, default=None, help_text="Only this pool.")
+    type = OneOrAllField(required=False, default=None, help_text="Only this proxy type; `all` by default.")
+    pool = OneOrAllField(required=False, default=None, help_text="Only this pool; `all` by default.")
     noservice = serializers.BooleanField(
         required=False, default=False, help_text="Only each type's default service, without its layer."
     )

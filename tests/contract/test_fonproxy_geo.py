@@ -52,6 +52,7 @@ def test_counts_of_one_type_or_pool(published: None) -> None:
     assert get("/geo/counts", type="server-static") == {"counts": {"server-static": WITH_SERVICES["server-static"]}}
     assert get("/geo/counts", pool="default", noservice="false") == {"counts": WITH_SERVICES}
     assert get("/geo/counts", type="", pool="") == {"counts": WITH_SERVICES}
+    assert get("/geo/counts", type="all", pool="all") == {"counts": WITH_SERVICES}
     assert get("/geo/counts", type="nothing") == get("/geo/counts", pool="nothing") == {"counts": {}}
     assert get("/geo/counts", type="mobile-giga") == {"counts": {}}
 
