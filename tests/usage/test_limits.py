@@ -308,6 +308,18 @@ def test_the_zone_of_an_order_moves_the_end_of_its_day(unmetered: Order) -> None
     assert unmetered.stopped_until == datetime(2027, 3, 10, 15, tzinfo=UTC)
 
 
+def test_the_zone_of_an_order_moves_the_end_of_the_limits_of_its_logins(order: Order) -> None:
+    limit(dayBytes=GB)
+    use(GB, NOON)
+    beat(NOON)
+    change(order, NOON, period=None, zone="Asia/Tokyo")
+    beat(NOON)
+    assert user().stopped_until == datetime(2027, 3, 10, 15, tzinfo=UTC)
+    after = datetime(2027, 3, 10, 15, tzinfo=UTC)
+    beat(after)
+    assert (reason("a", after), follow({"a"})[0]) == (None, set())
+
+
 # --- any life
 
 

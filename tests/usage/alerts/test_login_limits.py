@@ -296,8 +296,7 @@ def test_customers_make_it_by_api_and_see_it_on_its_page(
     assert "b: 87.0 %" in page
     assert "80 % of a proxy user&#x27;s limit" in page
     form = {"subscription_id": subscription_id(order.pk), "kind": "login_percent", "threshold": "90"}
-    answer = client.post("/dashboard/alerts/new", {**form, "notification_method": "email"})
-    assert answer.status_code == 302
+    assert client.post("/dashboard/alerts/new", {**form, "notification_method": "email"}).status_code == 302
     assert services.alerts_of(order.user_id)[0].threshold == 90
 
 

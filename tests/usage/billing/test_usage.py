@@ -155,12 +155,12 @@ def test_any_range_in_any_zone_is_what_was_pushed_and_every_family_says(
     zone = ZoneInfo(name)
     start = world.start + timedelta(minutes=offset)
     end = start + timedelta(minutes=length)
-    buckets = [floor(start, GRAIN), ceil(end, GRAIN)] if start < end else [start, start]
+    first, last = (floor(start, GRAIN), ceil(end, GRAIN)) if start < end else (start, start)
     given = [start.isoformat(), end.isoformat()]
     total = ndjson(shop, *given, group=group, tz=name)
     daily = ndjson(shop, *given, group=group, tz=name, interval="day")
-    assert {key_of(row, group): measured(row) for row in total} == world.expected(group, *buckets)
-    assert {key_of(row, group): measured(row) for row in daily} == world.expected(group, *buckets, zone)
+    assert {key_of(row, group): measured(row) for row in total} == world.expected(group, first, last)
+    assert {key_of(row, group): measured(row) for row in daily} == world.expected(group, first, last, zone)
     for user in world.users:
         api = client_for(user)
         [billed] = {totals_by(rows, "userId").get((user.pk,), (0, 0)) for rows in (total, daily)}
