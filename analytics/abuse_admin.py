@@ -51,7 +51,7 @@ class AbuseReportForm(forms.ModelForm[AbuseReport]):
     text = forms.CharField(
         label=_("Report"),
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 14, "cols": 100}),
+        widget=forms.Textarea(attrs={"rows": 8, "cols": 100}),
         help_text=_(
             "The mail, lines of a log, CSV or a list, as it came: addresses, networks such as 192.0.2.0/24 and ranges,"
             " with their times on the same line or on lines of their own. Or one address, and its time below."
@@ -157,6 +157,9 @@ class AbuseReportAdmin(AuditedAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         zone = getattr(request.user, "time_zone", "") or "UTC"
         return {"time_zone": zone, **super().get_changeform_initial_data(request)}
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        return super().add_view(request, form_url, {"title": _("Who used an exit address?"), **(extra_context or {})})
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

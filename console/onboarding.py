@@ -150,12 +150,19 @@ def new_customer(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(refusal.detail))
         else:
             _tell(request, made, form)
-            order = reverse("admin:orders_order_change", args=[made.order.pk])
+            next_page = _page_of(request, made)
             if made.password:
                 lead = _("Proxy login %(login)s") % {"login": form.cleaned_data["login"]}
-                return secrets_page(request, _("New customer"), lead, [(_("Password"), made.password)], order)
-            return HttpResponseRedirect(order)
+                return secrets_page(request, _("New customer"), lead, [(_("Password"), made.password)], next_page)
+            return HttpResponseRedirect(next_page)
     return page(request, "new_customer", _("New customer"), form=form)
+
+
+def _page_of(request: HttpRequest, made: NewCustomer) -> str:
+    """The customer's page, or the order's for those who may not view customers."""
+    if request.user.has_perm("accounts.view_user"):
+        return reverse("admin:console_customer", args=[made.user.pk])
+    return reverse("admin:orders_order_change", args=[made.order.pk])
 
 
 def _log(request: HttpRequest, made: NewCustomer) -> None:

@@ -51,7 +51,7 @@ class MultiplierAdmin(AuditedAdmin):
     """Factors are edited in the list, beside the counts they change; each change is shown before it is saved."""
 
     form = MultiplierForm
-    list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count", "state", "times")
+    list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count", "when")
     csv_columns = (
         "proxy_type",
         "pool",
@@ -69,7 +69,7 @@ class MultiplierAdmin(AuditedAdmin):
     search_fields = ("pool", "country")
     # Narrow, so that the counts fit beside it.
     formfield_overrides = {
-        DecimalField: {"widget": forms.TextInput(attrs={"size": 8, "inputmode": "decimal", "aria-label": _("Factor")})}
+        DecimalField: {"widget": forms.TextInput(attrs={"size": 6, "inputmode": "decimal", "aria-label": _("Factor")})}
     }
 
     def prepare(self, rows: list[Any]) -> None:
@@ -82,10 +82,13 @@ class MultiplierAdmin(AuditedAdmin):
     def state(self, multiplier: Multiplier) -> str:
         return str(STATES[_effect_of(multiplier).state])
 
-    @admin.display(description=_("times, UTC"))
-    def times(self, multiplier: Multiplier) -> str:
+    @admin.display(description=_("state, UTC"))
+    def when(self, multiplier: Multiplier) -> str:
+        """The state with the times below it: a column of their own lies beyond the edge of most windows."""
         words = ((_("from"), multiplier.starts_at), (_("until"), multiplier.ends_at))
-        return " ".join(f"{word} {at.astimezone(UTC):%Y-%m-%d %H:%M}" for word, at in words if at)
+        times = ((word, f"{at.astimezone(UTC):%Y-%m-%d %H:%M}") for word, at in words if at)
+        lines = format_html_join("", '<br><span class="nowrap">{} {}</span>', times)
+        return format_html("{}{}", self.state(multiplier), lines)
 
     @admin.display(description="raw count")
     def raw_count(self, multiplier: Multiplier) -> str:

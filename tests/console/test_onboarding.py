@@ -69,7 +69,7 @@ def test_one_form_makes_a_customer_with_an_order_that_can_be_used(
 ) -> None:
     answer = seller.post(URL, form(product))
     user, order, login = User.objects.get(username="carol"), Order.objects.get(), ProxyUser.objects.get()
-    assert reverse("admin:orders_order_change", args=[order.pk]) in answer.content.decode()
+    assert f'<a href="/admin/customers/{user.pk}/">Continue</a>' in answer.content.decode()
     assert (user.external_id, user.email, user.has_usable_password()) == ("c-1", "carol@example.com", False)
     assert (order.user, order.product, order.name, login.order) == (user, product, "Residential", order)
     assert (order.limit_bytes, ledger.balance(order)) == (5 * 2**29, 5 * 2**29)

@@ -180,7 +180,7 @@ def test_the_list_says_which_are_in_force(admin: Client) -> None:
     saved("4", now - 3 * day, now - 2 * day)
     page = admin.get(PAGE).content.decode()
     states = ("replaced by one with times", "in force", "planned", "over")
-    assert all(page.count(f'field-state">{state}<') == 1 for state in states)
+    assert all(page.count(f'field-when">{state}<') == 1 for state in states)
 
 
 def undo(admin: Client, change: MultiplierChange) -> str:

@@ -17,6 +17,10 @@ LISTS: Final = (
     "/admin/",
     "/admin/search/?q=ali",
     "/admin/search/?q=nothing-has-this-name",
+    "/admin/addresses/",
+    "/admin/addresses/?range=203.0.113.0/24",
+    "/admin/addresses/?range=198.51.100.0/24",
+    "/admin/accounts/auditrecord/",
     "/admin/gateways/",
     "/admin/new-customer/",
     "/admin/outlook/?days=7",
@@ -89,6 +93,43 @@ def test_disputed_bytes_are_exported_from_the_ledger_of_the_customers_page(visit
     with page.expect_download() as download:
         page.get_by_role("link", name="Export as CSV").click()
     assert download.value.suggested_filename.startswith("evidence-")
+
+
+def test_an_exit_address_at_a_time_is_found_from_the_search(visit: Visit, server: Server) -> None:
+    at = datetime.now(UTC) - timedelta(hours=3)
+    used = row(ts=f"{at:%Y-%m-%d %H:%M:%S}", ip_out="192.0.2.78", domain="victim.example", proxy_user="carol")
+    assert server.push(used).status == 204
+    page = visit("/admin/", who="admin", is_examined=True)
+    page.get_by_label("Find a customer").fill("192.0.2.78")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Who used 192.0.2.78 as exit address?").click()
+    page.get_by_label("Time, or from").fill(f"{at:%Y-%m-%dT%H:%M}")
+    page.get_by_label("Case").fill("CERT 13")
+    page.get_by_role("button", name="Look up").click()
+    answer = page.get_by_role("region", name="Who used the addresses then")
+    expect(answer.get_by_role("row", name="192.0.2.78")).to_contain_text("victim.example")
+
+
+def test_a_customer_is_onboarded_up_to_the_first_request(visit: Visit, server: Server) -> None:
+    page = visit("/admin/", who="admin", is_examined=True)
+    page.get_by_role("link", name="New customer").first.click()
+    page.get_by_label("User name").fill("erin")
+    page.get_by_label("E-mail address").fill("erin@example.com")
+    page.get_by_label("Product").select_option(index=1)
+    page.get_by_label("Traffic limit, in GB").fill("5")
+    page.get_by_label("Proxy login").fill("erin-1")
+    page.get_by_role("button", name="Add customer").click()
+    expect(page.locator(".messagelist")).to_contain_text("The customer erin and an order were added.")
+    expect(page.locator("main")).to_contain_text("Proxy login erin-1")
+    assert faults(page) == []
+    page.goto("/admin/outlook/?show=never-used")
+    expect(page.get_by_role("row", name="erin")).to_be_visible()
+    now = datetime.now(UTC)
+    first = row(ts=f"{now:%Y-%m-%d %H:%M:%S}", proxy_user="erin-1", bytes_sent=2**20, bytes_received=0)
+    assert server.push(first).status == 204
+    page.goto("/admin/search/?q=erin")
+    expect(page.get_by_role("region", name="Proxy logins")).to_contain_text(f"{now:%Y-%m-%d}")
+    expect(page.get_by_role("region", name="Usage of 30 days")).to_contain_text("1 MB")
 
 
 def test_a_country_of_the_usage_page_leads_to_its_customers(visit: Visit) -> None:
