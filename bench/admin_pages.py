@@ -136,6 +136,8 @@ def pages() -> dict[str, str]:
         "static IPs, none found": "geo/staticip/?q=192.0.2.",
         "static IPs, the few not available": "geo/staticip/?is_available__exact=0",
         "static IPs, of a type": "geo/staticip/?proxy_type__exact=shared-proxy",
+        "static IPs of a range, with their users": "addresses/?range=10.0.3.0/24",
+        "audit records": "accounts/auditrecord/",
         "orders": "orders/order/",
         "orders, by name": "orders/order/?q=Order+77",
         "orders, by login": "orders/order/?q=login-777",
