@@ -299,3 +299,14 @@ def test_no_query_makes_a_list_fail(browser: Browser, query: str) -> None:
     for name in LISTS:
         for path in (f"/admin/{name}/?{query}", f"/admin/{name}/csv/?{query}"):
             assert browser.get(path).status_code in (200, 302, 400), path
+
+
+def test_an_empty_list_says_so_and_how_to_leave_a_search(browser: Browser) -> None:
+    page = "/admin/analytics/abusereport/"
+    assert "There are no abuse reports yet." in browser.get(page).content.decode()
+    AbuseReport.objects.create(reference="case 1", text="192.0.2.7 2026-11-30")
+    for query in ("?q=nothing", "?state=closed"):
+        assert 'Nothing matches. <a href="?">Show all</a>' in browser.get(f"{page}{query}").content.decode()
+    told = browser.get(page).content.decode()
+    assert "Nothing matches." not in told
+    assert "There are no" not in told
