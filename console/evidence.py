@@ -47,6 +47,13 @@ _DETAILS: Final = f"""
 SELECT toStartOfHour(bucket) AS hour, proxy_user_id, domain, country, {_SUMS} FROM traffic WHERE {_WHERE}
 GROUP BY hour, proxy_user_id, domain, country ORDER BY hour, proxy_user_id, domain, country LIMIT {{most:UInt32}}
 """
+_REQUESTS: Final = """
+SELECT ts, proxy_user_id, method, hostname, status_code, error, bytes_sent + bytes_received AS size FROM requests
+WHERE user_id = {user_id:UInt64} AND order_id = {order_id:UInt64}
+    AND ts >= {start:DateTime('UTC')} AND ts < {end:DateTime('UTC')}
+    AND ({login:Int64} < 0 OR proxy_user_id = {login:Int64})
+ORDER BY size DESC, ts, log_id LIMIT {most:UInt32}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,17 @@ class LoginTraffic:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestLine:
+    at: datetime
+    login: str
+    method: str
+    hostname: str
+    status_code: int
+    error: str
+    size: str
+
+
+@dataclass(frozen=True, slots=True)
 class Day:
     """An order and a day in UTC, or one hour of it."""
 
@@ -105,10 +123,10 @@ class Day:
         end = start + (DAY if self.hour is None else HOUR)
         return {"user_id": self.order.user_id, "order_id": self.order.pk, "start": start, "end": end}
 
-    def kept(self, now: datetime) -> dict[str, Any]:
-        """The parameters of what ``traffic`` still keeps; nothing lies between them once all has expired."""
+    def kept(self, now: datetime, table: str = "traffic") -> dict[str, Any]:
+        """The parameters of what the table still keeps; nothing lies between them once all has expired."""
         params = self.params()
-        return params | {"start": max(params["start"], retention.floor("traffic", now))}
+        return params | {"start": max(params["start"], retention.floor(table, now))}
 
 
 def entry(day: Day) -> LedgerEntry | None:
@@ -144,6 +162,17 @@ def domains(day: Day, login_id: int | None, now: datetime) -> list[DomainLine]:
     return [
         DomainLine(number, _login(number, names), domain, Amounts(requests, errors, sent, received), first, last)
         for number, domain, requests, errors, sent, received, first, last in rows
+    ]
+
+
+def requests(day: Day, login_id: int | None, now: datetime) -> list[RequestLine]:
+    """The largest requests of the log, of one login or of all; raises EngineError."""
+    params = {**day.kept(now, "requests"), "login": -1 if login_id is None else login_id, "most": MAX_LINES}
+    rows = get_client().fetch(_REQUESTS, params, tag="console.evidence_requests")
+    names = selectors.logins_of(row[1] for row in rows)
+    return [
+        RequestLine(at, _login(number, names), method, hostname, status, error, amount(size))
+        for at, number, method, hostname, status, error, size in rows
     ]
 
 

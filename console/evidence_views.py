@@ -43,6 +43,7 @@ def evidence(request: HttpRequest, number: int, day: str) -> HttpResponseBase:
             "hours": reads.hours(asked),
             "logins": reads.logins(asked, now),
             "domains": reads.domains(asked, login_id, now),
+            "logged": reads.requests(asked, login_id, now),
         }
     except EngineError:
         messages.error(request, NO_ENGINE)

@@ -167,3 +167,36 @@ def test_the_page_works_while_clickhouse_does_not_and_needs_permissions(
             assert "ClickHouse is unavailable" in answer.content.decode()
     browser.force_login(helper)
     assert browser.get(url(order)).status_code == 403
+
+
+def test_the_largest_requests_of_the_log_are_shown(
+    browser: Browser, order: Order, worker: User, client_for: Callable[..., APIClient]
+) -> None:
+    assert "None in the log" in section(browser, url(order), "requests")
+    logs = [
+        {
+            "log_request_datetime": f"{DAY + timedelta(hours=hour):%Y-%m-%d %H:%M:%S}",
+            "proxy_user_id": login,
+            "log_method": "GET",
+            "log_hostname": host,
+            "log_status_code": 200,
+            "log_bytes_sent": size,
+        }
+        for hour, login, host, size in (
+            (5, "one", "small.example", 2**10),
+            (6, "one", "large.example", 2**20),
+            (6, "two", "other.example", 1),
+            (24, "one", "tomorrow.example", 1),
+            (6, "bobs", "bobs.example", 1),
+        )
+    ]
+    answer = client_for(worker, "ingest").post("/log/ingest", {"logs": logs}, format="json")
+    assert answer.status_code == 204, answer.content
+    told = section(browser, url(order), "requests")
+    assert "06:00:00 one GET large.example 200 1 MB 05:00:00 one GET small.example 200" in told
+    assert "other.example" in told
+    assert "tomorrow" not in told
+    assert "bobs" not in told
+    one = order.proxy_users.get(login="one").pk
+    assert "other.example" not in section(browser, url(order, f"?login={one}"), "requests")
+    assert "small.example" not in section(browser, url(order, "?hour=6"), "requests")
