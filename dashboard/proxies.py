@@ -10,9 +10,11 @@ from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
+from fonproxy.countries import name_of
 from fonproxy.pages import Page
 from geo import services
 from geo.loaders import DEFAULT_SERVICES
+from geo.loaders.base import Counts
 from orders.models import ProxyType
 
 # A type that is new or gone may be a minute late; the numbers are asked for each time.
@@ -39,4 +41,14 @@ class ProxiesPage(Page, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         known = services.public_counts(timezone.now())
         types = [(kind.value, NAMES[kind], DEFAULT_SERVICES[kind]) for kind in ProxyType if kind in known]
-        return super().get_context_data(types=types, **kwargs)
+        asked = self.request.GET.get("type")
+        chosen = asked if asked in known else types[0][0] if types else ""
+        return super().get_context_data(types=types, chosen=chosen, rows=table(known, chosen), **kwargs)
+
+
+def table(counts: dict[str, Counts], proxy_type: str) -> list[tuple[str, int]]:
+    """Countries and counts of the type's default pool and service, largest first, for browsers without JavaScript."""
+    pools = services.default_service_only(counts).get(proxy_type, {})
+    found = pools.get("default") or next(iter(pools.values()), {})
+    rows = [(name_of(code), count) for code, count in found.items() if count]
+    return sorted(rows, key=lambda row: (-row[1], row[0]))

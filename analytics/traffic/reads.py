@@ -29,6 +29,7 @@ from fonproxy.timerange import (
     floor,
     local_stamp,
 )
+from orders import selectors as order_selectors
 
 Row = dict[str, Any]
 # Of fewer days the wide table is as fast.
@@ -248,6 +249,20 @@ class TrafficReader:
         oldest = retention.floor(table, self.now)
         range_ = self.scope.range
         return self.scope if oldest <= range_.start else replace(self.scope, range=replace(range_, start=oldest))
+
+
+def reader_of(user_id: int, given: Mapping[str, Any], now: datetime) -> TrafficReader:
+    """The reader of an account's rows for parameters that have been read; NotFound for another account's order."""
+    login = given.get("proxyUser")
+    scope = TrafficScope(
+        user_id,
+        given["range"],
+        order_selectors.find_order(user_id, given["orderId"]).pk if "orderId" in given else None,
+        given.get("domain"),
+        given.get("country"),
+        None if login is None else order_selectors.proxy_user_number(user_id, login),
+    )
+    return TrafficReader(scope, given["tz"], now)
 
 
 def _texts(names: Iterable[str], values: Sequence[int]) -> Row:

@@ -17,16 +17,14 @@ from accounts import selectors
 from accounts.authentication import ShareLinkAuthentication, caller
 from accounts.models import ShareLink, User
 from accounts.permissions import CanIngest, HasShareLink
-from analytics.charts import TrafficScope
 from analytics.ingest import service as ingest_service
 from analytics.models import IngestBatch
 from analytics.traffic import ingest_columns, openapi, params, shared
 from analytics.traffic.queries import RankOrder
-from analytics.traffic.reads import TrafficReader, TrafficResult
+from analytics.traffic.reads import TrafficReader, TrafficResult, reader_of
 from fonproxy.api.docs import problems
 from fonproxy.api.params import Params
 from fonproxy.api.throttles import PublicThrottle, SharedViewThrottle
-from orders import selectors as order_selectors
 
 Action = TypeVar("Action", bound=Callable[..., Response])
 
@@ -136,17 +134,7 @@ class TrafficViewSet(ViewSet):
     def _read(self, request: Request, parameters: type[Params]) -> tuple[dict[str, Any], TrafficReader]:
         given = parameters.read(self._query(request))
         user_id = selectors.account_for(self._caller(request), given.get("userId"))
-        order_id = order_selectors.find_order(user_id, given["orderId"]).pk if "orderId" in given else None
-        login = given.get("proxyUser")
-        scope = TrafficScope(
-            user_id,
-            given["range"],
-            order_id,
-            given.get("domain"),
-            given.get("country"),
-            None if login is None else order_selectors.proxy_user_number(user_id, login),
-        )
-        return given, TrafficReader(scope, given["tz"], timezone.now())
+        return given, reader_of(user_id, given, timezone.now())
 
     def _answer(
         self, reader: TrafficReader, answer: TrafficResult, previous: dict[str, Any] | None, **paging: int

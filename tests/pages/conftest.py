@@ -107,6 +107,7 @@ def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageSta
         *,
         failing: bool = False,
         is_examined: bool = False,
+        is_scripted: bool = True,
     ) -> Page:
         context = browser.new_context(
             storage_state=sessions(who) if who else None,
@@ -117,6 +118,7 @@ def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageSta
             permissions=["clipboard-read", "clipboard-write"],
             accept_downloads=True,
             bypass_csp=is_examined,
+            java_script_enabled=is_scripted,
         )
         contexts.append(context)
         context.set_default_timeout(WAIT_MS)

@@ -99,3 +99,23 @@ def test_only_what_is_the_same_for_everybody_may_be_kept_for_a_minute(server: Se
 def test_the_page_of_a_signed_in_user_is_not_cached(visit: Visit) -> None:
     headers = visit(PATH).request.get(PATH).headers
     assert headers["cache-control"] == "private, no-store"
+
+
+def test_the_map_has_the_countries_of_the_table_and_finds_one(visit: Visit) -> None:
+    page = visit(PATH, who=None)
+    world = page.locator("#counts-map")
+    expect(world.locator("path[data-level]")).to_have_count(11)
+    expect(world.locator("#US")).to_have_attribute("data-level", "5")
+    world.locator("#DE").click()
+    expect(page.locator("#counts tbody tr")).to_have_count(1)
+    expect(page.get_by_role("searchbox", name="Country")).to_have_value("Germany")
+
+
+def test_without_javascript_the_counts_of_a_type_are_a_table(visit: Visit) -> None:
+    page = visit(PATH, who=None, is_scripted=False)
+    rows = page.get_by_role("table", name="By country").locator("tbody tr")
+    expect(rows.first).to_contain_text("United States")
+    page.get_by_text("Static servers").click()
+    page.get_by_role("button", name="Show").click()
+    expect(rows.filter(has_text="Netherlands")).to_be_visible()
+    assert "type=server-static" in page.url

@@ -8,7 +8,7 @@ import * as range from "./range.js";
 import * as zone from "./zone.js";
 import { showTotals } from "./totals.js";
 import * as links from "./links.js";
-import { hrefWith, onChange, set, state } from "./state.js";
+import { follow, hrefWith, onChange, set, state } from "./state.js";
 
 const PER_PAGE = 25;
 const form = document.getElementById("filters");
@@ -28,7 +28,7 @@ function onPick(from, to) {
 const compares = () => state().compare === "1";
 const charts = ["traffic", "requests", "concurrency"].map((id) => chartPanel(id, { onZoom, onPick, compares }));
 const errors = errorsPanel();
-const countries = countriesPanel({ href: (row) => hrefWith({ country: row.country, page: "" }) });
+const countries = countriesPanel({ href: (row) => hrefWith({ country: row.country, page: "" }), follow });
 const websites = websitesPanel({
   href: (row) => row.domain && hrefWith({ domain: row.domain, page: "" }),
   by: () => state().sort,

@@ -5,13 +5,13 @@ import { Problem, address, copy, curl, read } from "./api.js";
 export class Panel {
   /**
    * `draw(body, answer, params)` fills the body; `isEmpty(answer)` says that there is nothing to draw;
-   * `curl(path, params)` is the call as somebody else's program makes it.
+   * `clear()` is called when there is nothing to draw; `curl(path, params)` is the call as somebody else's program makes it.
    */
-  constructor(id, { path, draw, isEmpty = (answer) => answer.data.length === 0, empty, curl: asCurl = curl }) {
+  constructor(id, { path, draw, isEmpty = (answer) => answer.data.length === 0, empty, clear, curl: asCurl = curl }) {
     this.root = document.getElementById(id);
     this.body = this.root.querySelector(".panel-body");
     this.status = this.root.querySelector(".panel-status");
-    Object.assign(this, { path, draw, isEmpty });
+    Object.assign(this, { path, draw, isEmpty, clear });
     this.empty = empty || gettext("No traffic in this period.");
     this.root.querySelector(".curl")?.addEventListener("click", () =>
       copy(asCurl(this.path, this.params), gettext("API call copied to clipboard.")));
@@ -53,6 +53,7 @@ export class Panel {
     if (this.isEmpty(answer)) {
       this.isShown = false;
       this.body.replaceChildren();
+      this.clear?.();
       this.say("state", this.empty);
       return;
     }

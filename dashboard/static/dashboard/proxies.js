@@ -1,6 +1,7 @@
 // How many proxies are available where, as anybody may know.
 
 import { publicCurl } from "./api.js";
+import { WorldMap } from "./map.js";
 import { Panel } from "./panel.js";
 import { table } from "./table.js";
 import * as format from "./format.js";
@@ -16,10 +17,16 @@ const COLUMNS = [
   { label: gettext("Proxies"), sort: "count", kind: "number", text: (row) => format.count(row.count) },
 ];
 
+const map = new WorldMap(document.getElementById("counts-map"), {
+  text: format.count,
+  go: ({ code }) => set({ q: format.country(code) }),
+});
+
 const counts = new Panel("counts", {
   path: "/geo/counts",
   curl: publicCurl,
   empty: gettext("No proxies of this type are available right now."),
+  clear: () => map.show([]),
   isEmpty: (answer) => Object.keys(answer.counts).length === 0,
   draw: (body, answer) => {
     const [pools] = Object.values(answer.counts);
@@ -32,6 +39,7 @@ const counts = new Panel("counts", {
     const wanted = (given.q || "").trim().toLowerCase();
     const found = all.filter((row) => row.name.toLowerCase().includes(wanted) || row.code.toLowerCase() === wanted);
     tell(all, found);
+    map.show(all.map(({ code, count: value }) => ({ code, value })));
     const sort = given.sort || "count_desc";
     const [by, direction] = sort.split("_");
     table(body, COLUMNS, sorted(found, by, direction === "desc"), {

@@ -1,22 +1,33 @@
 // The panels of countries and websites, which more than one page has.
 
+import { WorldMap } from "./map.js";
 import { Panel } from "./panel.js";
 import { pager, sortableTable, table } from "./table.js";
 import * as format from "./format.js";
 
-/** `href(row)` is where a row leads. */
-export const countriesPanel = ({ path = "/analytics/countries", href = () => "" } = {}) => new Panel("countries", {
-  path,
-  draw: (body, { data }) => sortableTable(body, [
-    { label: gettext("Country"), kind: "breakable", sort: "country", text: (row) => format.country(row.country), href },
-    { label: gettext("Requests"), kind: "number", sort: "count", text: (row) => format.count(row.total_count),
-      value: (row) => Number(row.total_count) },
-    { label: gettext("Traffic"), kind: "number", sort: "bytes", text: (row) => format.bytes(row.bytes_total),
-      value: (row) => Number(row.bytes_total) },
-    { label: gettext("Errors"), kind: "number", sort: "errors", text: (row) => format.count(row.total_errors),
-      value: (row) => Number(row.total_errors) },
-  ], data, "bytes"),
-});
+/** With the map of the same. `href(row)` is where a row leads, `follow(href)` takes the map there. */
+export function countriesPanel({ path = "/analytics/countries", href = () => "", follow } = {}) {
+  const map = new WorldMap(document.getElementById("countries-map"), {
+    text: format.bytes,
+    go: follow && (({ code }) => follow(href({ country: code }))),
+  });
+  return new Panel("countries", {
+    path,
+    clear: () => map.show([]),
+    draw: (body, { data }) => {
+      map.show(data.map((row) => ({ code: row.country, value: Number(row.bytes_total) })));
+      sortableTable(body, [
+        { label: gettext("Country"), kind: "breakable", sort: "country", text: (row) => format.country(row.country), href },
+        { label: gettext("Requests"), kind: "number", sort: "count", text: (row) => format.count(row.total_count),
+          value: (row) => Number(row.total_count) },
+        { label: gettext("Traffic"), kind: "number", sort: "bytes", text: (row) => format.bytes(row.bytes_total),
+          value: (row) => Number(row.bytes_total) },
+        { label: gettext("Errors"), kind: "number", sort: "errors", text: (row) => format.count(row.total_errors),
+          value: (row) => Number(row.total_errors) },
+      ], data, "bytes");
+    },
+  });
+}
 
 /** Page by page: `by()` says what they are sorted by, `go({sort, page})` is called with what is wanted. */
 export const websitesPanel = ({ path = "/analytics/websites", href = () => "", by, go }) => new Panel("websites", {

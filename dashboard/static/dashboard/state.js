@@ -26,12 +26,17 @@ export function hrefWith(changes) {
   return `?${query}`;
 }
 
+/** Goes to an address of `hrefWith`. */
+export function follow(href) {
+  history.pushState(null, "", href);
+  listeners.forEach((listener) => listener());
+}
+
 addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href^='?']");
   if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  history.pushState(null, "", link.getAttribute("href"));
-  listeners.forEach((listener) => listener());
+  follow(link.getAttribute("href"));
 });
 
 export function onChange(listener) {
