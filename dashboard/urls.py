@@ -13,9 +13,11 @@ from dashboard.ledger import LedgerPage
 from dashboard.logs import LogsPage
 from dashboard.overview import OverviewPage
 from dashboard.proxies import ProxiesPage
+from dashboard.realtime import RealtimePage
 
 urlpatterns = [
     path("dashboard", OverviewPage.as_view(), name="overview"),
+    path("dashboard/realtime", RealtimePage.as_view(), name="realtime"),
     path("dashboard/explore", ExplorePage.as_view(), name="explore"),
     path("dashboard/logs", LogsPage.as_view(), name="logs"),
     path("dashboard/ledger", LedgerPage.as_view(), name="ledger"),

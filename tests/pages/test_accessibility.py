@@ -23,6 +23,7 @@ PAGES: Final = (
     ("/alerts/unsubscribe/cut-off", None),
     ("/dashboard", "alice"),
     ("/dashboard", "carol"),
+    ("/dashboard/realtime", "alice"),
     ("/dashboard/explore", "alice"),
     ("/dashboard/alerts", "alice"),
     ("/dashboard/alerts/new", "alice"),

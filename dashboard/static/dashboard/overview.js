@@ -1,6 +1,7 @@
 // The first page: the month in numbers, the minute, the week's charts and tables.
 
 import { Panel } from "./panel.js";
+import { LIVE_MS, livePanel, tiles } from "./live.js";
 import { read } from "./api.js";
 import { sortableTable } from "./table.js";
 import { showTotals } from "./totals.js";
@@ -11,25 +12,9 @@ import * as format from "./format.js";
 import * as range from "./range.js";
 import * as zone from "./zone.js";
 
-const LIVE_MS = 5000;
 const REFRESH_MS = 60000;
 const STALE_MINUTES = 60;
 const tz = zone.own();
-
-function tiles(body, found) {
-  const list = document.createElement("dl");
-  list.className = "tiles";
-  for (const [name, value] of found) {
-    const pair = document.createElement("div");
-    const term = document.createElement("dt");
-    term.textContent = name;
-    const text = document.createElement("dd");
-    text.textContent = value;
-    pair.append(term, text);
-    list.append(pair);
-  }
-  body.replaceChildren(list);
-}
 
 const month = new Panel("month", {
   path: "/api/v1/usage",
@@ -41,17 +26,7 @@ const month = new Panel("month", {
   ]),
 });
 
-const live = new Panel("live", {
-  path: "/api/v1/usage/realtime",
-  isEmpty: () => false,
-  draw: (body, { data }) => tiles(body, [
-    [gettext("Connections"), format.count(data.active_connections.total)],
-    [gettext("Requests this minute"), format.count(data.current_minute.requests)],
-    [gettext("Traffic this minute"), format.bytes(data.current_minute.bytes)],
-    [gettext("Traffic in the last hour"), format.bytes(data.last_hour.bytes)],
-    [gettext("Average duration"), `${format.count(data.last_hour.avg_response_time_ms)} ms`],
-  ]),
-});
+const live = livePanel();
 
 const REQUESTS = { label: gettext("Requests"), kind: "number", sort: "count",
   text: (row) => format.count(row.total_count), value: (row) => Number(row.total_count) };
