@@ -11,13 +11,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.pages.conftest import Visit
-from tests.serving import Server
+from tests.serving import Server, row
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _log(server: Server) -> None:
     """One failed request of alice's to site-05.example, an hour ago."""
-    row = {
+    request = {
         "log_request_datetime": f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%d %H:%M:%S}",
         "proxy_user_id": "alice",
         "log_hostname": "site-05.example",
@@ -25,7 +25,7 @@ def _log(server: Server) -> None:
         "country_id": "de",
     }
     key = {"x_api_key": server.keys["INGEST_KEY"], "Content_Type": "application/json"}
-    assert server.call("POST", "/log/ingest", json.dumps({"logs": [row]}).encode(), **key).status == 204
+    assert server.call("POST", "/log/ingest", json.dumps({"logs": [request]}).encode(), **key).status == 204
 
 
 def query(page: Page) -> dict[str, str]:
@@ -78,7 +78,7 @@ def test_totals_are_compared_with_the_period_before_and_so_are_charts_if_asked(v
     expect(totals).to_contain_text(re.compile(r"before: 2[34]\d"))
     legend = page.locator("#traffic .u-legend")
     expect(legend).not_to_contain_text("Received before")
-    page.get_by_label("Draw the period before").check()
+    page.get_by_label("Compare with").select_option("Period before, drawn")
     expect(legend).to_contain_text("Received before")
     assert query(page) == {"range": "24h", "compare": "1"}
     found = page.evaluate(
@@ -88,3 +88,27 @@ def test_totals_are_compared_with_the_period_before_and_so_are_charts_if_asked(v
         }"""
     )
     assert found == ["1,234,567", "1.50 kB", "0 GB", "0"]
+
+
+def test_a_period_is_compared_with_the_same_of_last_year(visit: Visit, server: Server) -> None:
+    end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
+    start = end - timedelta(days=1)
+    is_leap_day = (start.month, start.day) == (2, 29)
+    earlier = start.replace(year=start.year - 1, **({"month": 3, "day": 1} if is_leap_day else {}))
+    rows = [
+        row(ts=f"{at + timedelta(hours=3):%Y-%m-%d %H:%M:%S}", proxy_user="carol", domain="years.example", count=count)
+        for at, count in ((start, 30), (earlier, 20))
+    ]
+    assert server.push(*rows).status == 204
+    page = visit(f"/dashboard/explore?from={start:%Y-%m-%d}T00:00Z&to={end:%Y-%m-%d}T00:00Z&tz=UTC", who="carol")
+    expect(page.get_by_text("change against the period of the same length before")).to_be_visible()
+    page.get_by_label("Compare with").select_option("Same period last year")
+    expect(page.get_by_text("change against the same period last year")).to_be_visible()
+    requests = page.locator("#requests")
+    expect(page.locator("#totals")).to_contain_text("+50 %, before: 20")
+    expect(requests.locator(".u-legend")).to_contain_text("Requests last year")
+    requests.get_by_text("Show as table").click()
+    expect(requests.locator("details")).to_contain_text(f"{start:%Y-%m-%d} 03:00\t30\t0\t20", use_inner_text=True)
+    page.get_by_label("Compare with").select_option("Period before")
+    expect(requests.locator(".u-legend")).not_to_contain_text("last year")
+    assert "compare" not in query(page)

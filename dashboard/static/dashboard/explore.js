@@ -25,7 +25,7 @@ function onPick(from, to) {
   else onZoom(from, to);
 }
 
-const compares = () => state().compare === "1";
+const compares = () => ({ 1: "before", year: "lastYear" })[state().compare] || "";
 const charts = ["traffic", "requests", "concurrency"].map((id) => chartPanel(id, { onZoom, onPick, compares }));
 const errors = errorsPanel();
 const countries = countriesPanel({ href: (row) => hrefWith({ country: row.country, page: "" }), follow });
@@ -43,7 +43,10 @@ function load() {
   if (publish) publish.href = address(publish.pathname, { ...given, tz });
   const shared = asked(given, tz);
   for (const chart of charts) {
-    chart.load({ ...shared, interval: given.interval, fill: "true", compare: "previous" }).then(showTotals);
+    const asks = { ...shared, interval: given.interval, fill: "true" };
+    // The API compares with the period before only; the same of last year is asked for by itself.
+    if (compares() === "lastYear") chart.load(asks, range.lastYear(shared)).then(showTotals);
+    else chart.load({ ...asks, compare: "previous" }, null).then(showTotals);
   }
   countries.load({ ...shared, limit: 100 });
   websites.load({ ...shared, sortBy: given.sort, page: given.page, limit: PER_PAGE });
@@ -67,8 +70,10 @@ function fill(given, tz) {
   range.showEnds(fields, from, to, tz);
   range.countFilters(["order", "domain", "country", "login"].filter((name) => given[name]).length);
   zone.offer(fields.tz, tz);
-  for (const name of ["order", "domain", "country", "login", "interval"]) fields[name].value = given[name] || "";
-  fields.compare.checked = compares();
+  for (const name of ["order", "domain", "country", "login", "interval", "compare"]) fields[name].value = given[name] || "";
+  if (fields.compare.selectedIndex < 0) fields.compare.value = "";
+  document.getElementById("compared").textContent = compares() === "lastYear"
+    ? gettext("change against the same period last year") : gettext("change against the period of the same length before");
   document.getElementById("reset").hidden = preset !== "custom";
 }
 
@@ -81,8 +86,7 @@ form.addEventListener("change", (event) => {
     return;
   }
   if (name === "tz") zone.keep(value);
-  const text = name === "compare" ? (event.target.checked ? "1" : "") : value.trim();
-  set({ [name]: text, page: "", ...(name === "range" ? { from: "", to: "" } : {}) });
+  set({ [name]: value.trim(), page: "", ...(name === "range" ? { from: "", to: "" } : {}) });
 });
 range.offerCustom(fields);
 document.getElementById("save-view")?.addEventListener("submit", ({ target }) => {

@@ -18,18 +18,26 @@ export class Panel {
     this.isShown = false;
   }
 
-  /** Asks again; what was asked before is forgotten. Resolves with the answer, or undefined. */
-  async load(params = this.params) {
+  /**
+   * Asks again; what was asked before is forgotten. Resolves with the answer, or undefined. `previous`, parameters
+   * that differ, is asked for too, and its answer takes the place of the answer's own `previous`.
+   */
+  async load(params = this.params, previous = this.previous) {
     clearTimeout(this.retry);
     this.asking?.abort();
     const asking = (this.asking = new AbortController());
     this.params = params;
+    this.previous = previous;
     const csv = this.root.querySelector("a.csv");
     if (csv) csv.href = address(this.path, { ...params, format: "csv" });
     this.root.setAttribute("aria-busy", "true");
     if (!this.isShown) this.skeleton();
     try {
-      const answer = await read(this.path, params, asking.signal);
+      const [answer, other] = await Promise.all([
+        read(this.path, params, asking.signal),
+        previous && read(this.path, { ...params, ...previous }, asking.signal),
+      ]);
+      if (other) answer.previous = other;
       this.show(answer);
       return answer;
     } catch (problem) {

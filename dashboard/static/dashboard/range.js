@@ -44,6 +44,15 @@ export function params(given, tz, now) {
   return { from: zone.iso(from), to: zone.iso(to), tz };
 }
 
+/** The parameters of the same period a year earlier, by the clock. It has the same length, also in leap years. */
+export function lastYear({ from, to, tz }) {
+  const [start, end] = [from, to].map((text) => zone.shown(Date.parse(text) / 1000, tz));
+  const date = new Date(start * 1000);
+  date.setUTCFullYear(date.getUTCFullYear() - 1);
+  const earlier = date.getTime() / 1000;
+  return { from: zone.iso(zone.instant(earlier, tz)), to: zone.iso(zone.instant(earlier + end - start, tz)) };
+}
+
 /** Says which times are shown, and puts them into the form's `from` and `to`. */
 export function showEnds({ from, to }, start, end, tz) {
   const labels = [start, end].map((at) => zone.label(zone.shown(at, tz)));

@@ -7,7 +7,7 @@ import { showTotals } from "./totals.js";
 
 const PER_PAGE = 25;
 const { path, from, to, tz, compare, interval, sortBy } = JSON.parse(document.getElementById("shown").textContent);
-const compares = () => compare === "1";
+const compares = () => (compare === "1" ? "before" : "");
 let order = { sort: sortBy, page: "" };
 
 for (const id of ["traffic", "requests", "concurrency"]) {

@@ -17,6 +17,7 @@ const CHARTS = {
       { label: gettext("Sent"), name: "total_bytes_sent" },
     ],
     before: gettext("Received before"),
+    lastYear: gettext("Received last year"),
   },
   requests: {
     path: "/analytics/requests",
@@ -27,6 +28,7 @@ const CHARTS = {
       { label: gettext("Errors"), name: "total_errors" },
     ],
     before: gettext("Requests before"),
+    lastYear: gettext("Requests last year"),
   },
   concurrency: {
     path: "/analytics/concurrency",
@@ -34,14 +36,16 @@ const CHARTS = {
     exact: format.count,
     lines: [{ label: gettext("Peak concurrency"), name: "max_concurrency", filled: true }],
     before: gettext("Peak before"),
+    lastYear: gettext("Peak last year"),
   },
 };
 
 /**
  * The chart panel of that id. `onZoom(from, to)` and `onPick(from, to)`, of the point that was clicked, get instants;
- * `path` is where to ask, if not the account's own API; `compares()` says whether the period before is drawn too.
+ * `path` is where to ask, if not the account's own API; `compares()` says whether
+ * another period is drawn too: "before" or "lastYear".
  */
-export function chartPanel(id, { path, onZoom, onPick, compares = () => false } = {}) {
+export function chartPanel(id, { path, onZoom, onPick, compares = () => "" } = {}) {
   const kind = CHARTS[id];
   return new Panel(id, {
     path: path || kind.path,
@@ -61,7 +65,7 @@ function draw(body, kind, answer, { from, to, tz }, { onZoom, onPick, compares }
     label: line.label, values: column(data, line.name), format: exact, filled: line.filled,
   }));
   const before = compares && answer.previous?.data.slice(0, data.length);
-  if (before) series.push({ label: kind.before, values: column(before, kind.lines[0].name), format: exact, dashed: true });
+  if (before) series.push({ label: kind[compares], values: column(before, kind.lines[0].name), format: exact, dashed: true });
   chart(body, {
     title: body.closest("section").querySelector("h2").textContent,
     times,
