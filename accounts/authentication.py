@@ -6,6 +6,7 @@ authenticator leaves ``account_id`` on Django's request for the access log.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from django.contrib.auth.models import AnonymousUser
@@ -18,7 +19,8 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.tokens import Token
 
 from accounts import applications, peppers, proof, sharing, tokens, viewing
-from accounts.models import ApiKey, ApplicationKey, ShareLink, User
+from accounts.audit_trail import Actor, record
+from accounts.models import ApiKey, ApplicationKey, AuditRecord, ShareLink, User
 from accounts.services import KEY_SHAPE, KEY_START, record_access
 from accounts.viewing import Viewed
 from fonproxy.api.errors import ViewedOnly
@@ -34,6 +36,18 @@ def caller(request: Request) -> User:
     """Who a permission has let in."""
     assert isinstance(request.user, User)
     return request.user
+
+
+def person(request: Request) -> User:
+    """Who calls, whichever account the session shows."""
+    return request.auth.person if isinstance(request.auth, Viewed) else caller(request)
+
+
+def record_change(action: str, request: Request, now: datetime) -> None:
+    """Adds to the audit trail what a person, or an API key, changed of the account; call it in the transaction."""
+    key = request.auth.pk if isinstance(request.auth, ApiKey) else None
+    actor = Actor(person(request).pk, key)
+    record(action, AuditRecord.Kind.USER, caller(request).pk, actor=actor, now=now)
 
 
 def remember(request: Request, user: User) -> None:

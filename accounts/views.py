@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import authenticate
@@ -21,13 +20,11 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from accounts import applications, factors, selectors, serializers, services, sign_in_policy, tokens, viewing
-from accounts.audit_trail import Actor, record
-from accounts.authentication import CHALLENGE, caller
-from accounts.models import Application, AuditRecord, User
+from accounts.authentication import CHALLENGE, caller, person, record_change
+from accounts.models import Application, User
 from accounts.permissions import HasRecentProof, IsPerson
 from accounts.powers import grantable
 from accounts.throttles import NameThrottle, TokenThrottle, remember_origin
-from accounts.viewing import Viewed
 from fonproxy.api.docs import problems
 from fonproxy.api.errors import SecondFactorRequired
 from fonproxy.api.renderers import JsonRenderer, columns_of
@@ -101,17 +98,8 @@ class TokenSignOutView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Ends the sign-ins of the person, whichever account the session shows. API keys keep working."""
-        _person(request).end_sign_ins()
+        person(request).end_sign_ins()
         return Response(status=204)
-
-
-def _person(request: Request) -> User:
-    """Who calls, whichever account the session shows."""
-    return request.auth.person if isinstance(request.auth, Viewed) else caller(request)
-
-
-def _record(action: str, request: Request, now: datetime) -> None:
-    record(action, AuditRecord.Kind.USER, caller(request).pk, actor=Actor(_person(request).pk), now=now)
 
 
 class ApiKeyViewSet(ViewSet):
@@ -148,7 +136,7 @@ class ApiKeyViewSet(ViewSet):
             raise PermissionDenied
         with transaction.atomic():
             key, secret = services.issue_key(user=user, name=name, scopes=scopes, expires_at=expires_at, now=now)
-            _record("api key issued", request, now)
+            record_change("api key issued", request, now)
         answer = {"apiKey": key, "message": "api_key.created"}
         issued = serializers.KeyCreatedSerializer(answer, context={"now": now, "secret": secret})
         return Response(issued.data, status=201)
@@ -163,7 +151,7 @@ class ApiKeyViewSet(ViewSet):
         now, key = timezone.now(), selectors.find_key(caller(request).pk, id)
         with transaction.atomic():
             if services.revoke_key(key, now):
-                _record("api key revoked", request, now)
+                record_change("api key revoked", request, now)
         return Response(status=204)
 
 
@@ -197,7 +185,7 @@ class ApplicationViewSet(ViewSet):
         now = timezone.now()
         with transaction.atomic():
             application, keys = applications.create(caller(request), body.validated_data["name"], now)
-            _record("application created", request, now)
+            record_change("application created", request, now)
         return Response(self._told(application, keys, "application.created"), status=201)
 
     @extend_schema(
@@ -215,7 +203,7 @@ class ApplicationViewSet(ViewSet):
         now = timezone.now()
         with transaction.atomic():
             keys = applications.rotate_keys(application, now, **body.validated_data)
-            _record("application keys rotated", request, now)
+            record_change("application keys rotated", request, now)
         return Response(self._told(application, keys, "application.keys_rotated"))
 
     def _told(self, application: Application, keys: applications.Keys, message: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -157,16 +158,19 @@ class NewAlertPage(FormPage):
 
     def save(self, form: BodyForm) -> HttpResponseBase:
         given = form.given
-        alert = services.create(
-            find_subscription(self.customer.pk, given["subscription_id"]),
-            given["threshold"],
-            given["notification_method"],
-            kind=given["kind"],
-            recipients=given.get("recipients", ()),
-            webhook_url=given.get("webhook_url", ""),
-            chat_target=given.get("target", ""),
-            now=timezone.now(),
-        )
+        now = timezone.now()
+        with transaction.atomic():
+            alert = services.create(
+                find_subscription(self.customer.pk, given["subscription_id"]),
+                given["threshold"],
+                given["notification_method"],
+                kind=given["kind"],
+                recipients=given.get("recipients", ()),
+                webhook_url=given.get("webhook_url", ""),
+                chat_target=given.get("target", ""),
+                now=now,
+            )
+            self.record("alert created", now)
         page = reverse("alert", args=[alert_id(alert.pk)])
         if alert.method == Alert.Method.WEBHOOK:
             lead = _("Your receiver verifies the calls with this secret, as described by Standard Webhooks.")
@@ -199,7 +203,10 @@ class AlertPage(FormPage):
         )
 
     def save(self, form: BodyForm) -> HttpResponseBase:
-        services.change(self.alert(), changes(form.given), timezone.now())
+        now = timezone.now()
+        with transaction.atomic():
+            services.change(self.alert(), changes(form.given), now)
+            self.record("alert changed", now)
         messages.success(self.request, gettext("Alert saved."))
         return redirect("alert", id=self.kwargs["id"])
 
@@ -241,6 +248,9 @@ class DeleteAlertPage(CustomerPage, TemplateView):
         )
 
     def post(self, request: HttpRequest, id: str) -> HttpResponse:
-        services.find_alert(self.customer.pk, id, ALERT).delete()
+        alert = services.find_alert(self.customer.pk, id, ALERT)
+        with transaction.atomic():
+            alert.delete()
+            self.record("alert deleted", timezone.now())
         messages.success(request, gettext("Alert deleted."))
         return redirect("alerts")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -125,7 +126,9 @@ class ProxyUserPage(FormPage):
         return super().get_context_data(proxy_user=self.proxy_user(), **kwargs)
 
     def save(self, form: BodyForm) -> HttpResponseBase:
-        user, _password = proxy_users.change_by_owner(self.proxy_user(), form.given)
+        with transaction.atomic():
+            user, _password = proxy_users.change_by_owner(self.proxy_user(), form.given)
+            self.record("login changed", timezone.now())
         messages.success(self.request, gettext("Limits and allowed IP addresses of “%s” saved.") % user.login)
         return redirect("proxy-users")
 
@@ -146,7 +149,10 @@ class NewPasswordPage(CustomerPage, TemplateView):
         )
 
     def post(self, request: HttpRequest, id: str) -> HttpResponse:
-        user, password = proxy_users.change_by_owner(selectors.own_proxy_user(self.customer.pk, id), {"password": None})
+        user = selectors.own_proxy_user(self.customer.pk, id)
+        with transaction.atomic():
+            user, password = proxy_users.change_by_owner(user, {"password": None})
+            self.record("login password changed", timezone.now())
         return show_once(
             request,
             gettext("New password of “%s”") % user.login,

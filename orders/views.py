@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from accounts.authentication import caller
+from accounts.authentication import caller, record_change
 from accounts.permissions import OwnData
 from accounts.selectors import account_for
 from fonproxy.api.docs import problems
@@ -68,7 +69,10 @@ class ProxyUserViewSet(ViewSet):
         user = selectors.own_proxy_user(caller(request).pk, id)
         body = serializers.ProxyUserPatch(data=request.data)
         body.is_valid(raise_exception=True)
-        user, generated = proxy_users.change_by_owner(user, body.validated_data)
+        with transaction.atomic():
+            user, generated = proxy_users.change_by_owner(user, body.validated_data)
+            what = "login password changed" if "password" in body.validated_data else "login changed"
+            record_change(what, request, timezone.now())
         answer = {"proxyUser": user, **({"password": generated} if generated else {})}
         response = Response(serializers.ProxyUserAnswer(answer, context={"now": timezone.now()}).data)
         response["Cache-Control"] = "no-store"

@@ -20,8 +20,9 @@ from accounts import team
 from accounts.audit_trail import Actor
 from accounts.erasure import erase
 from accounts.models import ApiKey, Application, AuditRecord, Invitation, Membership, Role, Session, User
-from orders.models import Order
+from orders.models import Order, ProxyUser
 from tests.accounts.helpers import PASSWORD, access
+from usage.ids import alert_id, subscription_id
 from usage.models import Alert
 
 pytestmark = pytest.mark.django_db
@@ -386,6 +387,34 @@ def test_the_audit_trail_says_which_person_changed_keys_and_applications(alice: 
     her_own = signed_in(alice)
     her_own.post("/dashboard/keys", {"name": "hers", "scopes": "read"})
     assert AuditRecord.objects.latest("pk").actor_id == alice.pk
+
+
+def test_the_audit_trail_says_which_person_changed_alerts_and_logins(alice: User, bob: User, engine: object) -> None:
+    [order] = Order.objects.filter(user=alice)
+    login = ProxyUser.objects.create(login="alice-1", order=order)
+    his = join(alice, bob, Role.MANAGER)
+    rows = AuditRecord.objects.order_by("pk").values_list("action", "kind", "number", "actor_id")
+    actions = ["alert created", "alert changed", "alert deleted", "login changed", "login password changed"]
+    new = {"subscription_id": subscription_id(order.pk), "notification_method": "email"}
+    his.post("/dashboard/alerts/new", {**new, "kind": "usage_percent", "threshold": "70"})
+    alert = alert_id(Alert.objects.get(threshold=70).pk)
+    his.post(f"/dashboard/alerts/{alert}", {"threshold": "71"})
+    his.post(f"/dashboard/alerts/{alert}", {"threshold": "0"})  # refused
+    his.post(f"/dashboard/alerts/{alert}/delete")
+    his.post(f"/dashboard/proxy-users/{login.published_id}", {"dayBytes": "1"})
+    his.post(f"/dashboard/proxy-users/{login.published_id}/password")
+    assert list(rows.all()) == [(action, "user", alice.pk, bob.pk) for action in actions]
+
+    json = "application/json"
+    made = his.post("/api/v1/usage/alerts", {**new, "threshold_percent": 70}, content_type=json)
+    path = f"/api/v1/usage/alerts/{made.json()['data']['id']}"
+    assert his.post("/api/v1/usage/alerts", {**new, "threshold_percent": 70}, content_type=json).status_code == 409
+    assert his.patch(path, {"threshold_percent": 71}, content_type=json).status_code == 200
+    assert his.delete(path).status_code == 204
+    for change in ({"limits": {"dayBytes": None}}, {"password": None}):
+        path = f"/proxy-users/{login.published_id}"
+        assert his.patch(path, change, content_type=json).status_code == 200
+    assert list(rows.all()) == [(action, "user", alice.pk, bob.pk) for action in actions * 2]
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("manager", 201), ("owner", 201)])

@@ -94,7 +94,7 @@ def test_a_period_is_compared_with_the_same_of_last_year(visit: Visit, server: S
     end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
     start = end - timedelta(days=1)
     is_leap_day = (start.month, start.day) == (2, 29)
-    earlier = start.replace(year=start.year - 1, **({"month": 3, "day": 1} if is_leap_day else {}))
+    earlier = (start + timedelta(days=is_leap_day)).replace(year=start.year - 1)
     rows = [
         row(ts=f"{at + timedelta(hours=3):%Y-%m-%d %H:%M:%S}", proxy_user="carol", domain="years.example", count=count)
         for at, count in ((start, 30), (earlier, 20))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django.db import transaction
 from django.utils import timezone
 from rest_framework import serializers as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from accounts.authentication import caller
+from accounts.authentication import caller, record_change
 from fonproxy import webhooks
 from fonproxy.api.docs import shape
 from fonproxy.api.params import StrictIntegerField, TextField, WebhookUrlField
@@ -242,16 +243,19 @@ class AlertViewSet(ViewSet):
         body = AlertBody(data=request.data, context={})
         body.is_valid(raise_exception=True)
         given = body.validated_data
-        alert = services.create(
-            find_subscription(caller(request).pk, given["subscription_id"]),
-            given["threshold"],
-            given["notification_method"],
-            kind=given.get("kind", AlertKind.USAGE_PERCENT),
-            recipients=given.get("recipients", ()),
-            webhook_url=given.get("webhook_url", ""),
-            chat_target=given.get("target", ""),
-            now=timezone.now(),
-        )
+        now = timezone.now()
+        with transaction.atomic():
+            alert = services.create(
+                find_subscription(caller(request).pk, given["subscription_id"]),
+                given["threshold"],
+                given["notification_method"],
+                kind=given.get("kind", AlertKind.USAGE_PERCENT),
+                recipients=given.get("recipients", ()),
+                webhook_url=given.get("webhook_url", ""),
+                chat_target=given.get("target", ""),
+                now=now,
+            )
+            record_change("alert created", request, now)
         return success(made(alert), status=201)
 
     @described("alert", ONE, by_id=True)
@@ -265,10 +269,17 @@ class AlertViewSet(ViewSet):
         alert = services.find_alert(caller(request).pk, id, ALERT)
         body = AlertChange(data=request.data, context=fixed(alert))
         body.is_valid(raise_exception=True)
-        return success(shown(services.change(alert, changes(body.validated_data), timezone.now())))
+        now = timezone.now()
+        with transaction.atomic():
+            alert = services.change(alert, changes(body.validated_data), now)
+            record_change("alert changed", request, now)
+        return success(shown(alert))
 
     @described("delete_alert", None, by_id=True, status=204)
     def destroy(self, request: Request, id: str) -> Response:
         """Delete an alert."""
-        services.find_alert(caller(request).pk, id, ALERT).delete()
+        alert = services.find_alert(caller(request).pk, id, ALERT)
+        with transaction.atomic():
+            alert.delete()
+            record_change("alert deleted", request, timezone.now())
         return Response(status=204)
