@@ -32,6 +32,7 @@ from orders.serializers import ProxyUserPatch
 from orders.size_field import GigabytesField
 
 MAX_SHOWN: Final = 500
+PERIODS: Final = (_("Today"), _("This month"), _("In total"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ class Login:
     now: datetime
 
     @property
-    def amounts(self) -> list[Amount]:
+    def amounts(self) -> list[tuple[Any, Amount]]:
+        """With the heading of each."""
         used = self.used or (None,) * len(self.user.limits)
-        return [Amount(_text(size), _text(limit)) for size, limit in zip(used, self.user.limits, strict=True)]
+        amounts = [Amount(_text(size), _text(limit)) for size, limit in zip(used, self.user.limits, strict=True)]
+        return list(zip(PERIODS, amounts, strict=True))
 
     @property
     def is_stopped(self) -> bool:

@@ -48,6 +48,21 @@ PAGES: Final = (
 )
 
 
+LISTS: Final = (
+    "account",
+    "alerts",
+    "applications",
+    "explore",
+    "keys",
+    "ledger",
+    "logs",
+    "proxy-users",
+    "realtime",
+    "shares",
+    "team",
+)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("path", "who"), PAGES)
 def test_no_page_has_a_serious_fault(visit: Visit, path: str, who: str | None, theme: str) -> None:
@@ -59,9 +74,10 @@ def test_no_page_has_a_serious_fault(visit: Visit, path: str, who: str | None, t
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.parametrize("path", ["team", "shares", "keys", "alerts"])
+@pytest.mark.parametrize("path", LISTS)
 def test_a_list_on_a_phone_is_read_without_scrolling_sideways(visit: Visit, path: str) -> None:
     page = visit(f"/dashboard/{path}", size=PHONE)
+    page.wait_for_load_state("networkidle")
     lists = page.locator(".scroll")
     for place in range(lists.count()):
         assert lists.nth(place).evaluate("list => list.scrollWidth <= list.clientWidth")

@@ -16,11 +16,28 @@ export function address(path, params = {}) {
   return query.size ? `${path}?${query}` : path;
 }
 
+// The server answers four at once to an account; more would wait there, and be refused while it is busy.
+const AT_ONCE = 4;
+const waiting = [];
+let running = 0;
+
+async function inTurn(ask) {
+  if (running < AT_ONCE) running++;
+  else await new Promise((start) => waiting.push(start));
+  try {
+    return await ask();
+  } finally {
+    const next = waiting.shift();
+    if (next) next();
+    else running--;
+  }
+}
+
 /** The answer's JSON; throws Problem, or AbortError when the signal says so. */
 export async function read(path, params, signal) {
   let response;
   try {
-    response = await fetch(address(path, params), { headers: { Accept: "application/json" }, signal });
+    response = await inTurn(() => fetch(address(path, params), { headers: { Accept: "application/json" }, signal }));
   } catch (failure) {
     if (failure.name === "AbortError") throw failure;
     throw new Problem(0, gettext("Cannot reach the server. Check your connection."), 5);
