@@ -63,7 +63,7 @@ def invite(account: User, address: str, role: Role, by: User, now: datetime) -> 
         if by != account and not account.members.filter(person=by, role=Role.OWNER).exists():
             raise PermissionDenied
         if address == account.email.lower() or members_of(account).filter(person__email__iexact=address).exists():
-            raise Conflict(_("This person is in the team already."))
+            raise Conflict(_("This person is already in the team."))
         others = invitations_of(account, now).exclude(address=address)
         if others.count() + members_of(account).count() >= MAX_PLACES:
             raise Conflict(_("A team has at most %s members and invitations. Remove one first.") % MAX_PLACES)
@@ -117,9 +117,9 @@ def accept(secret: str, person: User, now: datetime) -> Membership | None:
             return None
         account = _lock(invitation.account_id)
         if person == account:
-            raise Conflict(_("This is your own account. Sign in as the person who is invited."))
+            raise Conflict(_("This is your own account. Sign in as the invited person."))
         if person.has_powers or account.has_powers:
-            raise Conflict(_("Staff cannot join a customer's team. Use an account of your own."))
+            raise Conflict(_("Staff cannot join a customer's team. Use a personal account."))
         if not Invitation.objects.filter(pk=invitation.pk, key_hash=_hashed(secret)).delete()[0]:
             return None
         member, _created = Membership.objects.update_or_create(

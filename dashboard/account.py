@@ -46,7 +46,7 @@ class ProfileForm(forms.ModelForm[User]):
         label=_("Time zone"),
         choices=_zones,
         required=False,
-        help_text=_("For times on all pages and in mails. Without a choice, mails use UTC."),
+        help_text=_("Used on all pages and in e-mails. Without a choice, e-mails use UTC."),
     )
 
     class Meta:
@@ -142,7 +142,7 @@ class EmailPage(ProvedPage, PersonPage, FormView[EmailForm]):
     proved_methods = ("GET", "HEAD", "POST")
     extra_context = {
         "heading": _("Change e-mail address"),
-        "lead": _("We send a confirmation link to the new address. Until you open it, nothing changes."),
+        "lead": _("We'll send a confirmation link to the new address. Nothing changes until you open it."),
         "button": _("Send confirmation link"),
     }
 

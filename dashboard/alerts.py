@@ -39,7 +39,7 @@ class ThresholdField(forms.DecimalField):
     """A threshold; one of bytes is entered in gigabytes."""
 
     def __init__(self) -> None:
-        help_text = _("Per cent, gigabytes or days, by what it is about.")
+        help_text = _("In percent, gigabytes or days, depending on the type.")
         super().__init__(label=_("Threshold"), max_digits=16, decimal_places=3, help_text=help_text)
 
 

@@ -51,10 +51,10 @@ class ShareForm(forms.Form):
         super().__init__(*args, **kwargs)
         field = self.fields["moves"]
         assert isinstance(field, forms.ChoiceField)
-        stays = (_("Always exactly %s") % described_ends(view, now)).strip()
+        stays = (_("Fixed: %s") % described_ends(view, now)).strip()
         choices: list[tuple[str, Any]] = [("", stays)]
         if "range" in view:
-            choices = [("1", gettext("Moves on: always the %s") % RANGES[view["range"]]), ("0", stays)]
+            choices = [("1", gettext("Rolling: always the %s") % RANGES[view["range"]]), ("0", stays)]
         field.choices = choices
         field.required = len(choices) > 1
         field.initial = choices[0][0]

@@ -52,7 +52,7 @@ def test_the_page_has_endpoint_login_addresses_and_samples(alice: User, proxy_us
     settings.PROXY_ENDPOINTS = {"*": "proxy.example.com:8000", proxy_user.order.product.network: "own.example.com:1"}
     assert "own.example.com:1:shop" in browser.get("/dashboard/connect").content.decode()
     settings.PROXY_ENDPOINTS = {}
-    assert "Your provider tells you host and port." in browser.get("/dashboard/connect").content.decode()
+    assert "Your provider gives you the host and port." in browser.get("/dashboard/connect").content.decode()
 
 
 def test_a_login_or_an_order_of_somebody_else_is_not_there(alice: User, bob: User, proxy_user: ProxyUser) -> None:

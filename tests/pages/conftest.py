@@ -108,6 +108,7 @@ def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageSta
         failing: bool = False,
         is_examined: bool = False,
         is_scripted: bool = True,
+        locale: str = "en-US",
     ) -> Page:
         context = browser.new_context(
             storage_state=sessions(who) if who else None,
@@ -119,6 +120,7 @@ def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageSta
             accept_downloads=True,
             bypass_csp=is_examined,
             java_script_enabled=is_scripted,
+            locale=locale,
         )
         contexts.append(context)
         context.set_default_timeout(WAIT_MS)

@@ -179,3 +179,18 @@ def test_answers_about_somebody_else_for_ever_are_told_and_not_loaded_for_ever(v
     page.get_by_text("24 hours").click()
     expect(page.locator("#websites")).to_contain_text("You are now signed in to another account. Reload this page.")
     assert len(loads) == 2  # the address with the range, and that once more
+
+
+@pytest.mark.parametrize("locale", ["de-DE", "ja-JP"])
+def test_numbers_are_in_the_language_of_the_page_whatever_the_browser_speaks(visit: Visit, locale: str) -> None:
+    page = visit("/dashboard/explore", locale=locale)
+    shown = page.evaluate(
+        """async () => {
+            const { pager } = await import("/static/dashboard/table.js");
+            const format = await import("/static/dashboard/format.js");
+            const place = document.createElement("div");
+            pager(place, 1, 3, 12345, () => {});
+            return [place.textContent, format.bytes(1536), format.compact(12345), format.country("DE")];
+        }"""
+    )
+    assert shown == ["PreviousPage 1 of 3 (12,345 total)Next", "1.50 kB", "12.3K", "Germany"]

@@ -54,7 +54,7 @@ SERVICES: Final = {
         re.compile(
             r"(?P<shown>https://hooks\.slack\.com/services/T[A-Z0-9]{1,20}/)B[A-Z0-9]{1,20}/[A-Za-z0-9]{8,64}(?P<end>[A-Za-z0-9]{4})"
         ),
-        _("an incoming webhook of Slack: https://hooks.slack.com/services/T…/B…/…"),
+        _("a Slack incoming webhook: https://hooks.slack.com/services/T…/B…/…"),
     ),
     Method.DISCORD: ChatService(
         "discord",
@@ -62,7 +62,7 @@ SERVICES: Final = {
         re.compile(
             r"(?P<shown>https://discord\.com/api/webhooks/[0-9]{5,25}/)[A-Za-z0-9_-]{8,128}(?P<end>[A-Za-z0-9_-]{4})"
         ),
-        _("a webhook of Discord: https://discord.com/api/webhooks/…/…"),
+        _("a Discord webhook: https://discord.com/api/webhooks/…/…"),
     ),
     Method.TELEGRAM: ChatService(
         "telegram",
@@ -70,7 +70,7 @@ SERVICES: Final = {
         re.compile(
             r"(?P<shown>tgram://[0-9]{5,20}:)[A-Za-z0-9_-]{28,64}(?P<end>[A-Za-z0-9_-]{4})(?P<rest>/-?[0-9]{1,20})"
         ),
-        _("a bot's token and the number of a chat: tgram://123456:ABC…/-100123"),
+        _("a bot token and a chat ID: tgram://123456:ABC…/-100123"),
     ),
     Method.MSTEAMS: ChatService(
         "workflows",
@@ -81,7 +81,7 @@ SERVICES: Final = {
             r"workflows/[A-Za-z0-9_-]{1,64}/triggers/manual/paths/invoke"
             r"\?(?:(?:api-version|sp|sv)=[A-Za-z0-9._%-]{1,64}&){0,3}sig=[A-Za-z0-9._%-]{8,128}(?P<end>[A-Za-z0-9._%-]{4})"
         ),
-        _("a workflow of Teams: https://….logic.azure.com/workflows/…/triggers/manual/paths/invoke?…"),
+        _("a Teams workflow: https://….logic.azure.com/workflows/…/triggers/manual/paths/invoke?…"),
     ),
 }
 

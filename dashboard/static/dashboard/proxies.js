@@ -73,8 +73,8 @@ function tell(all, found) {
   const sum = (rows) => format.count(rows.reduce((total, row) => total + row.count, 0));
   const amount = found.length < all.length ? interpolate(gettext("%s of %s"), [sum(found), sum(all)]) : sum(all);
   document.getElementById("total").textContent = found.length === 0
-    ? gettext("No proxies in a country of that name. Check the spelling.")
-    : interpolate(ngettext("%s proxies, in %s country", "%s proxies, in %s countries", found.length), [amount, found.length]);
+    ? gettext("No proxies in a country with that name. Check the spelling.")
+    : interpolate(ngettext("%s proxies in %s country", "%s proxies in %s countries", found.length), [amount, found.length]);
 }
 
 function load() {

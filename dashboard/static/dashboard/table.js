@@ -1,5 +1,7 @@
 // Tables of an API's rows.
 
+import * as format from "./format.js";
+
 /**
  * Columns are {label, text(row), kind?: "number" | "stamp" | "breakable", href?(row), node?(row), sort?, value?(row)}.
  * With `sorting`, {by, isDescending, go(by, isDescending)}, the heads of columns that have a `sort` are buttons.
@@ -99,7 +101,7 @@ export function pager(body, page, pages, total, go, isMore = false) {
   };
   const where = document.createElement("span");
   const text = isMore ? gettext("Page %s of more than %s (more than %s total)") : gettext("Page %s of %s (%s total)");
-  where.textContent = interpolate(text, [page, Math.max(pages - isMore, 1), total.toLocaleString()]);
+  where.textContent = interpolate(text, [page, Math.max(pages - isMore, 1), format.count(total)]);
   bar.append(button(gettext("Previous"), page - 1), where, button(gettext("Next"), page + 1));
   body.append(bar);
 }

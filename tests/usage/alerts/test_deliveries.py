@@ -118,7 +118,7 @@ def test_a_default_alert_says_that_it_came_with_the_subscription(order: Order, a
     try_all()
     body = mailbox.mails[0].get_body(("plain",))
     assert body is not None
-    assert "This alert came with the subscription" in body.get_content()
+    assert "This is a default alert of the subscription" in body.get_content()
 
 
 def test_a_mail_says_honestly_that_it_will_last(order: Order, alert: Alert, mailbox: Mailbox) -> None:
