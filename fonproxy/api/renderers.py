@@ -7,13 +7,17 @@ import io
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from itertools import chain, islice
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 from django.http import HttpResponse
 from rest_framework.renderers import BaseRenderer
 from rest_framework.serializers import Serializer
+
+from fonproxy.timerange import UTC_ZONE, InvalidTime, parse_instant, parse_zone
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 # Makes Excel on Windows read UTF-8. Programs ask with ``Accept`` and get none.
@@ -22,6 +26,7 @@ CSV_TYPE: Final = "text/csv; charset=utf-8"
 # Written at once.
 LINES: Final = 1000
 DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+ENDS: Final = ("to", "end_date", "period_end")
 PERIODS: Final = ("from", "to", "start_date", "end_date", "period_start", "period_end")
 
 
@@ -78,9 +83,25 @@ def byte_order_mark(query: Mapping[str, str]) -> str:
 
 
 def file_name(name: str, query: Mapping[str, str]) -> str:
-    """The name of a list with the dates that were asked for."""
-    dates = [found[0] for period in PERIODS if (found := DATE.match(query.get(period, "")))]
-    return f"{'_'.join([name, *dates])}.csv"
+    """The name of a list with the first and last day that was asked for, in the zone that was asked for."""
+    try:
+        zone = parse_zone(query.get("tz") or UTC_ZONE.key)
+    except InvalidTime:
+        zone = UTC_ZONE
+    days = [_day(query.get(period, ""), zone, is_end=period in ENDS) for period in PERIODS]
+    return f"{'_'.join([name, *filter(None, days)])}.csv"
+
+
+def _day(text: str, zone: ZoneInfo, *, is_end: bool) -> str:
+    """The day of a date or an instant, of an end the day that it completes; empty for any other text."""
+    found = DATE.match(text)
+    if not found:
+        return ""
+    try:
+        at = parse_instant(text, zone).at.astimezone(zone)
+    except InvalidTime:
+        return found[0]
+    return text if DATE.fullmatch(text) else f"{at - timedelta.resolution * is_end:%Y-%m-%d}"
 
 
 def _rows_in(data: Any, view: Any) -> Iterable[Mapping[str, Any]] | None:

@@ -57,6 +57,9 @@ NAMES = {
     "to=2026-11-29T10:00:00Z&from=2026-11-01 00:00": "traffic_2026-11-01_2026-11-29.csv",
     "start_date=2026-11-01": "traffic_2026-11-01.csv",
     "period_start=2026-11-01&period_end=2026-11-02": "traffic_2026-11-01_2026-11-02.csv",
+    "from=2026-09-30T22:00:00Z&to=2026-10-31T23:00:00Z&tz=Europe/Berlin": "traffic_2026-10-01_2026-10-31.csv",
+    "from=2026-10-01T00:00:00Z&to=2026-11-01T00:00:00Z&tz=Nowhere": "traffic_2026-10-01_2026-10-31.csv",
+    "from=2026-10-01T99:00&to=2026-10-31T00:00:01Z": "traffic_2026-10-01_2026-10-31.csv",
     'from="; x=y&to=\n': "traffic.csv",
 }
 

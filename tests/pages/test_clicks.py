@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
 from playwright.sync_api import expect
 
-from tests.pages.conftest import Visit
+from tests.pages.conftest import ZONE, Visit
 
 
 def test_each_task_takes_three_clicks_from_the_overview(visit: Visit) -> None:
@@ -15,7 +18,8 @@ def test_each_task_takes_three_clicks_from_the_overview(visit: Visit) -> None:
     page.get_by_text("Last month", exact=True).click()
     with page.expect_download() as started:
         page.get_by_role("link", name="Requests as CSV").click()
-    assert started.value.suggested_filename.startswith("requests")
+    last = datetime.now(ZoneInfo(ZONE)).date().replace(day=1) - timedelta(days=1)
+    assert started.value.suggested_filename == f"requests_{last:%Y-%m}-01_{last:%Y-%m-%d}.csv"
 
     page.get_by_role("button", name="Account menu of alice").click()
     page.get_by_role("link", name="Account", exact=True).click()
@@ -27,3 +31,30 @@ def test_each_task_takes_three_clicks_from_the_overview(visit: Visit) -> None:
     page.get_by_role("link", name="New password for alice", exact=True).click()
     page.get_by_role("button", name="Create password").click()
     expect(page.get_by_role("heading", name="New password of “alice”")).to_be_visible()
+
+    page.goto("/dashboard")
+    page.get_by_role("link", name="Proxy users", exact=True).click()
+    page.get_by_role("link", name="Edit the limits and IP addresses of alice", exact=True).click()
+    page.get_by_label("Limit per month, in GB").fill("500")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Limits and allowed IP addresses of “alice” saved.")).to_be_visible()
+
+
+def test_what_is_looked_at_often_takes_two_clicks(visit: Visit) -> None:
+    page = visit("/dashboard")
+    page.get_by_role("link", name="Explore", exact=True).click()
+    page.locator("#websites").get_by_role("button", name="Traffic").click()
+    expect(page.locator("#websites th[aria-sort=descending]")).to_have_text("Traffic")
+
+    page.goto("/dashboard")
+    page.get_by_role("link", name="Explore", exact=True).click()
+    page.get_by_text("This month", exact=True).click()
+    expect(page.locator("#totals .change").first).not_to_have_text("\u00a0")
+
+    page.goto("/dashboard")
+    page.locator("#countries").get_by_role("link", name="Germany").click()
+    expect(page.locator("#websites")).to_contain_text("site-01.example")
+
+    page.goto("/dashboard")
+    page.get_by_role("link", name="Real time").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Real time")
