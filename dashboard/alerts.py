@@ -88,7 +88,7 @@ def _target() -> forms.CharField:
 
 class NewAlertForm(BodyForm):
     subscription_id = forms.ChoiceField(label=_("Subscription"))
-    kind = forms.ChoiceField(label=_("About"), choices=KINDS)
+    kind = forms.ChoiceField(label=_("Type"), choices=KINDS)
     threshold = ThresholdField()
     notification_method = forms.ChoiceField(label=_("Channel"), choices=Alert.Method.choices, widget=forms.RadioSelect)
     recipients = _recipients()

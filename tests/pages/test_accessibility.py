@@ -49,6 +49,7 @@ PAGES: Final = (
 
 
 LISTS: Final = (
+    "",
     "account",
     "alerts",
     "applications",
@@ -76,7 +77,7 @@ def test_no_page_has_a_serious_fault(visit: Visit, path: str, who: str | None, t
 
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_on_a_phone_is_read_without_scrolling_sideways(visit: Visit, path: str) -> None:
-    page = visit(f"/dashboard/{path}", size=PHONE)
+    page = visit(f"/dashboard/{path}".rstrip("/"), size=PHONE)
     page.wait_for_load_state("networkidle")
     lists = page.locator(".scroll")
     for place in range(lists.count()):

@@ -51,7 +51,7 @@ const countries = new Panel("countries", {
       href: (row) => explore({ country: row.country }) },
     REQUESTS,
     TRAFFIC,
-    { label: gettext("Share of traffic"), kind: "number",
+    { label: gettext("Share of traffic"), kind: "number optional",
       text: (row) => format.percent((100 * row.bytes_total) / (Number(totals.bytes_total) || 1)) },
   ], data, "bytes"),
 });

@@ -37,8 +37,8 @@ export const websitesPanel = ({ path = "/analytics/websites", href = () => "", b
       { label: gettext("Website"), kind: "breakable", text: (row) => row.domain || gettext("(unknown)"), href },
       { label: gettext("Requests"), kind: "number", sort: "count", text: (row) => format.count(row.total_count) },
       { label: gettext("Traffic"), kind: "number", sort: "bytes", text: (row) => format.bytes(row.bytes_total) },
-      { label: gettext("First visit"), kind: "number", text: (row) => row.first_visit.slice(0, 16) },
-      { label: gettext("Last visit"), kind: "number", text: (row) => row.last_visit.slice(0, 16) },
+      { label: gettext("First visit"), kind: "number optional", text: (row) => row.first_visit.slice(0, 16) },
+      { label: gettext("Last visit"), kind: "number optional", text: (row) => row.last_visit.slice(0, 16) },
     ], answer.data, {
       by: by() === "bytes" ? "bytes" : "count",
       isDescending: true,

@@ -3,8 +3,8 @@
 import * as format from "./format.js";
 
 /**
- * Columns are {label, text(row), kind?: "number" | "stamp" | "breakable", href?(row), node?(row), sort?, value?(row)}.
- * With `sorting`, {by, isDescending, go(by, isDescending)}, the heads of columns that have a `sort` are buttons.
+ * Columns are {label, text(row), kind?: "number" | "stamp" | "breakable" | "optional", href?(row), node?(row), sort?, value?(row)}.
+ * Phones do not show optional ones. With `sorting`, {by, isDescending, go(by, isDescending)}, the heads of columns that have a `sort` are buttons.
  */
 export function table(body, columns, rows, sorting) {
   const element = document.createElement("table");
