@@ -207,6 +207,7 @@ def between(start: str, end: str) -> Range:
 )
 def test_a_range_is_the_whole_buckets_it_touches(start: str, end: str, first: str, last: str) -> None:
     assert between(start, end) == Range(at(first), at(last))
+    assert not between(start, end).is_empty
 
 
 @pytest.mark.parametrize("moment", ["2026-03-15T10:15", "2026-03-15T10:16:07", "2026-03-15T10:15:00.5"])

@@ -383,10 +383,11 @@ def test_a_change_of_zone_passes_over_no_boundary(born: Callable[..., Life]) -> 
     assert (len(purchases(order)), order.renews_at) == (2, datetime(2027, 6, 30, 22, tzinfo=UTC))
 
 
-def test_a_change_of_zone_renews_at_no_boundary_before_the_start(
-    alice: User, make_order: Any, clean_engine: Client
+@pytest.mark.parametrize("minute", [0, 15])
+def test_a_change_of_zone_renews_at_no_boundary_at_or_before_the_start(
+    minute: int, alice: User, make_order: Any, clean_engine: Client
 ) -> None:
-    bought = datetime(2027, 5, 31, 22, 15, tzinfo=UTC)
+    bought = datetime(2027, 5, 31, 22, minute, tzinfo=UTC)
     order = make_order(
         alice, limit=GB, started_at=bought, now=bought, period=RecurringPeriod(Every.MONTH, date(2027, 5, 1))
     )

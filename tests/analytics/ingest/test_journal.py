@@ -300,10 +300,12 @@ def test_write_returns_without_an_error_while_another_thread_hangs_with_its_batc
         monkeypatch.setattr("analytics.ingest.flusher.STUCK_SECONDS", 0.5)
         goes_on.set()
         goes_on = attempts.get(timeout=30)  # one of the others sends both
-        [left], [sends] = wait(others, timeout=30, return_when=FIRST_COMPLETED)
-        assert not sends.done()
-        left.result()
-        goes_on.set()
+        try:
+            [left], [sends] = wait(others, timeout=30, return_when=FIRST_COMPLETED)
+            assert not sends.done()
+            left.result()
+        finally:
+            goes_on.set()
         first.result(30)
         sends.result(30)
     assert {name: counted(get_client(), name) for name in TABLES} == dict.fromkeys(TABLES, (3, 36))
