@@ -16,7 +16,7 @@ from tests.serving import ROOT, free_port
 
 FREERADIUS = shutil.which("freeradius", path="/usr/sbin:/usr/bin")
 SECRET = "testing123"
-START_SECONDS = 60
+START_SECONDS = 300
 # For a busy machine: of each packet and of what FreeRADIUS asks FonProxy.
 PATIENCE_SECONDS = 90
 CONFIGURATION = """
@@ -45,10 +45,30 @@ modules {{
 $INCLUDE {directory}/site
 """
 
+# Acknowledges every Disconnect-Request, in place of a proxy server that takes them.
+RECEIVER = """
+always ok {
+    rcode = ok
+}
+"""
+RECEIVER_SITE = """
+server coa {{
+    listen {{
+        type = coa
+        ipaddr = 127.0.0.1
+        port = {port}
+    }}
+    recv-coa {{
+        ok
+    }}
+    send-coa {{
+    }}
+}}
+"""
+
 
 class FreeRadius:
     def __init__(self, directory: Path, url: str, key: str) -> None:
-        assert FREERADIUS, "FreeRADIUS is not installed: apt-get install freeradius freeradius-rest freeradius-utils"
         self.ports = {"auth": free_port(), "acct": free_port()}
         site = (ROOT / "ops/freeradius/site").read_text()
         site = site.replace("1812", str(self.ports["auth"])).replace("1813", str(self.ports["acct"]))
@@ -59,18 +79,7 @@ class FreeRadius:
             CONFIGURATION.format(directory=directory, secret=SECRET, patience=PATIENCE_SECONDS)
         )
         self.log = directory / "log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [FREERADIUS, "-f", "-x", "-d", str(directory), "-n", "radiusd"],
-                env={**os.environ, "FONPROXY_URL": url, "FONPROXY_KEY": key},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while "Ready to process requests" not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.05)
+        self.process = _started(directory, self.log, FONPROXY_URL=url, FONPROXY_KEY=key)
 
     def sign_in(self, login: str, password: str, **attributes: object) -> tuple[bool, str]:
         """Whether the login was accepted, and what radclient printed of the reply."""
@@ -85,6 +94,41 @@ class FreeRadius:
         command = ["radclient", "-x", "-r", "1", "-t", str(seconds), f"127.0.0.1:{self.ports[kind]}", kind, SECRET]
         done = subprocess.run(command, input=packet, capture_output=True, text=True, timeout=2 * seconds, check=False)
         return done.returncode == 0, done.stdout + done.stderr
+
+
+def _started(directory: Path, path: Path, **variables: str) -> subprocess.Popen[bytes]:
+    assert FREERADIUS, "FreeRADIUS is not installed: apt-get install freeradius freeradius-rest freeradius-utils"
+    with path.open("w") as log:
+        process = subprocess.Popen(
+            [FREERADIUS, "-f", "-xx", "-d", str(directory), "-n", "radiusd"],
+            env={**os.environ, **variables},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while "Ready to process requests" not in path.read_text():
+        assert process.poll() is None, path.read_text()
+        assert time.monotonic() < deadline, path.read_text()
+        time.sleep(0.05)
+    return process
+
+
+@contextmanager
+def disconnect_receiver() -> Iterator[tuple[int, Path]]:
+    """The port of a FreeRADIUS that acknowledges Disconnect-Requests, and its log, which has what it received."""
+    with tempfile.TemporaryDirectory(prefix="fonproxy-radius-") as name:
+        directory, port = Path(name), free_port()
+        (directory / "rest").write_text(RECEIVER)
+        (directory / "site").write_text(RECEIVER_SITE.format(port=port))
+        (directory / "radiusd.conf").write_text(
+            CONFIGURATION.format(directory=directory, secret=SECRET, patience=PATIENCE_SECONDS)
+        )
+        process = _started(directory, directory / "log")
+        try:
+            yield port, directory / "log"
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from fonproxy.units import MIB
-from tests.gateway.freeradius import FreeRadius, freeradius
+from tests.gateway.freeradius import SECRET, FreeRadius, disconnect_receiver, freeradius
 from tests.gateway.wired import PASSWORD, Moved, Provider
 from tests.serving import ROOT, Server, environment, serving
 from tests.waiting import wait_for
@@ -209,3 +210,16 @@ def test_squids_own_helper_reads_the_verifiers_of_the_feed(server: Server, key: 
     helper = ["/usr/lib/squid/basic_ncsa_auth", str(file)]
     answers = subprocess.run(helper, input=asked, capture_output=True, text=True, check=True).stdout
     assert [line.split()[0] for line in answers.splitlines()] == ["OK", "ERR", "ERR"]
+
+
+@pytest.mark.parametrize("login", ["alice", "so%ck@s 2", 'a, User-Name = "b', "back\\slash\\", "jörg", "$(id)`id`"])
+def test_a_disconnect_request_names_the_login_and_nothing_else(tmp_path: Path, login: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    with disconnect_receiver() as (port, log):
+        command = [ROOT / "ops/freeradius/disconnect", f"127.0.0.1:{port}", secret, login]
+        sent = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        received = re.findall(r"\(0\) +([A-Z][\w-]+ = .*)$", log.read_text(), re.MULTILINE)
+    assert "Disconnect-ACK" in sent
+    escaped = login.replace("\\", "\\\\").replace('"', '\\"')
+    assert received == [f'User-Name = "{escaped}"']
