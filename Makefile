@@ -101,6 +101,7 @@ bench: install-dev  ## every benchmark; each prints ratios measured in one run
 	$(BIN)/python -m bench.admin
 	$(BIN)/python -m bench.pages
 	$(BIN)/python -m bench.gateway
+	$(BIN)/python -m bench.feeds
 	PYTHONPATH=agent $(BIN)/python -m bench.storage
 
 screenshots: install-dev  ## the pages' pictures in docs/screenshots, from the demo

@@ -15,4 +15,4 @@ class EmptyGatewayViewSet(GatewayViewSet):
         return Response({})
 
 
-urlpatterns = [path("gateway/empty", EmptyGatewayViewSet.as_view({"post": "create"})), *product]
+urlpatterns = [path("gateway/empty", EmptyGatewayViewSet.as_view({"get": "create", "post": "create"})), *product]

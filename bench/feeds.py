@@ -1,0 +1,112 @@
+"""The feeds that gateways follow, alone and beside an import of history, and a view that only authenticates the key.
+
+The view is asked in turn with them: what both wait for beside the import is the machine, what a feed waits for longer
+is the feed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from bench.bodies import Owner
+from bench.support import (
+    ROOT,
+    Embedded,
+    RatioTarget,
+    connected,
+    environment,
+    median,
+    milliseconds_of_get,
+    percentile,
+    print_table,
+    serving,
+)
+
+LOGINS: Final = 10_000
+ORDERS: Final = 1_000
+ROWS: Final = 500_000
+CALLS: Final = 100
+DAYS: Final = 700
+PATHS: Final = {
+    "empty view": "/gateway/empty",
+    "/provisioning/exhausted": "/provisioning/exhausted?limit=100",
+    "/gateway/logins": "/gateway/logins?limit=100",
+}
+# How much more an import slows a feed than the view.
+RATIO: Final = RatioTarget(most=1.5)
+
+Times = dict[str, list[float]]
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rows", type=int, default=ROWS, help="of history")
+    arguments.add_argument("--logins", type=int, default=LOGINS)
+    arguments.add_argument("--orders", type=int, default=ORDERS)
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fonproxy-bench-") as name:
+        data_dir = Path(name) / "data"
+        with Embedded(data_dir) as embedded:
+            key, owners = embedded.run("gateway_logins.fill", given.orders, given.logins, 0)
+        history = Path(name) / "history"
+        _write_history(history, owners, given.rows)
+        with serving(data_dir, ROOT, DJANGO_SETTINGS_MODULE="bench.gateway_settings") as server:
+            turns = iter(range(CALLS))
+            alone = _ask(server.port, key, lambda: next(turns, None) is not None)
+            command = [sys.executable, "manage.py", "import_history", str(history)]
+            with subprocess.Popen(command, cwd=ROOT, env=environment(data_dir), stdout=subprocess.PIPE) as importing:
+                beside = _ask(server.port, key, lambda: importing.poll() is None)
+            assert importing.returncode == 0
+    calls = len(beside["empty view"])
+    print(f"{given.logins:,} logins, {given.rows:,} rows of history, {calls} calls of each beside their import\n")
+    _print(alone, beside)
+
+
+def _write_history(path: Path, owners: Sequence[Owner], rows: int) -> None:
+    newest = datetime.now(UTC) - timedelta(days=30)
+    with path.open("w") as file:
+        for number in range(rows):
+            owner = owners[number % len(owners)]
+            row = {
+                "ts": f"{newest - timedelta(minutes=number * DAYS * 1440 // rows):%Y-%m-%d %H:%M:%S}",
+                "user_id": owner.user_id,
+                "order_id": owner.order_id,
+                "domain": f"host-{number % 1000}.example",
+                "count": 1,
+                "bytes_sent": 100,
+                "bytes_received": 1_000,
+            }
+            file.write(f"{json.dumps(row)}\n")
+
+
+def _ask(port: int, key: str, goes_on: Callable[[], bool]) -> Times:
+    """The milliseconds of each call; the paths are asked in turn."""
+    times: Times = {case: [] for case in PATHS}
+    headers = {"x-api-key": key}
+    with connected(port) as connection:
+        while goes_on():
+            for case, path in PATHS.items():
+                times[case].append(milliseconds_of_get(connection, path, headers))
+    return times
+
+
+def _print(alone: Times, beside: Times) -> None:
+    slower = {case: median(beside[case]) / median(alone[case]) for case in PATHS}
+    rows = []
+    for case in PATHS:
+        ratio, p99 = slower[case] / slower["empty view"], percentile(beside[case], 99)
+        milliseconds = (f"{value:.1f}" for value in (median(alone[case]), median(beside[case]), p99))
+        rows.append((case, *milliseconds, f"{slower[case]:.2f}", f"{ratio:.2f}", RATIO.verdict(ratio)))
+    print_table(("milliseconds", "p50 alone", "p50 beside", "p99 beside", "beside/alone", "of empty", ""), rows)
+
+
+if __name__ == "__main__":
+    main()
