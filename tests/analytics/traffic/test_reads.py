@@ -130,6 +130,18 @@ def test_country_and_login_filter_every_report(
 
 
 @pytest.mark.usefixtures("autumn")
+@pytest.mark.parametrize("asked", ["xn--mnchen-3ya.example", "MÜNCHEN.example.", "münchen.example"])
+def test_spellings_of_a_host_are_one_website(asked: str, pushed: Callable[..., None], ask: Callable[..., Any]) -> None:
+    at, span = "2026-10-25T12:00:00Z", {"from": "2026-10-25", "to": "2026-10-25"}
+    spellings = ("münchen.example", "MÜNCHEN.example.", "xn--mnchen-3ya.example", "XN--MNCHEN-3YA.example.")
+    pushed(*(row(at, domain=domain) for domain in (*spellings, "dot.example", "Dot.example.")))
+    for report in ("websites", "domains"):
+        found = {line["domain"]: line["total_count"] for line in ask(report, **span)["data"]}
+        assert found == {"münchen.example": "4", "dot.example": "2"}
+        assert [line["domain"] for line in ask(report, **span, domain=asked)["data"]] == ["münchen.example"]
+
+
+@pytest.mark.usefixtures("autumn")
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_download_is_named_by_report_and_dates(
     report: str, order: Order, alice: User, client_for: Callable[..., APIClient]
