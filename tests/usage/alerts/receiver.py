@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import email
 import hmac
@@ -85,6 +86,8 @@ class Mailbox:
     port: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
     is_refusing: bool = False
+    is_hanging: bool = False
+    is_slow: bool = False
     unknown: set[str] = field(default_factory=set)
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
@@ -96,6 +99,10 @@ class Mailbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.is_refusing:
             return "451 try later"
+        if self.is_slow:
+            await asyncio.sleep(1)
+        while self.is_hanging:
+            await asyncio.sleep(0.05)
         parsed = email.message_from_bytes(envelope.content, policy=default)
         assert isinstance(parsed, EmailMessage)
         self.mails.append(parsed)

@@ -257,6 +257,20 @@ def test_an_unavailable_mail_server_is_tried_again(order: Order, alert: Alert, m
     assert try_all() == [True]
 
 
+def test_a_mail_server_that_hangs_is_given_up_in_time_and_a_slow_one_is_waited_for(
+    order: Order, alert: Alert, mailbox: Mailbox, settings: Any
+) -> None:
+    fire(order)
+    patience, settings.EMAIL_TIMEOUT = settings.EMAIL_TIMEOUT, 1
+    mailbox.is_hanging = True
+    assert try_all() == [False]
+    assert "timed out" in Delivery.objects.get().last_error
+    settings.EMAIL_TIMEOUT = patience
+    mailbox.is_hanging, mailbox.is_slow = False, True
+    assert try_all() == [True]
+    assert Firing.objects.count() == 1
+
+
 def test_a_claim_keeps_others_off_until_it_has_run_out(order: Order, alert: Alert, mailbox: Mailbox) -> None:
     fire(order)
     Delivery.objects.update(claimed_until=timezone.now() + timedelta(seconds=30), attempts=1)
