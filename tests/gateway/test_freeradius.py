@@ -217,7 +217,7 @@ def test_a_disconnect_request_names_the_login_and_nothing_else(tmp_path: Path, l
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     with disconnect_receiver() as (port, log):
-        command = [ROOT / "ops/freeradius/disconnect", f"127.0.0.1:{port}", secret, login]
+        command = [str(ROOT / "ops/freeradius/disconnect"), f"127.0.0.1:{port}", str(secret), login]
         sent = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         received = re.findall(r"\(0\) +([A-Z][\w-]+ = .*)$", log.read_text(), re.MULTILINE)
     assert "Disconnect-ACK" in sent
