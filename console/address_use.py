@@ -41,9 +41,6 @@ class AddressRange(NamedTuple):
     first: Address
     last: Address
 
-    def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first} - {self.last}"
-
     def texts(self) -> list[str]:
         return [str(self.first + n) for n in range(int(self.last) - int(self.first) + 1)]
 
