@@ -283,6 +283,19 @@ class _Reader:
             raise OutOfRange("Unsupported filter, sort or value.", errors=self.beyond)
 
 
+def refuse_unkept(query: QueryDict, filters: Collection[str]) -> None:
+    """Raises OutOfRange for filters of Byteful's, and prefixes, that a route with these filters would ignore."""
+    prefixed = {f"{prefix}{name}" for prefix in PREFIXES for name in filters}
+    given = {name: name.removesuffix("[]") for name, values in query.lists() if any(values)}
+    unkept = [
+        FieldError(name, "This route cannot filter by this.")
+        for name, bare in given.items()
+        if bare in prefixed or (bare not in filters and _is_of_byteful(bare))
+    ]
+    if unkept:
+        raise OutOfRange("Unsupported filter, sort or value.", errors=unkept)
+
+
 def _is_of_byteful(name: str) -> bool:
     bare = (name, *(name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix)))
     return any(text in OTHER_NAMES or text.startswith(NOUNS) for text in bare)

@@ -190,6 +190,19 @@ def test_a_breakdown_refuses(
     assert named in answer.json()["message"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["proxy_id", "log_network", "log_transport", "country_id", "like_hostname", "not_proxy_user_id", "proxy_id[]"],
+)
+@pytest.mark.parametrize("route", ["graph", "breakdown"])
+def test_filters_that_would_be_ignored_are_refused_by_name(
+    route: str, name: str, orders: tuple[Order, Order], api: APIClient
+) -> None:
+    answer = api.get(f"/analytics/{route}", {name: "a"})
+    assert (answer.status_code, f"{name}:" in answer.json()["message"]) == (422, True)
+    assert api.get(f"/analytics/{route}", {name: "", "anything": "else"}).status_code == 200
+
+
 def test_a_period_that_ends_in_another_century_costs_no_more(orders: tuple[Order, Order], api: APIClient) -> None:
     push_raw([Sent(NOW, orders[0], "alice-1")])
     query = {"period_start": f"{NOW:%Y-%m-%d}", "period_end": "2100-12-31"}

@@ -17,6 +17,7 @@ from fonproxy.timerange import DAY, UTC_ZONE, Instant, days
 from orders.models import Network
 
 MAX_LISTED: Final = 100
+FILTERS: Final = ("hostname", "network", "proxy_user_id", "service_id")
 
 Choice = TypeVar("Choice", bound=StrEnum)
 

@@ -11,12 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import caller
-from analytics.byteful.graph.params import BreakdownParams, GraphParams, GraphPeriodParams, period_of
+from analytics.byteful.graph.params import FILTERS, BreakdownParams, GraphParams, GraphPeriodParams, period_of
 from analytics.byteful.graph.queries import Filters
 from analytics.byteful.graph.reads import LISTS, NAMES, GraphReader
 from analytics.byteful.graph.sources import Dimension, GraphInterval, GraphRequest
 from fonproxy.api.docs import shape
-from fonproxy.api.search import answer_schema
+from fonproxy.api.search import answer_schema, refuse_unkept
 from orders import selectors
 from orders.byteful.family import TAG, BytefulViewSet, byteful_problems
 
@@ -122,6 +122,7 @@ class BreakdownViewSet(BytefulViewSet):
 def _read(request: Request, parameters: type[GraphPeriodParams]) -> tuple[dict[str, Any], GraphReader, GraphRequest]:
     now = timezone.now()
     given = parameters.read(request.query_params)
+    refuse_unkept(request.query_params, FILTERS)
     filters = _filters(caller(request).pk, given)
     start, end = period_of(given, now)
     asked = GraphRequest(start, end, given.get("interval"), filters.dimensions, zone=given["tz"])
