@@ -107,7 +107,7 @@ def test_a_new_person_sets_a_password_and_is_signed_in(alice: User, sent: Sent) 
 def test_no_second_sign_in_is_made_for_an_address_that_has_one(alice: User, bob: User, sent: Sent) -> None:
     link = invited(signed_in(alice), "bob@example.com", "owner", sent)
     answer = Client().post(link, {"new_password1": NEW, "new_password2": NEW})
-    assert "You have a sign-in already." in answer.content.decode()
+    assert "You already have a sign-in." in answer.content.decode()
     assert User.objects.count() == 2
     assert not Membership.objects.exists()
 
@@ -121,7 +121,7 @@ def test_a_sign_in_that_is_made_at_the_same_moment_is_used(
     monkeypatch.setattr(team, "has_sign_in", lambda address: next(before, True))
     browser = Client()
     assert browser.post(link, {"new_password1": NEW, "new_password2": NEW}).headers["Location"] == link
-    assert "You have a sign-in already." in browser.get(link).content.decode()
+    assert "You already have a sign-in." in browser.get(link).content.decode()
     assert (User.objects.filter(username="kim@example.com").count(), Membership.objects.count()) == (1, 0)
 
 
