@@ -101,7 +101,7 @@ def test_an_alert_to_a_chat_is_made_and_its_token_is_not_shown(order: Order, cli
     }
     refused = boss(client).post(page, given).content.decode()
     assert "less than or equal to 100" in refused
-    assert "Must be an incoming webhook of Slack" in refused
+    assert "Must be a Slack incoming webhook" in refused
     slack = "https://hooks.slack.com/services/T1JJ3T3L2/B1BRTD4JD/TIiajkdnlazkcOXrIdevi7"
     assert client.post(page, {**given, "threshold": 10, "chat": slack}).status_code == 302
     alert = Alert.objects.get()
