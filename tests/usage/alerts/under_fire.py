@@ -21,6 +21,7 @@ import django
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
+from django.db import transaction  # noqa: E402
 from django.db.models import Count  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -28,12 +29,13 @@ from accounts.models import User  # noqa: E402
 from fonproxy import delivery  # noqa: E402
 from fonproxy.clickhouse import migrator  # noqa: E402
 from fonproxy.clickhouse.client import get_client  # noqa: E402
+from orders import proxy_users  # noqa: E402
 from orders import services as order_services  # noqa: E402
 from orders.models import Network, Order, Product, ProxyType  # noqa: E402
 from tests.usage.helpers import carry  # noqa: E402
 from usage import metering  # noqa: E402
-from usage.alerts import deliveries, evaluation, services  # noqa: E402
-from usage.models import Alert, Delivery, Firing  # noqa: E402
+from usage.alerts import deliveries, evaluation, login_limits, services  # noqa: E402
+from usage.models import Alert, AlertKind, Delivery, Firing  # noqa: E402
 
 ORDERS: Final = 4
 LIMIT: Final = 1000
@@ -54,11 +56,16 @@ def setup(url: str) -> None:
             user=user, product=product, name="R", limit_bytes=LIMIT, started_at=now, expires_at=None, now=now
         )
         services.create(order, 80, Alert.Method.WEBHOOK, webhook_url=url, now=now)
+        with transaction.atomic():
+            proxy_users.put(order_services.locked(order), {f"login{number}": {"total_limit_bytes": LIMIT}}, now)
+        kind = AlertKind.LOGIN_PERCENT
+        services.create(order, 100, Alert.Method.WEBHOOK, kind=kind, webhook_url=url, now=now)
 
 
 def evaluate() -> None:
     while True:
         evaluation.evaluate(timezone.now())
+        login_limits.evaluate(timezone.now())
 
 
 def send() -> None:
@@ -68,9 +75,9 @@ def send() -> None:
 
 
 def use() -> None:
-    """Every round takes every order to 100 %, waits until all has fired, and begins a new period.
+    """Every round takes every order and its login to 100 %, waits until all has fired, and begins a new period.
 
-    A slow machine gets the time that a few rounds take.
+    A login's limit is raised instead. A slow machine gets the time that a few rounds take.
     """
     all_orders = list(Order.objects.order_by("pk"))
     rounds = 0
@@ -83,11 +90,14 @@ def use() -> None:
         metering.post_usage(timezone.now())
         for order in all_orders:
             order_services.renew(order, reference=str(rounds), author="shop", now=timezone.now())
+            for login in order.proxy_users.all():
+                proxy_users.change(login, {"total_limit_bytes": (rounds + 1) * LIMIT})
     print(json.dumps(rounds))  # noqa: T201
 
 
 def settle() -> None:
     evaluation.evaluate(timezone.now())
+    login_limits.evaluate(timezone.now())
     while Delivery.objects.filter(delivered_at=None).exists():
         deliveries.send_due()
         time.sleep(0.1)
