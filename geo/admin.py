@@ -65,8 +65,9 @@ class MultiplierAdmin(AuditedAdmin):
     )
     sortable_by = ()  # they are few, and the arrows would push the counts out of sight
     list_editable = ("factor",)
-    list_filter = ("proxy_type", "pool")
-    search_fields = ("pool", "country")
+    # Instead of filters, whose column would push the times out of sight.
+    search_fields = ("proxy_type", "pool", "country")
+    search_help_text = "A proxy type such as residential-giga, a pool or a country"
     # Narrow, so that the counts fit beside it.
     formfield_overrides = {
         DecimalField: {"widget": forms.TextInput(attrs={"size": 6, "inputmode": "decimal", "aria-label": _("Factor")})}
@@ -84,7 +85,7 @@ class MultiplierAdmin(AuditedAdmin):
 
     @admin.display(description=_("state, UTC"))
     def when(self, multiplier: Multiplier) -> str:
-        """The state with the times below it: a column of their own lies beyond the edge of most windows."""
+        """The state with the times below it: a column of their own would lie beyond the edge of a small window."""
         words = ((_("from"), multiplier.starts_at), (_("until"), multiplier.ends_at))
         times = ((word, f"{at.astimezone(UTC):%Y-%m-%d %H:%M}") for word, at in words if at)
         lines = format_html_join("", '<br><span class="nowrap">{} {}</span>', times)

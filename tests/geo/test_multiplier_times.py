@@ -181,6 +181,8 @@ def test_the_list_says_which_are_in_force(admin: Client) -> None:
     page = admin.get(PAGE).content.decode()
     states = ("replaced by one with times", "in force", "planned", "over")
     assert all(page.count(f'field-when">{state}<') == 1 for state in states)
+    assert admin.get(f"{PAGE}?q=residential-giga").content.decode().count('field-when">') == 4
+    assert "Nothing matches." in admin.get(f"{PAGE}?q=mobile-giga").content.decode()
 
 
 def undo(admin: Client, change: MultiplierChange) -> str:
