@@ -17,7 +17,7 @@ class Attributes:
             value = value.get("value")
         if isinstance(value, list):
             value = value[0] if value else None
-        return None if value is None or isinstance(value, dict | list | bool) else str(value)
+        return None if value is None or isinstance(value, dict | list | bool) else _decoded(str(value))
 
     def is_number(self, name: str) -> bool:
         """Whether the attribute is missing or a whole number of up to 18 digits."""
@@ -32,3 +32,11 @@ class Attributes:
     @staticmethod
     def _is_number(text: str) -> bool:
         return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _decoded(text: str) -> str:
+    """``rlm_rest`` of FreeRADIUS 3 writes each byte of a UTF-8 character as a character of its own."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text

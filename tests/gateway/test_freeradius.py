@@ -136,6 +136,16 @@ def test_accounting_of_an_unknown_login_is_not_answered_as_if_it_were_counted(ra
     assert not radius.account(seconds=5, Acct_Status_Type="Stop", **packet)
 
 
+def test_logins_in_other_letters_and_ids_of_any_bytes_are_counted(radius: FreeRadius, provider: Provider) -> None:
+    login = "j\u00f6rg \u0416"
+    provider.sell("letters", login=login)
+    assert radius.sign_in(login, PASSWORD)[0]
+    for session in ("\\377\\376", '\\"\\\\'):
+        packet: dict[str, Any] = {"User_Name": login, "Acct_Session_Id": session, "NAS_Identifier": "\\377"}
+        assert radius.account(Acct_Status_Type="Stop", **packet, Acct_Output_Octets=50)
+    wait_for(lambda: provider.usage().get(login) == Moved(2, 0, 100))
+
+
 def test_one_connection_too_many_is_rejected(server: Server, radius: FreeRadius, key: str) -> None:
     script = """
 import django

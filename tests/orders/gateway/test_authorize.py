@@ -218,6 +218,14 @@ def test_radius_accepts_with_an_interim_interval_and_rejects_with_the_reason(gat
     assert allowed.status_code == 200
 
 
+@pytest.mark.parametrize("written", ["j\u00c3\u00b6rg", "j\u00f6rg"])
+def test_radius_knows_a_login_by_its_bytes_and_by_its_characters(
+    gateway: APIClient, alice: User, make_order: Callable[..., Order], written: str
+) -> None:
+    make_order(alice, logins=("j\u00f6rg",))
+    assert radius(gateway, User_Name=written).json() == {"reply:Reply-Message": "bad_password"}
+
+
 def test_gost_gets_the_login_as_the_clients_id(gateway: APIClient, order: Order) -> None:
     def auth(**body: str) -> Any:
         return gateway.post("/gateway/gost/auth", body, format="json").json()
