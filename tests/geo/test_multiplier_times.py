@@ -81,8 +81,8 @@ def test_a_multiplier_applies_from_its_start_until_before_its_end() -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_one_with_times_replaces_the_permanent_one_of_its_country_while_it_applies(order: int) -> None:
-    both = [terms(2), terms(3, FRIDAY, MONDAY)][::order]
-    assert in_force(both, FRIDAY - MOMENT) == in_force(both, MONDAY) == {("t", "p", "US"): 2}
+    both = [terms(4), terms(3, FRIDAY, MONDAY)][::order]
+    assert in_force(both, FRIDAY - MOMENT) == in_force(both, MONDAY) == {("t", "p", "US"): 4}
     assert in_force(both, FRIDAY) == {("t", "p", "US"): 3}
 
 

@@ -80,6 +80,10 @@ def test_an_end_is_near_from_the_very_second_on() -> None:
     assert step(fired._replace(expires_at=NOW + timedelta(days=30)), 0) is AlertTransition.REARM
 
 
+def test_what_proxy_users_use_of_their_own_limits_is_not_judged_by_the_order_s_figures() -> None:
+    assert step(state(80, AlertKind.LOGIN_PERCENT), 100) is None
+
+
 @pytest.mark.parametrize(
     ("errors", "requests", "fires"),
     [(5, 100, True), (4, 100, False), (99, 99, False), (6, 121, False), (7, 140, True), (300, 200, True)],

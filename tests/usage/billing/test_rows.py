@@ -160,6 +160,9 @@ def test_rows_by_day_are_of_the_days_of_the_clock_cut_to_the_range(sold: Sold) -
         ("2026-05-12", True, "66", "2026-05-11T22:00:00Z", "2026-05-12T12:00:00Z"),
         ("2026-05-10", False, "88", "2026-05-10T10:15:00Z", "2026-05-10T22:00:00Z"),
     ]
+    # Fewer rows at once than there are days.
+    pages = [row for rows in BillingRequest(periods, Group.USER).rows(IN_JUNE, None, 1) for _, row in rows]
+    assert [(row["day"], row["value"]) for row in pages] == [(each[0], each[2]) for each in named]
 
 
 def test_usage_of_a_period_that_is_not_over_is_stamped_with_its_last_use_but_never_ahead_of_now(sold: Sold) -> None:
