@@ -42,9 +42,7 @@ LONG = (
     "test_provisioning.py",
     "test_byteful_log_model.py",
     "test_field_cases.py",
-    "test_backup.py",
     "test_limits.py",
-    "test_schemathesis.py",
 )
 
 

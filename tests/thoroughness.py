@@ -1,6 +1,6 @@
 """How long a test tries whose inputs or moments are drawn, and whether they are drawn anew.
 
-The suite tries a quarter of what ``make test-properties`` tries, and draws the same each time: a run that fails can be
+The suite tries a tenth of what ``make test-properties`` tries, and draws the same each time: a run that fails can be
 repeated, and a change is not blamed for what it did not break.
 """
 
@@ -24,4 +24,4 @@ if not IS_THOROUGH:
 
 
 def examples(thorough: int) -> int:
-    return thorough if IS_THOROUGH else -(-thorough // 4)
+    return thorough if IS_THOROUGH else -(-thorough // 10)

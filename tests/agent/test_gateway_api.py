@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,7 @@ from fonproxy_agent.logins import LoginStore
 from fonproxy_agent.sessions import SessionReport, iso, report
 
 from tests.agent.shipping import wait_for
-from tests.serving import ROOT, Server, manage, serving
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serving(FONPROXY_THROTTLE_READ="1000000/min") as running:
-        yield running
+from tests.serving import ROOT, Server, manage
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -16,20 +16,17 @@ from tests.serving import Server, row, serving
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serving() as running:
+    with serving(FONPROXY_THROTTLE_PUBLIC="1/hour") as running:
         yield running
 
 
-def test_it_reads_what_was_pushed_from_every_page(server: Server) -> None:
+def test_the_client_reads_pushed_rows_from_every_page(server: Server) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     rows = [row(ts=f"{now:%Y-%m-%d %H:%M:%S}", domain=f"{number}.example", count=1) for number in range(30)]
     gateway = FonProxyClient(server.url, server.keys["INGEST_KEY"])
     for _ in range(2):
         gateway.ingest(rows, idempotency_key="once")
-    logs = [
-        {"log_request_datetime": f"{now - timedelta(minutes=1):%Y-%m-%d %H:%M:%S}", "proxy_user_id": "alice"}
-        for _ in range(5)
-    ]
+    logs = [{"log_request_datetime": f"{now:%Y-%m-%d %H:%M:%S}", "proxy_user_id": "alice"} for _ in range(5)]
     gateway.post("/log/ingest", {"logs": logs})
     client = FonProxyClient(server.url, server.keys["READ_KEY"])
     day = f"{now:%Y-%m-%d}"
@@ -61,14 +58,15 @@ def test_a_refusal_names_fields_and_reasons(server: Server) -> None:
         FonProxyClient("file:///etc/passwd", "k")
 
 
-def test_throttled_reads_are_repeated_after_the_time_that_the_answer_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttled_reads_are_repeated_after_the_time_that_the_answer_names(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waits: list[float] = []
     monkeypatch.setattr("fonproxy_client.client.time", SimpleNamespace(sleep=waits.append))
-    with serving(FONPROXY_THROTTLE_READ="1/hour") as running:
-        client = FonProxyClient(running.url, running.keys["READ_KEY"])
-        client.get("/api/v1/me")
-        with pytest.raises(ApiError, match="429"):
-            client.get("/api/v1/me")
+    client = FonProxyClient(server.url, server.keys["READ_KEY"])
+    client.get("/geo/counts")
+    with pytest.raises(ApiError, match="429"):
+        client.get("/geo/counts")
     assert waits == [60.0] * 3
 
 

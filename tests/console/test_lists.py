@@ -92,23 +92,21 @@ def fill(make_order: MakeOrder) -> Callable[[range], None]:
 
 
 def questions(browser: Browser, path: str) -> int:
-    with CaptureQueriesContext(
-        connection,
-    ) as asked:
+    with CaptureQueriesContext(connection) as asked:
         answer = browser.get(path)
         assert answer.status_code == 200
         assert answer.getvalue()
     return len(asked)
 
 
-def test_no_list_asks_more_for_fifty_rows_than_for_five(browser: Browser, fill: Callable[[range], None]) -> None:
+def test_no_list_asks_more_for_twenty_rows_than_for_five(browser: Browser, fill: Callable[[range], None]) -> None:
     pages = [f"/admin/{name}/" for name in LISTS]
     pages += [f"{page}csv/" for page in pages]
     with time_machine.travel(timezone.now(), tick=False):  # once a minute a session notes when it was used
         fill(range(5))
         browser.get(pages[0])  # remembers what is asked once in a process
         few = {page: questions(browser, page) for page in pages}
-        fill(range(5, 50))
+        fill(range(5, 20))
         many = {page: questions(browser, page) for page in pages}
     assert many == few
     assert max(few.values()) <= 12
@@ -130,10 +128,12 @@ def test_every_list_is_a_console_list_that_can_be_searched(model: type[Model]) -
 
 
 @pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("term", ["no such thing", "9" * 40, "\0", "ö", "2", "%", "'"])
-def test_no_search_breaks_a_list_or_its_csv(browser: Browser, name: str, term: str) -> None:
-    assert browser.get(f"/admin/{name}/", {"q": term}).status_code == 200
-    assert browser.get(f"/admin/{name}/csv/", {"q": term}).status_code == 200
+def test_no_search_breaks_a_list_or_its_csv(browser: Browser, name: str) -> None:
+    for term in ("no such thing", "9" * 40, "\0", "ö", "2", "%", "'"):
+        assert browser.get(f"/admin/{name}/", {"q": term}).status_code == 200, term
+        answer = browser.get(f"/admin/{name}/csv/", {"q": term})
+        assert answer.status_code == 200, term
+        assert answer.getvalue().startswith(b"\xef\xbb\xbf"), term
 
 
 @pytest.mark.parametrize("term", ["\0", "%", "'", "9" * 40])

@@ -152,6 +152,7 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data.with_name("backup")
 
 
+@pytest.mark.processes
 def test_rows_in_transit_count_once_after_a_restore(backup: Path, tmp_path: Path) -> None:
     directory = _new_directory(backup.with_name("data"), tmp_path / "restored")
     restored = manage(directory, "restore", str(backup))
@@ -196,6 +197,7 @@ def test_nothing_is_restored_over_data(backup: Path) -> None:
     assert "ClickHouse is not empty, and nothing is overwritten" in refused.stderr
 
 
+@pytest.mark.processes
 def test_a_damaged_backup_is_refused_and_restores_nothing(backup: Path, tmp_path: Path, refusal: Refusal) -> None:
     damaged, directory = tmp_path / "damaged", tmp_path / "data"
     shutil.copytree(backup, damaged)
@@ -290,15 +292,14 @@ def test_rows_without_any_user_are_served_to_nobody(backup: Path, tmp_path: Path
 
 @pytest.mark.processes
 @pytest.mark.parametrize("kind", ["wal", "shm", "journal"])
-def test_nothing_is_restored_beside_what_a_killed_process_left_of_its_database(
-    backup: Path, tmp_path: Path, kind: str
-) -> None:
+def test_restore_is_refused_beside_the_journal_of_a_killed_process(backup: Path, tmp_path: Path, kind: str) -> None:
     directory = _new_directory(backup.with_name("data"), tmp_path / "restored")
     (directory / f"fonproxy.sqlite3-{kind}").touch()
     refused = manage(directory, "restore", str(backup))
     assert (refused.returncode, "The relational store is not empty" in refused.stderr) == (1, True), refused.stderr
 
 
+@pytest.mark.processes
 def test_a_backup_is_for_its_owner_only_and_not_in_the_directory_that_it_is_of(backup: Path, refusal: Refusal) -> None:
     assert {path.stat().st_mode & 0o077 for path in (backup, *backup.iterdir())} == {0}
     data = backup.with_name("data")
@@ -357,6 +358,7 @@ def test_a_terminated_backup_leaves_nothing(backup: Path, tmp_path: Path) -> Non
     assert not list(data.glob(".links-*"))
 
 
+@pytest.mark.processes
 def test_a_backup_is_not_written_over_another(backup: Path, refusal: Refusal) -> None:
     assert "exists already" in refusal(backup.with_name("data"), "backup", backup)
 

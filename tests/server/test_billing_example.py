@@ -39,7 +39,7 @@ class ExampleShop:
         return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shop(server: Server) -> ExampleShop:
     return ExampleShop(server)
 

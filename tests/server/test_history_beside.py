@@ -6,12 +6,15 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.serving import Server, manage, row
 from tests.waiting import wait_for
 
 YEARS_AGO = datetime.now(UTC) - timedelta(days=800)
 
 
+@pytest.mark.processes
 def test_history_is_imported_beside_a_running_server_and_counted_once(server: Server, tmp_path: Path) -> None:
     def requests() -> int:
         answer = server.get("/api/v1/usage?period=all")

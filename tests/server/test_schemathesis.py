@@ -72,10 +72,6 @@ def call_every_operation(server: Server, role: str, examples: int) -> None:
         call()
 
 
-def test_one_generated_call_of_each_operation_causes_no_server_error(server: Server) -> None:
-    call_every_operation(server, "READ_KEY", 1)
-
-
 @pytest.mark.schemathesis
 @pytest.mark.parametrize("role", ["READ_KEY", "INGEST_KEY"])
 def test_no_call_that_can_be_made_of_the_description_is_a_fault_of_the_server(server: Server, role: str) -> None:
