@@ -15,7 +15,10 @@ if TYPE_CHECKING:  # the views read this module by name from the settings, while
 
 
 class AddressThrottle(SimpleRateThrottle):
-    """Per address; IPv6 by its /64."""
+    """Per address; IPv6 by its /64.
+
+    ``AnonRateThrottle`` would not count callers who are signed in, and these may call public routes too.
+    """
 
     def get_ident(self, request: Request) -> str:
         return network_of(super().get_ident(request))

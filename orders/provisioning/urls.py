@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import path
+from rest_framework.routers import SimpleRouter
 
 from fonproxy.api.parsers import OrderJsonParser
 from orders.provisioning import credentials, lists, views, webhooks
@@ -14,7 +15,11 @@ ORDER = "provisioning/orders/<str:externalId>"
 USER = "provisioning/users/<str:externalId>"
 WEBHOOK = "provisioning/webhooks/<str:id>"
 
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("provisioning/webhooks", webhooks.WebhookViewSet, basename="webhook")
+
 urlpatterns = [
+    *router.urls,
     path("provisioning/users", lists.UserListViewSet.as_view({"get": "list"})),
     path("provisioning/orders", lists.OrderListViewSet.as_view({"get": "list"})),
     path(USER, user.as_view({"put": "replace", "get": "retrieve", "delete": "erase"})),
@@ -28,11 +33,6 @@ urlpatterns = [
     path(f"{ORDER}/suspend", order.as_view({"post": "suspend"})),
     path(f"{ORDER}/resume", order.as_view({"post": "resume"})),
     path(f"{ORDER}/expire", order.as_view({"post": "expire"})),
-    path("provisioning/webhooks", webhooks.WebhookViewSet.as_view({"get": "list", "post": "create"})),
-    path(
-        WEBHOOK,
-        webhooks.WebhookViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
-    ),
     path(f"{WEBHOOK}/test", webhooks.WebhookViewSet.as_view({"post": "test"})),
     path(f"{WEBHOOK}/deliveries", webhooks.EventDeliveryViewSet.as_view({"get": "list"})),
     path(f"{WEBHOOK}/deliveries/<str:deliveryId>/resend", webhooks.EventDeliveryViewSet.as_view({"post": "resend"})),

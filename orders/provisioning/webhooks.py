@@ -138,6 +138,7 @@ def _record(request: Request, action: str, number: int, now: datetime) -> None:
 
 
 class WebhookViewSet(ViewSet):
+    lookup_field = "id"
     permission_classes = [CanProvision]
     throttle_classes = [ProvisioningThrottle]
     required_permissions = {

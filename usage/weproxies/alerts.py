@@ -229,6 +229,7 @@ MANY: Final = envelope("AlertsAnswer", ALERT_SHAPE(many=True))
 
 
 class AlertViewSet(ViewSet):
+    lookup_field = "id"
     csv_columns = columns_of(ALERT_SHAPE)
     csv_name = "alerts"
 

@@ -58,6 +58,7 @@ class MeViewSet(ViewSet):
 
 
 class SubscriptionViewSet(ViewSet):
+    lookup_field = "id"
     csv_columns: ClassVar[tuple[str, ...]] = serializers.SUBSCRIPTION_COLUMNS
     csv_name = "subscriptions"
 
