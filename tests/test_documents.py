@@ -73,7 +73,7 @@ def recipes() -> list[str]:
 
 
 @pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.split("|")[1].strip())
-def test_a_recipe_names_what_is_in_its_files(recipe: str) -> None:
+def test_every_name_in_a_recipe_is_in_its_files(recipe: str) -> None:
     files = re.findall(r"`([\w/.-]+\.(?:py|md|json|html))`", recipe)
     paths = {path for name in files for path in settings.BASE_DIR.glob(f"[!.]*/**/{Path(name).name}")}
     code = "\n".join(path.read_text() for path in paths)
@@ -81,7 +81,7 @@ def test_a_recipe_names_what_is_in_its_files(recipe: str) -> None:
     assert [name for name in named if name not in OF_DJANGO and not re.search(rf"\b{name}\b", code)] == []
 
 
-def test_the_workflow_can_be_read_and_runs_what_exists() -> None:
+def test_the_workflow_is_valid_and_runs_existing_targets() -> None:
     workflow = yaml.safe_load((settings.BASE_DIR / ".github/workflows/ci.yml").read_text())
     steps = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
     acceptance = "make acceptance CLICKHOUSE_URL=clickhouse://fonproxy:fonproxy@127.0.0.1:9000"

@@ -72,7 +72,7 @@ def test_migrations_leave_the_version_before_in_working_order() -> None:
     ],
     ids=lambda operation: operation.describe(),
 )
-def test_what_would_break_the_version_before_is_noticed(operation: Any) -> None:
+def test_a_migration_that_breaks_the_previous_version_is_found(operation: Any) -> None:
     state = ProjectState()
     state.add_model(ModelState("accounts", "Key", [("hint", models.CharField(max_length=4, null=True))]))
     assert list(faults(operation, "accounts", state))

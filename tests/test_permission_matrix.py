@@ -699,7 +699,7 @@ def people(made: People, db: None) -> People:
 
 
 @pytest.mark.parametrize(("method", "path"), TABLE)
-def test_every_caller_gets_what_the_table_says(method: str, path: str, people: People) -> None:
+def test_every_caller_gets_the_status_in_the_table(method: str, path: str, people: People) -> None:
     if path == "auth/sign-out":  # which ends every other credential of the person, too
         people = replace(people, credentials={})
     got = {name: people.call(people.caller(name), method, path).status_code for name in CALLERS}
@@ -707,7 +707,7 @@ def test_every_caller_gets_what_the_table_says(method: str, path: str, people: P
 
 
 @pytest.mark.parametrize(("method", "path"), TABLE)
-def test_every_member_of_a_team_gets_what_the_role_allows(method: str, path: str, people: People) -> None:
+def test_every_member_of_a_team_has_the_access_of_the_role(method: str, path: str, people: People) -> None:
     needed = next((role for role, found in TEAM.items() if (method, path) in found), Role.VIEWER)
     for role in Role:
         client = people.member(role)

@@ -69,7 +69,7 @@ def test_a_client_is_an_address_in_its_usual_spelling(written: str, client: str)
         ("NONE/000", "HIER_NONE/-", "NONE/000"),
     ],
 )
-def test_only_what_the_proxy_itself_failed_at_is_an_error(result: str, peer: str, error: str) -> None:
+def test_only_failures_of_the_proxy_itself_are_errors(result: str, peer: str, error: str) -> None:
     request = parse(changed(result=result, peer=peer))
     assert isinstance(request, Request)
     assert request.error == error

@@ -51,7 +51,7 @@ def test_standard_input_is_shipped_to_its_end(tmp_path: Path, server: StandIn) -
     assert received(server) == sum(range(100))
 
 
-def test_a_killed_agent_ships_what_it_had_received(tmp_path: Path, server: StandIn) -> None:
+def test_a_killed_agent_ships_the_lines_it_had_received(tmp_path: Path, server: StandIn) -> None:
     server.shutdown()
     path = config(tmp_path, server, "stdin")
     process = run_agent("ship", "lines", "--config", path, FONPROXY_KEY="fnp_1")

@@ -253,7 +253,9 @@ def test_a_watched_request_counts_while_it_runs_and_its_line_adds_the_rest(
         assert counting.requests() == {"bob": 1, "alice": 1}
 
 
-def test_the_line_counts_what_could_not_be_reported_while_it_ran(config: Path, server: StandIn, squid: StandIn) -> None:
+def test_the_log_line_counts_bytes_that_could_not_be_reported_earlier(
+    config: Path, server: StandIn, squid: StandIn
+) -> None:
     counting = Counting(server)
     counting.is_away = True
     start_ms = int(time.time() * 1000) - 10_000

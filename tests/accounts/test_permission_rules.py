@@ -75,7 +75,7 @@ def test_a_person_is_signed_in_without_a_key() -> None:
     assert not may(permissions.IsPerson, user=AnonymousUser())
 
 
-def test_what_goes_on_working_is_made_by_owners_with_a_recent_proof() -> None:
+def test_only_an_owner_with_a_recent_proof_makes_lasting_credentials() -> None:
     proof = permissions.HasRecentProof
     assert may(proof, "POST", minutes=14)
     assert may(proof, "POST", minutes=14, auth=viewing(Role.OWNER))

@@ -72,7 +72,7 @@ MATRIX = {
 
 
 @pytest.mark.parametrize("name", MATRIX)
-def test_every_caller_may_do_what_the_matrix_says(
+def test_every_caller_has_the_permissions_of_the_matrix(
     name: str, alice: User, staff: User, helper: User, viewer: User, client_for: Callable[..., APIClient]
 ) -> None:
     owner, _, scope = name.partition("'s ")

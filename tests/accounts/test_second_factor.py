@@ -103,7 +103,9 @@ def test_a_customer_with_an_authenticator_is_asked_and_one_without_is_not(alice:
     assert is_signed_in(give_password(bob)[0])
 
 
-def test_the_second_page_goes_on_to_what_was_wanted_and_never_to_another_site(alice: User, clock: Any) -> None:
+def test_the_second_factor_page_continues_to_the_requested_page_and_never_to_another_site(
+    alice: User, clock: Any
+) -> None:
     enrol(alice)
     for wanted, went in (("/dashboard/keys", "/dashboard/keys"), ("https://evil.example/", "/dashboard")):
         clock.shift(30)
@@ -267,7 +269,7 @@ def test_an_old_sign_in_is_shown_no_key(alice: User, clock: Any) -> None:
     assert browser.get("/dashboard/account/factor").headers["Location"].startswith("/confirm?next=")
 
 
-def test_staff_cannot_remove_what_they_need(staff: User, clock: Any) -> None:
+def test_staff_cannot_remove_their_second_factor(staff: User, clock: Any) -> None:
     enrol(staff)
     clock.shift(30)
     browser, _ = give_password(staff)

@@ -49,7 +49,7 @@ def test_no_value_in_the_table_is_a_cookie(alice: User) -> None:
         assert not is_signed_in(thief)
 
 
-def test_what_a_session_holds_cannot_be_read_in_the_table(alice: User) -> None:
+def test_session_data_is_unreadable_in_the_table(alice: User) -> None:
     link = password_links.make(alice, timezone.now()).url.removeprefix(str(settings.PUBLIC_URL))
     browser = Client()
     form = browser.get(link).headers["Location"]

@@ -451,7 +451,7 @@ def test_times_are_in_the_zone_of_the_person(alice: User, bob: User) -> None:
     assert '<span id="zone">Asia/Tokyo</span>' in page
 
 
-def test_viewers_are_not_offered_what_they_may_not_do(alice: User, bob: User) -> None:
+def test_viewers_are_offered_no_forbidden_actions(alice: User, bob: User) -> None:
     his = join(alice, bob, Role.VIEWER)
     pages = "".join(his.get(f"/dashboard/{name}").content.decode() for name in ("alerts", "applications", "team"))
     for words in ("New alert", "New application", "Send invitation", "API keys", "Change role"):

@@ -104,7 +104,7 @@ def test_raw_requests_are_in_the_log_one_by_one(server: Server, log: Path, token
         assert answer.json["total_count"] >= 1, query
 
 
-def test_shipping_again_ships_only_what_is_new(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
+def test_a_second_run_ships_only_new_lines(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
     lines = native_log().splitlines(keepends=True)
     for count in (100, 100, 250):
         log.write_bytes(b"".join(lines[:count]))

@@ -118,7 +118,7 @@ def test_traffic_of_an_unknown_customer_is_shown_by_its_number(
     assert "888 (unknown)" in paste(browser, f"2001:db8::7 {recently():%Y-%m-%d %H:%M:%S}Z")
 
 
-def test_the_evidence_has_what_was_asked_and_what_nobody_used(browser: Browser, order: Order) -> None:
+def test_the_evidence_lists_every_question_including_unused_addresses(browser: Browser, order: Order) -> None:
     paste(browser, f"exit,at\n192.0.2.7,{AT:%Y-%m-%d %H:%M}Z\n192.0.2.99,{AT:%Y-%m-%d %H:%M}Z\n")
     used, unused = evidence(browser)
     assert (used["case"], used["exit_address"], used["user"], used["order"]) == (

@@ -51,7 +51,7 @@ def read(staff: User, client_for: Callable[..., APIClient]) -> Callable[..., Any
     return read
 
 
-def test_traffic_is_summed_by_what_gateways_report(
+def test_traffic_is_summed_by_the_origin_that_gateways_report(
     order: Order, bob: User, make_order: Callable[..., Order], read: Callable[..., Any]
 ) -> None:
     other = make_order(bob, limit=None, logins=("c",), network=Network.MOBILE)

@@ -448,7 +448,7 @@ def model(
 
 
 @pytest.mark.parametrize("name", AGGREGATIONS)
-def test_a_time_series_is_what_was_sent(
+def test_a_time_series_equals_the_events_sent(
     name: str,
     events: list[dict[str, Any]],
     reader: APIClient,
@@ -501,7 +501,7 @@ def test_seconds_around_whole_minutes_count_once(
     ],
 )
 @pytest.mark.parametrize("name", ["count", "mean", "min", "max", "sum", "percentile_95"])
-def test_what_is_kept_by_the_minute_is_not_read_event_by_event(
+def test_queries_that_a_projection_can_answer_do_not_read_single_events(
     name: str,
     group: Field | None,
     includes: dict[Field, tuple[int | str, ...]],

@@ -192,7 +192,7 @@ def test_a_breakdown_lists_traffic_by_its_source(
     assert data["summary"]["requests"] == len(wanted)
 
 
-def test_a_breakdown_lists_only_what_is_asked_for_sorted_and_cut(
+def test_a_breakdown_returns_only_the_requested_lists_sorted_and_cut(
     orders: tuple[Order, Order], carried: list[Sent], api: APIClient
 ) -> None:
     query = {"preset": "last_30_days", "return_hostnames": "true", "sort_by": "bytes_asc", "limit": "2"}

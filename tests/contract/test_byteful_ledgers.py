@@ -95,7 +95,7 @@ def test_an_entry_is_retrieved_by_its_id(prefix: str, api: APIClient, order: Ord
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_the_summary_says_what_is_left(prefix: str, api: APIClient, order: Order) -> None:
+def test_the_summary_has_the_bytes_left(prefix: str, api: APIClient, order: Order) -> None:
     assert api.get(f"{prefix}/residential/summary").json() == {
         "data": {
             "residential_bytes": 1170,
@@ -174,7 +174,7 @@ FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
 }
 
 
-def test_a_search_finds_what_each_filter_and_sort_says(api: APIClient, order: Order) -> None:
+def test_a_search_applies_each_filter_and_sort(api: APIClient, order: Order) -> None:
     found = {name: column(search(api, **query), "bytes") for name, (query, _) in FILTERS.items()}
     assert found == {name: expected for name, (_, expected) in FILTERS.items()}
 
@@ -244,7 +244,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
 }
 
 
-def test_a_search_refuses_what_is_malformed_or_unknown_by_name(api: APIClient, order: Order) -> None:
+def test_a_search_names_the_malformed_or_unknown_parameter(api: APIClient, order: Order) -> None:
     for case, (query, status, named) in HOSTILE.items():
         error = search(api, status=status, **query)
         assert set(error) == {"error", "message", "api_request_id"}, case

@@ -244,7 +244,7 @@ FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
 }
 
 
-def test_a_search_finds_what_each_filter_and_sort_says(many: Order, api: APIClient) -> None:
+def test_a_search_applies_each_filter_and_sort(many: Order, api: APIClient) -> None:
     for name, (query, expected) in FILTERS.items():
         numbers = [row["log_bytes_received"] // 100 for row in search(api, **query)["data"]]
         if "sort_by" in query and "hostname" in query["sort_by"]:

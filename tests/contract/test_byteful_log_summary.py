@@ -176,7 +176,7 @@ FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
 }
 
 
-def test_a_search_finds_what_each_filter_and_sort_says(many: Order, api: APIClient) -> None:
+def test_a_search_applies_each_filter_and_sort(many: Order, api: APIClient) -> None:
     found = {
         name: [row["log_summary_requests"] for row in search(api, **query)["data"]]
         for name, (query, _) in FILTERS.items()
@@ -249,7 +249,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
 }
 
 
-def test_a_search_refuses_what_is_malformed_or_unknown_by_name(order: Order, api: APIClient) -> None:
+def test_a_search_names_the_malformed_or_unknown_parameter(order: Order, api: APIClient) -> None:
     for case, (query, status, named) in HOSTILE.items():
         assert named in search(api, status, **query)["message"], case
 
@@ -275,7 +275,7 @@ def test_two_hundred_conditions_are_answered(many: Order, api: APIClient) -> Non
     assert search(api, **query, **{f"unknown_{n}": n for n in range(200)})["total_count"] == 0
 
 
-def test_the_searches_agree_with_what_was_pushed(order: Order) -> None:
+def test_the_searches_agree_with_the_pushed_rows(order: Order) -> None:
     hosts, logins = ("a.example", "b.example"), ("alice-1", "alice-2")
     expected: defaultdict[tuple[str, str, str], int] = defaultdict(int)
     lines = []

@@ -63,13 +63,13 @@ def test_every_quarter_up_to_now_is_counted_once_for_each_order(engine: Client) 
     assert found(engine) == expected(datetime(2026, 11, 11, tzinfo=UTC), floor(NOON, GRAIN))
 
 
-def test_seeding_again_adds_nothing_and_later_adds_only_what_is_missing(engine: Client) -> None:
+def test_seeding_again_adds_nothing_and_later_only_the_missing_time(engine: Client) -> None:
     for at in (NOON - timedelta(hours=9), NOON, NOON, NOON + timedelta(minutes=1)):
         seed(at)
     assert found(engine) == expected(datetime(2026, 11, 11, tzinfo=UTC), floor(NOON, GRAIN))
 
 
-def test_what_a_visitor_pushes_does_not_look_like_the_demo_s_own(engine: Client) -> None:
+def test_rows_pushed_by_a_visitor_are_not_mistaken_for_the_demos(engine: Client) -> None:
     seed(NOON - timedelta(hours=1))
     engine.command(
         "INSERT INTO traffic_detail (ip_out, bucket, user_id, proxy_user_id, count)"
@@ -104,7 +104,7 @@ def test_nothing_is_younger_than_its_traffic(monkeypatch: pytest.MonkeyPatch) ->
     assert Application.objects.get().created_at <= first_event
 
 
-def test_two_months_fit_what_the_orders_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_months_of_traffic_stay_below_the_limits_of_the_orders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     start = traffic.first_quarter(NOON)
     sums: Counter[str] = Counter()
@@ -153,7 +153,7 @@ def test_the_log_of_the_last_day_agrees_with_the_totals_and_seeding_again_adds_n
 
 
 @pytest.mark.parametrize("cuts", [[1], [2, 4], [0, 450, 450, 899]])
-def test_what_is_pushed_live_is_what_seeding_makes_of_the_same_time(cuts: list[int]) -> None:
+def test_live_traffic_equals_seeded_traffic_of_the_same_time(cuts: list[int]) -> None:
     start = floor(NOON, GRAIN)
     ends = [start + timedelta(seconds=cut) for cut in [0, *sorted(cuts), 900]]
     whole = live.reports(start, start + GRAIN)

@@ -204,7 +204,7 @@ def test_the_printed_request_passes_until_the_small_order_is_used_up(demo: DemoP
     wait_for(demo.is_refused, seconds=120)
 
 
-def test_a_tunnel_ends_when_it_has_used_up_what_is_left_and_every_byte_is_counted(demo: DemoProcess) -> None:
+def test_a_tunnel_ends_at_the_limit_and_every_byte_is_counted(demo: DemoProcess) -> None:
     assert problem_of_ending() == ""
     demo.wait_until_counted(granted=gateway.LIMIT_BYTES)  # what passed until the refusal
     top_up = 20 * MIB - demo.balance()

@@ -69,7 +69,7 @@ def test_every_delivery_is_in_one_state_and_counted_there(make: Make) -> None:
     assert delivery.by_state(EventDelivery.objects.all()) == {state: len(in_it) for state, in_it in rows.items()}
 
 
-def test_what_is_open_due_and_unclaimed_waits(make: Make) -> None:
+def test_a_delivery_waits_when_it_is_open_due_and_unclaimed(make: Make) -> None:
     waiting = [make(), make(claimed_until=NOW), make(next_attempt_at=NOW - MINUTE, attempts=3)]
     for fields in (
         {"next_attempt_at": NOW + MOMENT},
@@ -100,7 +100,7 @@ def test_a_round_has_an_end(make: Make, monkeypatch: pytest.MonkeyPatch) -> None
 # --- several at a time
 
 
-def test_rounds_are_tried_at_the_same_time_and_what_arrived_is_counted() -> None:
+def test_rounds_run_at_the_same_time_and_deliveries_are_counted() -> None:
     meet = threading.Barrier(4)
 
     def attempt(number: int) -> bool:
@@ -231,7 +231,7 @@ def test_the_fourteenth_attempt_is_the_last(make: Make, attempts: int, is_over: 
 @pytest.mark.parametrize("fields", [
     {"next_attempt_at": NOW + MOMENT}, {"claimed_until": NOW + MOMENT}, {"delivered_at": NOW}, {"gave_up_at": NOW},
 ])  # fmt: skip
-def test_what_does_not_wait_is_not_tried(make: Make, fields: dict[str, datetime]) -> None:
+def test_a_delivery_that_is_not_waiting_is_not_attempted(make: Make, fields: dict[str, datetime]) -> None:
     row = make(**fields)
     before = state(row)
     assert not attempt(row, failing(AssertionError()))
@@ -292,7 +292,7 @@ def test_pauses_double_from_half_a_minute_to_six_hours() -> None:
     assert seconds == [30, 60, 120, 15_360, 21_600, 21_600]
 
 
-def test_what_is_sent_again_is_as_new_and_the_rest_as_before(make: Make) -> None:
+def test_send_again_resets_the_chosen_deliveries_and_no_others(make: Make) -> None:
     done = {"attempts": 3, "claimed_until": NOW, "delivered_at": NOW, "gave_up_at": NOW, "last_error": "x"}
     row, other = make(**done), make(**done)
     assert delivery.send_again(EventDelivery.objects.filter(pk=row.pk), NOW + MINUTE) == 1

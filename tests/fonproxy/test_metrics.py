@@ -46,7 +46,7 @@ def samples(clean_engine: Client, staff: User, client_for: Callable[..., APIClie
     return samples
 
 
-def test_requests_are_counted_by_route_and_status_and_never_by_what_a_caller_makes_up(
+def test_requests_are_counted_by_route_and_status_never_by_a_path_of_the_caller(
     samples: Callable[..., dict[str, float]], client_for: Callable[..., APIClient], alice: User
 ) -> None:
     name = "fonproxy_http_request_seconds_count"

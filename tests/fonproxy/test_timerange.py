@@ -166,7 +166,7 @@ def test_a_time_before_2000_or_after_2100_is_refused(text: str) -> None:
     st.integers(-23 * 60 - 59, 23 * 60 + 59),
     st.sampled_from(["auto", "seconds", "milliseconds", "microseconds"]),
 )
-def test_what_python_writes_is_read_back(moment: datetime, minutes: int, precision: str) -> None:
+def test_times_written_by_python_are_parsed(moment: datetime, minutes: int, precision: str) -> None:
     written = moment.replace(tzinfo=timezone(timedelta(minutes=minutes))).isoformat(timespec=precision)
     assert parse_instant(written).at == at(written)
 
@@ -375,7 +375,7 @@ def test_a_day_that_begins_twice_is_one_point() -> None:
 
 
 @pytest.mark.parametrize("name", ["localtime", "Factory", "posix/UTC", "", "../UTC"])
-def test_what_is_no_zone_of_the_database_is_refused(name: str) -> None:
+def test_a_name_that_is_no_time_zone_is_refused(name: str) -> None:
     with pytest.raises(InvalidTime):
         parse_zone(name)
 

@@ -56,7 +56,7 @@ def test_only_the_right_password_of_a_login_that_may_pass_signs_in(
     assert status("socks", "another-horse-1") == 200
 
 
-def test_its_log_counts_what_a_login_moved(provider: Provider, proxy: Dante, target: int) -> None:
+def test_bytes_in_dantes_log_are_counted_for_the_login(provider: Provider, proxy: Dante, target: int) -> None:
     login = "so%ck@s 2"
     provider.sell("counted", login=login)
     moved = Moved()

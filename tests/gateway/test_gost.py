@@ -41,7 +41,7 @@ def test_only_the_right_password_of_a_login_that_may_pass_signs_in(provider: Pro
     assert gost.sign_in("gost", "another-horse-1") is None
 
 
-def test_what_it_reports_is_counted_while_it_runs_across_its_restart_and_cut_off(
+def test_gost_reports_are_counted_while_it_runs_after_a_restart_and_until_the_cut_off(
     provider: Provider, gost: GostClient
 ) -> None:
     provider.sell("small", limit=20 * MIB)

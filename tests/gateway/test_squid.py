@@ -140,7 +140,7 @@ KILLS = pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.
 
 
 @KILLS
-def test_usage_is_what_the_clients_moved_whatever_is_killed(
+def test_usage_equals_the_clients_bytes_whichever_process_is_killed(
     provider: Provider, sell: Callable[..., None], proxy: WiredGateway, target: int, kills: int
 ) -> None:
     """The agent is killed, FonProxy twice; Squid is restarted, its log rotated twice; all while tunnels run."""

@@ -215,7 +215,7 @@ def test_adding_changing_and_deleting_are_undone_and_undoing_too(admin: Client) 
     assert us(now) == RAW * 2
 
 
-def test_a_change_is_undone_only_while_nothing_excludes_what_was_before(admin: Client) -> None:
+def test_a_change_cannot_be_undone_when_the_earlier_times_now_overlap(admin: Client) -> None:
     old = saved("3", FRIDAY, MONDAY)
     old.ends_at = FRIDAY + timedelta(hours=1)
     multiplier_changes.save(old, None, timezone.now())
@@ -225,7 +225,7 @@ def test_a_change_is_undone_only_while_nothing_excludes_what_was_before(admin: C
     assert us(FRIDAY + timedelta(hours=1)) == 4 * RAW
 
 
-def test_undoing_shows_first_what_it_does_and_follows_each_save(admin: Client) -> None:
+def test_undo_shows_its_effect_first_and_is_offered_after_each_save(admin: Client) -> None:
     page = admin.post(f"{PAGE}add/", form("2", confirmed="yes"), follow=True).content.decode()
     address = f"/admin/geo/multiplierchange/{last().pk}/undo/"
     assert f'<a href="{address}">undo</a>' in page
@@ -244,7 +244,7 @@ def test_undoing_needs_the_permission_to_change_multipliers(viewer: User, db: No
 
 
 @pytest.mark.parametrize("needed", ["add", "delete"])
-def test_undoing_needs_the_permission_for_what_it_does(viewer: User, needed: str) -> None:
+def test_undo_needs_the_permission_for_the_change_it_makes(viewer: User, needed: str) -> None:
     kept = saved("2")
     if needed == "add":
         multiplier_changes.delete([kept], None, timezone.now())

@@ -65,5 +65,5 @@ def test_mutants_that_differ_are_seen_to_do_so(other: str) -> None:
     assert meaning("if a: f(1)") != meaning(other)
 
 
-def test_what_is_not_python_has_no_meaning() -> None:
+def test_source_that_is_not_python_has_no_meaning() -> None:
     assert meaning("while not a := f(): pass") is None

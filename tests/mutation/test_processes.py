@@ -23,7 +23,7 @@ def test_the_exit_code_and_the_cpu_time_of_all_processes_are_known() -> None:
     assert ending.cpu_seconds >= 0.3
 
 
-def test_what_uses_more_cpu_time_than_the_limit_is_ended() -> None:
+def test_a_process_is_ended_when_it_exceeds_its_cpu_limit() -> None:
     def work() -> None:
         while True:
             pass
@@ -33,14 +33,14 @@ def test_what_uses_more_cpu_time_than_the_limit_is_ended() -> None:
     assert ending.cpu_seconds >= 0.1
 
 
-def test_what_uses_no_cpu_time_is_ended_after_a_while() -> None:
+def test_a_process_is_ended_when_it_stays_idle() -> None:
     def work() -> None:
         threading.Event().wait()
 
     assert processes.run(work, cpu_limit=60, idle_looks=2).code is None
 
 
-def test_what_takes_long_but_works_is_not_ended() -> None:
+def test_a_slow_process_that_works_is_not_ended() -> None:
     def work() -> None:
         for _ in range(40):
             began = time.process_time()
@@ -51,7 +51,7 @@ def test_what_takes_long_but_works_is_not_ended() -> None:
     assert processes.run(work, cpu_limit=60, idle_looks=2).code == 0
 
 
-def test_processes_of_what_hangs_end_with_it() -> None:
+def test_child_processes_of_a_hanging_process_end_with_it() -> None:
     read, write = os.pipe()
 
     def work() -> None:

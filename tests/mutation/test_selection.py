@@ -84,7 +84,7 @@ def test_the_tests_of_a_function_are_those_that_call_it_or_start_a_process(tree:
     assert len(record.tests_of(None)) == 6
 
 
-def test_what_an_import_runs_has_no_function() -> None:
+def test_lines_that_an_import_runs_belong_to_no_function() -> None:
     scopes = {line: scope_of(line, MODULE) for line in range(1, 15)}
     assert scopes == {
         **dict.fromkeys([1, 2, 4, 5, 6, 7, 9, 10, 11]),
@@ -96,7 +96,7 @@ def test_what_an_import_runs_has_no_function() -> None:
     }
 
 
-def test_what_an_import_calls_concerns_every_test(tree: Path) -> None:
+def test_functions_called_by_an_import_concern_every_test(tree: Path) -> None:
     pytest_with("Recorder(Path('record.json'))", tree)
     record = read(tree / "record.json")
     assert record.tests_of(range(3, 4)) == record.tests_of(None)

@@ -51,7 +51,7 @@ def test_total_usage_is_of_the_orders_that_are_asked_for(order: Order, other: Or
     assert ledger.used_in_total([order.pk, 0]) == {order.pk: 35, 0: 0}
 
 
-def test_usage_of_a_period_leaves_out_what_was_used_before_it(order: Order) -> None:
+def test_usage_of_a_period_leaves_out_earlier_usage(order: Order) -> None:
     use(order, START, 30)
     order.used_before_period = 20
     assert ledger.used([order]) == {order.pk: 10}
@@ -69,7 +69,7 @@ def test_a_statement_has_the_usage_of_a_day_after_its_credits_newest_first(order
     assert lines(order) == [(50, 131), (-30, 81), (6, 111), (5, 105), (100, 100)]
 
 
-def test_a_statement_of_some_days_includes_both_and_balances_what_came_before(order: Order) -> None:
+def test_a_statement_includes_both_days_and_starts_from_the_earlier_balance(order: Order) -> None:
     for number in range(1, 4):
         ledger.post(order, LedgerReason.TOP_UP, number, now=START + number * DAY)
     second, third = (START + DAY).date(), (START + 2 * DAY).date()
@@ -115,7 +115,7 @@ def test_a_reference_that_was_used_for_something_else_is_a_conflict(
         ledger.earlier(order, "t1", reason, amount)
 
 
-def test_a_posted_entry_has_what_it_was_posted_with(order: Order) -> None:
+def test_a_posted_entry_has_the_values_it_was_posted_with(order: Order) -> None:
     late = datetime(2026, 3, 3, 1, tzinfo=ZoneInfo("Asia/Tokyo"))
     entry = ledger.post(
         order, LedgerReason.ADJUSTMENT, -40, now=late, author="shop", note="why", reference="a1", closes_period=True

@@ -47,7 +47,7 @@ def test_an_effect_is_shown_and_nothing_done_until_it_is_confirmed(browser: Brow
     assert ledger.balance(order) == 15 * GB
 
 
-def test_a_step_is_logged_with_what_it_did_and_why(browser: Browser, order: Order) -> None:
+def test_an_order_action_is_logged_with_its_effect_and_reason(browser: Browser, order: Order) -> None:
     take(browser, order, "top-up", size="5", note="a gift")
     entry = LedgerEntry.objects.get(reason="top_up")
     assert (entry.author, entry.note, entry.reference) == ("root", "a gift", "r")

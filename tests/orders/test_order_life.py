@@ -127,7 +127,7 @@ USED_LATE_BEFORE_THE_PERIOD: list[Step] = [("use", GB), ("renew", GB), ("use lat
     max_examples=examples(25),
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )
-def test_any_life_of_an_order_is_what_the_model_says(
+def test_any_life_of_an_order_follows_the_model(
     alice: User, make_order: Callable[..., Order], clean_engine: Client, steps: list[Step]
 ) -> None:
     order = make_order(alice, limit=GB, started_at=START, expires_at=START + 30 * DAY, now=START)
@@ -303,7 +303,7 @@ def test_a_usage_line_whose_traffic_no_longer_exists_becomes_zero(order: Order, 
     assert (figures(order)["carried"], figures(order)["balance"]) == ({}, 10 * GB)
 
 
-def test_no_limit_falls_below_zero_or_grows_beyond_what_json_can_hold(order: Order) -> None:
+def test_no_limit_falls_below_zero_or_exceeds_the_integers_of_json(order: Order) -> None:
     order_services.credit(order, LedgerReason.ADJUSTMENT, -9 * GB, reference=None, author="shop", now=START)
     with pytest.raises(InvalidInput, match="below zero"):
         change(order, START, limit_bytes=8 * GB)

@@ -120,7 +120,7 @@ def test_who_has_orders_of_other_origin_does_not_become_another_customer(
     assert shop("PUT", "users/c-9", username=KIM, email=KIM).status_code == 409
 
 
-def test_a_repeated_put_does_not_undo_what_came_after_it(shop: Callable[..., Any], sold: Order) -> None:
+def test_a_repeated_put_does_not_undo_later_changes(shop: Callable[..., Any], sold: Order) -> None:
     first, renewed = timezone.now() + timedelta(days=30), timezone.now() + timedelta(days=60)
     body: dict[str, Any] = {"expiresAt": first.isoformat(), "trafficLimitBytes": 10 * GB}
     assert put_order(shop, **body).status_code == 200
@@ -141,7 +141,7 @@ def test_a_repeated_put_does_not_undo_what_came_after_it(shop: Callable[..., Any
     assert put_order(shop, **{**body, "trafficLimitBytes": 11 * GB}).json()["order"]["trafficLimitBytes"] == 11 * GB
 
 
-def test_a_repeated_put_does_not_undo_what_staff_changed(shop: Callable[..., Any], sold: Order) -> None:
+def test_a_repeated_put_does_not_undo_changes_by_staff(shop: Callable[..., Any], sold: Order) -> None:
     ends = timezone.now() + timedelta(days=90)
     order_services.change(
         sold,
@@ -319,7 +319,7 @@ def test_an_old_put_after_a_top_up_does_not_take_it_away(shop: Callable[..., Any
     assert put_order(shop).json()["order"]["bytesLeft"] == 11 * GB
 
 
-def test_a_put_changes_what_it_says(shop: Callable[..., Any], sold: Order) -> None:
+def test_a_put_changes_the_fields_it_gives(shop: Callable[..., Any], sold: Order) -> None:
     end = "2090-01-01T00:00:00Z"
     answer = put_order(shop, name="Bigger", trafficLimitBytes=20 * GB, expiresAt=end, proxyUsers=["carol-2", "carol-3"])
     order = answer.json()["order"]

@@ -79,7 +79,7 @@ def test_the_same_put_again_changes_nothing_and_publishes_nothing(shop: Callable
     assert ProxyUser.objects.filter(login="a").values().get() == before
 
 
-def test_a_repeated_put_does_not_undo_what_the_customer_changed(shop: Callable[..., Any]) -> None:
+def test_a_repeated_put_does_not_undo_the_customers_changes(shop: Callable[..., Any]) -> None:
     entry = {"login": "a", "password": PASSWORD, "allowedIps": ["192.0.2.7"]}
     shop(entry)
     _changed, generated = proxy_users.change_by_owner(user("a"), {"password": None, "allowedIps": []})

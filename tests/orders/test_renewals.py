@@ -194,7 +194,7 @@ def every_kind(count: int) -> list[RecurringPeriod]:
     "count",
     [pytest.param(examples(6), marks=(drawn, pytest.mark.processes)), pytest.param(50, marks=pytest.mark.torture)],
 )
-def test_a_year_of_orders_in_six_zones_is_what_the_model_says(born: Callable[..., Life], count: int) -> None:
+def test_a_year_of_orders_in_six_zones_follows_the_model(born: Callable[..., Life], count: int) -> None:
     ends = [None, None, START + 200 * DAY + timedelta(hours=3)]
     lives = [born(period, expires_at=ends[number % 5 % 3]) for number, period in enumerate(every_kind(count))]
     until = live(lives, a_year(random.Random(24)))
@@ -240,7 +240,7 @@ intervals = st.builds(
     max_examples=examples(20),
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )
-def test_any_life_with_recurring_periods_is_what_the_model_says(
+def test_any_life_with_recurring_periods_follows_the_model(
     born: Callable[..., Life], period: RecurringPeriod, days: int | None, intervals: list[BeatGap]
 ) -> None:
     life = born(period, expires_at=None if days is None else START + days * DAY)

@@ -64,7 +64,7 @@ def buy(user: User, **fields: Any) -> Order:
     return services.buy(user=user, product=product, **asked)
 
 
-def test_a_bought_order_has_what_was_asked_for_and_its_purchase(alice: User) -> None:
+def test_a_new_order_has_the_given_values_and_a_purchase_entry(alice: User) -> None:
     order = buy(alice, expires_at=START + 9 * DAY, external_id="e1", author="shop")
     assert stored(
         order, "user", "name", "external_id", "traffic_limit_bytes", "started_at", "period_started_at", "expires_at"
@@ -155,7 +155,7 @@ def test_a_credit_may_reach_the_ends_of_a_limit(order: Order, amount: int) -> No
     assert stored(order, "limit_bytes") == (100 + amount,)
 
 
-def test_a_renewal_takes_back_what_is_left_and_begins_a_period(order: Order) -> None:
+def test_a_renewal_takes_back_the_remaining_bytes_and_begins_a_period(order: Order) -> None:
     services.credit(order, LedgerReason.TOP_UP, 5, reference=None, author="shop", now=START)
     end = LATER + 40 * DAY
     purchase, is_new = services.renew(
@@ -190,7 +190,7 @@ def test_an_unmetered_order_without_an_end_is_renewed_with_a_purchase_of_nothing
     assert len(entries(unmetered)) == 1
 
 
-def test_what_an_unmetered_order_used_is_not_taken_back_by_a_renewal(unmetered: Order) -> None:
+def test_a_renewal_does_not_take_back_the_usage_of_an_unmetered_order(unmetered: Order) -> None:
     LedgerEntry.objects.create(
         order=unmetered, reason=LedgerReason.USAGE, bytes=-30, requests=1, period_date=START.date(),
         usage_day=START.date(), created_at=START, updated_at=START,
@@ -260,7 +260,7 @@ def test_a_planned_suspension_is_brought_forward(order: Order) -> None:
     assert stored(order, "suspended_at") == (LATER,)
 
 
-def test_an_order_ends_once_and_what_is_left_is_taken_back(order: Order) -> None:
+def test_an_order_ends_once_and_its_remaining_bytes_are_taken_back(order: Order) -> None:
     for now in (LATER, LATER + DAY):
         assert services.expire(order, now).expires_at == LATER
     assert entries(order) == [("adjustment", -100, "fonproxy", "end of period 1", None, LATER)]
@@ -313,7 +313,7 @@ def test_a_changed_limit_is_adjusted_by_the_difference(order: Order) -> None:
     assert stored(order, "traffic_limit_bytes", "added_bytes", "period_number") == (30, 5, 1)
 
 
-def test_a_changed_limit_and_what_was_added_stay_within_the_ends_of_a_limit(order: Order) -> None:
+def test_a_changed_limit_with_earlier_credits_stays_within_bounds(order: Order) -> None:
     services.credit(order, LedgerReason.ADJUSTMENT, -40, reference=None, author="shop", now=START)
     with pytest.raises(InvalidInput, match="below zero") as refusal:
         change(order, LATER, limit_bytes=39)
@@ -359,7 +359,7 @@ def test_between_metered_and_not_a_new_period_begins(order: Order) -> None:
     assert stored(order, "traffic_limit_bytes", "period_number") == (70, 3)
 
 
-def test_moving_the_end_into_the_past_closes_the_order_and_back_gives_what_was_taken(order: Order) -> None:
+def test_an_end_in_the_past_closes_the_order_and_an_extension_returns_its_bytes(order: Order) -> None:
     change(order, LATER, expires_at=LATER)
     assert entries(order) == [("adjustment", -100, "fonproxy", "end of period 1", None, LATER)]
     assert published(order) == ("expired", LATER)

@@ -41,7 +41,7 @@ def test_an_unknown_route_has_its_familys_error(server: Server, path: str, famil
 
 
 @pytest.mark.parametrize("path", ["/x", "/api/v1/x", "/1/x", "/log/x"])
-def test_what_the_server_refuses_itself_has_its_familys_error(server: Server, path: str) -> None:
+def test_errors_of_the_web_server_have_the_shape_of_the_family(server: Server, path: str) -> None:
     flood = [f"X-{n}: {'a' * 1000}" for n in range(300)]
     sent = {
         400: request(f"POST {path} HTTP/1.1", "Host: localhost", "Content-Length: x"),

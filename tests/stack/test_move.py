@@ -238,9 +238,7 @@ def test_a_target_with_data_is_refused_and_stays_as_it_is(small: Path, services:
         assert database.execute("SELECT kind, number FROM geo_revisions").fetchall() == [("counts", 41)]
 
 
-def test_what_was_copied_ahead_of_a_stop_is_completed_and_nothing_is_lost_or_doubled(
-    small: Path, services: Services
-) -> None:
+def test_a_copy_made_before_the_stop_is_completed_without_loss_or_duplicates(small: Path, services: Services) -> None:
     new = services.new("ahead")
     server = Server(small)
     stop = threading.Event()

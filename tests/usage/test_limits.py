@@ -158,7 +158,7 @@ def test_a_limit_in_total_holds_until_it_is_raised(order: Order) -> None:
     assert (reason("a", NOON + 400 * DAY), follow({"a"})[0]) == (None, set())
 
 
-def test_a_limit_counts_what_was_used_before_it_was_set(order: Order) -> None:
+def test_a_limit_counts_usage_from_before_it_was_set(order: Order) -> None:
     use(5 * GB, NOON - timedelta(hours=1))
     beat(NOON)
     limit(dayBytes=5 * GB)
@@ -438,7 +438,7 @@ def patch(client: APIClient, login: str, **body: Any) -> Any:
     return client.patch(f"/proxy-users/{user(login).published_id}", json.dumps(body), content_type="application/json")
 
 
-def test_a_customer_sets_limits_and_reads_what_was_used(order: Order, client_for: Callable[..., APIClient]) -> None:
+def test_a_customer_sets_limits_and_reads_the_usage(order: Order, client_for: Callable[..., APIClient]) -> None:
     client = client_for(order.user, "read", "write")
     answer = patch(client, "a", limits={"dayBytes": 5, "monthBytes": 100}).json()["proxyUser"]
     assert answer["limits"] == {"dayBytes": 5, "monthBytes": 100, "totalBytes": None}

@@ -65,7 +65,7 @@ def test_requests_without_bytes_get_a_line(order: Order) -> None:
     assert [(line.bytes, line.requests) for line in post(order, START)] == [(0, 1)]
 
 
-def test_batches_are_accounted_for_once_and_what_they_used_up_is_published(order: Order) -> None:
+def test_batches_are_metered_once_and_exhausted_orders_are_published(order: Order) -> None:
     carry(order, START, 60)
     carry(order, START, 40)
     assert metering.post_usage(NOW) == 2

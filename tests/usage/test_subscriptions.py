@@ -58,7 +58,7 @@ def use(order: Order, day: date, size: int, *, usage_day: date | None = None) ->
     )  # fmt: skip
 
 
-def test_what_is_left_is_never_below_zero_and_unknown_without_a_limit(alice: User, make_order: Make) -> None:
+def test_remaining_bytes_are_never_negative_and_null_without_a_limit(alice: User, make_order: Make) -> None:
     orders = [make_order(alice, limit=limit, started_at=START, now=START) for limit in (100, 20, None, 0)]
     for order in orders:
         use(order, START.date(), 30)

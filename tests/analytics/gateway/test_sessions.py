@@ -90,7 +90,7 @@ def test_a_restarted_proxy_resets_its_counters(gateway: APIClient, order: Order,
     assert ProxySession.running(timezone.now(), "alice").count() == 1
 
 
-def test_what_a_watched_request_moved_to_its_end_is_all_that_its_last_sample_adds(
+def test_the_last_sample_adds_only_the_bytes_since_the_sample_before(
     gateway: APIClient, order: Order, clean_engine: Client
 ) -> None:
     report(gateway, sample(5_000, domain="a.example", ipFrom="192.0.2.1"))

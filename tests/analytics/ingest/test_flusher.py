@@ -254,7 +254,7 @@ def test_the_thread_can_be_stopped_and_started_again(clean_engine: Client, worke
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_nobody_waits_for_is_sent_soon_all_the_same(clean_engine: Client, worker: User, running: Flusher) -> None:
+def test_rows_that_nobody_waits_for_are_sent_soon(clean_engine: Client, worker: User, running: Flusher) -> None:
     queued = recorded(worker)
     running.write_later(queued.batch, queued.rows)
     assert running._thread is not None
@@ -324,7 +324,7 @@ def test_replay_of_a_block_without_rows_settles_it(send: Flusher, clean_engine: 
 
 
 @pytest.mark.django_db
-def test_a_start_sends_what_is_claimed_and_says_so(
+def test_a_start_sends_claimed_batches_and_logs_it(
     clean_engine: Client, worker: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -338,7 +338,7 @@ def test_a_start_sends_what_is_claimed_and_says_so(
 
 
 @pytest.mark.django_db
-def test_a_start_beside_other_processes_leaves_what_they_have_claimed(
+def test_a_start_beside_other_processes_leaves_their_claimed_batches(
     clean_engine: Client, worker: User, settings: Any
 ) -> None:
     settings.CLICKHOUSE_URL = "clickhouse://host"

@@ -108,7 +108,7 @@ def test_of_two_batches_that_of_a_deleted_account_fails_alone(worker: User) -> N
     assert [batch.pk for batch in IngestBatch.objects.all()] == [kept.batch.pk]
 
 
-def test_what_the_store_refused_is_answered_by_what_has_its_key_meanwhile(worker: User) -> None:
+def test_a_batch_refused_for_its_key_is_answered_by_the_batch_with_that_key(worker: User) -> None:
     batch = recorded(worker, key="k", body_hash=b"h")
     assert journal._refused(arrival(worker.pk, "k", b"h")) == (batch, False)
     assert isinstance(journal._refused(arrival(worker.pk, "k", b"other")), Conflict)

@@ -172,7 +172,7 @@ def test_history_of_an_unmetered_order_adjusts_nothing_and_counts_in_its_own_per
     assert ledger.used([order]) == {order.pk: 100}
 
 
-def test_a_file_that_has_grown_adds_what_is_new(order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_has_grown_adds_its_new_rows(order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "CHUNK_ROWS", 4)
 
     for length in (2, 3, 5, 5, 6, 9, 9):

@@ -14,7 +14,7 @@ def test_everything_can_be_said() -> None:
     )
 
 
-def test_what_is_not_said_has_a_default() -> None:
+def test_missing_parts_of_the_address_have_defaults() -> None:
     assert Address.parse("clickhouse://db") == Address((("db", 9000),), "default", "", "fonproxy", False)
     assert Address.parse("clickhouse://db/") == Address.parse("clickhouse://db")
 

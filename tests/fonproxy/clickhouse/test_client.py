@@ -108,7 +108,7 @@ def test_missing_numbers_large_numbers_and_milliseconds_are_inserted_as_they_are
     assert found == [(1, None, at), (2, 2**60 + 1, at)]
 
 
-def test_streamed_blocks_hold_what_a_table_holds(engine: Client, two_rows: str) -> None:
+def test_streamed_blocks_hold_all_rows_of_the_table(engine: Client, two_rows: str) -> None:
     blocks = engine.stream(f"SELECT id, number FROM {two_rows} ORDER BY id", profile=MOVE, tag="tests")
     assert [row for block in blocks for row in zip(*block.to_pydict().values(), strict=True)] == [
         (1, None),

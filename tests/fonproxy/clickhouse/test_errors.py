@@ -19,7 +19,7 @@ from fonproxy.clickhouse.errors import EngineError, EngineFault, EngineUnavailab
         ("", EngineFault, None),
     ],
 )
-def test_a_code_says_what_the_caller_can_do(text: str, class_: type[EngineError], code: int | None) -> None:
+def test_an_error_code_decides_the_class_of_the_error(text: str, class_: type[EngineError], code: int | None) -> None:
     error = from_text(text)
 
     assert type(error) is class_

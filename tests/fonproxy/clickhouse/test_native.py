@@ -197,7 +197,7 @@ def test_only_its_own_statements_are_stopped(connect: Connect) -> None:
             other.cancel_all()
 
 
-def test_a_closed_client_stops_what_runs_and_takes_nothing_more(connect: Connect) -> None:
+def test_closing_a_client_stops_its_statements_and_refuses_new_ones(connect: Connect) -> None:
     client, watcher = connect(), connect()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(client.fetch, ENDLESS, tag="running")
@@ -208,7 +208,7 @@ def test_a_closed_client_stops_what_runs_and_takes_nothing_more(connect: Connect
         client.fetch("SELECT 1", tag="tests")
 
 
-def test_what_a_server_says_goes_without_its_stack_trace(connect: Connect) -> None:
+def test_an_error_of_the_server_comes_without_its_stack_trace(connect: Connect) -> None:
     with pytest.raises(Exception, match="Unknown expression") as fault:
         connect().fetch("SELECT nothing", tag="tests")
     assert "stack" not in str(fault.value).lower()

@@ -35,7 +35,7 @@ def test_the_floor_is_the_oldest_instant_kept(table: str, now: datetime, oldest:
 @example(datetime(2025, 2, 28, 23, 45, 1))
 @example(datetime(2025, 2, 28, 10))
 @settings(ONE_ENGINE, max_examples=examples(100))
-def test_what_is_above_the_floor_has_not_expired(engine: Client, naive: datetime) -> None:
+def test_rows_above_the_retention_floor_have_not_expired(engine: Client, naive: datetime) -> None:
     now = naive.replace(microsecond=0, tzinfo=UTC)
     for table, kept in retention.declared().items():
         oldest = retention.floor(table, now)

@@ -167,7 +167,7 @@ def test_an_account_s_reports_are_those_of_its_rows(cluster: Cluster, now: datet
         assert reports.first_bucket(user) is not None
 
 
-def test_what_all_orders_ever_carried_is_gathered_from_every_shard(cluster: Cluster, now: datetime) -> None:
+def test_lifetime_bytes_are_summed_over_all_shards(cluster: Cluster, now: datetime) -> None:
     cluster.clients[0].insert("inbox", batch(500, now=now, bytes_sent=2, bytes_received=1), token="all")
     assert cluster.users(0)
     assert cluster.users(1)

@@ -221,7 +221,7 @@ def test_when_there_are_too_many_connections_the_longest_silent_gives_way(runnin
         assert answered(clients[-1]) == 200
 
 
-def test_addresses_are_counted_by_what_one_subscriber_has() -> None:
+def test_connections_are_counted_by_the_network_of_one_subscriber() -> None:
     assert network_of("192.0.2.1") == "192.0.2.1"
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1:2:3") != network_of("2001:db8:0:1::1")
     assert network_of("::ffff:192.0.2.1") == "192.0.2.1"

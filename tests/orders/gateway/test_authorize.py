@@ -55,7 +55,7 @@ def asked(gateway: APIClient, login: str = "alice", password: str | None = PASSW
     return str(answer.json().get("reason", "allowed"))
 
 
-def test_the_right_password_passes_and_says_what_is_left(gateway: APIClient, order: Order) -> None:
+def test_the_right_password_is_accepted_and_the_answer_has_the_bytes_left(gateway: APIClient, order: Order) -> None:
     answer = gateway.post("/gateway/authorize", {"login": "alice", "password": PASSWORD}, format="json")
     assert answer.json() == {
         "allowed": True, "login": "alice", "orderId": order.published_id, "bytesLeft": GB, "cacheSeconds": 10,

@@ -201,7 +201,7 @@ def test_a_chat_that_cannot_be_read_any_more_is_kept_while_its_threshold_changes
     assert changed.target != alert.target
 
 
-def test_a_new_chat_gets_what_waits_for_the_old_one(order: Order, services_online: Chats) -> None:
+def test_waiting_messages_go_to_the_new_chat_after_a_change(order: Order, services_online: Chats) -> None:
     services_online.mode = "refuse"
     row = fired(order, "slack")
     deliveries.attempt(row.pk)

@@ -71,7 +71,7 @@ def in_background(receiver: WebhookReceiver, call: Callable[[], T]) -> Iterator[
             receiver.is_over.set()
 
 
-def test_a_mail_says_which_subscription_is_at_what_percentage_of_what(
+def test_an_alert_mail_names_the_subscription_the_percentage_and_the_limit(
     order: Order, alert: Alert, mailbox: Mailbox
 ) -> None:
     services.change(alert, {"recipients": ["ops@example.com"]}, START)

@@ -310,7 +310,7 @@ def test_a_test_names_a_login_and_marks_nothing(alert: Alert, mailoutbox: Any) -
     assert not alert.login_marks.exists()
 
 
-def test_staff_read_what_it_has_fired_about(order: Order, alert: Alert, client: Browser) -> None:
+def test_staff_read_the_firings_of_an_alert(order: Order, alert: Alert, client: Browser) -> None:
     client.force_login(User.objects.create_superuser("boss"))
     page = reverse("admin:usage_alert_change", args=[alert.pk])
     for login in ("a", "b"):
