@@ -27,6 +27,8 @@ pytestmark = pytest.mark.image
 IMAGE = "localhost/fonproxy:test"
 BASE = "localhost/fonproxy-base:test"
 NAME = "fonproxy-test"
+# For the demo's two months of traffic on a busy machine.
+START_SECONDS = 900.0
 # Containers share the host's network: bridges need more than a test may change.
 RUN = [
     *("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--rm", "--network=host"),
@@ -67,7 +69,7 @@ def served(image: str) -> Iterator[str]:
     with subprocess.Popen([*RUN, f"--name={NAME}", image, *command]) as process:
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_for(lambda: process.poll() is not None or _answers(f"{url}/readyz"))
+            wait_for(lambda: process.poll() is not None or _answers(f"{url}/readyz"), START_SECONDS)
             yield url
         finally:
             subprocess.run(["podman", "kill", "--signal=TERM", NAME], check=False, capture_output=True)
