@@ -72,7 +72,8 @@ def served(image: str) -> Iterator[str]:
             wait_for(lambda: process.poll() is not None or _answers(f"{url}/readyz"), START_SECONDS)
             yield url
         finally:
-            subprocess.run(["podman", "kill", "--signal=TERM", NAME], check=False, capture_output=True)
+            # A process that is the container's first ignores SIGTERM until it handles it: then killed.
+            subprocess.run(["podman", "stop", "--time=60", NAME], check=False, capture_output=True)
 
 
 def _answers(url: str) -> bool:
