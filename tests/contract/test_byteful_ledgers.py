@@ -267,7 +267,7 @@ def test_a_ledger_comes_as_csv(api: APIClient, order: Order) -> None:
 def test_times_are_on_the_clock_of_the_zone_and_days_stay_days_in_utc(api: APIClient, order: Order) -> None:
     """Nepal is ahead by five hours and three quarters the whole year."""
     name = "residential_ledger_creation_datetime"
-    zone = {"tz": "Asia/Kathmandu"}
+    zone: dict[str, Any] = {"tz": "Asia/Kathmandu"}
     for shown, entry in zip(search(api, **zone)["data"], search(api)["data"], strict=True):
         at = datetime.fromisoformat(entry[name]) + timedelta(hours=5, minutes=45)
         assert shown[name] == f"{at:%Y-%m-%d %H:%M:%S}"
