@@ -30,22 +30,6 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name='ExitLookup',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.GenericIPAddressField(unpack_ipv4=True, verbose_name='exit address')),
-                ('at', models.DateTimeField(help_text='UTC, as in the complaint.', verbose_name='time')),
-                ('within', models.PositiveSmallIntegerField(choices=[(15, '15 minutes'), (60, '1 hour'), (1440, '1 day')], default=15, help_text='How far before and after it to look.')),
-                ('domain', models.CharField(blank=True, help_text='Only this one, if the complaint names it.', max_length=255)),
-                ('note', models.CharField(blank=True, help_text='Why: the number of the case, or who complained.', max_length=255)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('author', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'verbose_name': 'exit lookup',
-            },
-        ),
-        migrations.CreateModel(
             name='InsertBlock',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
