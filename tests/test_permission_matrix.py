@@ -197,6 +197,7 @@ TABLE = {
     ("POST", "password-reset/<uidb64>/<token>"): FORM,
     ("GET", "dashboard"): FOR_SESSIONS,
     ("GET", "dashboard/explore"): FOR_SESSIONS,
+    ("GET", "dashboard/realtime"): FOR_SESSIONS,
     ("GET", "dashboard/connect"): FOR_SESSIONS,
     ("GET", "dashboard/logs"): FOR_SESSIONS,
     ("GET", "dashboard/ledger"): FOR_SESSIONS,
