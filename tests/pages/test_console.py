@@ -97,7 +97,7 @@ def test_disputed_bytes_are_exported_from_the_ledger_of_the_customers_page(visit
 
 def test_an_exit_address_at_a_time_is_found_from_the_search(visit: Visit, server: Server) -> None:
     at = datetime.now(UTC) - timedelta(hours=3)
-    used = row(ts=f"{at:%Y-%m-%d %H:%M:%S}", ip_out="192.0.2.78", domain="victim.example", proxy_user="carol")
+    used = row(ts=f"{at:%Y-%m-%d %H:%M:%S}", ip_out="192.0.2.78", domain="victim.example", proxy_user="dave")
     assert server.push(used).status == 204
     page = visit("/admin/", who="admin", is_examined=True)
     page.get_by_label("Find a customer").fill("192.0.2.78")
@@ -147,7 +147,7 @@ def test_a_country_of_the_usage_page_leads_to_its_customers(visit: Visit) -> Non
 
 def test_a_pasted_abuse_report_leads_to_the_customer_and_is_exported(visit: Visit, server: Server) -> None:
     at = datetime.now(UTC) - timedelta(hours=2)
-    abuse = row(ts=f"{at:%Y-%m-%d %H:%M:%S}", ip_out="192.0.2.77", domain="victim.example", proxy_user="carol")
+    abuse = row(ts=f"{at:%Y-%m-%d %H:%M:%S}", ip_out="192.0.2.77", domain="victim.example", proxy_user="dave")
     assert server.push(abuse).status == 204
     page = visit("/admin/analytics/abusereport/", who="admin", is_examined=True)
     page.get_by_role("link", name="Add abuse report").click()
