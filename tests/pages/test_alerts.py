@@ -80,7 +80,7 @@ def test_an_alert_is_made_tested_changed_and_deleted(visit: Visit, server: Serve
 
 
 def test_a_webhooks_secret_is_shown_once(visit: Visit) -> None:
-    page = visit("/dashboard/alerts/new", who="bob")
+    page = visit("/dashboard/alerts/new", who="dave")
     page.get_by_label("Webhook", exact=True).check()
     page.get_by_label("Webhook URL").fill("http://127.0.0.1/x")
     page.get_by_role("button", name="Create alert").click()
