@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network, summarize_address_range
+from ipaddress import summarize_address_range
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from fonproxy import addresses
+from fonproxy.addresses import Address
 from fonproxy.timerange import DAY, FIRST_YEAR, LAST_YEAR
 
 MAX_TEXT: Final = 200_000
@@ -46,7 +48,6 @@ _NETWORKS: Final = re.compile(
     rf"(?P<first>{_ADDRESS})(?:/(?P<prefix>\d{{1,3}})|\s*(?:-|\u2013|\bto\b)\s*(?P<last>{_ADDRESS}))?"
 )
 
-Address = IPv4Address | IPv6Address
 Bounds = tuple[Address, Address]
 """First and last address."""
 
@@ -158,23 +159,14 @@ def _addresses(line: str, number: int) -> Iterator[Bounds]:
     for match in _NETWORKS.finditer(line):
         try:
             if match["prefix"]:
-                network = ip_network(f"{match['first']}/{match['prefix']}", strict=False)
-                bounds = (_unmapped(network.network_address), _unmapped(network.broadcast_address))
+                bounds = addresses.ends_of_network(f"{match['first']}/{match['prefix']}")
             else:
-                bounds = (_canonical(match["first"]), _canonical(match["last"] or match["first"]))
+                bounds = (addresses.parse(match["first"]), addresses.parse(match["last"] or match["first"]))
         except ValueError:
             continue  # a version number such as 1.2.3.400
         if bounds[0].version == 6 and int(bounds[0]) < RESERVED:
             continue  # "::" in a text, or a network of all IPv4 addresses, which are stored mapped into these
         yield _checked(*bounds, number)
-
-
-def _canonical(text: str) -> Address:
-    return _unmapped(ip_address(text))
-
-
-def _unmapped(address: Address) -> Address:
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _checked(first: Address, last: Address, number: int) -> Bounds:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Final, NamedTuple
 
 from accounts.models import User
 from fonproxy import addresses
+from fonproxy.addresses import Address
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
 from fonproxy.timerange import GRAIN, floor
@@ -27,8 +27,6 @@ FROM traffic_detail
 WHERE ip_out >= toIPv6({first:String}) AND ip_out <= toIPv6({last:String}) AND bucket >= {since:DateTime('UTC')}
 GROUP BY ip_out, user_id, order_id ORDER BY ip_out, size DESC, user_id, order_id LIMIT {most:UInt32}
 """
-
-Address = IPv4Address | IPv6Address
 
 
 class InvalidRange(ValueError):
@@ -49,12 +47,10 @@ def parse(text: str) -> AddressRange:
     """An address, a network such as 192.0.2.0/24, or first and last address with a dash. Raises InvalidRange."""
     try:
         if "/" in text:
-            network = ip_network(text.strip(), strict=False)
-            ends = str(network[0]), str(network[-1])
+            found = AddressRange(*addresses.ends_of_network(text.strip()))
         else:
             first, dash, last = text.partition("-")
-            ends = first, last if dash else first
-        found = AddressRange(*(addresses.parse(end.strip()) for end in ends))
+            found = AddressRange(*(addresses.parse(end.strip()) for end in (first, last if dash else first)))
     except ValueError:
         raise InvalidRange("Must be a network such as 192.0.2.0/24, or two addresses with a dash.") from None
     if found.first.version != found.last.version or int(found.first) > int(found.last):
