@@ -8,7 +8,7 @@ evaluators fires it, and one that dies has done both or nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -166,15 +166,18 @@ def _fire(row: _EvaluatedAlert, figures: Figures, now: datetime, told: set[str],
         if firing.limit_bytes:
             account = Allowance(firing.limit_bytes, figures.used, max(firing.limit_bytes - figures.used, 0))
             firing.runs_out_at = subscriptions.projected_exhaustions([order], {order.pk: account}, now)[order.pk]
-        firing.save(force_insert=True)
         skipped = told if row.is_told_together else set()
         targets = [target for target in targets_of(alert) if target.lower() not in skipped]
-        Delivery.objects.bulk_create(
-            [Delivery(firing=firing, target=target, next_attempt_at=now) for target in targets]
-        )
+        store(firing, targets, now)
     if row.is_told_together:
         told |= {target.lower() for target in targets}
     return 1
+
+
+def store(firing: Firing, targets: Iterable[str], now: datetime) -> None:
+    """The firing, and a delivery to each target that is due now."""
+    firing.save(force_insert=True)
+    Delivery.objects.bulk_create([Delivery(firing=firing, target=target, next_attempt_at=now) for target in targets])
 
 
 def firing_of(alert: Alert, figures: Figures, now: datetime) -> Firing:

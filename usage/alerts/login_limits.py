@@ -19,9 +19,9 @@ from fonproxy.timerange import UTC_ZONE
 from orders.limits import Used, Windows
 from orders.models import ProxyUser, has_expired
 from usage import limits
-from usage.alerts.evaluation import targets_of
-from usage.alerts.thresholds import ReachedLimit, reached_limits
-from usage.models import Alert, AlertKind, Delivery, Firing, LimitName, LoginMark
+from usage.alerts import evaluation
+from usage.alerts.thresholds import Figures, ReachedLimit, reached_limits
+from usage.models import Alert, AlertKind, LimitName, LoginMark
 from usage.periods import stamp
 
 log = logging.getLogger(__name__)
@@ -116,17 +116,10 @@ def _fire(alert: Alert, reached: list[_LoginAtLimit], now: datetime) -> int:
             update_fields=["limit_bytes", "began_at", "threshold"],
         )
         current = Alert.objects.select_related("order__user").get(pk=alert.pk)
-        firing = Firing.objects.create(
-            alert=current,
-            arming=alert.arming,
-            kind=alert.kind,
-            threshold=alert.threshold,
-            logins=[figures_of(each.user.login, each.limit) for each in reached],
-            fired_at=now,
-        )
-        Delivery.objects.bulk_create(
-            [Delivery(firing=firing, target=target, next_attempt_at=now) for target in targets_of(current)]
-        )
+        firing = evaluation.firing_of(current, Figures(), now)
+        firing.arming = alert.arming
+        firing.logins = [figures_of(each.user.login, each.limit) for each in reached]
+        evaluation.store(firing, evaluation.targets_of(current), now)
     return 1
 
 
