@@ -13,8 +13,9 @@ from rest_framework.exceptions import NotFound
 from accounts import selectors
 from analytics.byteful.log import queries
 from analytics.byteful.log.queries import FIELDS, Requests
+from analytics.byteful.logins import by_number
 from fonproxy import ids
-from fonproxy.api.search import Condition, Operator, Search
+from fonproxy.api.search import Condition, Search
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.profiles import HEAVY
@@ -62,8 +63,8 @@ def _fetch(sql: Sql, tag: str) -> list[tuple[Any, ...]]:
 
 def _with_number(condition: Condition, user_id: int, now: datetime) -> Condition:
     """The condition with the published id as a number. Raises NotFound for an id of another account."""
-    if condition.operator is Operator.LIKE and condition.field == "proxy_user_id":
-        return replace(condition, value=order_selectors.proxy_user_numbers_like(user_id, str(condition.value)))
+    if condition.field == "proxy_user_id":
+        return by_number(condition, user_id)
     find_number = _OWN_IDS.get(condition.field)
     return replace(condition, value=find_number(user_id, str(condition.value), now)) if find_number else condition
 
@@ -77,7 +78,6 @@ def _own_log(user_id: int, text: str, now: datetime) -> str:
 _OWN_IDS: Final[Mapping[str, Callable[[int, str, datetime], int | str]]] = {
     "log_id": _own_log,
     "customer_id": lambda user_id, text, now: selectors.own_account(user_id, text),
-    "proxy_user_id": lambda user_id, text, now: order_selectors.proxy_user_number(user_id, text),
     "service_id": lambda user_id, text, now: order_selectors.find_order(user_id, text).pk,
 }
 

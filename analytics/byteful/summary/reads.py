@@ -10,6 +10,7 @@ from typing import Any, Final
 from rest_framework.exceptions import NotFound
 
 from accounts import selectors
+from analytics.byteful.logins import by_number
 from analytics.byteful.summary import queries
 from analytics.byteful.summary.queries import FIELDS, Summaries
 from fonproxy.api.search import Condition, Operator, Search
@@ -56,10 +57,8 @@ def _with_own_ids(condition: Condition, user_id: int, now: datetime) -> Iterator
     match condition.field:
         case "customer_id":
             yield replace(condition, value=selectors.own_account(user_id, text))
-        case "proxy_user_id" if condition.operator is Operator.LIKE:
-            yield replace(condition, value=order_selectors.proxy_user_numbers_like(user_id, text))
         case "proxy_user_id":
-            yield replace(condition, value=order_selectors.proxy_user_number(user_id, text))
+            yield by_number(condition, user_id)
         case "log_summary_id":
             find(user_id, text, now)
             by_id = queries.by_id(text) or ()
