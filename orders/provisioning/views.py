@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
@@ -91,6 +91,13 @@ class ProvisionedUserViewSet(ViewSet):
         return Response({"erased": erased})
 
 
+_POSTS: Final[dict[str, Any]] = {
+    "answers": {200: serializers.PostedAnswer, 201: serializers.PostedAnswer},
+    "refusals": (404, 409, 413, 415),
+}
+"""What a call that posts to the ledger may answer."""
+
+
 class ProvisionedOrderViewSet(ViewSet):
     permission_classes = [CanProvision]
     required_permissions = {
@@ -128,8 +135,7 @@ class ProvisionedOrderViewSet(ViewSet):
         "top_up",
         "Add to this period's limit",
         body=serializers.CreditBody,
-        answers={200: serializers.PostedAnswer, 201: serializers.PostedAnswer},
-        refusals=(404, 409, 413, 415),
+        **_POSTS,
     )
     def top_up(self, request: Request, externalId: str) -> Response:
         return self._credit(request, externalId, LedgerReason.TOP_UP, serializers.CreditBody)
@@ -138,8 +144,7 @@ class ProvisionedOrderViewSet(ViewSet):
         "refund",
         "Give back traffic",
         body=serializers.CreditBody,
-        answers={200: serializers.PostedAnswer, 201: serializers.PostedAnswer},
-        refusals=(404, 409, 413, 415),
+        **_POSTS,
     )
     def refund(self, request: Request, externalId: str) -> Response:
         return self._credit(request, externalId, LedgerReason.REFUND, serializers.CreditBody)
@@ -148,8 +153,7 @@ class ProvisionedOrderViewSet(ViewSet):
         "adjust",
         "Correct this period's limit either way",
         body=serializers.AdjustmentBody,
-        answers={200: serializers.PostedAnswer, 201: serializers.PostedAnswer},
-        refusals=(404, 409, 413, 415),
+        **_POSTS,
     )
     def adjust(self, request: Request, externalId: str) -> Response:
         return self._credit(request, externalId, LedgerReason.ADJUSTMENT, serializers.AdjustmentBody)
@@ -158,8 +162,7 @@ class ProvisionedOrderViewSet(ViewSet):
         "renew",
         "Begin a new period now",
         body=serializers.RenewalBody,
-        answers={200: serializers.PostedAnswer, 201: serializers.PostedAnswer},
-        refusals=(404, 409, 413, 415),
+        **_POSTS,
     )
     def renew(self, request: Request, externalId: str) -> Response:
         now = timezone.now()
