@@ -31,5 +31,5 @@ class ServiceForm(forms.ModelForm[Row]):
         return given
 
     def apply(self, author: str, now: datetime) -> Row:
-        """Raises ApiError."""
+        """Does what the form asks for; raises ApiProblem."""
         raise NotImplementedError

@@ -67,7 +67,7 @@ def _by_pace(within: timedelta, now: datetime) -> list[int]:
 
 
 def _fits(within: timedelta, days: float) -> Q:
-    """Whether what is left is used up in time if ``paced`` was used in so many days."""
+    """Whether the bytes left are used up in time, if ``paced`` bytes were used in that many days."""
     return Q(left__lte=F("paced") * (within / DAY / days))
 
 

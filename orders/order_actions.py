@@ -27,7 +27,7 @@ class StepForm(forms.Form):
     )
 
     def apply(self, order: Order, author: str, now: datetime) -> None:
-        """Raises ApiError."""
+        """Raises ApiProblem."""
         raise NotImplementedError
 
 

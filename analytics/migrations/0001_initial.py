@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 
 def create_pause_row(apps, schema_editor):
-    """Whoever groups batches locks this row, so that it waits for a pause that is about to begin."""
+    """A process that forms an insert block locks this row, so that it waits for a pause that is about to begin."""
     apps.get_model("analytics", "IngestPause").objects.create(pk=1, until=datetime.datetime.fromtimestamp(0, datetime.UTC))
 
 

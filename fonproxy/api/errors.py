@@ -5,7 +5,7 @@
     APIException (Django REST framework)
     ├── NotAuthenticated, AuthenticationFailed, PermissionDenied, NotFound, MethodNotAllowed, Throttled …
     ├── ValidationError         400  a serializer's findings
-    └── ApiError
+    └── ApiProblem
         ├── InvalidInput        400  a parameter or a body that is not as documented
         ├── ViewedOnly          403  a session that looks at a customer's data, and would change it
         ├── ProofRequired       403  a sign-in that is too old for what it asks

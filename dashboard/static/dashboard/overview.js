@@ -78,7 +78,7 @@ async function load() {
   const chartOf = { ...week, interval: "1h", fill: "true", compare: "previous" };
   month.load({ period: "month", tz });
   requests.load(chartOf).then(showTotals);
-  // What is wrong is told by the panels, which ask the same service.
+  // The panels ask the same service and show its errors.
   read("/analytics/concurrency", { ...chartOf, interval: "1d" }).then(showTotals, () => {});
   domains.load({ ...week, limit: 10 });
   errors.load({ ...week, limit: 8 });
