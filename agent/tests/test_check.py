@@ -45,7 +45,7 @@ def checked(directory: Path, server: StandIn, url: str = "", **environment: str)
     return process.returncode, out.splitlines()
 
 
-def test_a_sound_set_up_is_all_ok(tmp_path: Path, server: StandIn) -> None:
+def test_a_correct_setup_passes_every_check(tmp_path: Path, server: StandIn) -> None:
     server.answer = answer
     (tmp_path / "access.log").write_bytes((AGENT / "tests" / "data" / "native.log").read_bytes())
     code, lines = checked(tmp_path, server)
@@ -58,7 +58,7 @@ def wrong(lines: list[str]) -> str:
     return "\n".join(line for line in lines if line.startswith("WRONG"))
 
 
-def test_each_problem_is_named(tmp_path: Path, server: StandIn) -> None:
+def test_each_problem_is_reported(tmp_path: Path, server: StandIn) -> None:
     server.answer = lambda path, body: (403, {"detail": "No."}) if "exhausted" in path else answer(path, body)
     (tmp_path / "access.log").write_text("nonsense\n")
     code, lines = checked(tmp_path, server)
@@ -92,7 +92,7 @@ def test_sign_in_without_the_access_rule_is_named(tmp_path: Path, server: StandI
 
 
 @pytest.mark.parametrize(("sign_in", "access"), [(OURS, OTHER + OURS), (OTHER, "")], ids=["both", "neither"])
-def test_access_rule_is_missed_only_with_our_sign_in(
+def test_a_missing_access_rule_is_reported_only_with_our_sign_in_helper(
     tmp_path: Path, server: StandIn, sign_in: str, access: str
 ) -> None:
     server.answer = squid_with(sign_in, access)

@@ -131,7 +131,7 @@ def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
     assert process.returncode == 2
 
 
-def test_metrics_and_json_logs_say_how_shipping_goes(tmp_path: Path) -> None:
+def test_metrics_and_json_logs_report_shipping_progress(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     log.write_bytes((AGENT / "tests" / "data" / "native.log").read_bytes() + b"unfinished")
     with stand_in() as server:

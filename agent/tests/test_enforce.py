@@ -115,7 +115,7 @@ def test_stopped_logins_stay_stopped_while_fonproxy_is_unreachable(config: Path,
         wait_for(lambda: stopped(config) == [])
 
 
-def test_a_killed_follower_misses_no_change(config: Path, feed: Feed) -> None:
+def test_a_killed_follower_misses_no_update(config: Path, feed: Feed) -> None:
     feed.tell("o1", "exhausted", "alice")
     for number in range(5):
         process = run_agent("enforce", "--config", str(config), FONPROXY_KEY="fnp_1")
@@ -158,7 +158,7 @@ def test_the_operators_command_ends_connections_of_each_newly_stopped_login(conf
 
 
 @pytest.mark.parametrize(("status", "said"), [(401, "does not know the API key"), (403, "lacks the scope 'gateway'")])
-def test_a_refusal_stops_it_with_a_sentence(status: int, said: str, config: Path, feed: Feed) -> None:
+def test_a_refusal_stops_the_follower_with_a_message(status: int, said: str, config: Path, feed: Feed) -> None:
     feed.status = status
     process = run_agent("enforce", "--config", str(config), FONPROXY_KEY="fnp_1")
     assert said in process.communicate(timeout=60)[1]

@@ -103,7 +103,7 @@ def test_sign_in_and_access_are_decided_by_fonproxy(squid: RealSquid, fonproxy: 
         assert squid.status(target.port, "new", "wrong") == 407
 
 
-def test_a_stopped_login_learns_why_and_is_not_asked_for_another_password(squid: RealSquid, server: StandIn) -> None:
+def test_a_stopped_login_gets_the_reason_and_no_password_prompt(squid: RealSquid, server: StandIn) -> None:
     server.answer = lambda path, body: (403, {"allowed": False, "reason": "suspended"})
     proxy = f"http://alice:secret@127.0.0.1:{squid.port}"
     curl = ["curl", "-s", "-i", "-x", proxy]
@@ -117,7 +117,7 @@ def test_a_stopped_login_learns_why_and_is_not_asked_for_another_password(squid:
 
 
 @pytest.mark.parametrize("rules", ["", RULES], ids=["sign-in", "both"])
-def test_check_tells_whether_squid_has_the_access_rule(directory: Path, server: StandIn, rules: str) -> None:
+def test_check_reports_whether_squid_has_the_access_rule(directory: Path, server: StandIn, rules: str) -> None:
     (directory / "helper").rename(directory / "fonproxy-agent")
     sign_in, access = (text.replace("/helper ", "/fonproxy-agent ") for text in (SIGN_IN, rules))
     with real_squid(
@@ -131,9 +131,7 @@ def test_check_tells_whether_squid_has_the_access_rule(directory: Path, server: 
     assert ("has no external_acl_type with squid-acl" in said) == (not rules)
 
 
-def test_error_pages_of_refused_requests_are_billed_to_nobody(
-    squid: RealSquid, server: StandIn, fonproxy: FonProxy
-) -> None:
+def test_error_pages_of_refused_requests_are_not_billed(squid: RealSquid, server: StandIn, fonproxy: FonProxy) -> None:
     """The log of a real Squid: a page of 3 KB and more for each refusal."""
     with origin() as target:
         assert squid.status(target.port, "alice", "wrong") == 407

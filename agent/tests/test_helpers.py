@@ -118,7 +118,9 @@ KNOWN = KnownLogin(VERIFIER, ["192.0.2.0/24", "2001:db8::1"], "")
         (KNOWN._replace(allowed_ips=[]), None, "198.51.100.7", Decision(True)),
     ],
 )
-def test_a_local_decision(known: KnownLogin | None, password: str | None, client_ip: str, decision: Decision) -> None:
+def test_the_local_copy_decides(
+    known: KnownLogin | None, password: str | None, client_ip: str, decision: Decision
+) -> None:
     assert decide_locally(known, password, client_ip) == decision
 
 
@@ -157,7 +159,7 @@ def test_the_cache_is_bounded(server: StandIn, store: LoginStore, fonproxy: FonP
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 401, 403, 204])
-def test_the_copy_decides_while_fonproxy_does_not(
+def test_the_local_copy_decides_while_fonproxy_is_unreachable(
     status: int, server: StandIn, store: LoginStore, fonproxy: FonProxy
 ) -> None:
     asking = authorizer(server, store)
@@ -197,7 +199,7 @@ def test_the_copy_follows_changes_and_is_fetched_by_one_process_at_a_time(
     assert store.find("bob smith") == KnownLogin("", [], "suspended")
 
 
-def test_a_reset_forgets_the_logins_that_do_not_follow(server: StandIn, store: LoginStore, fonproxy: FonProxy) -> None:
+def test_a_reset_drops_logins_that_are_not_listed_again(server: StandIn, store: LoginStore, fonproxy: FonProxy) -> None:
     client = AgentClient(server.url, "fnp_1")
     store.sync(client, 0)
     page = {"logins": [fonproxy.logins["bob smith"]], "cursor": "1", "hasMore": False, "reset": True}
@@ -219,11 +221,11 @@ def test_a_copy_of_an_older_version_is_fetched_anew(tmp_path: Path, server: Stan
     assert LoginStore(path).find("bob smith") == KnownLogin("", [], "suspended")
 
 
-def test_the_copy_is_readable_for_its_user_alone(tmp_path: Path, store: LoginStore) -> None:
+def test_the_local_copy_is_readable_by_its_user_only(tmp_path: Path, store: LoginStore) -> None:
     assert (tmp_path / "logins.sqlite3").stat().st_mode & 0o077 == 0
 
 
-def test_helpers_answer_in_squids_words(server: StandIn, store: LoginStore, fonproxy: FonProxy) -> None:
+def test_helpers_answer_in_squids_protocol(server: StandIn, store: LoginStore, fonproxy: FonProxy) -> None:
     asking = authorizer(server, store)
     assert answer_line(b"0 alice secret", sign_in, asking) == "0 OK"
     assert answer_line(b"17 alice wrong", sign_in, asking) == "17 ERR"
@@ -250,7 +252,7 @@ def test_helpers_answer_in_squids_words(server: StandIn, store: LoginStore, fonp
         ('a "new\\n reason', False),
     ],
 )
-def test_only_access_refuses_for_other_reasons_than_the_password(
+def test_only_the_access_helper_refuses_for_reasons_other_than_the_password(
     reason: str, signs_in: bool, server: StandIn, store: LoginStore
 ) -> None:
     server.answer = lambda path, body: (403, {"allowed": False, "reason": reason})
@@ -261,7 +263,7 @@ def test_only_access_refuses_for_other_reasons_than_the_password(
     assert refusal == f'0 ERR reason={known} message="{SENTENCES.get(reason, OTHER_SENTENCE)}"'
 
 
-def test_slow_decisions_do_not_hold_up_others(tmp_path: Path, server: StandIn, fonproxy: FonProxy) -> None:
+def test_slow_decisions_do_not_delay_others(tmp_path: Path, server: StandIn, fonproxy: FonProxy) -> None:
     release = threading.Event()
 
     def answer(path: str, body: Any) -> tuple[int, Any]:

@@ -38,7 +38,7 @@ def changed(**cells: str) -> bytes:
     return (" ".join(cells.get(name, cell) for name, cell in zip(names, LINE.split(), strict=True)) + "\n").encode()
 
 
-def test_a_line_is_a_request() -> None:
+def test_each_line_is_one_request() -> None:
     assert parse(LINE.encode()) == REQUEST
 
 
@@ -129,7 +129,7 @@ def test_a_login_that_is_not_utf_8_is_latin_1() -> None:
     assert request.login == "jörg"
 
 
-def test_a_login_longer_than_any_in_fonproxy_is_nobodys() -> None:
+def test_a_login_longer_than_fonproxy_allows_is_not_attributed() -> None:
     request = parse(changed(login="a" * 256))
     assert isinstance(request, Request)
     assert request.login == "a" * 254 + "…"
@@ -168,7 +168,7 @@ def test_a_dash_is_no_login(login: str) -> None:
         ("TCP_MEM_HIT/401", "HIER_NONE/-", False),
     ],
 )
-def test_a_login_is_only_claimed_where_squid_asks_for_credentials(result: str, peer: str, is_failed: bool) -> None:
+def test_a_login_without_authentication_is_not_attributed(result: str, peer: str, is_failed: bool) -> None:
     request = parse(changed(result=result, peer=peer))
     assert isinstance(request, Request)
     assert request.is_failed_sign_in == is_failed
@@ -224,7 +224,7 @@ DEFAULT = LINE.encode().removesuffix(b" 184\n")
         b"<134>1 2026-12-04T03:31:46Z host squid 4711 - - " + DEFAULT + b"\n",
     ],
 )
-def test_fields_that_billing_does_not_need_cost_no_line(line: bytes) -> None:
+def test_an_unreadable_field_that_billing_does_not_need_skips_no_line(line: bytes) -> None:
     assert parse(line) == REQUEST._replace(bytes_sent=0)
 
 
@@ -277,7 +277,7 @@ def test_an_unreadable_line_has_a_reason(line: bytes, error: LineError) -> None:
 
 
 @pytest.mark.parametrize("piece", [b" ", b" [", b"a ", b"A/ ", b"] [", b" A/a", b"%", b"\\", b"x/"])
-def test_the_cost_of_a_line_is_linear(piece: bytes) -> None:
+def test_parsing_time_is_linear_in_line_length(piece: bytes) -> None:
     def cpu_seconds(size: int) -> float:
         filling = piece * (size // len(piece))
         line = DEFAULT.replace(b"f5.bin", b"f" + filling) + b" " + filling + b"x\n"

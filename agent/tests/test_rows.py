@@ -27,7 +27,7 @@ requests = st.builds(
 
 
 @given(st.lists(requests, max_size=30))
-def test_sums_are_kept_and_no_row_exceeds_the_limits_of_ingest(given: list[Request]) -> None:
+def test_rows_preserve_sums_and_respect_the_limits_of_ingest(given: list[Request]) -> None:
     rows = aggregate(given, "w")
     for name in ("bytes_sent", "bytes_received", "duration_ms"):
         assert sum(getattr(row, name) for row in rows) == sum(getattr(request, name) for request in given)
@@ -45,7 +45,7 @@ def test_rows_are_in_the_order_of_minute_login_domain_and_error(given: list[Requ
     assert keys == sorted(keys)
 
 
-def test_the_body_of_known_requests_is_these_bytes() -> None:
+def test_the_body_of_known_requests_is_byte_stable() -> None:
     """A chunk that is sent again, perhaps by another process, must have the same body under the same key."""
     request = Request(1_795_220_043_689, 5, "b", "x.example", "", 184, 5338, "GET", 200, "192.0.2.1")
     assert to_body(aggregate([request, request._replace(login="a", error="TCP_DENIED/407"), request], "w")) == (
@@ -63,7 +63,7 @@ def test_the_body_of_known_requests_is_these_bytes() -> None:
 
 
 @given(st.lists(requests, min_size=1, max_size=20))
-def test_concurrency_is_the_most_requests_of_a_login_under_way_at_once(given: list[Request]) -> None:
+def test_concurrency_is_the_maximum_of_simultaneous_requests_of_a_login(given: list[Request]) -> None:
     for row in aggregate(given, "w"):
         mine = [request for request in given if request.login == row.proxy_user]
         moments = {at for request in mine for at in (request.end_ms - request.duration_ms, request.end_ms)}

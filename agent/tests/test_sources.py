@@ -123,7 +123,7 @@ def test_a_spool_is_replaced_when_it_has_grown(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "spool").read_bytes() == b"four\n"
 
 
-def test_a_line_that_a_kill_cut_off_does_not_spoil_the_next(tmp_path: Path) -> None:
+def test_a_line_cut_off_by_a_kill_does_not_corrupt_the_next(tmp_path: Path) -> None:
     (tmp_path / "spool").write_bytes(b"half a li")
     with closing(Spool(tmp_path / "spool")) as continued:
         continued.append(b"whole")

@@ -60,7 +60,7 @@ def test_a_listing_names_each_running_request_of_a_login() -> None:
     assert listed(block("bob")[:120]) == []
 
 
-def test_a_uri_cannot_pass_for_another_field() -> None:
+def test_a_uri_cannot_forge_another_field() -> None:
     [request] = listed(block("bob", uri="username alice", size=7))
     assert (request.login, request.target, request.bytes_received) == ("bob", "username alice", 7)
 
@@ -87,7 +87,7 @@ def ended(start_ms: int, elapsed: int = 10_000, login: str = "bob", size: int = 
     return LINE.format(end=(start_ms + elapsed) / 1000, elapsed=elapsed, login=login, size=size)
 
 
-def test_a_session_belongs_to_one_line(store: CounterStore) -> None:
+def test_a_session_is_matched_to_one_line_only(store: CounterStore) -> None:
     now = time.time()
     start = int(now * 1000) - 5_000
     assert store.record([(sample("s1"), start), (sample("s2"), start + 1), (sample("s3", "eve"), start)], now)
@@ -98,7 +98,7 @@ def test_a_session_belongs_to_one_line(store: CounterStore) -> None:
     assert store.claim(request(ended(start + 10, login="eve")), "line 4") is None
 
 
-def test_a_line_is_not_of_a_request_that_ran_on(store: CounterStore) -> None:
+def test_a_line_is_not_matched_to_a_request_that_kept_running(store: CounterStore) -> None:
     now = time.time()
     start = int(now * 1000) - 10_000
     assert store.record([(sample("s1", received=5_000), start)], now)
@@ -106,7 +106,7 @@ def test_a_line_is_not_of_a_request_that_ran_on(store: CounterStore) -> None:
     assert store.claim(request(ended(start, elapsed=10_500, size=5_000)), "its own") == ("s1", "bob", start)
 
 
-def test_a_line_is_of_a_request_that_had_moved_more_only_if_no_other_fits(store: CounterStore) -> None:
+def test_a_line_matches_a_request_with_more_bytes_only_if_no_other_fits(store: CounterStore) -> None:
     now = time.time()
     start = int(now * 1000) - 10_000
     assert store.record([(sample("s1", received=5_000), start), (sample("s2", received=2_000), start + 1)], now)
@@ -115,14 +115,14 @@ def test_a_line_is_of_a_request_that_had_moved_more_only_if_no_other_fits(store:
     assert store.claim(request(ended(start, elapsed=10_500, size=4_999)), "smaller") == ("s1", "bob", start)
 
 
-def test_a_request_is_found_that_ended_after_the_clock_was_set_back(store: CounterStore) -> None:
+def test_a_request_that_ended_after_the_clock_was_set_back_is_found(store: CounterStore) -> None:
     now = time.time()
     start = int(now * 1000) - 10_000
     assert store.record([(sample("s1"), start)], now + 20)
     assert store.claim(request(ended(start, elapsed=8_000)), "line 1") == ("s1", "bob", start)
 
 
-def test_a_request_is_found_whose_last_listing_the_clock_has_passed_again(store: CounterStore) -> None:
+def test_a_request_is_found_after_the_clock_passes_its_last_listing_again(store: CounterStore) -> None:
     now = time.time()
     start = int(now * 1000) - 10_000
     assert store.record([(sample("s1"), start)], now - 1)
@@ -175,7 +175,7 @@ MOVED = st.tuples(st.none() | st.integers(0, 50), st.integers(0, 50))
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moved=st.lists(MOVED, min_size=1, max_size=8), data=st.data())
-def test_requests_that_a_client_started_at_once_add_up_to_their_lines(
+def test_simultaneous_requests_of_a_client_add_up_to_their_lines(
     tmp_path: Path, moved: list[tuple[int | None, int]], data: st.DataObject
 ) -> None:
     store = CounterStore(tmp_path / uuid4().hex)
@@ -268,7 +268,7 @@ def test_the_log_line_counts_bytes_that_could_not_be_reported_earlier(
         wait_for(lambda: counting.received() == {"bob": 600039})
 
 
-def test_an_unknown_login_holds_up_no_other(config: Path, server: StandIn, squid: StandIn) -> None:
+def test_an_unknown_login_delays_no_other(config: Path, server: StandIn, squid: StandIn) -> None:
     counting = Counting(server)
     counting.unknown = {"eve"}
     squid.answer = lambda path, body: (200, (block("eve") + block("bob")).encode())

@@ -55,7 +55,7 @@ def sold(staff: Callable[..., Any]) -> str:
     return "gw-1"
 
 
-def test_sign_in_is_decided_alike_with_and_without_fonproxy(
+def test_sign_in_decisions_are_the_same_with_and_without_fonproxy(
     server: Server, key: str, sold: str, staff: Callable[..., Any], tmp_path: Path
 ) -> None:
     client = AgentClient(server.url, key, "gateway")
@@ -86,7 +86,7 @@ def usage(server: Server, staff: Callable[..., Any]) -> tuple[int, int]:
     return sum(int(row["total_bytes_received"]) for row in rows), sum(int(row["total_count"]) for row in rows)
 
 
-def test_unknown_logins_are_named_and_hold_up_no_other(
+def test_unknown_logins_are_named_and_delay_no_other(
     server: Server, key: str, sold: str, staff: Callable[..., Any]
 ) -> None:
     before = usage(server, staff)

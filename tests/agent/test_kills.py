@@ -75,7 +75,7 @@ def test_a_shipper_that_is_killed_again_and_again_ships_every_line_once(log: Pat
 
 
 @pytest.mark.parametrize("seed", [2])
-def test_nor_does_it_matter_when_the_server_is_killed_as_well(log: Path, data_dir: Path, seed: int) -> None:
+def test_a_killed_shipper_and_a_killed_server_ship_every_line_once(log: Path, data_dir: Path, seed: int) -> None:
     random = Random(seed)
     server = SamePort(data_dir)
     key = server.keys["INGEST_KEY"]

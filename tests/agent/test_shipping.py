@@ -122,7 +122,9 @@ def test_a_lost_state_file_counts_nothing_twice(server: Server, log: Path, gaine
     assert gained() == independent_count(log.read_bytes())
 
 
-def test_an_unfinished_last_line_waits_for_its_end(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
+def test_an_incomplete_last_line_is_shipped_when_complete(
+    server: Server, log: Path, gained: Callable[[], Counts]
+) -> None:
     whole = native_log()
     log.write_bytes(whole[:-20])
     code, out, err = ship(log, server)
@@ -188,7 +190,7 @@ def test_a_missing_file_a_second_shipper_and_a_broken_state_are_reported(server:
     assert "cannot be read" in ship(log, server)[2]
 
 
-def test_an_answer_that_is_lost_counts_nothing_twice(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
+def test_a_lost_answer_counts_nothing_twice(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
     """The server takes the chunk, and the shipper is killed before it hears of it."""
     log.write_bytes(native_log())
     with Swallower(server.port) as swallower:
@@ -201,7 +203,7 @@ def test_an_answer_that_is_lost_counts_nothing_twice(server: Server, log: Path, 
     assert gained() == independent_count(log.read_bytes())
 
 
-def test_a_chunk_in_doubt_for_longer_than_keys_are_remembered_is_not_guessed_about(server: Server, log: Path) -> None:
+def test_a_chunk_in_doubt_for_longer_than_keys_are_kept_is_not_resent(server: Server, log: Path) -> None:
     log.write_bytes(native_log())
     process = start(log, f"http://127.0.0.1:{free_port()}", server.keys["INGEST_KEY"])
     state_file = log.with_name("access.log.fonproxy")
@@ -215,7 +217,7 @@ def test_a_chunk_in_doubt_for_longer_than_keys_are_remembered_is_not_guessed_abo
     assert (code, 'set only "chunk" to null' in err) == (1, True)
 
 
-def test_an_unavailable_server_is_waited_for(log: Path, server: Server, gained: Callable[[], Counts]) -> None:
+def test_the_shipper_waits_for_an_unavailable_server(log: Path, server: Server, gained: Callable[[], Counts]) -> None:
     log.write_bytes(native_log())
     port = free_port()
     process = start(log, f"http://127.0.0.1:{port}", server.keys["INGEST_KEY"])
@@ -227,7 +229,7 @@ def test_an_unavailable_server_is_waited_for(log: Path, server: Server, gained: 
     assert gained() == independent_count(log.read_bytes())
 
 
-def test_it_follows_the_log_through_every_kind_of_rotation(
+def test_the_shipper_follows_the_log_through_every_kind_of_rotation(
     server: Server, log: Path, gained: Callable[[], Counts]
 ) -> None:
     lines = whole_log().splitlines(keepends=True)[:6000]

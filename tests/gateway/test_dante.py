@@ -33,9 +33,7 @@ def target() -> Iterator[int]:
         yield port
 
 
-def test_only_the_right_password_of_a_login_that_may_pass_signs_in(
-    provider: Provider, proxy: Dante, target: int
-) -> None:
+def test_only_an_active_login_with_the_right_password_signs_in(provider: Provider, proxy: Dante, target: int) -> None:
     def status(login: str, password: str = PASSWORD) -> int:
         return proxy.get(f"http://localhost:{target}/100", login, password)[0]
 

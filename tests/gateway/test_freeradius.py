@@ -82,12 +82,12 @@ def test_the_right_password_is_accepted_and_a_wrong_one_rejected_with_the_reason
     assert 'Reply-Message = "unknown"' in reply
 
 
-def test_a_login_with_quotes_and_backslashes_is_no_other_login(server: Server, radius: FreeRadius) -> None:
+def test_a_login_with_quotes_and_backslashes_is_not_taken_for_another(server: Server, radius: FreeRadius) -> None:
     for login in ('a\\"lice', "%{User-Password}", "alice\\\\", "ali'ce"):
         assert not radius.sign_in(login, server.keys["PASSWORD"])[0], login
 
 
-def test_a_suspended_order_is_rejected_and_let_on_again(server: Server, radius: FreeRadius) -> None:
+def test_a_suspended_order_is_rejected_until_it_is_resumed(server: Server, radius: FreeRadius) -> None:
     run(server, STEP, "suspend")
     accepted, reply = radius.sign_in("alice", server.keys["PASSWORD"])
     assert not accepted
@@ -131,7 +131,7 @@ def test_interim_updates_and_stops_add_up_to_the_reported_traffic(server: Server
     assert total == (7_010, 2**32 + 520, 2)
 
 
-def test_accounting_of_an_unknown_login_is_not_answered_as_if_it_were_counted(radius: FreeRadius) -> None:
+def test_accounting_of_an_unknown_login_is_not_acknowledged(radius: FreeRadius) -> None:
     packet: dict[str, Any] = {"User_Name": "nobody", "Acct_Session_Id": "9", "NAS_Identifier": "gw1"}
     assert not radius.account(seconds=5, Acct_Status_Type="Stop", **packet)
 
@@ -146,7 +146,7 @@ def test_logins_in_other_letters_and_ids_of_any_bytes_are_counted(radius: FreeRa
     wait_for(lambda: provider.usage().get(login) == Moved(2, 0, 100))
 
 
-def test_one_connection_too_many_is_rejected(server: Server, radius: FreeRadius, key: str) -> None:
+def test_a_connection_beyond_the_limit_is_rejected(server: Server, radius: FreeRadius, key: str) -> None:
     script = """
 import django
 django.setup()

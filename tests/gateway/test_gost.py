@@ -26,7 +26,7 @@ def gost(provider: Provider) -> GostClient:
     return GostClient(provider.server.url, provider.key)
 
 
-def test_only_the_right_password_of_a_login_that_may_pass_signs_in(provider: Provider, gost: GostClient) -> None:
+def test_only_an_active_login_with_the_right_password_signs_in(provider: Provider, gost: GostClient) -> None:
     provider.sell("gost")
     assert gost.sign_in("gost", PASSWORD) == "gost"
     assert gost.sign_in("gost", "wrong-horse-1") is None

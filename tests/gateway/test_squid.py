@@ -80,7 +80,7 @@ def test_an_address_that_is_not_allowed_is_refused(sell: Callable[..., None], as
     wait_for(lambda: ask("elsewhere") == "200", LONG_SECONDS)
 
 
-def test_one_connection_too_many_is_refused_until_one_ends(
+def test_a_connection_beyond_the_limit_is_refused_until_one_ends(
     sell: Callable[..., None], proxy: WiredGateway, target: int, ask: Callable[..., str]
 ) -> None:
     sell("single", maxConnections=1)
@@ -123,7 +123,7 @@ def test_a_login_at_its_daily_limit_is_refused_and_no_other_of_its_order(
     wait_for(lambda: ask("limited") == "200", LONG_SECONDS)
 
 
-def test_guesses_of_a_stranger_cost_nothing(
+def test_password_guesses_of_a_stranger_cost_the_customer_nothing(
     provider: Provider, sell: Callable[..., None], proxy: WiredGateway, target: int
 ) -> None:
     sell("guessed")
@@ -230,7 +230,7 @@ def assert_counted(provider: Provider, accounts: Accounts) -> None:
         assert difference() == {}
 
 
-def test_while_fonproxy_is_away_known_logins_pass_stopped_ones_do_not_and_nothing_is_lost(
+def test_while_fonproxy_is_unavailable_known_logins_pass_and_no_row_is_lost(
     provider: Provider, sell: Callable[..., None], proxy: WiredGateway, target: int, ask: Callable[..., str]
 ) -> None:
     for login in ("known", "stopped"):
