@@ -216,7 +216,7 @@ def test_the_feed_costs_the_same_for_any_number_of_changes(
     assert costs[0] == costs[1]
 
 
-def test_a_day_that_has_ended_lets_its_order_on(orders: list[Order]) -> None:
+def test_an_order_stopped_by_its_daily_limit_is_released_when_the_day_ends(orders: list[Order]) -> None:
     first, second = orders
     Order.objects.update(traffic_limit_bytes=None)
     Order.objects.filter(pk=first.pk).update(stopped_until=LATER)
@@ -228,7 +228,7 @@ def test_a_day_that_has_ended_lets_its_order_on(orders: list[Order]) -> None:
     assert dict(CutOff.objects.values_list("order", "state")) == {first.pk: State.ACTIVE, second.pk: State.EXHAUSTED}
 
 
-def test_a_suspension_whose_time_has_come_leaves_a_day_that_has_not_ended(orders: list[Order]) -> None:
+def test_a_due_suspension_does_not_clear_the_daily_stop(orders: list[Order]) -> None:
     Order.objects.update(suspended_at=LATER, stopped_until=LATER + MOMENT)
     assert [enforcement.publish_overdue(LATER) for _ in range(2)] == [2, 0]
     assert set(Order.objects.values_list("stopped_until", flat=True)) == {LATER + MOMENT}

@@ -131,7 +131,7 @@ def test_an_erased_customer_leaves_one_event_that_names_ids_only(
     assert event.deliveries.count() == 1
 
 
-def test_an_endpoint_gets_the_types_that_it_asked_for(order: Order, endpoint: WebhookEndpoint) -> None:
+def test_an_endpoint_gets_only_its_event_types(order: Order, endpoint: WebhookEndpoint) -> None:
     some = webhooks.create(url="https://crm.example/", description="", event_types=[EventType.RESUMED], now=START)
     off = webhooks.create(url="https://off.example/", description="", event_types=[], now=START)
     webhooks.change(off, {"is_enabled": False}, START)
@@ -142,7 +142,7 @@ def test_an_endpoint_gets_the_types_that_it_asked_for(order: Order, endpoint: We
     assert not off.deliveries.exists()
 
 
-def test_an_endpoint_that_is_deleted_meanwhile_makes_no_order_fail(
+def test_deleting_an_endpoint_concurrently_fails_no_order(
     order: Order, endpoint: WebhookEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "_endpoints", lambda kind: [endpoint])
@@ -155,14 +155,14 @@ def test_an_endpoint_that_is_deleted_meanwhile_makes_no_order_fail(
     assert not EventDelivery.objects.exists()
 
 
-def test_without_an_endpoint_nothing_is_written(order: Order) -> None:
+def test_without_an_endpoint_no_event_is_stored(order: Order) -> None:
     order_services.suspend(order, START)
     assert told() == []
     assert events.record_expiring(START) == 0
 
 
 @given(st.lists(st.sampled_from(list(State)), min_size=2))
-def test_transitions_tell_every_stop_and_every_end_of_a_suspension(states: list[State]) -> None:
+def test_transitions_report_every_stop_and_every_end_of_a_suspension(states: list[State]) -> None:
     for old, new in pairwise(states):
         found = events.transitions(old, new)
         assert (f"order.{new}" in found) == (old != new and new != State.ACTIVE)

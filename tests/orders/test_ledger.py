@@ -37,13 +37,13 @@ def use(order: Order, at: datetime, size: int) -> LedgerEntry:
     )  # fmt: skip
 
 
-def test_balances_are_of_the_orders_that_are_asked_for(order: Order, other: Order) -> None:
+def test_balances_are_returned_for_the_given_orders_only(order: Order, other: Order) -> None:
     use(order, START, 30)
     assert ledger.balances([order.pk]) == {order.pk: 70}
     assert ledger.balances([order.pk, other.pk, 0]) == {order.pk: 70, other.pk: 7, 0: 0}
 
 
-def test_total_usage_is_of_the_orders_that_are_asked_for(order: Order, other: Order) -> None:
+def test_total_usage_is_returned_for_the_given_orders_only(order: Order, other: Order) -> None:
     use(order, START, 30)
     use(order, START + DAY, 5)
     use(other, START, 2)
@@ -78,7 +78,7 @@ def test_a_statement_includes_both_days_and_starts_from_the_earlier_balance(orde
     assert lines(order, third, None) == [(3, 106), (2, 103)]
 
 
-def test_a_statement_is_by_days_of_utc_whatever_the_callers_zone_is(order: Order) -> None:
+def test_a_statement_uses_utc_days_regardless_of_the_callers_zone(order: Order) -> None:
     late = START.replace(hour=23)
     use(order, START, 30)
     ledger.post(order, LedgerReason.TOP_UP, 5, now=late)
@@ -86,7 +86,7 @@ def test_a_statement_is_by_days_of_utc_whatever_the_callers_zone_is(order: Order
         assert lines(order) == [(-30, 75), (5, 105), (100, 100)]
 
 
-def test_closings_are_of_the_orders_present_period(order: Order, other: Order) -> None:
+def test_closings_cover_the_orders_current_period(order: Order, other: Order) -> None:
     ledger.post(order, LedgerReason.ADJUSTMENT, -40, now=START, closes_period=True)
     ledger.post(other, LedgerReason.ADJUSTMENT, -3, now=START, closes_period=True)
     assert ledger.closings([order]) == {order.pk: -40}
@@ -94,7 +94,7 @@ def test_closings_are_of_the_orders_present_period(order: Order, other: Order) -
     assert ledger.closings([order, other]) == {order.pk: 0, other.pk: -3}
 
 
-def test_an_entry_is_found_again_by_its_reference_within_its_order(order: Order, other: Order) -> None:
+def test_an_entry_is_found_by_its_reference_within_its_order(order: Order, other: Order) -> None:
     entry = ledger.post(order, LedgerReason.TOP_UP, 5, now=START, reference="t1")
     ledger.post(order, LedgerReason.TOP_UP, 5, now=START, reference=None)
     assert ledger.earlier(order, "t1", LedgerReason.TOP_UP, 5) == entry
@@ -137,7 +137,7 @@ def test_a_posted_entry_has_the_values_it_was_posted_with(order: Order) -> None:
     assert (entry.usage_day, entry.period_number, entry.closes_period) == (None, 1, True)
 
 
-def test_a_posted_entry_adds_to_the_present_period_and_is_fonproxys_unless_said_otherwise(order: Order) -> None:
+def test_a_posted_entry_belongs_to_the_current_period_and_to_fonproxy_by_default(order: Order) -> None:
     entry = ledger.post(order, LedgerReason.TOP_UP, 5, now=START)
     assert (entry.author, entry.note, entry.reference) == ("fonproxy", "", None)
     assert (entry.period_number, entry.closes_period) == (1, False)

@@ -47,7 +47,7 @@ def test_tampering_is_refused(
     assert list(LedgerEntry.objects.order_by("pk").values()) == before
 
 
-def test_the_usage_line_of_a_day_is_set_again(
+def test_the_usage_line_of_a_day_can_be_updated(
     alice: User, make_order: Callable[..., Order], clean_engine: Client
 ) -> None:
     order = make_order(alice, limit=100, started_at=NOW, now=NOW)

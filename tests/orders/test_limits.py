@@ -54,12 +54,12 @@ def test_the_running_day_and_month_hold_the_instant(zone: str) -> None:
     assert windows.day.astimezone(ZoneInfo(zone)).date() == local
 
 
-def test_a_limit_that_is_missed_by_one_byte_is_not_reached() -> None:
+def test_a_limit_is_not_reached_one_byte_below() -> None:
     windows = Windows.at(datetime(2026, 11, 30, tzinfo=UTC), ZoneInfo("UTC"))
     assert stopped_until(Limits(100, 200, 300), Used(99, 199, 299), windows) is None
     assert stopped_until(Limits(), Used(2**60, 2**60, 2**60), windows) is None
 
 
-def test_nothing_is_limited_or_used_unless_it_is_said() -> None:
+def test_limits_and_usage_default_to_none() -> None:
     assert Limits() == Limits(day=None, month=None, total=None)
     assert Used() == Used(day=0, month=0, total=0)

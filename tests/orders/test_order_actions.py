@@ -86,7 +86,7 @@ def test_an_order_is_suspended_resumed_and_ended(browser: Browser, order: Order)
     assert LogEntry.objects.count() == 3
 
 
-def test_only_steps_that_make_sense_are_offered(browser: Browser, order: Order) -> None:
+def test_only_applicable_actions_are_offered(browser: Browser, order: Order) -> None:
     def offered() -> set[str]:
         shown = browser.get(f"/admin/orders/order/{order.pk}/change/").content.decode()
         steps = ("top-up", "refund", "adjust", "renew", "suspend", "resume", "expire")
@@ -128,7 +128,7 @@ def test_a_reference_of_another_posting_is_refused(browser: Browser, order: Orde
     assert "was used before" in take(browser, order, "refund", size="5")
 
 
-def test_who_may_not_change_orders_takes_no_step(helper: User, order: Order) -> None:
+def test_without_the_permission_to_change_orders_no_action_is_possible(helper: User, order: Order) -> None:
     browser = Browser()
     browser.force_login(helper)
     assert browser.get(page(order, "suspend")).status_code == 403
@@ -137,6 +137,6 @@ def test_who_may_not_change_orders_takes_no_step(helper: User, order: Order) -> 
     assert order.suspended_at is None
 
 
-def test_an_unknown_step_or_order_is_not_found(browser: Browser, order: Order) -> None:
+def test_an_unknown_action_or_order_is_not_found(browser: Browser, order: Order) -> None:
     assert browser.get(page(order, "delete")).status_code == 404
     assert browser.get("/admin/orders/order/999999/step/suspend/").status_code == 404

@@ -245,7 +245,7 @@ def test_traffic_without_a_limit_does_not_count_against_one(
     assert (figures(order)["balance"], figures(order)["limit"]) == (0, None)
 
 
-def test_an_order_that_has_ended_has_nothing_left_whatever_its_limit_is_changed_to(order: Order) -> None:
+def test_changing_the_limit_of_an_ended_order_leaves_no_bytes(order: Order) -> None:
     order_services.expire(order, START + DAY)
     for limit in (50 * GB, GB):
         change(order, START + 2 * DAY, limit_bytes=limit)

@@ -36,14 +36,16 @@ def test_an_order_is_listed_as_published(alice: User, make_order: MakeOrder, cli
     }
 
 
-def test_an_unmetered_order_without_an_end_says_null(alice: User, make_order: MakeOrder, client_for: ClientFor) -> None:
+def test_an_unmetered_order_without_an_end_has_null_fields(
+    alice: User, make_order: MakeOrder, client_for: ClientFor
+) -> None:
     make_order(alice)
     listed = client_for(alice).get("/orders").json()["orders"][0]
     assert listed["trafficLimitBytes"] is None
     assert listed["expiresAt"] is None
 
 
-def test_the_status_is_that_of_now(alice: User, make_order: MakeOrder, client_for: ClientFor) -> None:
+def test_the_status_is_the_current_one(alice: User, make_order: MakeOrder, client_for: ClientFor) -> None:
     past = timezone.now() - timedelta(seconds=1)
     make_order(alice, name="active")
     make_order(alice, name="suspended", suspended_at=past)
@@ -105,5 +107,5 @@ def test_the_list_comes_as_csv(alice: User, make_order: MakeOrder, client_for: C
     assert len(rows) == orders
 
 
-def test_a_key_without_read_lists_nothing(alice: User, client_for: ClientFor) -> None:
+def test_a_key_without_the_read_scope_lists_nothing(alice: User, client_for: ClientFor) -> None:
     assert client_for(alice, "ingest").get("/orders").status_code == 403

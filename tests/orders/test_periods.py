@@ -52,7 +52,7 @@ def first_instant(day: date, zone: str) -> datetime:
 
 
 @hypothesis.given(periods)
-def test_boundaries_are_those_of_the_calendar(period: RecurringPeriod) -> None:
+def test_boundaries_follow_the_calendar(period: RecurringPeriod) -> None:
     expected = [(day, first_instant(day, period.timezone)) for day in islice(days_of(period), 14)]
     assert [tuple(period.boundary(number)) for number in range(14)] == expected
 
@@ -78,7 +78,7 @@ def test_an_instant_lies_between_the_last_boundary_and_the_next(period: Recurrin
         (date(2028, 2, 29), ["2028-02-29", "2028-03-29", "2028-04-29", "2028-05-29", "2028-06-29", "2028-07-29"]),
     ],
 )
-def test_a_month_that_lacks_the_day_begins_its_period_on_its_last(anchor: date, days: list[str]) -> None:
+def test_in_a_month_without_the_day_the_period_begins_on_the_last_day(anchor: date, days: list[str]) -> None:
     period = RecurringPeriod(Every.MONTH, anchor)
     assert [period.boundary(number).day.isoformat() for number in range(6)] == days
 
@@ -93,7 +93,7 @@ def test_a_month_that_lacks_the_day_begins_its_period_on_its_last(anchor: date, 
         ("Asia/Kathmandu", date(2026, 11, 1), "2026-10-31T18:15+00:00"),
     ],
 )
-def test_a_day_begins_when_the_clock_of_the_zone_says_so(zone: str, day: date, instant: str) -> None:
+def test_a_day_begins_at_local_midnight(zone: str, day: date, instant: str) -> None:
     assert RecurringPeriod(Every.DAY, day, zone).boundary(0).at == datetime.fromisoformat(instant)
 
 
@@ -106,6 +106,6 @@ def test_a_day_that_a_zone_leaves_out_does_not_begin_a_period_twice() -> None:
     assert found == [28, 29, 31, 1]
 
 
-def test_a_period_is_of_utc_and_keeps_nothing_of_the_one_before_unless_it_is_said() -> None:
+def test_a_period_defaults_to_utc_without_rollover() -> None:
     day = date(2026, 11, 1)
     assert RecurringPeriod(Every.DAY, day) == RecurringPeriod(Every.DAY, day, timezone="UTC", rollover=False)

@@ -81,7 +81,7 @@ def kim(alice: User) -> User:
     return kim
 
 
-def test_a_person_of_a_team_who_buys_becomes_a_customer(shop: Callable[..., Any], kim: User) -> None:
+def test_a_team_member_who_buys_becomes_a_customer(shop: Callable[..., Any], kim: User) -> None:
     answer = shop("PUT", "users/c-9", username=KIM, email="Kim@example.com")
     assert (answer.status_code, answer.json()["user"]["userId"]) == (201, kim.pk)
     assert shop("PUT", "users/c-9", username=KIM, email="Kim@example.com").status_code == 200
@@ -105,7 +105,7 @@ def test_a_person_of_a_team_who_buys_becomes_a_customer(shop: Callable[..., Any]
         ({"is_active": False}, {"email": KIM}),
     ],
 )
-def test_nobody_else_becomes_a_customer_by_a_name(
+def test_no_other_account_is_adopted_by_its_name(
     shop: Callable[..., Any], kim: User, fields: dict[str, Any], given: dict[str, Any]
 ) -> None:
     User.objects.filter(pk=kim.pk).update(**fields)
@@ -113,7 +113,7 @@ def test_nobody_else_becomes_a_customer_by_a_name(
     assert not User.objects.filter(external_id="c-9").exists()
 
 
-def test_who_has_orders_of_other_origin_does_not_become_another_customer(
+def test_an_account_with_orders_of_other_origin_is_not_adopted(
     shop: Callable[..., Any], kim: User, make_order: Callable[..., Order]
 ) -> None:
     make_order(kim)
@@ -238,7 +238,7 @@ def limits_of(login: str) -> tuple[int | None, ...]:
     return tuple(ProxyUser.objects.get(login=login).limits)
 
 
-def test_limits_of_a_login_are_put_and_a_repeat_does_not_undo_the_customers(
+def test_repeating_a_put_of_login_limits_does_not_undo_the_customers_changes(
     shop: Callable[..., Any], sold: Order
 ) -> None:
     body: dict[str, Any] = {
@@ -257,7 +257,7 @@ def test_limits_of_a_login_are_put_and_a_repeat_does_not_undo_the_customers(
 @pytest.mark.parametrize(
     "limits", [{"dayBytes": 0}, {"dayBytes": 2**53}, {"monthBytes": "5"}, {"totalBytes": True}, [], None]
 )
-def test_malformed_limits_of_a_login_are_named_and_change_nothing(
+def test_malformed_login_limits_are_named_and_change_nothing(
     shop: Callable[..., Any], sold: Order, limits: Any
 ) -> None:
     refused = put_order(shop, proxyUsers=["carol-2", {"login": "carol-1", "limits": limits}])
@@ -477,7 +477,7 @@ def test_the_feed_lists_an_erased_order_for_a_month(shop: Callable[..., Any], so
     assert shop("GET", "exhausted").json()["changes"] == []
 
 
-def test_an_order_expires_by_itself(shop: Callable[..., Any], sold: Order) -> None:
+def test_an_order_expires_at_its_end(shop: Callable[..., Any], sold: Order) -> None:
     soon = timezone.now() + timedelta(hours=1)
     put_order(shop, expiresAt=soon.isoformat())
     order_services.close_expired(soon)
@@ -515,7 +515,7 @@ def test_a_bad_order_is_refused_and_changes_nothing(
     assert shop("GET", "orders/o-1").json() == before
 
 
-def test_a_contradiction_is_a_conflict_and_changes_nothing(shop: Callable[..., Any], sold: Order) -> None:
+def test_contradictory_changes_are_a_conflict_and_change_nothing(shop: Callable[..., Any], sold: Order) -> None:
     shop("PUT", "users/c-2")
     put_order(shop, "o-2", user="c-2", proxyUsers=["taken"])
     assert put_order(shop, user="c-2").status_code == 409
@@ -560,7 +560,7 @@ def test_an_erased_customer_leaves_nothing_in_either_store(
     metering.post_usage(timezone.now())
 
 
-def test_a_customer_is_not_erased_while_traffic_is_under_way(shop: Callable[..., Any], sold: Order) -> None:
+def test_a_customer_is_not_erased_while_traffic_is_in_the_journal(shop: Callable[..., Any], sold: Order) -> None:
     with engine_unavailable():
         carry(sold, timezone.now(), 5)
         answer = shop("DELETE", "users/c-1")
@@ -584,7 +584,7 @@ def test_accounts_of_staff_are_never_changed(shop: Callable[..., Any], alice: Us
     assert (alice.email, alice.is_active, alice.orders.count()) == ("alice@example.com", True, 0)
 
 
-def test_the_old_address_is_notified_of_a_new_one(
+def test_a_new_address_notifies_the_old_one(
     shop: Callable[..., Any], sold: Order, sent: Callable[..., list[Any]]
 ) -> None:
     assert shop("PUT", "users/c-1", email="new@example.com").status_code == 200
@@ -602,7 +602,9 @@ def test_an_unchanged_address_sends_no_notice(
 
 
 @pytest.mark.parametrize("route", ["top-ups", "refunds", "adjustments", "renewals"])
-def test_a_reference_like_an_automatic_renewals_is_refused(route: str, shop: Callable[..., Any], sold: Order) -> None:
+def test_a_reference_in_the_format_of_automatic_renewals_is_refused(
+    route: str, shop: Callable[..., Any], sold: Order
+) -> None:
     refused = shop("POST", f"orders/o-1/{route}", reference="period-2026-12-01", bytes=1)
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "reference")
     assert LedgerEntry.objects.count() == 1

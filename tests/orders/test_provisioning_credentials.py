@@ -63,7 +63,7 @@ def test_the_link_sets_the_password_once(shop: APIClient, carol: User) -> None:
     assert list(AuditRecord.objects.values_list("action", "number")) == [("password link", carol.pk)]
 
 
-def test_nothing_is_handed_out_for_staff_strangers_and_closed_accounts(
+def test_no_credential_is_issued_for_staff_strangers_and_closed_accounts(
     shop: APIClient, carol: User, viewer: User
 ) -> None:
     User.objects.filter(pk=viewer.pk).update(external_id="v")

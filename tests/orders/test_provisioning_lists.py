@@ -108,7 +108,7 @@ def aged(model: Any) -> str:
     ],
     ids=["top-up", "renewal", "suspension", "end", "exhaustion"],
 )
-def test_a_change_of_an_order_is_listed_as_such(
+def test_a_changed_order_is_listed_as_changed(
     change: Callable[..., Any], shop: APIClient, alice: User, make_order: Callable[..., Order], clean_engine: Client
 ) -> None:
     order = make_order(alice, external_id="o", limit=GB)
@@ -150,7 +150,7 @@ def test_the_next_poll_begins_before_the_first_page_of_this_one(
 
 
 @pytest.mark.parametrize("name", ["users", "orders"])
-def test_a_cursor_that_no_answer_gave_is_refused(
+def test_a_malformed_or_foreign_cursor_is_refused(
     name: str, shop: APIClient, alice: User, make_order: Callable[..., Order]
 ) -> None:
     customer("c")
@@ -168,12 +168,12 @@ def test_a_cursor_that_no_answer_gave_is_refused(
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=10001", "limit=x", "status=gone", "updatedSince=yesterday", "limit=1&limit=2"]
 )
-def test_malformed_parameters_of_a_list_are_refused(query: str, shop: APIClient) -> None:
+def test_malformed_list_parameters_are_refused(query: str, shop: APIClient) -> None:
     for name in ("users", "orders"):
         assert shop.get(f"/provisioning/{name}?{query}").status_code == 400
 
 
-def test_lists_are_csv_too_and_link_to_their_next_page(
+def test_lists_are_available_as_csv_and_link_to_the_next_page(
     shop: APIClient, alice: User, make_order: Callable[..., Order]
 ) -> None:
     for number in range(3):
@@ -189,7 +189,7 @@ def test_lists_are_csv_too_and_link_to_their_next_page(
     assert [(row["externalId"], row["name"]) for row in found] == [(f"o{number}", "'=cmd") for number in range(3)]
 
 
-def test_times_in_csv_are_those_of_json(shop: APIClient, alice: User, make_order: Callable[..., Order]) -> None:
+def test_times_in_csv_equal_those_in_json(shop: APIClient, alice: User, make_order: Callable[..., Order]) -> None:
     make_order(alice, external_id="o")
     for name in ("users", "orders"):
         [row] = shop.get(f"/provisioning/{name}").json()[name]

@@ -112,7 +112,7 @@ def test_a_repeated_put_does_not_undo_the_customers_changes(shop: Callable[..., 
         {"login": None},
     ],
 )
-def test_a_bad_setting_is_named_and_nothing_is_made(shop: Callable[..., Any], wrong: dict[str, Any]) -> None:
+def test_a_bad_field_is_named_and_nothing_is_created(shop: Callable[..., Any], wrong: dict[str, Any]) -> None:
     answer = shop({"login": "a", **wrong})
     assert answer.status_code == 400
     assert "password-1" not in answer.content.decode()

@@ -297,7 +297,7 @@ def test_a_change_at_the_boundary_belongs_to_the_new_period(born: Callable[..., 
     assert figures(order)["limit"] == 11 * GB
 
 
-def test_a_renewal_by_hand_sets_the_limit_of_the_next_periods(born: Callable[..., Life]) -> None:
+def test_a_manual_renewal_sets_the_limit_of_later_periods(born: Callable[..., Life]) -> None:
     order = born(DAILY).order
     order_services.renew(order, reference="r", author="shop", amount=20 * GB, now=START)
     renewals.renew_due(midnight(1))
@@ -323,7 +323,7 @@ def test_the_end_of_an_order_is_not_a_boundary(born: Callable[..., Life]) -> Non
     assert order.next_renewal is None
 
 
-def test_boundaries_before_the_end_are_renewed_also_when_the_end_has_passed(born: Callable[..., Life]) -> None:
+def test_boundaries_before_the_end_are_renewed_even_after_the_end(born: Callable[..., Life]) -> None:
     order = born(DAILY, expires_at=midnight(2) + timedelta(hours=1)).order
     order_services.close_expired(midnight(5))
     assert len(purchases(order)) == 3
@@ -331,9 +331,7 @@ def test_boundaries_before_the_end_are_renewed_also_when_the_end_has_passed(born
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
-def test_an_order_that_goes_on_after_its_end_renews_for_the_period_that_runs(
-    born: Callable[..., Life], is_closed: bool
-) -> None:
+def test_an_extended_order_renews_for_the_current_period(born: Callable[..., Life], is_closed: bool) -> None:
     order = born(DAILY, expires_at=midnight(2)).order
     renewals.renew_due(midnight(1))
     if is_closed:
@@ -344,7 +342,7 @@ def test_an_order_that_goes_on_after_its_end_renews_for_the_period_that_runs(
     assert (figures(order)["balance"], order.renews_at) == (10 * GB, midnight(7))
 
 
-def test_an_expired_order_that_is_renewed_by_hand_renews_by_itself_from_then_on(born: Callable[..., Life]) -> None:
+def test_a_manual_renewal_of_an_expired_order_resumes_automatic_renewals(born: Callable[..., Life]) -> None:
     order = born(DAILY, expires_at=midnight(2)).order
     order_services.renew(order, reference="r", author="shop", expires_at=midnight(30), now=midnight(6))
     order.refresh_from_db()
@@ -364,7 +362,7 @@ def test_a_changed_period_renews_passed_boundaries_first_and_then_its_own(born: 
     assert renewals.renew_due(midnight(300)) == 0
 
 
-def test_a_day_renews_once_also_in_two_zones(born: Callable[..., Life]) -> None:
+def test_a_day_renews_once_even_across_a_change_of_zone(born: Callable[..., Life]) -> None:
     order = born(DAILY).order
     change(order, midnight(1), period=RecurringPeriod(Every.DAY, DAILY.anchor, "America/New_York"))
     renewals.renew_due(midnight(1) + timedelta(hours=6))  # there, too, a day has begun by now: the same one
@@ -373,7 +371,7 @@ def test_a_day_renews_once_also_in_two_zones(born: Callable[..., Life]) -> None:
     assert len(purchases(order)) == 3
 
 
-def test_a_change_of_zone_passes_over_no_boundary(born: Callable[..., Life]) -> None:
+def test_a_change_of_zone_skips_no_boundary(born: Callable[..., Life]) -> None:
     order = born(RecurringPeriod(Every.MONTH, date(2027, 5, 1))).order
     in_berlin = RecurringPeriod(Every.MONTH, date(2027, 5, 1), "Europe/Berlin")
     change(order, datetime(2027, 5, 31, 23, 30, tzinfo=UTC), period=in_berlin)  # there, June has begun
@@ -409,7 +407,7 @@ def test_an_anchor_in_the_future_is_the_first_boundary(alice: User, make_order: 
     assert order.renews_at == datetime(2027, 7, 1, tzinfo=UTC)
 
 
-def test_rollover_keeps_the_remainder_and_no_overrun(born: Callable[..., Life]) -> None:
+def test_rollover_carries_over_the_remainder_but_no_overrun(born: Callable[..., Life]) -> None:
     order = born(RecurringPeriod(Every.DAY, date(2027, 1, 1), rollover=True)).order
     carry_and_post(order, START, 4 * GB)
     renewals.renew_due(midnight(1))
@@ -419,7 +417,7 @@ def test_rollover_keeps_the_remainder_and_no_overrun(born: Callable[..., Life]) 
     assert (figures(order)["limit"], figures(order)["balance"]) == (10 * GB, 10 * GB)
 
 
-def test_rollover_never_makes_a_limit_that_json_cannot_hold(born: Callable[..., Life]) -> None:
+def test_rollover_never_exceeds_the_integers_of_json(born: Callable[..., Life]) -> None:
     order = born(RecurringPeriod(Every.DAY, date(2027, 1, 1), rollover=True), limit=2**53 - 1).order
     renewals.renew_due(midnight(1))
     assert figures(order)["limit"] == 2**53 - 1
@@ -450,7 +448,7 @@ def test_the_database_refuses_a_second_renewal_of_a_boundary(born: Callable[...,
         ledger.post(order, LedgerReason.SERVICE_PURCHASE, 1, now=midnight(1), reference="period-2027-05-21")
 
 
-def test_no_caller_takes_the_name_of_a_coming_boundary(born: Callable[..., Life]) -> None:
+def test_no_caller_can_use_the_reference_of_a_future_boundary(born: Callable[..., Life]) -> None:
     order = born(DAILY).order
     with pytest.raises(InvalidInput, match="automatic renewals") as refused:
         order_services.credit(order, LedgerReason.TOP_UP, 1, reference="period-2027-05-21", author="shop", now=START)
@@ -461,7 +459,7 @@ def test_no_caller_takes_the_name_of_a_coming_boundary(born: Callable[..., Life]
     assert purchases(order) == [(None, 10 * GB), ("period-2027-05-21", 10 * GB)]
 
 
-def test_a_top_up_cannot_use_the_name_of_a_boundary(born: Callable[..., Life]) -> None:
+def test_a_top_up_cannot_use_the_reference_of_a_boundary(born: Callable[..., Life]) -> None:
     order = born(DAILY).order
     renewals.renew_due(midnight(1))
     with pytest.raises(Conflict, match="was used before"):

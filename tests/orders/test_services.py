@@ -80,7 +80,7 @@ def test_a_new_order_has_the_given_values_and_a_purchase_entry(alice: User) -> N
     }
 
 
-def test_an_unmetered_order_is_bought_with_a_purchase_of_nothing(alice: User) -> None:
+def test_an_unmetered_order_has_a_purchase_entry_of_zero_bytes(alice: User) -> None:
     [purchase] = LedgerEntry.objects.filter(order=buy(alice, limit_bytes=None))
     assert (purchase.bytes, purchase.author) == (0, "fonproxy")
 
@@ -92,7 +92,7 @@ def test_an_order_that_is_bought_after_its_end_is_closed_and_published(alice: Us
     assert published(order) == ("expired", LATER)
 
 
-def test_an_order_bought_with_nothing_is_published_as_exhausted(alice: User) -> None:
+def test_an_order_bought_with_zero_bytes_is_published_as_exhausted(alice: User) -> None:
     assert published(buy(alice, limit_bytes=0)) == ("exhausted", LATER)
 
 
@@ -142,7 +142,9 @@ def test_an_unmetered_or_expired_order_takes_no_credit(order: Order, unmetered: 
     ("amount", "message", "fault"),
     [(-101, "cannot fall below zero", "Is too low."), (2**53 - 100, f"cannot exceed {2**53 - 1}", "Is too high.")],
 )
-def test_a_credit_beyond_the_ends_of_a_limit_is_refused(order: Order, amount: int, message: str, fault: str) -> None:
+def test_a_credit_that_would_leave_the_range_of_limits_is_refused(
+    order: Order, amount: int, message: str, fault: str
+) -> None:
     with pytest.raises(InvalidInput, match=message) as refusal:
         services.credit(order, LedgerReason.ADJUSTMENT, amount, reference=None, author="shop", now=LATER)
     assert list(refusal.value.errors) == [FieldError("bytes", fault)]
@@ -150,12 +152,12 @@ def test_a_credit_beyond_the_ends_of_a_limit_is_refused(order: Order, amount: in
 
 
 @pytest.mark.parametrize("amount", [-100, 2**53 - 101])
-def test_a_credit_may_reach_the_ends_of_a_limit(order: Order, amount: int) -> None:
+def test_a_credit_may_reach_the_bounds_of_a_limit(order: Order, amount: int) -> None:
     services.credit(order, LedgerReason.ADJUSTMENT, amount, reference=None, author="shop", now=LATER)
     assert stored(order, "limit_bytes") == (100 + amount,)
 
 
-def test_a_renewal_takes_back_the_remaining_bytes_and_begins_a_period(order: Order) -> None:
+def test_a_renewal_withdraws_the_remaining_bytes_and_begins_a_period(order: Order) -> None:
     services.credit(order, LedgerReason.TOP_UP, 5, reference=None, author="shop", now=START)
     end = LATER + 40 * DAY
     purchase, is_new = services.renew(
@@ -177,20 +179,20 @@ def test_a_renewal_takes_back_the_remaining_bytes_and_begins_a_period(order: Ord
     assert stored(order, "period_number") == (2,)
 
 
-def test_a_renewal_keeps_the_limit_and_the_end_unless_said_otherwise(order: Order) -> None:
+def test_a_renewal_keeps_the_limit_and_the_end_by_default(order: Order) -> None:
     purchase, _ = services.renew(order, reference=None, author="shop", now=LATER)
     assert purchase.bytes == 100
     assert stored(order, "traffic_limit_bytes", "expires_at") == (100, START + 30 * DAY)
 
 
-def test_an_unmetered_order_without_an_end_is_renewed_with_a_purchase_of_nothing(unmetered: Order) -> None:
+def test_renewing_an_unmetered_order_without_an_end_posts_a_purchase_of_zero_bytes(unmetered: Order) -> None:
     purchase, _ = services.renew(unmetered, reference=None, author="shop", now=LATER)
     assert purchase.bytes == 0
     assert stored(unmetered, "traffic_limit_bytes", "expires_at", "period_number") == (None, None, 2)
     assert len(entries(unmetered)) == 1
 
 
-def test_a_renewal_does_not_take_back_the_usage_of_an_unmetered_order(unmetered: Order) -> None:
+def test_a_renewal_does_not_reverse_the_usage_of_an_unmetered_order(unmetered: Order) -> None:
     LedgerEntry.objects.create(
         order=unmetered, reason=LedgerReason.USAGE, bytes=-30, requests=1, period_date=START.date(),
         usage_day=START.date(), created_at=START, updated_at=START,
@@ -223,14 +225,14 @@ def test_an_order_is_not_renewed_until_before_it_begins(alice: User) -> None:
 
 
 @pytest.mark.parametrize(("amount", "fault"), [(-1, "Is too low."), (2**53, "Is too high.")])
-def test_a_renewal_with_a_limit_beyond_the_ends_is_refused(order: Order, amount: int, fault: str) -> None:
+def test_a_renewal_with_a_limit_out_of_range_is_refused(order: Order, amount: int, fault: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
         services.renew(order, reference=None, author="shop", now=LATER, amount=amount)
     assert list(refusal.value.errors) == [FieldError("bytes", fault)]
     assert entries(order) == []
 
 
-def test_an_expired_order_that_is_renewed_at_a_boundary_of_its_period_renews_by_itself_at_the_next(alice: User) -> None:
+def test_an_expired_order_renewed_at_a_boundary_renews_automatically_at_the_next(alice: User) -> None:
     boundary = datetime(2026, 3, 5, tzinfo=UTC)
     order = buy(alice, period=RecurringPeriod(Every.DAY, START.date()), expires_at=boundary, now=boundary - DAY / 2)
     assert stored(order, "renews_at") == (boundary,)
@@ -260,7 +262,7 @@ def test_a_planned_suspension_is_brought_forward(order: Order) -> None:
     assert stored(order, "suspended_at") == (LATER,)
 
 
-def test_an_order_ends_once_and_its_remaining_bytes_are_taken_back(order: Order) -> None:
+def test_an_order_ends_once_and_its_remaining_bytes_are_withdrawn(order: Order) -> None:
     for now in (LATER, LATER + DAY):
         assert services.expire(order, now).expires_at == LATER
     assert entries(order) == [("adjustment", -100, "fonproxy", "end of period 1", None, LATER)]
@@ -292,7 +294,7 @@ def test_orders_whose_end_has_come_are_closed_and_published_once(
         assert published(each) is None
 
 
-def test_saying_the_same_of_an_order_again_changes_nothing(order: Order) -> None:
+def test_changing_an_order_to_its_present_values_changes_nothing(order: Order) -> None:
     change(order, LATER)
     assert entries(order) == []
     assert stored(order, "period_number", "period_closed_at") == (1, None)
@@ -330,9 +332,7 @@ def test_a_period_that_is_given_and_a_start_that_moves_set_the_next_renewal(orde
     assert stored(order, "renews_at") == (datetime(2026, 3, 8, tzinfo=UTC),)
 
 
-def test_another_zone_has_the_limits_of_the_order_and_its_logins_looked_at_again(
-    order: Order, unmetered: Order
-) -> None:
+def test_a_change_of_zone_schedules_a_check_of_the_orders_and_logins_limits(order: Order, unmetered: Order) -> None:
     set_logins(order, "limited", "free")
     set_logins(unmetered, "other")
     ProxyUser.objects.exclude(login="free").update(day_limit_bytes=5, limits_due_at=LATER)
@@ -347,7 +347,7 @@ def due(*logins: str) -> list[datetime | None]:
     return [ProxyUser.objects.get(login=login).limits_due_at for login in logins]
 
 
-def test_between_metered_and_not_a_new_period_begins(order: Order) -> None:
+def test_switching_between_metered_and_unmetered_begins_a_period(order: Order) -> None:
     change(order, LATER, limit_bytes=None)
     assert entries(order) == [
         ("adjustment", -100, "fonproxy", "end of period 1", None, LATER),
@@ -378,7 +378,7 @@ def test_an_order_that_has_ended_may_lose_its_end(order: Order) -> None:
     assert entries(order)[-1][1] == 100
 
 
-def test_an_order_that_ends_at_this_moment_stays_closed(order: Order) -> None:
+def test_an_order_whose_end_is_now_stays_closed(order: Order) -> None:
     services.expire(order, LATER)
     now = LATER + DAY
     change(order, now, expires_at=now)
@@ -386,7 +386,7 @@ def test_an_order_that_ends_at_this_moment_stays_closed(order: Order) -> None:
     assert len(entries(order)) == 1
 
 
-def test_the_changed_limit_of_an_order_that_has_ended_is_taken_back_at_once(order: Order) -> None:
+def test_a_limit_change_of_an_ended_order_is_reversed_at_once(order: Order) -> None:
     services.expire(order, LATER)
     now = LATER + DAY
     change(order, now, limit_bytes=150)
@@ -428,7 +428,7 @@ def test_a_login_that_joins_a_suspended_order_is_published(order: Order) -> None
     assert published(order) == ("suspended", LATER + DAY)
 
 
-def test_an_order_that_was_erased_meanwhile_is_not_found(order: Order) -> None:
+def test_an_order_erased_in_the_meantime_is_not_found(order: Order) -> None:
     with pytest.raises(NotFound):
         services.suspend(Order(pk=order.pk + 1), LATER)
     assert stored(order, "suspended_at") == (None,)

@@ -97,7 +97,7 @@ def test_a_bad_webhook_is_refused_and_makes_nothing(body: dict[str, Any], named:
     assert not WebhookEndpoint.objects.exists()
 
 
-def test_there_are_at_most_twenty(shop: Callable[..., Any]) -> None:
+def test_at_most_twenty_webhooks_can_be_created(shop: Callable[..., Any]) -> None:
     for _ in range(20):
         shop("POST", "", 201, url=URL)
     shop("POST", "", 409, url=URL)
@@ -207,7 +207,7 @@ def test_a_mail_that_cannot_be_sent_is_sent_later(
     assert len(mailoutbox) == 1
 
 
-def test_an_address_that_is_refused_keeps_nobody_from_being_mailed_once(
+def test_a_refused_address_does_not_keep_the_others_from_one_mail_each(
     receiver: WebhookReceiver, staff: User, mailbox: Mailbox
 ) -> None:
     User.objects.create_superuser("gone", "gone@example.com")
@@ -234,7 +234,7 @@ def test_a_notice_that_is_refused_at_every_address_stays_due(
     assert [mail["To"] for mail in mailbox.mails] == [staff.email]
 
 
-def test_a_test_goes_to_its_endpoint_alone_whatever_that_wants_and_its_deliveries_tell_the_outcome(
+def test_a_test_event_goes_to_its_endpoint_only_and_the_delivery_has_the_outcome(
     receiver: WebhookReceiver, shop: Callable[..., Any]
 ) -> None:
     endpoint = endpoint_at(receiver, "ok")
@@ -253,7 +253,7 @@ def test_a_test_goes_to_its_endpoint_alone_whatever_that_wants_and_its_deliverie
     assert list(AuditRecord.objects.values_list("action", "number")) == [("webhook tested", endpoint.pk)] * 2
 
 
-def test_failed_tests_are_not_retried_do_not_disable_the_endpoint_and_keep_no_later_test_back(
+def test_a_failed_test_event_is_not_retried_and_does_not_affect_its_endpoint(
     receiver: WebhookReceiver, shop: Callable[..., Any]
 ) -> None:
     endpoint = endpoint_at(receiver, "fail")
@@ -267,7 +267,7 @@ def test_failed_tests_are_not_retried_do_not_disable_the_endpoint_and_keep_no_la
     shop("POST", f"/{endpoint.published_id}/test", 202)
 
 
-def test_a_disabled_webhook_is_not_tested_and_tests_do_not_pile_up(
+def test_a_disabled_webhook_cannot_be_tested_and_test_events_do_not_pile_up(
     receiver: WebhookReceiver, shop: Callable[..., Any]
 ) -> None:
     endpoint = endpoint_at(receiver, "ok")
@@ -279,7 +279,7 @@ def test_a_disabled_webhook_is_not_tested_and_tests_do_not_pile_up(
     assert "disabled" in str(shop("POST", path, 409))
 
 
-def test_an_endpoint_that_hangs_holds_up_no_other(
+def test_a_hanging_endpoint_delays_no_other(
     transactional_db: None, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_calls, "DEADLINE_SECONDS", 60.0)
@@ -309,7 +309,7 @@ def test_an_endpoint_that_hangs_holds_up_no_other(
     assert fine.deliveries.exclude(delivered_at=None).count() == 30
 
 
-def test_a_failing_endpoint_is_tried_a_few_times_a_round(transactional_db: None, receiver: WebhookReceiver) -> None:
+def test_a_failing_endpoint_gets_a_few_attempts_per_round(transactional_db: None, receiver: WebhookReceiver) -> None:
     now = timezone.now()
     endpoint = endpoint_at(receiver, "fail")
     for number in range(40):

@@ -77,7 +77,7 @@ def test_an_unknown_login_is_refused(gateway: APIClient, order: Order, login: st
     assert asked(gateway, login) == "unknown"
 
 
-def test_without_a_password_only_the_state_is_looked_at(gateway: APIClient, order: Order) -> None:
+def test_without_a_password_only_the_state_is_checked(gateway: APIClient, order: Order) -> None:
     assert asked(gateway, password=None) == "allowed"
     order_services.suspend(order, timezone.now())
     assert asked(gateway, password=None) == "suspended"
@@ -106,7 +106,7 @@ def test_only_allowed_addresses_pass(gateway: APIClient, order: Order, client: s
     assert asked(gateway, clientIp=client) == reason
 
 
-def test_a_stopped_order_is_refused_at_once_and_comes_back(gateway: APIClient, order: Order) -> None:
+def test_a_stopped_order_is_refused_at_once_until_it_is_active_again(gateway: APIClient, order: Order) -> None:
     now = timezone.now()
     order_services.credit(order, order_services.CREDITS[2], -GB, reference=None, author="", now=now)
     assert asked(gateway) == "exhausted"
@@ -118,7 +118,7 @@ def test_a_stopped_order_is_refused_at_once_and_comes_back(gateway: APIClient, o
     assert asked(gateway) == "expired"
 
 
-def test_one_connection_too_many_is_refused_until_one_ends(gateway: APIClient, order: Order) -> None:
+def test_a_connection_beyond_the_limit_is_refused_until_one_ends(gateway: APIClient, order: Order) -> None:
     settings(max_connections=2)
     now = timezone.now()
 
@@ -137,7 +137,9 @@ def test_one_connection_too_many_is_refused_until_one_ends(gateway: APIClient, o
     assert asked(gateway) == "allowed"
 
 
-def test_guesses_from_one_address_do_not_stop_the_customer_at_another(gateway: APIClient, order: Order) -> None:
+def test_password_guesses_from_one_address_do_not_block_the_customer_at_another(
+    gateway: APIClient, order: Order
+) -> None:
     for _ in range(guessing.MAX_FAILURES):
         assert asked(gateway, password="wrong-password", clientIp="198.51.100.1") == "bad_password"
     assert asked(gateway, clientIp="198.51.100.1") == "bad_password"
@@ -146,14 +148,14 @@ def test_guesses_from_one_address_do_not_stop_the_customer_at_another(gateway: A
     assert asked(gateway, clientIp="198.51.100.1") == "allowed"
 
 
-def test_guesses_are_counted_for_a_whole_ipv6_network(gateway: APIClient, order: Order) -> None:
+def test_password_guesses_are_counted_per_ipv6_network(gateway: APIClient, order: Order) -> None:
     for number in range(guessing.MAX_FAILURES):
         asked(gateway, password="wrong-password", clientIp=f"2001:db8::{number}")
     assert asked(gateway, clientIp="2001:db8::ffff") == "bad_password"
     assert asked(gateway, clientIp="2001:db8:0:1::1") == "allowed"
 
 
-def test_guesses_through_a_gateway_without_addresses_do_not_stop_the_customer(
+def test_password_guesses_through_a_gateway_without_addresses_do_not_block_the_customer(
     gateway: APIClient, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert asked(gateway) == "allowed"
@@ -238,7 +240,7 @@ def test_gost_gets_the_login_as_the_clients_id(gateway: APIClient, order: Order)
     assert auth(username="alice", client="192.0.2.1:5000") == {"ok": False}
 
 
-def test_a_key_is_taken_as_the_password_of_http_basic(key: str, order: Order, alice: User) -> None:
+def test_a_key_is_accepted_as_the_http_basic_password(key: str, order: Order, alice: User) -> None:
     def status(credential: str) -> int:
         client = APIClient(HTTP_AUTHORIZATION=f"Basic {credential}")
         return client.post("/gateway/authorize", {"login": "alice"}, format="json").status_code

@@ -42,7 +42,7 @@ def follower(staff: User) -> Follower:
     return Follower(client_with(issue_key(user=staff, name="gw", scopes=["gateway"], now=timezone.now())[1]))
 
 
-def test_a_login_is_given_with_all_that_decides(
+def test_a_login_is_listed_with_every_field_that_decides_access(
     follower: Follower, alice: User, make_order: Callable[..., Order]
 ) -> None:
     order = make_order(alice, logins=["a"])
@@ -57,7 +57,7 @@ def test_a_login_is_given_with_all_that_decides(
     assert follower.known["a"]["allowedIps"] == ["192.0.2.0/24"]
 
 
-def test_orders_stop_all_their_logins_and_let_them_on(
+def test_an_order_stops_and_releases_all_its_logins(
     follower: Follower, alice: User, make_order: Callable[..., Order]
 ) -> None:
     order = make_order(alice, logins=["a", "b"])
@@ -83,7 +83,7 @@ def test_logins_that_leave_are_deleted_and_erased_ones_too(
     assert follower.follow() == {}
 
 
-def test_nothing_new_is_an_empty_page_with_the_same_cursor(
+def test_without_changes_the_page_is_empty_and_the_cursor_the_same(
     follower: Follower, alice: User, make_order: Callable[..., Order]
 ) -> None:
     make_order(alice, logins=["a"])
