@@ -93,7 +93,7 @@ def test_a_reference_at_once_is_posted_once_and_other_amounts_are_conflicts(
     assert (order.limit_bytes, ledger.balance(order), order.period_number) == (70, 70, 2)
 
 
-def test_credits_in_any_order_come_to_the_same(at_once: Callable[[Iterable[Call]], list[int]]) -> None:
+def test_concurrent_credits_sum_up_in_any_order(at_once: Callable[[Iterable[Call]], list[int]]) -> None:
     at_once([("PUT", "users/c", {})])
     at_once([("PUT", "orders/o", ORDER)])
     kinds = ("top-ups", "refunds", "adjustments")
@@ -120,7 +120,7 @@ def test_orders_that_end_at_once_get_different_numbers_in_the_feed(
     assert numbers == list(range(numbers[0], numbers[0] + AT_ONCE))
 
 
-def test_an_old_put_that_arrives_late_is_taken_at_its_word(at_once: Callable[[Iterable[Call]], list[int]]) -> None:
+def test_a_late_repeat_of_an_old_put_is_applied_as_it_stands(at_once: Callable[[Iterable[Call]], list[int]]) -> None:
     """A PUT says what is to be; the last one to arrive wins, and what was added to the limit stays."""
     at_once([("PUT", "users/c", {})])
     later = f"{timezone.now() + timedelta(days=9):%Y-%m-%d}"
@@ -233,7 +233,7 @@ def test_four_workers_at_one_boundary_renew_every_order_once(
     assert ledger.balances([order.pk for order in bought]) == dict.fromkeys([order.pk for order in bought], 100)
 
 
-def test_limits_batches_and_changes_of_logins_do_not_wait_for_each_other_for_ever(
+def test_limits_batches_and_changes_of_logins_do_not_deadlock(
     committed: None, alice: User, make_order: Callable[..., Order], clean_engine: Client
 ) -> None:
     rounds, now = 12, timezone.now()

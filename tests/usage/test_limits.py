@@ -84,7 +84,7 @@ def by_states() -> set[str]:
     return {state.login for state in feed.changed_logins(0, 1000).logins if state.stopped and not state.deleted}
 
 
-def test_a_login_at_its_daily_limit_is_cut_off_by_itself(order: Order) -> None:
+def test_reaching_its_daily_limit_cuts_off_one_login_only(order: Order) -> None:
     limit(dayBytes=GB)
     use(GB - 1, NOON)
     beat(NOON)
@@ -108,7 +108,9 @@ def test_the_feed_lists_the_login_with_its_order(order: Order) -> None:
     ("zone", "midnight"),
     [("UTC", datetime(2027, 3, 11, tzinfo=UTC)), ("Europe/Berlin", datetime(2027, 3, 10, 23, tzinfo=UTC))],
 )
-def test_it_comes_back_at_midnight_of_its_orders_zone(order: Order, zone: str, midnight: datetime) -> None:
+def test_a_stopped_login_is_released_at_midnight_in_the_orders_zone(
+    order: Order, zone: str, midnight: datetime
+) -> None:
     change(order, NOON, period=RecurringPeriod(Every.MONTH, date(2027, 1, 15), zone))
     limit(dayBytes=GB)
     use(GB, NOON)
@@ -121,7 +123,7 @@ def test_it_comes_back_at_midnight_of_its_orders_zone(order: Order, zone: str, m
     assert (reason("a", midnight), follow({"a"})[0], by_states()) == (None, set(), set())
 
 
-def test_it_comes_back_while_the_engine_is_unavailable(order: Order) -> None:
+def test_a_stopped_login_is_released_while_clickhouse_is_unavailable(order: Order) -> None:
     limit(dayBytes=GB)
     use(GB, NOON)
     beat(NOON)
@@ -247,7 +249,7 @@ def test_work_left_by_a_killed_process_is_done_by_the_next(order: Order, monkeyp
     assert reason("a", NOON) == RefusalReason.EXHAUSTED
 
 
-def test_a_limit_costs_a_sign_in_no_statement(order: Order, django_assert_num_queries: Any) -> None:
+def test_a_limit_adds_no_query_to_a_sign_in(order: Order, django_assert_num_queries: Any) -> None:
     limit(dayBytes=GB, totalBytes=9 * GB)
     use(GB, NOON)
     beat(NOON)
@@ -285,7 +287,7 @@ def test_an_order_at_its_daily_limit_is_stopped_until_its_day_ends(unmetered: Or
     assert (follow({"a", "b"})[0], by_states()) == (set(), set())
 
 
-def test_a_traffic_limit_takes_the_place_of_the_daily_one(unmetered: Order) -> None:
+def test_a_traffic_limit_replaces_the_daily_limit(unmetered: Order) -> None:
     use(5 * GB, NOON)
     beat(NOON)
     change(unmetered, NOON, limit_bytes=10 * GB)
@@ -299,7 +301,7 @@ def test_a_traffic_limit_takes_the_place_of_the_daily_one(unmetered: Order) -> N
     assert (reason("a", NOON), follow({"a", "b"})[0]) == (None, set())
 
 
-def test_the_zone_of_an_order_moves_the_end_of_its_day(unmetered: Order) -> None:
+def test_a_change_of_zone_moves_the_end_of_the_orders_day(unmetered: Order) -> None:
     use(5 * GB, NOON)
     beat(NOON)
     change(unmetered, NOON, period=None, zone="Asia/Tokyo")
@@ -308,7 +310,7 @@ def test_the_zone_of_an_order_moves_the_end_of_its_day(unmetered: Order) -> None
     assert unmetered.stopped_until == datetime(2027, 3, 10, 15, tzinfo=UTC)
 
 
-def test_the_zone_of_an_order_moves_the_end_of_the_limits_of_its_logins(order: Order) -> None:
+def test_a_change_of_zone_moves_the_reset_of_login_limits(order: Order) -> None:
     limit(dayBytes=GB)
     use(GB, NOON)
     beat(NOON)
@@ -407,7 +409,7 @@ class Scene:
     max_examples=15,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )
-def test_any_follower_stops_just_the_logins_that_may_not_pass(
+def test_any_follower_stops_exactly_the_logins_that_may_not_pass(
     alice: User, make_order: Callable[..., Order], clean_engine: Client, steps: list[Step], is_metered: bool
 ) -> None:
     names = {name: f"{name}{Order.objects.count()}" for name in "abc"}
@@ -469,7 +471,9 @@ def test_a_malformed_limit_is_refused_and_changes_nothing(
     assert (any(user().limits), user().limits_due_at) == (False, None)
 
 
-def test_the_list_waits_for_the_engine(order: Order, client_for: Callable[..., APIClient]) -> None:
+def test_without_clickhouse_the_list_answers_503_and_changes_still_work(
+    order: Order, client_for: Callable[..., APIClient]
+) -> None:
     client = client_for(order.user)
     with engine_unavailable():
         answer = client.get("/proxy-users")

@@ -38,7 +38,7 @@ def adjustments(order: Order) -> list[tuple[int, str, datetime, int | None, bool
     return [(each.bytes, each.note, each.created_at, each.period_number, each.closes_period) for each in found]
 
 
-def test_a_usage_line_keeps_when_it_was_made_and_says_when_it_last_changed(order: Order) -> None:
+def test_a_usage_line_has_the_times_of_its_creation_and_last_change(order: Order) -> None:
     carry(order, START, 30, requests=2)
     post(order, START, NOW)
     carry(order, START, 5, requests=1)
@@ -49,7 +49,7 @@ def test_a_usage_line_keeps_when_it_was_made_and_says_when_it_last_changed(order
     assert (line.created_at, line.updated_at) == (NOW, NOW + DAY)
 
 
-def test_a_line_that_is_right_already_is_not_written_again(order: Order) -> None:
+def test_an_unchanged_usage_line_is_not_rewritten(order: Order) -> None:
     carry(order, START, 30)
     assert [line.bytes for line in post(order, START)] == [-30]
     assert post(order, START, NOW + DAY) == []
@@ -102,7 +102,7 @@ def test_a_long_run_stamps_each_change_when_it_is_made(
     assert one.found_at < other.found_at
 
 
-def test_history_of_days_before_the_period_is_given_back_outside_of_it(order: Order) -> None:
+def test_imported_history_before_the_period_is_credited_back(order: Order) -> None:
     before = START - 3 * DAY
     carry(order, before, 30)
     post(order, before, is_history=True)
@@ -118,21 +118,21 @@ def test_history_of_days_before_the_period_is_given_back_outside_of_it(order: Or
     assert ledger.used([order]) == {order.pk: 0}
 
 
-def test_late_traffic_of_days_before_the_period_is_not_given_back(order: Order) -> None:
+def test_late_traffic_before_the_period_is_not_credited_back(order: Order) -> None:
     carry(order, START - 3 * DAY, 30)
     post(order, START - 3 * DAY)
     assert adjustments(order) == []
     assert ledger.balance(order) == 70
 
 
-def test_history_of_the_first_day_of_the_period_counts_in_it(order: Order) -> None:
+def test_imported_history_of_the_first_day_of_the_period_counts_in_it(order: Order) -> None:
     carry(order, START, 30)
     post(order, START, is_history=True)
     assert adjustments(order) == []
     assert ledger.used([order]) == {order.pk: 30}
 
 
-def test_history_of_a_period_that_has_ended_leaves_its_balance_at_zero(order: Order) -> None:
+def test_imported_history_of_an_ended_period_leaves_its_balance_at_zero(order: Order) -> None:
     services.expire(order, START + 2 * DAY)
     carry(order, START + DAY, 30)
     post(order, START + DAY, is_history=True)

@@ -28,9 +28,7 @@ NOW = datetime(2026, 2, 28, 23, 30, tzinfo=UTC)
         (UsagePeriod.ALL, BERLIN, "2026-03-01T00:00:00+01:00", "2026-03-01T23:59:59+01:00"),
     ],
 )
-def test_a_period_is_the_whole_day_week_or_month_on_the_clock_of_the_zone(
-    period: UsagePeriod, zone: ZoneInfo, start: str, end: str
-) -> None:
+def test_a_period_is_a_whole_local_day_week_or_month(period: UsagePeriod, zone: ZoneInfo, start: str, end: str) -> None:
     assert bounds(range_of(period, NOW, zone, None), zone) == {"start": start, "end": end}
 
 

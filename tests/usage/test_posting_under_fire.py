@@ -18,7 +18,7 @@ WORKERS = 4
 SEED = 5
 
 
-def test_balances_are_exact_however_often_those_who_post_are_killed() -> None:
+def test_balances_are_exact_however_often_posting_processes_are_killed() -> None:
     chance = random.Random(SEED)
     with postgres.running(postgres.required_programs()) as port, clickhouse.running() as endpoint:
         stage = Stage(

@@ -17,7 +17,7 @@ WORKERS = 4
 SEED = 24
 
 
-def test_every_boundary_is_renewed_once_however_often_those_who_renew_are_killed() -> None:
+def test_every_boundary_is_renewed_once_however_often_renewing_processes_are_killed() -> None:
     chance = random.Random(SEED)
     with postgres.running(postgres.required_programs()) as port, clickhouse.running() as endpoint:
         stage = Stage(

@@ -99,9 +99,7 @@ def test_a_report_is_sent_again_when_clickhouse_is_back(order: Order, alice: Use
     assert "no requests" in mailoutbox[0].body
 
 
-def test_a_report_to_an_address_that_cannot_be_written_is_given_up_at_once(
-    order: Order, alice: User, mailoutbox: Any
-) -> None:
+def test_a_report_to_an_invalid_address_is_abandoned_at_once(order: Order, alice: User, mailoutbox: Any) -> None:
     User.objects.filter(pk=alice.pk).update(email="a@" + "\u00fc" * 60 + ".com")
     services.subscribe(alice, "week", MONDAY - 6 * DAY)
     services.plan(MONDAY + DAY)
@@ -137,7 +135,7 @@ def test_reports_are_chosen_on_the_account_page(alice: User) -> None:
         assert (' value="week" selected' in browser.get("/dashboard/account").content.decode()) == (kept == "week")
 
 
-def test_nobody_gets_reports_of_the_time_before_asking_nor_when_inactive(alice: User, bob: User) -> None:
+def test_no_report_covers_the_time_before_subscribing_or_goes_to_inactive_users(alice: User, bob: User) -> None:
     services.subscribe(alice, "week", MONDAY + timedelta(minutes=1))
     services.subscribe(bob, "week", MONDAY - DAY)
     User.objects.filter(pk=bob.pk).update(is_active=False)

@@ -40,7 +40,7 @@ def test_an_order_with_nothing_left_runs_out_now_even_without_traffic(
         (2**62, 1, timedelta(minutes=1), None),
     ],
 )
-def test_an_order_runs_out_at_its_pace_but_nothing_is_foreseen_for_a_year_ahead(
+def test_exhaustion_is_forecast_from_the_pace_for_less_than_a_year(
     left: int, carried: int, during: timedelta, runs_out: datetime | None
 ) -> None:
     assert run_out(left, carried, during, NOW) == runs_out
@@ -144,7 +144,7 @@ def foreseen(order: Order, left: int | None, now: datetime = NOW) -> datetime | 
     return subscriptions.projected_exhaustions([order], {order.pk: account}, now)[order.pk]
 
 
-def test_the_pace_is_that_of_today_and_the_six_days_before(alice: User, make_order: Make) -> None:
+def test_the_pace_is_the_average_of_today_and_the_six_days_before(alice: User, make_order: Make) -> None:
     now = NOW + DAY / 2
     order, other = (make_order(alice, limit=100, started_at=START, now=START) for _ in range(2))
     use(order, (NOW - 7 * DAY).date(), 1000)
@@ -157,7 +157,7 @@ def test_the_pace_is_that_of_today_and_the_six_days_before(alice: User, make_ord
     assert foreseen(order, None, now) is None
 
 
-def test_an_order_that_ends_before_it_runs_out_is_not_foreseen_to(alice: User, make_order: Make) -> None:
+def test_an_order_that_ends_before_it_runs_out_has_no_exhaustion_forecast(alice: User, make_order: Make) -> None:
     order = make_order(alice, limit=100, started_at=START, now=START, expires_at=NOW + DAY)
     use(order, (NOW - DAY).date(), 6)
     assert foreseen(order, 1) is None
@@ -165,7 +165,7 @@ def test_an_order_that_ends_before_it_runs_out_is_not_foreseen_to(alice: User, m
     assert foreseen(order, 1) == NOW + DAY
 
 
-def test_the_pace_of_a_young_order_is_that_of_its_life_and_a_minute_at_least(alice: User, make_order: Make) -> None:
+def test_the_pace_of_a_young_order_is_averaged_over_its_age_of_at_least_a_minute(alice: User, make_order: Make) -> None:
     order = make_order(alice, limit=100, started_at=NOW - DAY, now=NOW - DAY)
     use(order, (NOW - 2 * DAY).date(), 1000)
     use(order, (NOW - DAY).date(), 4)
@@ -175,7 +175,7 @@ def test_the_pace_of_a_young_order_is_that_of_its_life_and_a_minute_at_least(ali
     assert foreseen(order, 60) == NOW + timedelta(minutes=1)
 
 
-def test_all_projections_cost_one_statement(alice: User, make_order: Make) -> None:
+def test_all_forecasts_take_one_query(alice: User, make_order: Make) -> None:
     orders = [make_order(alice, limit=100, started_at=START, now=START) for _ in range(3)]
     use(orders[1], NOW.date(), 12)
     accounts = {order.pk: Allowance(100, 0, 24) for order in orders}

@@ -70,7 +70,7 @@ def test_an_alert_is_made_and_changed(order: Order, client: Browser) -> None:
     assert "The subscription already has an alert with this threshold and target." in again.content.decode()
 
 
-def test_an_alert_s_page_says_why_it_has_not_fired(order: Order, alert: Alert, client: Browser) -> None:
+def test_an_alert_s_admin_page_explains_why_it_has_not_fired(order: Order, alert: Alert, client: Browser) -> None:
     page = reverse("admin:usage_alert_change", args=[alert.pk])
     carry_and_post(order, START, 7 * GB)
     assert "Usage is 7.00 GB of 10.00 GB: below the threshold (80 %)." in boss(client).get(page).content.decode()
@@ -84,7 +84,7 @@ def test_an_alert_s_page_says_why_it_has_not_fired(order: Order, alert: Alert, c
     assert "Not evaluated: the order has no positive limit" in client.get(page).content.decode()
 
 
-def test_an_alert_s_page_says_when_nobody_receives_it(order: Order, alert: Alert, client: Browser) -> None:
+def test_an_alert_s_admin_page_warns_when_it_has_no_recipient(order: Order, alert: Alert, client: Browser) -> None:
     Unsubscription.objects.create(order=order, address=order.user.email)
     page = boss(client).get(reverse("admin:usage_alert_change", args=[alert.pk])).content.decode()
     assert "every address has unsubscribed" in page

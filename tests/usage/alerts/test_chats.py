@@ -110,7 +110,7 @@ def test_redirects_are_not_followed(order: Order, services_online: Chats) -> Non
 
 
 @pytest.mark.parametrize("method", TARGETS)
-def test_a_service_that_hangs_is_given_up_in_time_and_a_slow_one_is_waited_for(
+def test_a_hanging_chat_service_times_out_and_a_slow_one_does_not(
     method: str, order: Order, services_online: Chats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that hangs would answer in the end: the delivery fails because nobody waits for so long."""
@@ -220,7 +220,7 @@ def outcome_of(alert: Alert) -> tuple[str, str]:
     return test.target, test.last_error
 
 
-def test_a_test_says_that_it_is_one(order: Order, services_online: Chats) -> None:
+def test_a_test_message_is_marked_as_a_test(order: Order, services_online: Chats) -> None:
     alert = services.create(order, 5, "telegram", kind="error_rate", chat_target=TARGETS["telegram"], now=START)
     assert outcome_of(alert) == ("tgram://123456789:\u2026-tuv/-1001234", "")
     [(_, _, body)] = services_online.calls

@@ -93,7 +93,7 @@ def test_an_alert_mail_names_the_subscription_the_percentage_and_the_limit(
     assert len(mailbox.mails) == 2
 
 
-def test_a_mail_leads_to_the_subscription_and_to_a_top_up_in_the_time_zone_of_the_customer(
+def test_a_mail_links_to_the_subscription_and_a_top_up_and_uses_the_customers_time_zone(
     order: Order, alert: Alert, mailbox: Mailbox, settings: Any
 ) -> None:
     settings.TOP_UP_URL = "https://shop.example.com/top-up/{order}"
@@ -112,7 +112,9 @@ def test_a_mail_leads_to_the_subscription_and_to_a_top_up_in_the_time_zone_of_th
     assert "width:90%" in text
 
 
-def test_a_default_alert_says_that_it_came_with_the_subscription(order: Order, alert: Alert, mailbox: Mailbox) -> None:
+def test_a_default_alerts_mail_says_that_it_came_with_the_subscription(
+    order: Order, alert: Alert, mailbox: Mailbox
+) -> None:
     Alert.objects.filter(pk=alert.pk).update(is_default=True)
     fire(order)
     try_all()
@@ -121,7 +123,7 @@ def test_a_default_alert_says_that_it_came_with_the_subscription(order: Order, a
     assert "This is a default alert of the subscription" in body.get_content()
 
 
-def test_a_mail_says_honestly_that_it_will_last(order: Order, alert: Alert, mailbox: Mailbox) -> None:
+def test_a_mail_says_that_the_traffic_outlasts_the_order(order: Order, alert: Alert, mailbox: Mailbox) -> None:
     ends = START + timedelta(days=20)
     Order.objects.filter(pk=order.pk).update(expires_at=ends)
     carry_and_post(order, START, 9 * GB)
@@ -132,7 +134,7 @@ def test_a_mail_says_honestly_that_it_will_last(order: Order, alert: Alert, mail
     assert f"not at the current rate before it ends on {ends:%Y-%m-%d}" in body.get_content()
 
 
-def test_the_link_ends_the_mails_of_that_address(order: Order, alert: Alert, mailbox: Mailbox) -> None:
+def test_the_unsubscribe_link_ends_mails_to_that_address(order: Order, alert: Alert, mailbox: Mailbox) -> None:
     services.change(alert, {"recipients": ["Ops@example.com"]}, START)
     fire(order)
     try_all()
@@ -184,7 +186,7 @@ def test_a_failed_delivery_is_retried_under_the_same_id(
 
 
 @pytest.mark.parametrize("path", ["hang", "drip"])
-def test_a_receiver_that_hangs_is_given_up_on_in_time(
+def test_a_hanging_receiver_is_cut_off_by_the_timeout(
     path: str, order: Order, webhook: Webhook, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "DEADLINE_SECONDS", 1.0)
@@ -194,7 +196,7 @@ def test_a_receiver_that_hangs_is_given_up_on_in_time(
     assert Delivery.objects.get().last_error == "No response in time."
 
 
-def test_pauses_double_up_to_six_hours_and_then_it_is_given_up(order: Order, webhook: Webhook) -> None:
+def test_retries_back_off_to_six_hours_and_then_stop(order: Order, webhook: Webhook) -> None:
     assert [delivering.pause_after(n).total_seconds() for n in (1, 2, 3, 10, 99)] == [30, 60, 120, 15360, 21600]
     webhook("fail")
     fire(order)
@@ -209,7 +211,7 @@ def test_pauses_double_up_to_six_hours_and_then_it_is_given_up(order: Order, web
     assert delivery.gave_up_at is None
 
 
-def test_a_mail_to_an_address_that_cannot_be_written_is_given_up_at_once_and_quietly(
+def test_a_mail_to_an_invalid_address_is_abandoned_at_once_without_an_error(
     order: Order, alert: Alert, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     Alert.objects.update(recipients=["a@" + "\u00fc" * 60 + ".com"])  # as stored before such addresses were refused
@@ -235,7 +237,7 @@ def test_the_last_attempt_calls_the_receiver_and_no_attempt_follows(
     assert len(receiver.calls) == 1
 
 
-def test_a_delivery_whose_last_attempt_did_not_finish_is_given_up_without_a_call(
+def test_a_delivery_whose_last_attempt_did_not_finish_fails_without_another_call(
     order: Order, webhook: Webhook, receiver: WebhookReceiver
 ) -> None:
     webhook("ok")
@@ -257,7 +259,7 @@ def test_an_unavailable_mail_server_is_tried_again(order: Order, alert: Alert, m
     assert try_all() == [True]
 
 
-def test_a_mail_server_that_hangs_is_given_up_in_time_and_a_slow_one_is_waited_for(
+def test_a_hanging_mail_server_times_out_and_a_slow_one_does_not(
     order: Order, alert: Alert, mailbox: Mailbox, settings: Any
 ) -> None:
     fire(order)
@@ -271,7 +273,7 @@ def test_a_mail_server_that_hangs_is_given_up_in_time_and_a_slow_one_is_waited_f
     assert Firing.objects.count() == 1
 
 
-def test_a_claim_keeps_others_off_until_it_has_run_out(order: Order, alert: Alert, mailbox: Mailbox) -> None:
+def test_a_claim_excludes_other_workers_until_it_expires(order: Order, alert: Alert, mailbox: Mailbox) -> None:
     fire(order)
     Delivery.objects.update(claimed_until=timezone.now() + timedelta(seconds=30), attempts=1)
     assert try_all() == [False]
@@ -472,7 +474,7 @@ def test_private_addresses_are_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["93.184.216.34", "[2606:2800:21f::1]", "[64:ff9b::93.184.216.34]"])
-def test_public_addresses_are_accepted_also_those_that_a_network_of_ipv6_alone_sees(host: str) -> None:
+def test_public_addresses_are_accepted_including_nat64_ones(host: str) -> None:
     webhooks.check_url(f"https://{host}/hook")
 
 
@@ -488,7 +490,7 @@ def test_a_malformed_web_address_is_refused(url: str) -> None:
         webhooks.check_url(url)
 
 
-def test_a_url_is_checked_without_looking_a_name_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_is_checked_without_a_dns_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def resolve(host: str, port: int | None, **given: Any) -> Any:
@@ -500,7 +502,7 @@ def test_a_url_is_checked_without_looking_a_name_up(monkeypatch: pytest.MonkeyPa
     assert asked == [{"flags": socket.AI_NUMERICHOST}]
 
 
-def test_a_name_whose_answer_changes_between_check_and_call_is_called_where_it_was_checked(
+def test_a_webhook_connects_to_the_address_that_was_checked_even_if_dns_changes(
     order: Order, webhook: Webhook, receiver: WebhookReceiver, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alert = webhook("ok")
@@ -534,7 +536,7 @@ BANNERS = [
 
 
 @pytest.mark.parametrize("banner", BANNERS)
-def test_the_answer_of_another_kind_of_service_is_not_repeated(
+def test_the_banner_of_a_non_http_service_is_not_disclosed(
     banner: bytes, order: Order, webhook: Webhook, receiver: WebhookReceiver
 ) -> None:
     alert = webhook("ok")
@@ -567,7 +569,7 @@ def test_a_webhook_secret_is_encrypted_in_the_database(order: Order, webhook: We
     assert Alert.objects.get().webhook_secret == secret
 
 
-def test_a_webhook_whose_secret_cannot_be_read_any_more_says_so(
+def test_an_undecryptable_webhook_secret_is_reported(
     order: Order, webhook: Webhook, receiver: WebhookReceiver, settings: Any
 ) -> None:
     webhook("ok")

@@ -39,7 +39,7 @@ def test_it_fires_once_when_the_threshold_is_reached_exactly(order: Order, alert
     assert [delivery.target for delivery in firing.deliveries.all()] == ["alice@example.com"]
 
 
-def test_a_top_up_arms_it_again(order: Order, alert: Alert) -> None:
+def test_a_top_up_rearms_an_alert(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 9 * GB)
     evaluation.evaluate(START)
     order_services.credit(order, LedgerReason.TOP_UP, GB, reference="a", author="shop", now=START)
@@ -53,7 +53,7 @@ def test_a_top_up_arms_it_again(order: Order, alert: Alert) -> None:
     assert state(alert) == (False, 2)
 
 
-def test_a_new_period_arms_it_again_even_if_nobody_looked_in_between(order: Order, alert: Alert) -> None:
+def test_a_new_period_rearms_an_alert_even_without_an_evaluation_in_between(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 9 * GB)
     evaluation.evaluate(START)
     order_services.renew(order, reference="r", author="shop", now=START + DAY)
@@ -62,7 +62,7 @@ def test_a_new_period_arms_it_again_even_if_nobody_looked_in_between(order: Orde
     assert alert.firings.latest("fired_at").used_bytes == 8 * GB
 
 
-def test_a_patch_moves_the_threshold_across(order: Order, alert: Alert) -> None:
+def test_a_patch_can_move_the_threshold_past_the_usage(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 17 * GB // 2)
     evaluation.evaluate(START)
     services.change(alert, {"threshold": 85}, START)
@@ -93,7 +93,7 @@ def test_new_metered_orders_have_alerts_at_80_and_100_unless_that_is_switched_of
     assert not make_order(alice, limit=GB).alerts.exists()
 
 
-def test_one_alert_that_cannot_be_dealt_with_does_not_keep_the_others(
+def test_an_alert_that_cannot_be_evaluated_does_not_block_the_others(
     order: Order, alert: Alert, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = services.create(order, 50, Alert.Method.EMAIL, now=START)
@@ -134,7 +134,7 @@ def test_thresholds_reached_at_once_share_one_mail(order: Order, alert: Alert, m
         assert "11 GB" in text
 
 
-def test_thresholds_reached_one_after_the_other_have_separate_mails(order: Order, alert: Alert) -> None:
+def test_thresholds_reached_one_after_another_send_separate_mails(order: Order, alert: Alert) -> None:
     full = services.create(order, 100, Alert.Method.EMAIL, now=START)
     for size in (8 * GB, 2 * GB):
         carry(order, START, size)
@@ -196,7 +196,7 @@ def test_a_late_evaluator_does_not_rearm_an_alert_that_has_fired_again(order: Or
     assert evaluation.evaluate(START) == 0
 
 
-def test_a_threshold_raised_between_look_and_firing_keeps_it_from_firing(order: Order, alert: Alert) -> None:
+def test_a_threshold_raised_after_the_read_prevents_the_firing(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 17 * GB // 2)
     [(row, used, _)] = evaluation._steps(Alert.objects.all(), START)
     services.change(alert, {"threshold": 90}, START)
@@ -207,7 +207,7 @@ def test_a_threshold_raised_between_look_and_firing_keeps_it_from_firing(order: 
     assert alert.firings.get().threshold == 90
 
 
-def test_a_top_up_between_look_and_firing_keeps_it_from_firing(order: Order, alert: Alert) -> None:
+def test_a_top_up_after_the_read_prevents_the_firing(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 9 * GB)
     [(row, used, _)] = evaluation._steps(Alert.objects.all(), START)
     order_services.credit(order, LedgerReason.TOP_UP, 90 * GB, reference="t", author="shop", now=START)
@@ -215,7 +215,7 @@ def test_a_top_up_between_look_and_firing_keeps_it_from_firing(order: Order, ale
     assert state(alert) == (True, 0)
 
 
-def test_a_young_order_s_pace_is_that_of_its_life(
+def test_a_young_order_s_pace_is_averaged_over_its_age(
     alice: User, make_order: Callable[..., Order], clean_engine: Client
 ) -> None:
     late = START.replace(hour=23, minute=50)
@@ -243,9 +243,7 @@ def test_all_alerts_cost_one_query_to_the_engine(
     assert len(asked) == 1
 
 
-def test_a_firing_records_when_the_order_runs_out_at_the_pace_of_the_last_seven_days(
-    order: Order, alert: Alert
-) -> None:
+def test_a_firing_records_the_forecast_from_the_pace_of_the_last_seven_days(order: Order, alert: Alert) -> None:
     for day, quarters in enumerate((8, 2, 2, 3, 4, 5, 6, 7)):
         carry_and_post(order, START + day * DAY, quarters * GB // 4)
     at = START + 7 * DAY
@@ -256,7 +254,7 @@ def test_a_firing_records_when_the_order_runs_out_at_the_pace_of_the_last_seven_
     assert firing.runs_out_at == at + (at - pace_began) * 3 / 29
 
 
-def test_an_order_beyond_its_limit_runs_out_now(order: Order, alert: Alert) -> None:
+def test_an_order_beyond_its_limit_is_forecast_to_run_out_now(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 11 * GB)
     at = START + 8 * DAY  # of the last seven days there is no pace
     assert evaluation.evaluate(at) == 1

@@ -56,7 +56,7 @@ def test_an_overrun_fires_above_100_percent(order: Order) -> None:
     assert alert.firings.get().percent == 120.0
 
 
-def test_an_end_fires_once_and_again_after_it_moved(order: Order, mailoutbox: Any) -> None:
+def test_an_ending_alert_fires_once_and_again_after_the_end_moved(order: Order, mailoutbox: Any) -> None:
     Order.objects.update(expires_at=START + 10 * DAY, traffic_limit_bytes=None)
     order.refresh_from_db()
     alert = make(order, AlertKind.EXPIRES_IN, 3)
@@ -77,7 +77,7 @@ def fail(order: Order, at: Any, requests: int, errors: int) -> None:
     carry(order, at, 1, requests, errors)
 
 
-def test_an_error_rate_fires_once_a_window_and_is_armed_by_a_quiet_one(order: Order, mailoutbox: Any) -> None:
+def test_an_error_rate_fires_once_per_window_and_rearms_after_a_quiet_one(order: Order, mailoutbox: Any) -> None:
     Order.objects.update(traffic_limit_bytes=None)
     order.refresh_from_db()
     alert = make(order, AlertKind.ERROR_RATE, 20)
@@ -155,7 +155,7 @@ def test_an_evaluator_that_read_before_another_fired_does_not_fire_again(order: 
     assert state(alert) == (False, 1)
 
 
-def test_an_end_that_moved_between_look_and_firing_keeps_it_from_firing(order: Order) -> None:
+def test_an_end_moved_after_the_read_prevents_the_firing(order: Order) -> None:
     Order.objects.update(expires_at=START + DAY)
     order.refresh_from_db()
     alert = make(order, AlertKind.EXPIRES_IN, 3)
@@ -173,7 +173,7 @@ def test_an_order_without_traffic_has_used_nothing(alice: User, make_order: Any)
     assert (state(below), state(reached)) == ((True, 0), (False, 1))
 
 
-def test_an_end_that_was_removed_arms_nothing(order: Order) -> None:
+def test_removing_the_end_does_not_rearm_the_alert(order: Order) -> None:
     for limit in (10 * GB, None):
         Order.objects.update(expires_at=START + DAY, traffic_limit_bytes=limit)
         order.refresh_from_db()
@@ -193,7 +193,7 @@ def test_percentages_of_an_order_that_has_lost_its_limit_are_never_reached(order
     assert state(alert) == (True, 0)
 
 
-def test_one_alert_is_armed_again_without_looking_at_others(order: Order) -> None:
+def test_rearming_one_alert_does_not_touch_others(order: Order) -> None:
     alerts = [make(order, AlertKind.USAGE_PERCENT, threshold) for threshold in (70, 80)]
     Alert.objects.update(is_armed=False, fired_period=1)
     evaluation.rearm(alerts[0], START)

@@ -129,7 +129,7 @@ def test_a_day_ends_at_midnight_of_the_orders_zone(order: Order, alert: Alert) -
     assert alert.firings.latest("arming").logins[0]["resets_at"] == "2024-03-11T23:00:00Z"
 
 
-def test_a_limit_that_was_raised_is_another_one(alert: Alert) -> None:
+def test_a_raised_limit_counts_as_a_new_limit(alert: Alert) -> None:
     limit(totalBytes=GB)
     use(GB)
     assert login_limits.evaluate(NOON) == 1
@@ -141,7 +141,7 @@ def test_a_limit_that_was_raised_is_another_one(alert: Alert) -> None:
     assert login_limits.evaluate(NOON + 40 * DAY) == 0
 
 
-def test_a_higher_threshold_fires_again_and_a_lower_one_has_nothing_new(alert: Alert) -> None:
+def test_raising_the_threshold_lets_it_fire_again_and_lowering_does_not(alert: Alert) -> None:
     limit(dayBytes=100)
     use(85)
     assert login_limits.evaluate(NOON) == 1
@@ -180,7 +180,7 @@ def test_an_evaluator_that_read_before_another_fired_does_not_fire_again(alert: 
     assert len(told(alert)) == 1
 
 
-def test_an_alert_that_fails_does_not_keep_the_others(
+def test_a_failing_alert_does_not_block_the_others(
     order: Order, alert: Alert, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = make(order, 50)
@@ -214,7 +214,7 @@ def test_the_mail_names_the_login_its_limit_and_when_it_resets(alert: Alert, mai
     assert second.subject == "a of Resale has reached its daily limit of 1 GB"
 
 
-def test_a_mail_about_several_limits_of_a_login_counts_them(alert: Alert, mailoutbox: Any) -> None:
+def test_a_mail_counts_the_several_limits_of_one_login(alert: Alert, mailoutbox: Any) -> None:
     limit(dayBytes=GB, monthBytes=GB)
     use(GB)
     login_limits.evaluate(NOON)
@@ -300,7 +300,7 @@ def test_customers_make_it_by_api_and_see_it_on_its_page(
     assert services.alerts_of(order.user_id)[0].threshold == 90
 
 
-def test_a_test_names_a_login_and_marks_nothing(alert: Alert, mailoutbox: Any) -> None:
+def test_a_test_names_a_login_and_records_no_firing(alert: Alert, mailoutbox: Any) -> None:
     test_delivery.request(alert, NOON)
     assert test_delivery.attempt(alert.tests.get().pk)
     [message] = mailoutbox

@@ -55,7 +55,7 @@ def outcomes(alert: Alert) -> list[tuple[str, str]]:
     return [(test.target, test.last_error) for test in AlertTest.objects.order_by("pk")]
 
 
-def test_a_test_mail_says_that_it_is_one_and_nothing_has_fired(
+def test_a_test_mail_is_marked_as_a_test_and_fires_nothing(
     order: Order, alert: Alert, mailbox: Mailbox, owner: Browser
 ) -> None:
     services.change(alert, {"recipients": ["ops@example.com"]}, START)
@@ -74,7 +74,7 @@ def test_a_test_mail_says_that_it_is_one_and_nothing_has_fired(
     assert model_to_dict(Alert.objects.get()) == model_to_dict(alert)
 
 
-def test_a_test_call_is_signed_and_says_that_it_is_one(order: Order, receiver: WebhookReceiver, owner: Browser) -> None:
+def test_a_test_call_is_signed_and_marked_as_a_test(order: Order, receiver: WebhookReceiver, owner: Browser) -> None:
     alert = services.create(order, 80, Alert.Method.WEBHOOK, webhook_url=receiver.url("ok"), now=START)
     [said] = ask(owner, alert)
     assert said.startswith(f"Test delivered to {receiver.url('ok')}.")
@@ -101,7 +101,7 @@ def test_a_refusal_by_the_receiver_is_shown_and_not_retried(
     assert len(receiver.calls) == 1
 
 
-def test_an_unavailable_mail_server_is_reported_without_its_own_words(
+def test_an_unavailable_mail_server_is_reported_without_its_error_text(
     order: Order, alert: Alert, mailbox: Mailbox, settings: Any
 ) -> None:
     mailbox.is_refusing = True
@@ -111,7 +111,7 @@ def test_an_unavailable_mail_server_is_reported_without_its_own_words(
     assert outcomes(alert) == told
 
 
-def test_an_address_that_refuses_mail_is_named_and_the_others_get_theirs(
+def test_an_address_that_refuses_mail_is_named_and_the_others_get_mail(
     order: Order, alert: Alert, mailbox: Mailbox
 ) -> None:
     unwritable = "a@" + "\u00fc" * 60 + ".com"
@@ -128,7 +128,7 @@ def test_an_address_that_refuses_mail_is_named_and_the_others_get_theirs(
     assert [mail["To"] for mail in mailbox.mails] == ["alice@example.com", "ops@example.com"]
 
 
-def test_who_wants_no_more_mail_gets_no_test_either(
+def test_an_unsubscribed_address_gets_no_test_mail(
     order: Order, alert: Alert, mailbox: Mailbox, owner: Browser
 ) -> None:
     Unsubscription.objects.create(order=order, address="alice@example.com")
@@ -148,7 +148,7 @@ def test_a_customer_sends_five_tests_an_hour_over_all_alerts(
     assert len(mailbox.mails) == 5
 
 
-def test_asking_for_a_test_waits_for_no_receiver_and_no_name_server(
+def test_requesting_a_test_does_not_wait_for_the_receiver_or_dns(
     order: Order, receiver: WebhookReceiver, owner: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alert = services.create(order, 80, Alert.Method.WEBHOOK, webhook_url="https://slow.example/x", now=START)
@@ -158,7 +158,7 @@ def test_asking_for_a_test_waits_for_no_receiver_and_no_name_server(
     assert [test.state for test in AlertTest.objects.all()] == ["waiting"]
 
 
-def test_the_next_test_takes_the_place_of_the_one_before(order: Order, alert: Alert, owner: Browser) -> None:
+def test_a_new_test_replaces_the_previous_one(order: Order, alert: Alert, owner: Browser) -> None:
     for _ in range(2):
         owner.post(f"/dashboard/alerts/{alert_id(alert.pk)}/test")
     assert AlertTest.objects.count() == 1

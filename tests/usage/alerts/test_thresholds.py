@@ -63,7 +63,7 @@ def test_a_percentage_above_100_waits_for_an_overrun() -> None:
     assert step(state(120), 120) is AlertTransition.FIRE
 
 
-def test_bytes_left_are_reached_when_no_more_are_left() -> None:
+def test_a_bytes_left_threshold_is_reached_at_exactly_that_many_bytes() -> None:
     alert = state(30, AlertKind.BYTES_LEFT)
     assert step(alert, 69) is None
     assert step(alert, 70) is AlertTransition.FIRE
@@ -71,7 +71,7 @@ def test_bytes_left_are_reached_when_no_more_are_left() -> None:
     assert step(alert._replace(is_armed=False, fired_period=1, limit=200), 70) is AlertTransition.REARM
 
 
-def test_an_end_is_near_from_the_very_second_on() -> None:
+def test_an_ending_threshold_is_reached_at_exactly_that_second() -> None:
     alert = state(3, AlertKind.EXPIRES_IN, limit=None, expires_at=NOW + timedelta(days=3))
     assert step(alert._replace(expires_at=NOW + timedelta(days=3, seconds=1)), 0) is None
     assert step(alert, 0) is AlertTransition.FIRE
@@ -80,7 +80,7 @@ def test_an_end_is_near_from_the_very_second_on() -> None:
     assert step(fired._replace(expires_at=NOW + timedelta(days=30)), 0) is AlertTransition.REARM
 
 
-def test_what_proxy_users_use_of_their_own_limits_is_not_judged_by_the_order_s_figures() -> None:
+def test_the_order_s_figures_do_not_fire_alerts_about_login_limits() -> None:
     assert step(state(80, AlertKind.LOGIN_PERCENT), 100) is None
 
 
@@ -88,12 +88,12 @@ def test_what_proxy_users_use_of_their_own_limits_is_not_judged_by_the_order_s_f
     ("errors", "requests", "fires"),
     [(5, 100, True), (4, 100, False), (99, 99, False), (6, 121, False), (7, 140, True), (300, 200, True)],
 )
-def test_an_error_rate_counts_from_a_hundred_requests_on(errors: int, requests: int, fires: bool) -> None:
+def test_an_error_rate_needs_at_least_a_hundred_requests(errors: int, requests: int, fires: bool) -> None:
     alert = state(5, AlertKind.ERROR_RATE, limit=None)
     assert (next_step(alert, Figures(0, errors, requests), NOW) is AlertTransition.FIRE) is fires
 
 
-def test_an_error_rate_is_armed_again_by_a_whole_window_below_and_by_no_new_period() -> None:
+def test_an_error_rate_rearms_after_a_whole_window_below_and_not_on_a_new_period() -> None:
     fired = state(5, AlertKind.ERROR_RATE, is_armed=False, fired_period=1, last_fired_at=NOW, period=2)
     assert next_step(fired, Figures(0, 50, 100), NOW) is None
     for quiet in (Figures(0, 0, 100), Figures()):
@@ -101,14 +101,14 @@ def test_an_error_rate_is_armed_again_by_a_whole_window_below_and_by_no_new_peri
         assert next_step(fired, quiet, NOW + timedelta(minutes=23)) is AlertTransition.REARM
 
 
-def test_an_error_rate_that_fired_on_a_quarter_of_an_hour_is_armed_again_by_the_window_that_begins_there() -> None:
+def test_an_error_rate_that_fired_on_a_quarter_hour_rearms_on_the_window_that_starts_there() -> None:
     quarter = NOW.replace(minute=0)
     fired = state(5, AlertKind.ERROR_RATE, is_armed=False, last_fired_at=quarter)
     assert next_step(fired, Figures(), quarter + timedelta(minutes=15) - timedelta(microseconds=1)) is None
     assert next_step(fired, Figures(), quarter + timedelta(minutes=15)) is AlertTransition.REARM
 
 
-def test_figures_are_zero_where_no_others_are_known() -> None:
+def test_figures_default_to_zero() -> None:
     assert Figures() == Figures(used=0, errors=0, requests=0)
 
 
@@ -118,7 +118,7 @@ def test_the_window_of_error_rates_is_at_least_fifteen_minutes(now: datetime) ->
 
 
 @given(st.lists(st.integers(0, 200)), st.integers(1, 100))
-def test_between_two_firings_usage_was_below(usage: list[int], percent: int) -> None:
+def test_usage_falls_below_the_threshold_between_two_firings(usage: list[int], percent: int) -> None:
     is_armed, fired = True, False
     was_below = True
     for used in usage:

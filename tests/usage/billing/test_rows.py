@@ -150,7 +150,7 @@ def test_rows_by_worker(sold: Sold) -> None:
     ]
 
 
-def test_rows_by_day_are_of_the_days_of_the_clock_cut_to_the_range(sold: Sold) -> None:
+def test_rows_by_day_are_local_days_cut_to_the_range(sold: Sold) -> None:
     """In Berlin both rows of the night are of the 12th."""
     periods = Periods.days(Range(in_may(10, 10, 15), in_may(12, 12, 0)), ZoneInfo("Europe/Berlin"))
     found = rows(Group.USER, periods)
@@ -165,7 +165,7 @@ def test_rows_by_day_are_of_the_days_of_the_clock_cut_to_the_range(sold: Sold) -
     assert [(row["day"], row["value"]) for row in pages] == [(each[0], each[2]) for each in named]
 
 
-def test_usage_of_a_period_that_is_not_over_is_stamped_with_its_last_use_but_never_ahead_of_now(sold: Sold) -> None:
+def test_usage_of_a_running_period_is_timestamped_with_its_last_use_but_never_in_the_future(sold: Sold) -> None:
     last_used = in_may(11, 23, 45)
     for now, stamped in ((in_may(20, 0, 0), last_used), (in_may(11, 12, 0), in_may(11, 12, 0))):
         first, *_ = rows(Group.ORDER, now=now)
@@ -173,7 +173,7 @@ def test_usage_of_a_period_that_is_not_over_is_stamped_with_its_last_use_but_nev
 
 
 @pytest.mark.parametrize("group", [Group.PROXY_USER, Group.WORKER])
-def test_a_page_of_any_size_begins_after_the_key_of_the_one_before(group: Group, sold: Sold) -> None:
+def test_a_page_of_any_size_begins_after_the_last_key_of_the_previous_page(group: Group, sold: Sold) -> None:
     request = BillingRequest(Periods.whole(MAY), group)
 
     def read(after: RowKey | None, at_once: int) -> list[tuple[RowKey, dict[str, Any]]]:

@@ -70,7 +70,7 @@ def days_of(world: BillingWorld) -> tuple[str, str]:
     return f"{world.start - timedelta(days=1):%Y-%m-%d}", f"{world.now + timedelta(days=1):%Y-%m-%d}"
 
 
-def test_any_grouping_and_zone_adds_up_to_what_was_pushed(shop: APIClient, world: BillingWorld) -> None:
+def test_usage_in_any_grouping_and_zone_sums_to_the_pushed_traffic(shop: APIClient, world: BillingWorld) -> None:
     first, last = days_of(world)
     start, end = (world.start + timedelta(days=10.3), world.start + timedelta(days=45.6))
     for group in GROUPS:
@@ -89,7 +89,7 @@ def test_any_grouping_and_zone_adds_up_to_what_was_pushed(shop: APIClient, world
                 assert (f"{day:%Y-%m-%d %H:%M}", row["to"] > row["from"]) == (f"{row['day']} 00:00", True)
 
 
-def test_attributed_usage_is_that_of_the_ledgers(shop: APIClient, world: BillingWorld) -> None:
+def test_attributed_usage_equals_the_ledgers(shop: APIClient, world: BillingWorld) -> None:
     lines = LedgerEntry.objects.filter(reason=LedgerReason.USAGE)
     ledger = {(line.order_id, f"{line.usage_day}"): (-line.bytes, line.requests) for line in lines}
     for group in GROUPS:
@@ -103,7 +103,7 @@ def test_attributed_usage_is_that_of_the_ledgers(shop: APIClient, world: Billing
             assert totals_by(rows, "orderId", "day") == ledger
 
 
-def test_a_customers_usage_is_what_the_customer_reads(
+def test_a_customers_billed_usage_equals_the_customers_own_read(
     shop: APIClient, world: BillingWorld, client_for: Callable[..., APIClient]
 ) -> None:
     first, last = f"{world.start + timedelta(days=1):%Y-%m-%d}", f"{world.now - timedelta(days=1):%Y-%m-%d}"
@@ -143,7 +143,7 @@ def test_a_customers_usage_is_what_the_customer_reads(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
     deadline=None,
 )
-def test_any_range_in_any_zone_is_what_was_pushed_and_every_family_says(
+def test_usage_in_any_range_and_zone_equals_the_pushed_traffic_and_every_familys_read(
     group: str,
     name: str,
     offset: int,
@@ -175,7 +175,7 @@ def test_any_range_in_any_zone_is_what_was_pushed_and_every_family_says(
         assert (summary["bytes"], summary["requests"]) == billed
 
 
-def test_an_orders_usage_is_what_its_subscription_says(
+def test_an_orders_usage_equals_that_of_its_subscription(
     shop: APIClient, world: BillingWorld, client_for: Callable[..., APIClient]
 ) -> None:
     rows = totals_by(ndjson(shop, *days_of(world)), "userId", "orderId")
@@ -372,7 +372,7 @@ def test_malformed_parameters_are_named(query: dict[str, str], field: str, accep
     assert [error["field"] for error in refused.json()["errors"]] == [field]
 
 
-def test_a_cursor_is_valid_for_its_own_question_only(shop: APIClient, world: BillingWorld) -> None:
+def test_a_cursor_is_valid_for_its_own_query_only(shop: APIClient, world: BillingWorld) -> None:
     first, last = days_of(world)
     given: dict[str, Any] = {"from": first, "to": last, "limit": 1}
     cursor = shop.get("/provisioning/usage", given).json()["nextCursor"]
@@ -382,7 +382,7 @@ def test_a_cursor_is_valid_for_its_own_question_only(shop: APIClient, world: Bil
 
 
 @pytest.mark.parametrize("format_", ["json", "ndjson", "csv"])
-def test_without_the_engine_it_is_a_503_in_every_form(format_: str, shop: APIClient, order: Order) -> None:
+def test_without_clickhouse_every_format_answers_503(format_: str, shop: APIClient, order: Order) -> None:
     with engine_unavailable():
         answer = shop.get("/provisioning/usage", {"from": LAST_MONTH[0], "to": LAST_MONTH[1], "format": format_})
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
