@@ -61,7 +61,7 @@ def test_a_list_takes_the_same_few_queries_however_long(
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_form_to_add_opens(admin: Client, model: str) -> None:
+def test_every_add_form_opens(admin: Client, model: str) -> None:
     assert admin.get(reverse(f"admin:{app_of(model)}_{model}_add")).status_code == 200
 
 
@@ -69,7 +69,7 @@ def test_a_form_to_add_opens(admin: Client, model: str) -> None:
     ("model", "kind"),
     [("user", User), ("product", Product), ("order", Order), ("proxyuser", ProxyUser), ("apikey", ApiKey)],
 )
-def test_a_form_to_change_opens(admin: Client, plenty: None, model: str, kind: Any) -> None:
+def test_every_change_form_opens(admin: Client, plenty: None, model: str, kind: Any) -> None:
     url = reverse(f"admin:{app_of(model)}_{model}_change", args=[kind.objects.latest("pk").pk])
     assert admin.get(url).status_code == 200
 
@@ -88,7 +88,7 @@ def test_an_order_is_found_by_its_ids_names_and_logins(admin: Client, alice: Use
         assert found(changelist(admin, "order", q=term)) == [order]
 
 
-def test_a_number_may_be_an_id_or_part_of_a_name(admin: Client, alice: User, make_order: MakeOrder) -> None:
+def test_a_number_is_searched_as_an_id_and_as_part_of_a_name(admin: Client, alice: User, make_order: MakeOrder) -> None:
     first = make_order(alice)
     second = make_order(alice, name=f"Pool {first.pk}", logins=("al-1", "al-2"))
     assert found(changelist(admin, "order", q=str(first.pk))) == [second, first]
@@ -107,7 +107,7 @@ def test_orders_are_filtered_by_product_and_network(admin: Client, plenty: None)
         assert {order.product for order in found(changelist(admin, "order", **query))} == {product}
 
 
-def test_an_order_shows_its_status_of_now(admin: Client, alice: User, make_order: MakeOrder) -> None:
+def test_an_order_shows_its_current_status(admin: Client, alice: User, make_order: MakeOrder) -> None:
     make_order(alice, expires_at=timezone.now() - timedelta(seconds=1))
     assert "Expired" in changelist(admin, "order").content.decode()
 
@@ -170,7 +170,7 @@ def test_a_limit_is_in_gigabytes_and_loses_no_byte_when_something_else_changes(
         assert (order.name, order.traffic_limit_bytes) == ("Renamed", limit)
 
 
-def test_an_order_never_changes_hands(admin: Client, alice: User, make_order: MakeOrder) -> None:
+def test_the_user_of_an_order_cannot_be_changed(admin: Client, alice: User, make_order: MakeOrder) -> None:
     response = admin.get(reverse("admin:orders_order_change", args=[make_order(alice).pk]))
     assert "user" not in response.context["adminform"].form.fields
 
@@ -228,7 +228,9 @@ def test_a_key_without_a_scope_is_an_error_in_the_form(admin: Client, alice: Use
     assert "A key needs at least one scope." in new_key(admin, alice).content.decode()
 
 
-def test_one_key_too_many_is_an_error_in_the_form(admin: Client, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_beyond_the_limit_is_an_error_in_the_form(
+    admin: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(services, "MAX_ACTIVE_KEYS", 0)
     assert "already holds 0 active keys" in new_key(admin, alice, can_read="on").content.decode()
 
@@ -269,7 +271,7 @@ def test_staff_revoke_keys_from_the_list(admin: Client, alice: User, make_key: M
     assert "Revoked" in changelist(admin, "apikey").content.decode()
 
 
-def test_customers_have_no_business_in_admin(alice: User) -> None:
+def test_customers_cannot_open_the_admin(alice: User) -> None:
     client = Client()
     client.force_login(alice)
     assert client.get(reverse("admin:accounts_apikey_changelist")).status_code == 302
@@ -297,7 +299,7 @@ def test_staff_make_an_application_and_exchange_its_keys(admin: Client, alice: U
 NO_KEYS = {"keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
 
 
-def test_staff_without_all_powers_give_themselves_none(client: Client, alice: User) -> None:
+def test_staff_cannot_grant_themselves_permissions(client: Client, alice: User) -> None:
     staff = User.objects.create_user("limited", is_staff=True)
     root = User.objects.create_superuser("the root")
     codenames = ("view_user", "change_user", "delete_user", "change_group", "view_group", "add_group")
@@ -329,7 +331,7 @@ def limited(client: Client, *codenames: str) -> User:
     return staff
 
 
-def test_staff_make_keys_for_customers_and_themselves_and_for_nobody_else(client: Client, alice: User) -> None:
+def test_staff_create_keys_for_customers_and_themselves_only(client: Client, alice: User) -> None:
     staff = limited(client, "add_apikey", "view_apikey", "view_user")
     root, colleague = User.objects.create_superuser("the root"), User.objects.create_user("colleague", is_staff=True)
     for user in (root, colleague):
@@ -339,7 +341,7 @@ def test_staff_make_keys_for_customers_and_themselves_and_for_nobody_else(client
     assert set(ApiKey.objects.values_list("user", flat=True)) == {alice.pk, staff.pk}
 
 
-def test_staff_change_revoke_and_delete_no_keys_of_other_staff(client: Client, make_key: MakeKey) -> None:
+def test_staff_cannot_change_revoke_or_delete_keys_of_other_staff(client: Client, make_key: MakeKey) -> None:
     limited(client, "view_apikey", "change_apikey", "delete_apikey", "change_application", "view_application")
     root = User.objects.create_superuser("the root")
     make_key(root)
@@ -374,7 +376,7 @@ GUESSES = [
 
 @pytest.mark.parametrize(("name", "lookup"), GUESSES)
 @pytest.mark.parametrize("suffix", ["changelist", "csv"])
-def test_a_list_answers_no_filter_that_it_does_not_declare(admin: Client, name: str, lookup: str, suffix: str) -> None:
+def test_a_list_refuses_undeclared_filters(admin: Client, name: str, lookup: str, suffix: str) -> None:
     address = reverse(f"admin:{name}_{suffix}")
     answers = [admin.get(address, {lookup: guess}) for guess in ("a", "zzz")]
     assert {answer.headers["Location"].rpartition("?")[2] for answer in answers} == {"e=1"}
@@ -403,7 +405,7 @@ def test_unattributed_traffic_is_for_those_who_may_see_batches(client: Client, e
     assert client.get("/admin/analytics/ingestbatch/unattributed/").status_code == 200
 
 
-def test_the_old_address_is_notified_of_a_new_one_and_a_new_power_ends_sign_ins(
+def test_a_new_address_notifies_the_old_one_and_a_new_permission_ends_sessions(
     admin: Client, alice: User, sent: Callable[[], list[Any]]
 ) -> None:
     browser = Client()

@@ -52,7 +52,7 @@ def test_a_new_key_works_at_once(alice: User, client_for: ClientFor) -> None:
     assert client_with(secret).get("/orders").status_code == 200
 
 
-def test_a_key_can_be_given_an_end(alice: User, client_for: ClientFor) -> None:
+def test_a_key_can_have_an_expiry(alice: User, client_for: ClientFor) -> None:
     response = create(client_for(alice), {"name": "k", "expiresAt": "2099-12-31T10:00:00+02:00"})
     assert response.json()["apiKey"]["expiresAt"] == "2099-12-31T08:00:00Z"
 
@@ -62,7 +62,7 @@ def test_a_key_that_expires_on_a_date_lasts_that_whole_day(alice: User, client_f
     assert response.json()["apiKey"]["expiresAt"] == "2099-12-31T00:00:00Z"
 
 
-def test_no_end_may_be_said_as_null(alice: User, client_for: ClientFor) -> None:
+def test_a_null_expiry_means_no_expiry(alice: User, client_for: ClientFor) -> None:
     assert create(client_for(alice), {"name": "k", "expiresAt": None}).json()["apiKey"]["expiresAt"] is None
 
 
@@ -114,13 +114,15 @@ def test_a_body_that_is_not_an_object_is_a_400(alice: User, client_for: ClientFo
     assert create(client_for(alice), body).status_code == 400
 
 
-def test_one_key_too_many_is_a_conflict(alice: User, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_beyond_the_limit_is_a_conflict(
+    alice: User, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(services, "MAX_ACTIVE_KEYS", 1)
     assert create(client_for(alice), {"name": "k"}).status_code == 201
     assert create(client_for(alice), {"name": "k"}).status_code == 409
 
 
-def test_a_key_manages_no_keys(alice: User, client_for: ClientFor) -> None:
+def test_a_key_cannot_manage_keys(alice: User, client_for: ClientFor) -> None:
     client = client_for(alice, "read")
     id_ = ApiKey.objects.get().published_id
     assert client.get("/api-keys").status_code == 403
@@ -172,7 +174,7 @@ def test_an_unknown_key_is_not_found(alice: User, client_for: ClientFor, id_: st
     assert client_for(alice).delete(f"/api-keys/{id_}").status_code == 404
 
 
-def test_a_foreign_key_is_not_found_and_lives_on(
+def test_a_key_of_another_user_is_not_found_and_stays_active(
     alice: User, bob: User, make_key: MakeKey, client_for: ClientFor
 ) -> None:
     secret = make_key(bob)

@@ -29,12 +29,12 @@ def call(**headers: str) -> Any:
     return APIClient().get("/orders", headers=headers)
 
 
-def test_a_key_is_taken_from_its_own_header(alice: User, make_key: MakeKey) -> None:
+def test_a_key_is_read_from_x_api_key(alice: User, make_key: MakeKey) -> None:
     assert call(**{"x-api-key": make_key(alice)}).status_code == 200
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-def test_a_key_is_taken_as_a_bearer(alice: User, make_key: MakeKey, scheme: str) -> None:
+def test_a_key_is_accepted_as_a_bearer_token(alice: User, make_key: MakeKey, scheme: str) -> None:
     assert call(authorization=f"{scheme} {make_key(alice)}").status_code == 200
 
 
@@ -52,19 +52,19 @@ def test_the_use_of_a_key_is_recorded(alice: User, make_key: MakeKey) -> None:
     assert ApiKey.objects.get().last_access_at is not None
 
 
-def test_the_access_log_learns_the_account(alice: User, make_key: MakeKey) -> None:
+def test_the_access_log_names_the_account(alice: User, make_key: MakeKey) -> None:
     assert call(**{"x-api-key": make_key(alice)}).wsgi_request.account_id == alice.pk
     assert call(authorization=f"Bearer {access(alice)}").wsgi_request.account_id == alice.pk
 
 
-def test_the_access_log_learns_the_account_of_an_applications_key(alice: User, clean_engine: Client) -> None:
+def test_the_access_log_names_the_account_of_an_applications_key(alice: User, clean_engine: Client) -> None:
     application, keys = applications.create(alice, "Shop API", timezone.now())
     headers = {"X-Auth-User": application.published_id, "X-Auth-Key": keys.read}
     response: Any = APIClient().get("/1/timeseries/1795219200/1795222800/", headers=headers)
     assert (response.status_code, response.wsgi_request.account_id) == (200, alice.pk)
 
 
-def test_the_access_log_learns_the_account_of_a_key_pair(
+def test_the_access_log_names_the_account_of_a_key_pair(
     alice: User, make_key: MakeKey, make_order: Callable[..., Order]
 ) -> None:
     make_order(alice)
@@ -73,7 +73,7 @@ def test_the_access_log_learns_the_account_of_a_key_pair(
     assert (response.status_code, response.wsgi_request.account_id) == (200, alice.pk)
 
 
-def test_the_access_log_learns_the_account_of_a_share_link(alice: User, clean_engine: Client) -> None:
+def test_the_access_log_names_the_account_of_a_share_link(alice: User, clean_engine: Client) -> None:
     view = {"range": "7d", "tz": "UTC"}
     _, secret = sharing.create(alice, "For Kim", view, timedelta(days=1), alice, timezone.now())
     response: Any = APIClient().get(f"/shared/{secret}/websites")
@@ -98,7 +98,7 @@ def test_half_a_key_pair_or_a_wrong_one_is_refused_beside_a_good_key(alice: User
         assert (refused.status_code, refused.json()["message"]) == (401, reason)
 
 
-def test_an_application_is_asked_for_by_its_own_scheme(alice: User, clean_engine: Client) -> None:
+def test_a_401_for_applications_names_their_authentication_scheme(alice: User, clean_engine: Client) -> None:
     application, keys = applications.create(alice, "Shop API", timezone.now())
     known, path = application.published_id, "/1/timeseries/1795219200/1795222800/"
     for pair in ({}, {"X-Auth-User": known}, {"X-Auth-Key": keys.read}, {"X-Auth-User": known, "X-Auth-Key": "x"}):
@@ -113,7 +113,7 @@ def refusal(response: Any) -> str:
     return detail
 
 
-def test_every_bad_key_is_refused_with_one_sentence(alice: User, bob: User, make_key: MakeKey) -> None:
+def test_every_bad_key_is_refused_with_the_same_message(alice: User, bob: User, make_key: MakeKey) -> None:
     revoked, expired, inactive = make_key(alice), make_key(alice), make_key(bob)
     revoke_key(ApiKey.objects.earliest("pk"), timezone.now())
     ApiKey.objects.filter(prefix=expired[:8]).update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -146,7 +146,7 @@ def test_a_malformed_token_is_refused(db: None, token: str) -> None:
     assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
 
 
-def test_an_access_token_ends_after_a_quarter_of_an_hour(alice: User) -> None:
+def test_an_access_token_expires_after_fifteen_minutes(alice: User) -> None:
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         token = access(alice)
         clock.shift(timedelta(minutes=14))
@@ -155,7 +155,7 @@ def test_an_access_token_ends_after_a_quarter_of_an_hour(alice: User) -> None:
         assert refusal(call(authorization=f"Bearer {token}")) == "The token is not valid."
 
 
-def test_a_sign_in_by_token_makes_keys_for_a_quarter_of_an_hour_however_often_it_is_refreshed(alice: User) -> None:
+def test_a_token_family_can_create_keys_for_fifteen_minutes_after_sign_in(alice: User) -> None:
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         pair = tokens.issue(alice, timezone.now())
         assert call_with_token(pair.access, "POST", "/api-keys") == 400  # it may, but says no name
@@ -166,7 +166,7 @@ def test_a_sign_in_by_token_makes_keys_for_a_quarter_of_an_hour_however_often_it
         assert call_with_token(pair.access, "POST", "/api-keys") == 403
 
 
-def test_a_session_makes_keys_for_a_quarter_of_an_hour(alice: User) -> None:
+def test_a_session_can_create_keys_for_fifteen_minutes_after_sign_in(alice: User) -> None:
     client = APIClient()
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         client.force_login(alice)
@@ -234,7 +234,7 @@ def test_a_call_without_a_credential_gets_a_challenge(db: None) -> None:
     assert refusal(call(authorization="Basic YWxpY2U6c2VjcmV0"))
 
 
-def test_a_session_reads(alice: User) -> None:
+def test_a_session_can_read(alice: User) -> None:
     client = APIClient(enforce_csrf_checks=True)
     client.force_login(alice)
     response: Any = client.get("/orders")

@@ -15,13 +15,13 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_standard_output_has_the_key_alone(alice: User) -> None:
+def test_standard_output_contains_only_the_key(alice: User) -> None:
     printed = run("alice", "--name", "worker", "--scope", "read")
     assert services.KEY_SHAPE.fullmatch(printed.removesuffix("\n"))
     assert peppers.stored(printed.strip()).key_hash == ApiKey.objects.get().key_hash
 
 
-def test_scopes_add_up(alice: User) -> None:
+def test_repeated_scope_options_add_up(alice: User) -> None:
     run("alice", "--name", "worker", "--scope", "read", "--scope", "ingest")
     assert ApiKey.objects.get().scopes == ["read", "ingest"]
 
@@ -36,7 +36,7 @@ def test_scopes_add_up(alice: User) -> None:
         (("alice", "--name", "k"), "--scope"),
     ],
 )
-def test_a_mistake_is_reported_in_one_sentence(alice: User, arguments: tuple[str, ...], sentence: str) -> None:
+def test_an_error_is_one_sentence(alice: User, arguments: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(CommandError, match=sentence):
         run(*arguments)
     assert not ApiKey.objects.exists()
@@ -48,7 +48,7 @@ def test_a_key_for_an_inactive_user_is_refused(alice: User) -> None:
         run("alice", "--name", "k", "--scope", "read")
 
 
-def test_one_key_too_many_is_refused(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_beyond_the_limit_is_refused(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "MAX_ACTIVE_KEYS", 0)
     with pytest.raises(CommandError, match="at most 0 active keys"):
         run("alice", "--name", "k", "--scope", "read")

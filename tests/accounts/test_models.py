@@ -18,7 +18,7 @@ def test_an_order_without_an_end_is_active() -> None:
     assert Order().status(NOW) is OrderStatus.ACTIVE
 
 
-def test_an_order_expires_at_the_very_instant_it_names() -> None:
+def test_an_order_expires_at_exactly_its_end() -> None:
     order = Order(expires_at=NOW)
     assert order.status(NOW - SECOND) is OrderStatus.ACTIVE
     assert order.status(NOW) is OrderStatus.EXPIRED
@@ -53,7 +53,7 @@ def test_a_negative_traffic_limit_is_refused_by_the_database(alice: User, make_o
         make_order(alice, limit=-1)
 
 
-def test_a_traffic_limit_of_nothing_is_a_limit(alice: User, make_order: Callable[..., Order]) -> None:
+def test_a_traffic_limit_of_zero_is_a_limit(alice: User, make_order: Callable[..., Order]) -> None:
     assert make_order(alice, limit=0).traffic_limit_bytes == 0
 
 
@@ -68,13 +68,13 @@ def test_a_user_with_orders_cannot_be_deleted(alice: User, make_order: Callable[
         alice.delete()
 
 
-def test_a_user_without_orders_goes_with_their_keys(alice: User, make_key: Callable[..., str]) -> None:
+def test_deleting_a_user_without_orders_deletes_their_keys(alice: User, make_key: Callable[..., str]) -> None:
     make_key(alice)
     alice.delete()
     assert not ApiKey.objects.exists()
 
 
-def test_the_same_number_has_another_published_id_for_every_kind() -> None:
+def test_the_same_number_has_a_different_published_id_for_every_kind() -> None:
     published = {User(pk=7).published_id, Order(pk=7).published_id, ApiKey(pk=7).published_id}
     assert len(published) == 3
     assert all(len(id_) == 10 for id_ in published)

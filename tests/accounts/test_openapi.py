@@ -45,7 +45,7 @@ def test_the_three_credentials_are_described(schema: dict[str, Any]) -> None:
     assert schemes["session"]["in"] == "cookie"
 
 
-def test_reads_take_any_of_them_and_signing_in_none(schema: dict[str, Any]) -> None:
+def test_reads_accept_any_credential_and_signing_in_none(schema: dict[str, Any]) -> None:
     assert schema["paths"]["/orders"]["get"]["security"] == [{"apiKey": []}, {"jwt": []}, {"session": []}]
     assert "security" not in schema["paths"]["/auth/token"]["post"]
 

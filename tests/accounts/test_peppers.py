@@ -38,7 +38,7 @@ def test_the_database_alone_does_not_reveal_whether_a_guess_is_a_key(old_key: st
     assert ApiKey.objects.get().key_hash != hashlib.sha256(old_key.encode()).hexdigest()
 
 
-def test_a_key_of_an_older_pepper_works_and_is_stored_under_the_newest(old_key: str, settings: Any) -> None:
+def test_a_key_under_an_older_pepper_works_and_is_rehashed_under_the_newest(old_key: str, settings: Any) -> None:
     settings.KEY_PEPPERS = [NEW, OLD]
     assert works(old_key)
     assert ApiKey.objects.get().pepper == peppers.name_of(NEW)
@@ -46,7 +46,7 @@ def test_a_key_of_an_older_pepper_works_and_is_stored_under_the_newest(old_key: 
     assert works(old_key)
 
 
-def test_a_key_whose_pepper_is_forgotten_does_not_work(old_key: str, settings: Any) -> None:
+def test_a_key_whose_pepper_was_removed_does_not_work(old_key: str, settings: Any) -> None:
     settings.KEY_PEPPERS = [NEW]
     assert not works(old_key)
 
@@ -57,7 +57,7 @@ def test_a_process_that_only_knows_the_coming_pepper_still_uses_the_old_one(old_
     assert ApiKey.objects.get().pepper == peppers.name_of(OLD)
 
 
-def test_keys_of_applications_change_alike(alice: User, settings: Any) -> None:
+def test_application_keys_are_rehashed_on_use_too(alice: User, settings: Any) -> None:
     settings.KEY_PEPPERS = [OLD]
     made, keys = applications.create(alice, "API", timezone.now())
     settings.KEY_PEPPERS = [NEW, OLD]
@@ -74,7 +74,7 @@ def test_an_unknown_key_costs_as_many_queries_as_a_known_one(
         assert not works("fnp_" + "0" * 64)
 
 
-def test_a_key_of_the_version_without_peppers_works_and_gets_one_by_command(alice: User, make_key: MakeKey) -> None:
+def test_a_key_from_before_peppers_works_and_is_rehashed_by_command(alice: User, make_key: MakeKey) -> None:
     key = make_key(alice)
     bare = hashlib.sha256(key.encode()).hexdigest()
     ApiKey.objects.update(key_hash=bare, pepper="")

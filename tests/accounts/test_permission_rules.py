@@ -52,17 +52,17 @@ def may(permission: type[Any], *arguments: Any, **named: Any) -> bool:
         (key(), set()),
     ],
 )
-def test_own_data_are_read_and_changed_by_role_and_scope(auth: Any, methods: set[str]) -> None:
+def test_role_and_scope_decide_reads_and_changes_of_own_data(auth: Any, methods: set[str]) -> None:
     assert {each for each in VIEW.allowed_methods if may(permissions.OwnData, each, auth=auth)} == methods
     assert not may(permissions.OwnData, user=AnonymousUser())
 
 
-def test_a_method_that_the_route_lacks_is_told_to_anyone_signed_in() -> None:
+def test_anyone_signed_in_gets_405_for_an_unsupported_method() -> None:
     assert may(permissions.OwnData, "PATCH", auth=key())
     assert not may(permissions.OwnData, "PATCH", user=AnonymousUser())
 
 
-def test_only_a_key_of_a_gateway_is_a_gateway() -> None:
+def test_only_a_key_with_the_gateway_scope_is_a_gateway() -> None:
     for auth, is_one in ((None, False), (key(Scope.READ), False), (key(Scope.GATEWAY), True)):
         assert permissions.is_gateway(request(auth=auth)) == is_one
         assert may(permissions.IsGateway, auth=auth) == is_one

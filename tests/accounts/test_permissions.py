@@ -72,7 +72,7 @@ MATRIX = {
 
 
 @pytest.mark.parametrize("name", MATRIX)
-def test_every_caller_has_the_permissions_of_the_matrix(
+def test_every_caller_has_exactly_the_permissions_of_the_matrix(
     name: str, alice: User, staff: User, helper: User, viewer: User, client_for: Callable[..., APIClient]
 ) -> None:
     owner, _, scope = name.partition("'s ")
@@ -87,13 +87,13 @@ def test_every_caller_has_the_permissions_of_the_matrix(
     assert {permission: methods for permission, methods in got.items() if methods} == MATRIX[name]
 
 
-def test_staff_who_lost_their_status_provision_nothing(staff: User, client_for: Callable[..., APIClient]) -> None:
+def test_former_staff_cannot_provision(staff: User, client_for: Callable[..., APIClient]) -> None:
     client = client_for(staff, "provision")
     User.objects.filter(pk=staff.pk).update(is_staff=False)
     assert client.get("/provision").status_code == 403
 
 
-def test_a_session_of_staff_may_ingest(staff: User) -> None:
+def test_a_staff_session_may_ingest(staff: User) -> None:
     client = APIClient()
     client.force_login(staff)
     assert client.get("/ingest").status_code == 200

@@ -122,7 +122,7 @@ def test_a_code_works_once(alice: User, clock: Any) -> None:
     assert not verify(alice, code)
 
 
-def test_wrong_codes_slow_the_next_try_down(alice: User, clock: Any) -> None:
+def test_wrong_codes_throttle_the_next_attempt(alice: User, clock: Any) -> None:
     enrol(alice)
     clock.shift(300)
     for _ in range(3):
@@ -132,7 +132,7 @@ def test_wrong_codes_slow_the_next_try_down(alice: User, clock: Any) -> None:
     assert verify(alice, code_of(alice))
 
 
-def test_a_recovery_code_works_once_in_any_writing(alice: User, clock: Any) -> None:
+def test_a_recovery_code_works_once_in_any_spelling(alice: User, clock: Any) -> None:
     first, second, *_ = enrol(alice)
     assert verify(alice, first)
     assert not verify(alice, first)
@@ -150,7 +150,7 @@ def test_a_malformed_code_is_refused(alice: User, clock: Any, code: str) -> None
     assert not is_signed_in(browser)
 
 
-def test_the_second_page_is_for_those_who_gave_the_password_ten_minutes_ago_at_most(alice: User, clock: Any) -> None:
+def test_the_second_factor_page_expires_ten_minutes_after_the_password(alice: User, clock: Any) -> None:
     enrol(alice)
     assert Client().get(FACTOR).headers["Location"] == "/sign-in"
     browser, _ = give_password(alice)
@@ -171,7 +171,7 @@ def test_a_token_needs_the_factor_too(alice: User, clock: Any) -> None:
         assert APIClient().post("/auth/token", body | otp, format="json").status_code == 200
 
 
-def test_a_wrong_password_is_refused_before_the_factor_is_spoken_of(alice: User, clock: Any) -> None:
+def test_a_wrong_password_does_not_reveal_the_second_factor(alice: User, clock: Any) -> None:
     enrol(alice)
     refused = APIClient().post("/auth/token", {"username": "alice", "password": "wrong"}, format="json")
     assert refused.json()["message"] == "auth.not_authenticated"
@@ -191,7 +191,7 @@ def test_sign_ins_without_the_factor_end_when_a_customer_becomes_staff(alice: Us
     assert APIClient().get("/orders", headers={"authorization": f"Bearer {token}"}).status_code == 401
 
 
-def test_nothing_in_the_database_makes_a_code(alice: User, clock: Any) -> None:
+def test_the_database_alone_cannot_generate_codes(alice: User, clock: Any) -> None:
     codes = enrol(alice)
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM totp_devices")
@@ -204,7 +204,7 @@ def test_nothing_in_the_database_makes_a_code(alice: User, clock: Any) -> None:
     assert not any(code in stored or code.replace("-", "") in stored for code in codes)
 
 
-def test_a_factor_that_was_sealed_under_a_lost_key_lets_nobody_in(alice: User, clock: Any, settings: Any) -> None:
+def test_a_second_factor_encrypted_under_a_lost_key_refuses_sign_in(alice: User, clock: Any, settings: Any) -> None:
     enrol(alice)
     clock.shift(30)
     code = code_of(alice)
@@ -223,7 +223,7 @@ def test_owners_are_notified_of_new_and_removed_factors(alice: User, clock: Any,
     assert "two-factor authentication was turned off" in removed.body
 
 
-def test_somebody_who_lost_everything_is_helped_from_a_shell(alice: User, clock: Any) -> None:
+def test_a_lost_second_factor_is_removed_by_command(alice: User, clock: Any) -> None:
     enrol(alice)
     pair = tokens.issue(alice, datetime.now(UTC))
     call_command("remove_second_factor", "alice", stdout=StringIO())
@@ -252,7 +252,7 @@ def test_a_customer_sets_a_factor_up_changes_and_removes_it(alice: User, clock: 
     assert not factors.is_enrolled(alice)
 
 
-def test_every_browser_is_shown_a_key_of_its_own(staff: User, clock: Any) -> None:
+def test_every_session_is_shown_its_own_setup_key(staff: User, clock: Any) -> None:
     thief, owner = (give_password(staff)[0] for _ in range(2))
     for browser in (thief, owner):
         browser.get(FACTOR)
@@ -263,7 +263,7 @@ def test_every_browser_is_shown_a_key_of_its_own(staff: User, clock: Any) -> Non
     assert (is_signed_in(owner), is_signed_in(thief)) == (True, False)
 
 
-def test_an_old_sign_in_is_shown_no_key(alice: User, clock: Any) -> None:
+def test_an_old_session_is_not_shown_a_setup_key(alice: User, clock: Any) -> None:
     browser = signed_in(alice)
     clock.shift(timedelta(minutes=16))
     assert browser.get("/dashboard/account/factor").headers["Location"].startswith("/confirm?next=")
@@ -286,13 +286,13 @@ def test_staff_who_view_as_a_customer_cannot_set_up_a_factor_for_them(staff: Use
     assert not TotpDevice.objects.exists()
 
 
-def test_guessing_the_password_of_a_stolen_session_is_slowed_down(alice: User, clock: Any) -> None:
+def test_password_guesses_from_a_stolen_session_are_throttled(alice: User, clock: Any) -> None:
     browser = signed_in(alice)
     answers = [browser.post("/confirm", {"password": "wrong"}, REMOTE_ADDR="10.0.0.1").status_code for _ in range(11)]
     assert answers == [200] * 10 + [429]
 
 
-def test_the_confirmation_asks_for_the_code_as_well(alice: User, clock: Any) -> None:
+def test_the_confirmation_page_requires_the_code_too(alice: User, clock: Any) -> None:
     browser = signed_in(alice)
     enrol(alice)
     clock.shift(timedelta(minutes=20))

@@ -42,7 +42,7 @@ def test_an_id_of_another_kind_is_not_found(alice: User, make_order: MakeOrder) 
         order_selectors.find_order(alice.pk, ids.encode("key", make_order(alice).pk))
 
 
-def test_a_read_is_about_the_caller_unless_it_says_otherwise(alice: User) -> None:
+def test_a_read_is_about_the_caller_by_default(alice: User) -> None:
     assert selectors.account_for(alice, None) == alice.pk
     assert selectors.account_for(alice, alice.published_id) == alice.pk
 
@@ -65,12 +65,12 @@ def test_staff_may_name_a_user_by_number_and_a_customer_may_not(staff: User, ali
 @pytest.mark.parametrize(
     "published_id", ["", "nonsense", "987654", "²", ids.encode("user", 10**9), ids.encode("order", 1)]
 )
-def test_staff_asking_for_nobody_find_nothing(staff: User, published_id: str) -> None:
+def test_staff_naming_an_unknown_user_find_nothing(staff: User, published_id: str) -> None:
     with pytest.raises(NotFound):
         selectors.account_for(staff, published_id)
 
 
-def test_an_order_without_proxy_users_names_none(alice: User, make_order: MakeOrder) -> None:
+def test_an_order_without_proxy_users_has_a_null_proxy_user(alice: User, make_order: MakeOrder) -> None:
     order = make_order(alice, network="mobile")
     assert order_selectors.orders_by_id([order.pk]) == {order.pk: OrderFacts(alice.pk, "mobile", 0)}
 
@@ -81,7 +81,7 @@ def test_an_order_names_its_only_proxy_user(alice: User, make_order: MakeOrder) 
     assert order_selectors.orders_by_id([order.pk])[order.pk].proxy_user_id == only.pk
 
 
-def test_an_order_with_several_proxy_users_names_none(alice: User, make_order: MakeOrder) -> None:
+def test_an_order_with_several_proxy_users_has_a_null_proxy_user(alice: User, make_order: MakeOrder) -> None:
     order = make_order(alice)
     for login in ("a1", "a2"):
         ProxyUser.objects.create(login=login, order=order)
@@ -108,7 +108,9 @@ def test_a_login_that_cannot_exist_is_left_out(db: None, login: str) -> None:
     assert order_selectors.proxy_users_by_login([login]) == {}
 
 
-def test_bulk_lookups_ask_once_per_five_thousand(db: None, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_bulk_lookups_take_one_query_per_five_thousand(
+    db: None, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     with django_assert_num_queries(3):
         order_selectors.orders_by_id(range(10_001))
     with django_assert_num_queries(2):

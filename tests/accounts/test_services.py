@@ -39,7 +39,7 @@ def test_a_key_has_the_scopes_it_was_issued_with(alice: User, scopes: list[str])
     assert ApiKey.objects.get(pk=key.pk).scopes == scopes
 
 
-def test_a_user_holds_only_so_many_active_keys(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_has_a_maximum_number_of_active_keys(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "MAX_ACTIVE_KEYS", 2)
     for _ in range(2):
         issue_key(user=alice, name="k", scopes=["read"], now=NOW)
@@ -68,7 +68,7 @@ def test_the_first_use_of_a_key_is_recorded(key: ApiKey) -> None:
     assert key.last_access_at == NOW
 
 
-def test_a_use_within_a_minute_of_the_last_writes_nothing(
+def test_a_use_within_a_minute_of_the_last_is_not_recorded(
     key: ApiKey, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     key.last_access_at = NOW

@@ -37,7 +37,7 @@ def is_signed_in(browser: Client) -> bool:
     return browser.get("/orders").status_code == 200
 
 
-def test_no_value_in_the_table_is_a_cookie(alice: User) -> None:
+def test_the_sessions_table_contains_no_cookie_value(alice: User) -> None:
     cookie = signed_in(alice).cookies["sessionid"].value
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM sessions")
@@ -63,7 +63,7 @@ def test_session_data_is_unreadable_in_the_table(alice: User) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "ÿ" * 32, "'; --", "x" * 4000])
-def test_an_unknown_cookie_signs_nobody_in(cookie: str, alice: User) -> None:
+def test_an_unknown_session_cookie_is_not_signed_in(cookie: str, alice: User) -> None:
     browser = Client()
     browser.cookies["sessionid"] = cookie
     assert not is_signed_in(browser)
@@ -134,9 +134,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("path", "body"), CHANGES)
-def test_changes_of_credentials_need_a_proof_of_the_last_minutes(
-    path: str, body: dict[str, Any], alice: User, clock: Any
-) -> None:
+def test_changing_credentials_needs_a_recent_sign_in(path: str, body: dict[str, Any], alice: User, clock: Any) -> None:
     browser = signed_in(alice)
     clock.shift(timedelta(minutes=15))
     assert browser.post(path, body).headers["Location"].startswith("/confirm?next=")
@@ -148,12 +146,12 @@ def test_changes_of_credentials_need_a_proof_of_the_last_minutes(
     assert answer.status_code in (200, 404) or not answer.headers["Location"].startswith("/confirm")
 
 
-def test_confirming_leads_to_no_other_site(alice: User) -> None:
+def test_confirming_never_redirects_to_another_site(alice: User) -> None:
     answer = signed_in(alice).post("/confirm?next=https://evil.example/", {"password": PASSWORD})
     assert answer.headers["Location"] == "/dashboard"
 
 
-def test_an_old_sign_in_makes_no_key_through_the_api(alice: User, clock: Any) -> None:
+def test_an_old_session_cannot_create_a_key_through_the_api(alice: User, clock: Any) -> None:
     token, browser = access(alice), APIClient()
     browser.force_login(alice)
     clock.shift(timedelta(minutes=14))
@@ -170,7 +168,7 @@ def test_an_old_sign_in_makes_no_key_through_the_api(alice: User, clock: Any) ->
     assert browser.delete(f"/api-keys/{key.published_id}").status_code == 204
 
 
-def test_an_old_token_family_makes_no_key(alice: User, clock: Any) -> None:
+def test_an_old_token_family_cannot_create_a_key(alice: User, clock: Any) -> None:
     pair = APIClient().post("/auth/token", {"username": "alice", "password": PASSWORD}, format="json").json()
     clock.shift(timedelta(minutes=16))
     renewed = APIClient().post("/auth/token/refresh", {"refresh": pair["refresh"]}, format="json").json()
@@ -190,7 +188,7 @@ ADMIN_PAGES = [
 
 
 @pytest.mark.parametrize("page", ADMIN_PAGES)
-def test_the_admin_asks_for_a_proof_too(page: str, alice: User, clock: Any) -> None:
+def test_the_admin_needs_a_recent_sign_in_too(page: str, alice: User, clock: Any) -> None:
     browser = signed_in(User.objects.create_superuser("root"))
     address = f"/admin/{page.format(alice.pk)}"
     assert browser.get(address).status_code == 200

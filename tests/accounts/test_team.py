@@ -72,9 +72,7 @@ def invited(owner: Client, address: str, role: str, sent: Sent) -> str:
     return found[1]
 
 
-def test_a_person_with_a_sign_in_joins_by_the_mailed_link_and_looks_at_the_account(
-    alice: User, bob: User, sent: Sent
-) -> None:
+def test_an_existing_user_joins_by_the_mailed_link_and_views_the_account(alice: User, bob: User, sent: Sent) -> None:
     link = invited(signed_in(alice), "bob@example.com", "viewer", sent)
     stranger = Client()
     assert f"/sign-in?next={link.replace('/', '%2F')}" in stranger.get(link).content.decode()
@@ -104,7 +102,7 @@ def test_a_new_person_sets_a_password_and_is_signed_in(alice: User, sent: Sent) 
     assert names_of_orders(again) == ["hers"]
 
 
-def test_no_second_sign_in_is_made_for_an_address_that_has_one(alice: User, bob: User, sent: Sent) -> None:
+def test_no_second_user_is_created_for_a_known_address(alice: User, bob: User, sent: Sent) -> None:
     link = invited(signed_in(alice), "bob@example.com", "owner", sent)
     answer = Client().post(link, {"new_password1": NEW, "new_password2": NEW})
     assert "You already have a sign-in." in answer.content.decode()
@@ -112,9 +110,7 @@ def test_no_second_sign_in_is_made_for_an_address_that_has_one(alice: User, bob:
     assert not Membership.objects.exists()
 
 
-def test_a_sign_in_that_is_made_at_the_same_moment_is_used(
-    alice: User, sent: Sent, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_created_concurrently_is_used(alice: User, sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     link = invited(signed_in(alice), "kim@example.com", "viewer", sent)
     User.objects.create_user("kim@example.com", "kim@example.com", PASSWORD)
     before = iter([False])  # when it was looked for
@@ -125,7 +121,7 @@ def test_a_sign_in_that_is_made_at_the_same_moment_is_used(
     assert (User.objects.filter(username="kim@example.com").count(), Membership.objects.count()) == (1, 0)
 
 
-def test_an_invitation_ends_with_time_by_another_one_and_by_withdrawal(alice: User, bob: User, sent: Sent) -> None:
+def test_an_invitation_ends_by_expiry_replacement_or_withdrawal(alice: User, bob: User, sent: Sent) -> None:
     owner, his = signed_in(alice), signed_in(bob)
     first = invited(owner, "kim@example.com", "viewer", sent)
     second = invited(owner, "kim@example.com", "viewer", sent)
@@ -138,7 +134,7 @@ def test_an_invitation_ends_with_time_by_another_one_and_by_withdrawal(alice: Us
     assert not Membership.objects.exists()
 
 
-def test_nothing_in_the_table_is_a_link(alice: User, sent: Sent) -> None:
+def test_the_table_alone_does_not_reveal_a_link(alice: User, sent: Sent) -> None:
     link = invited(signed_in(alice), "kim@example.com", "viewer", sent)
     assert link.rpartition("/")[2] not in str(Invitation.objects.values().get())
 
@@ -152,7 +148,7 @@ def test_a_link_is_not_in_the_log(client: Client, caplog: pytest.LogCaptureFixtu
 @pytest.mark.parametrize(
     "address", ["", "nonsense", "a@b\r\nCc: c@d", "alice@example.com", f"{'a' * 150}@example.com", "a@א1.com"]
 )
-def test_an_address_that_is_none_or_the_account_s_own_is_refused(address: str, alice: User, sent: Sent) -> None:
+def test_an_invalid_address_and_the_account_s_own_are_refused(address: str, alice: User, sent: Sent) -> None:
     answer = signed_in(alice).post("/dashboard/team", {"address": address, "role": "viewer"})
     assert answer.status_code == 200
     assert sent() == []
@@ -164,7 +160,7 @@ def test_a_role_that_does_not_exist_is_refused(alice: User) -> None:
     assert not Invitation.objects.exists()
 
 
-def test_few_invitations_are_mailed_an_hour(alice: User) -> None:
+def test_invitation_mails_are_throttled(alice: User) -> None:
     browser = signed_in(alice)
     for number in range(21):
         answer = browser.post("/dashboard/team", {"address": f"{number}@example.com", "role": "viewer"})
@@ -172,7 +168,7 @@ def test_few_invitations_are_mailed_an_hour(alice: User) -> None:
     assert Invitation.objects.count() == 20
 
 
-def test_a_team_has_a_largest_size(alice: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_team_has_a_maximum_size(alice: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(team, "MAX_PLACES", 2)
     browser = signed_in(alice)
     for number in range(3):
@@ -193,7 +189,7 @@ def test_staff_do_not_join_a_team(alice: User, bob: User, sent: Sent, flags: dic
 
 
 @pytest.mark.parametrize("flags", [{"is_staff": True}, {"is_superuser": True}, {"is_active": False}])
-def test_nobody_looks_at_an_account_that_became_staff_s_or_is_locked(
+def test_a_members_access_ends_when_the_account_becomes_staff_or_is_locked(
     alice: User, bob: User, flags: dict[str, bool]
 ) -> None:
     his = join(alice, bob, Role.OWNER)
@@ -203,9 +199,7 @@ def test_nobody_looks_at_an_account_that_became_staff_s_or_is_locked(
 
 
 @pytest.mark.parametrize("flags", [{"is_staff": True}, {"is_superuser": True}])
-def test_a_member_who_becomes_staff_looks_at_the_account_no_longer(
-    alice: User, bob: User, flags: dict[str, bool]
-) -> None:
+def test_a_member_who_becomes_staff_loses_access_to_the_account(alice: User, bob: User, flags: dict[str, bool]) -> None:
     his = join(alice, bob, Role.OWNER)
     bob.user_permissions.set([Permission.objects.get(codename="view_user")])  # may view customers, but has not begun to
     User.objects.filter(pk=bob.pk).update(**flags)
@@ -227,7 +221,7 @@ def test_a_removal_ends_access_at_once_in_every_browser(alice: User, bob: User) 
         assert switch(browser, alice).status_code == 404
 
 
-def test_a_role_that_is_taken_back_is_gone_at_once(alice: User, bob: User) -> None:
+def test_a_withdrawn_role_ends_access_at_once(alice: User, bob: User) -> None:
     his = join(alice, bob, Role.OWNER)
     member = Membership.objects.get()
     assert his.get("/dashboard/keys").status_code == 200
@@ -258,7 +252,7 @@ def test_a_role_for_a_member_who_is_removed_at_the_same_moment_is_not_found(alic
 
 
 @pytest.mark.parametrize("role", [Role.MANAGER, Role.VIEWER, None])
-def test_an_invitation_under_way_does_not_outlive_its_maker_s_ownership(
+def test_an_invitation_sent_concurrently_ends_with_its_maker_s_ownership(
     alice: User, bob: User, role: Role | None, sent: Sent
 ) -> None:
     join(alice, bob, Role.OWNER)
@@ -278,7 +272,7 @@ def test_invitations_end_when_their_maker_is_no_longer_an_owner(
     assert Invitation.objects.count() == invitations
 
 
-def test_an_invitation_of_a_locked_person_does_not_work(alice: User, bob: User, sent: Sent) -> None:
+def test_an_invitation_to_a_locked_user_does_not_work(alice: User, bob: User, sent: Sent) -> None:
     link = invited(join(alice, bob, Role.OWNER), "kim@example.com", "owner", sent)
     User.objects.filter(pk=bob.pk).update(is_active=False)
     assert Client().get(link).status_code == 404
@@ -286,7 +280,7 @@ def test_an_invitation_of_a_locked_person_does_not_work(alice: User, bob: User, 
     assert not User.objects.filter(username="kim@example.com").exists()
 
 
-def test_an_invitation_of_the_version_before_names_no_maker_and_works(alice: User, sent: Sent) -> None:
+def test_an_invitation_of_the_previous_version_without_a_maker_works(alice: User, sent: Sent) -> None:
     owner = signed_in(alice)
     link = invited(owner, "kim@example.com", "viewer", sent)
     Invitation.objects.update(maker=None)
@@ -294,7 +288,7 @@ def test_an_invitation_of_the_version_before_names_no_maker_and_works(alice: Use
     assert Client().get(link).status_code == 200
 
 
-def test_the_account_s_own_user_stays_its_owner_whatever_other_owners_do(alice: User, bob: User) -> None:
+def test_other_owners_cannot_demote_or_remove_the_account_s_own_user(alice: User, bob: User) -> None:
     his = join(alice, bob, Role.OWNER)
     assert his.get("/dashboard/team").status_code == 200
     for path in (alice.published_id, f"{alice.published_id}/remove"):
@@ -322,7 +316,7 @@ def test_members_of_other_teams_are_not_found(alice: User, bob: User) -> None:
     assert stranger.post("/dashboard/switch").status_code == 404
 
 
-def test_a_person_of_two_teams_switches_and_comes_back_to_the_last_one(alice: User, bob: User) -> None:
+def test_a_member_of_two_teams_switches_and_returns_to_the_last_one(alice: User, bob: User) -> None:
     kim = User.objects.create_user("kim", "kim@example.com", PASSWORD)
     browser = join(alice, kim, Role.VIEWER)
     Membership.objects.create(account=bob, person=kim, role=Role.OWNER, created_at=timezone.now())
@@ -337,7 +331,7 @@ def test_a_person_of_two_teams_switches_and_comes_back_to_the_last_one(alice: Us
     assert names_of_orders(signed_in(kim)) == []
 
 
-def test_a_form_of_the_account_before_is_refused_after_a_switch(alice: User, bob: User) -> None:
+def test_a_form_opened_before_switching_accounts_is_refused(alice: User, bob: User) -> None:
     join(alice, bob, Role.OWNER)
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(bob)
@@ -349,7 +343,7 @@ def test_a_form_of_the_account_before_is_refused_after_a_switch(alice: User, bob
     assert not ApiKey.objects.exists()
 
 
-def test_keys_and_tokens_of_a_member_act_for_their_own_account(
+def test_a_members_keys_and_tokens_act_for_the_members_own_account(
     alice: User, bob: User, make_key: Callable[..., str]
 ) -> None:
     his = join(alice, bob, Role.OWNER)
@@ -358,7 +352,7 @@ def test_keys_and_tokens_of_a_member_act_for_their_own_account(
         assert [order["name"] for order in answer.json()["orders"]] == ["his"]
 
 
-def test_an_owner_makes_a_key_of_the_account_and_its_user_is_notified(alice: User, bob: User, sent: Sent) -> None:
+def test_an_owner_creates_a_key_for_the_account_and_its_user_is_notified(alice: User, bob: User, sent: Sent) -> None:
     his = join(alice, bob, Role.OWNER)
     assert his.post("/dashboard/keys", {"name": "of the team", "scopes": "read"}).status_code == 200
     assert ApiKey.objects.get().user == alice
@@ -418,7 +412,7 @@ def test_the_audit_trail_says_which_person_changed_alerts_and_logins(alice: User
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("manager", 201), ("owner", 201)])
-def test_the_api_takes_changes_of_managers_and_owners(alice: User, bob: User, role: str, status: int) -> None:
+def test_the_api_accepts_changes_by_managers_and_owners(alice: User, bob: User, role: str, status: int) -> None:
     his = join(alice, bob, Role(role))
     [order] = Order.objects.filter(user=alice)
     body = {"subscription_id": f"sub_{order.published_id}", "threshold_percent": 42, "notification_method": "email"}
@@ -427,7 +421,7 @@ def test_the_api_takes_changes_of_managers_and_owners(alice: User, bob: User, ro
     assert Alert.objects.filter(order=order, threshold=42).exists() == (status == 201)
 
 
-def test_a_person_s_own_things_stay_the_person_s(alice: User, bob: User) -> None:
+def test_a_person_s_own_settings_stay_separate_from_the_account(alice: User, bob: User) -> None:
     her_own = signed_in(alice)
     his = join(alice, bob, Role.OWNER)
     page = his.get("/dashboard/account").content.decode()
@@ -445,7 +439,7 @@ def test_a_person_s_own_things_stay_the_person_s(alice: User, bob: User) -> None
     assert names_of_orders(her_own) == ["hers"]
 
 
-def test_times_are_in_the_zone_of_the_person(alice: User, bob: User) -> None:
+def test_times_are_in_the_members_own_zone(alice: User, bob: User) -> None:
     User.objects.filter(pk=bob.pk).update(time_zone="Asia/Tokyo")
     page = join(alice, bob, Role.VIEWER).get("/dashboard/team").content.decode()
     assert '<span id="zone">Asia/Tokyo</span>' in page
@@ -492,7 +486,7 @@ def test_erasing_a_person_or_an_account_ends_its_teams(alice: User, bob: User, e
     assert User.objects.filter(pk=alice.pk).exists()
 
 
-def test_teams_need_a_recent_proof(alice: User) -> None:
+def test_team_changes_need_a_recent_sign_in(alice: User) -> None:
     browser = signed_in(alice)
     with time_machine.travel(timezone.now() + timedelta(minutes=16), tick=False):
         answer = browser.post("/dashboard/team", {"address": "kim@example.com", "role": "owner"})

@@ -37,12 +37,12 @@ def alice_with_password(alice: User) -> User:
     return alice
 
 
-def test_a_name_is_guessed_a_few_times_from_however_many_addresses(alice_with_password: User) -> None:
+def test_guesses_of_a_name_are_limited_over_all_addresses(alice_with_password: User) -> None:
     assert [guess(number) for number in range(GUESSES + 1)] == [401] * GUESSES + [429]
     assert sign_in("bob", "guess", "198.51.100.1") == 401
 
 
-def test_a_user_whose_name_is_guessed_still_signs_in_from_where_they_did_before(alice_with_password: User) -> None:
+def test_a_throttled_user_still_signs_in_from_a_known_network(alice_with_password: User) -> None:
     right = alice_with_password.username, "correct horse battery"
     assert sign_in(*right, "2001:db8::1") == 200
     assert 429 in [guess(number) for number in range(GUESSES + 1)]
@@ -50,6 +50,6 @@ def test_a_user_whose_name_is_guessed_still_signs_in_from_where_they_did_before(
     assert sign_in(*right, "2001:db8:0:1::1") == 429
 
 
-def test_a_subscriber_has_one_count_of_guesses_for_all_addresses_of_its_network(settings: Any) -> None:
+def test_guesses_are_counted_per_network_of_a_subscriber(settings: Any) -> None:
     statuses = [sign_in("bob", "guess", f"2001:db8::{number}") for number in range(12)]
     assert statuses[-1] == 429

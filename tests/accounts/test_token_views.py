@@ -23,7 +23,7 @@ def post(path: str, body: Any, **headers: str) -> Any:
     return APIClient().post(path, body, format="json", headers=headers)
 
 
-def test_a_password_buys_a_pair_of_tokens(alice: User) -> None:
+def test_a_password_is_exchanged_for_a_pair_of_tokens(alice: User) -> None:
     response = post("/auth/token", GOOD)
     assert response.status_code == 200
     assert set(response.json()) == {"access", "refresh"}
@@ -34,7 +34,7 @@ def post_with(access: str) -> int:
     return APIClient().get("/orders", headers={"authorization": f"Bearer {access}"}).status_code
 
 
-def test_spaces_belong_to_a_password(alice: User) -> None:
+def test_spaces_are_part_of_a_password(alice: User) -> None:
     alice.set_password(" spaced ")
     alice.save()
     assert post("/auth/token", {"username": "alice", "password": " spaced "}).status_code == 200
@@ -57,7 +57,7 @@ class CountingHasher(MD5PasswordHasher):
 
 
 @pytest.mark.parametrize("name", ["alice", "nobody", "inactive", "invited", "ALICE", "alice\u200b"])
-def test_every_refused_sign_in_costs_one_hash_so_that_its_time_names_no_account(
+def test_every_refused_sign_in_hashes_once_to_hide_which_accounts_exist(
     name: str, alice: User, settings: Any, client: Client
 ) -> None:
     settings.PASSWORD_HASHERS = [f"{__name__}.CountingHasher"]
@@ -109,7 +109,7 @@ def test_a_body_that_is_not_as_documented_is_a_400(alice: User, body: Any) -> No
     assert post("/auth/token/refresh", body).status_code == 400
 
 
-def test_a_long_password_is_only_wrong(alice: User) -> None:
+def test_a_very_long_password_is_refused_as_wrong(alice: User) -> None:
     assert post("/auth/token", {**GOOD, "password": "x" * 60_000}).status_code == 401
 
 
@@ -117,7 +117,7 @@ def test_a_body_beyond_the_limit_is_a_413(alice: User) -> None:
     assert post("/auth/token", {**GOOD, "password": "x" * 70_000}).status_code == 413
 
 
-def test_a_form_is_not_json(alice: User) -> None:
+def test_a_form_encoded_body_is_refused(alice: User) -> None:
     assert APIClient().post("/auth/token", GOOD, format="multipart").status_code == 415
 
 
@@ -127,7 +127,7 @@ def test_errors_stay_json_for_clients_that_prefer_csv(alice: User) -> None:
     assert {error["field"] for error in response.json()["errors"]} == {"username", "password"}
 
 
-def test_guessing_a_password_is_slowed_down(alice: User) -> None:
+def test_password_guesses_are_throttled(alice: User) -> None:
     wrong = [post("/auth/token", {"username": name, "password": "x"}) for name in ["alice", "ALICE"] * 5]
     assert {response.status_code for response in wrong} == {401}
     slowed = post("/auth/token", GOOD)
@@ -157,7 +157,7 @@ def test_refreshing_is_not_counted_as_guessing(alice: User) -> None:
         token = renew(token).json()["refresh"]
 
 
-def test_a_refresh_token_buys_a_new_pair(alice: User) -> None:
+def test_a_refresh_token_is_exchanged_for_a_new_pair(alice: User) -> None:
     first = post("/auth/token", GOOD).json()
     second = renew(first["refresh"]).json()
     assert set(second) == {"access", "refresh"}

@@ -83,7 +83,7 @@ def test_staff_can_change_nothing_while_viewing(browser: Client, alice: User, me
     assert ApiKey.objects.get().user != alice
 
 
-def test_a_key_or_a_token_acts_for_its_owner_whatever_the_session_views(
+def test_a_key_or_token_acts_for_its_owner_while_the_session_views_a_customer(
     browser: Client, alice: User, bob: User, both_orders: None, make_key: Callable[..., str]
 ) -> None:
     begin(browser, alice)
@@ -100,7 +100,7 @@ def test_the_admin_keeps_acting_as_the_member_of_staff(browser: Client, staff: U
     assert "The dashboard shows" not in browser.get("/admin/").content.decode()
 
 
-def test_both_ends_are_logged_once(browser: Client, staff: User, alice: User, bob: User) -> None:
+def test_start_and_end_of_viewing_are_logged_once(browser: Client, staff: User, alice: User, bob: User) -> None:
     begin(browser, alice)
     begin(browser, alice)
     begin(browser, bob)
@@ -117,14 +117,14 @@ def test_both_ends_are_logged_once(browser: Client, staff: User, alice: User, bo
 
 
 @pytest.mark.parametrize("flags", [{"is_staff": True}, {"is_superuser": True}, {"is_active": False}])
-def test_staff_and_the_locked_out_are_not_viewed(browser: Client, alice: User, flags: dict[str, bool]) -> None:
+def test_staff_and_locked_users_cannot_be_viewed(browser: Client, alice: User, flags: dict[str, bool]) -> None:
     User.objects.filter(pk=alice.pk).update(**flags)
     assert begin(browser, alice).status_code == 403
     assert not LogEntry.objects.exists()
 
 
 @pytest.mark.parametrize("flags", [{"is_staff": True}, {"is_superuser": True}, {"is_active": False}])
-def test_viewing_ends_when_the_customer_becomes_one_who_may_not_be_viewed(
+def test_viewing_ends_when_the_customer_may_no_longer_be_viewed(
     browser: Client, alice: User, both_orders: None, flags: dict[str, bool]
 ) -> None:
     begin(browser, alice)
@@ -143,7 +143,7 @@ def test_viewing_ends_for_good_with_the_permission(
     assert names_of_orders(browser) == []
 
 
-def test_viewing_ends_for_good_when_staff_are_staff_no_longer(
+def test_viewing_ends_for_good_when_the_viewer_is_no_longer_staff(
     browser: Client, staff: User, alice: User, both_orders: None
 ) -> None:
     Membership.objects.create(account=alice, person=staff, role=Role.VIEWER, created_at=timezone.now())
@@ -160,7 +160,7 @@ def test_viewing_ends_with_the_session(browser: Client, staff: User, alice: User
     assert names_of_orders(browser) == []
 
 
-def test_without_the_permission_nobody_is_viewed(alice: User) -> None:
+def test_viewing_needs_the_permission(alice: User) -> None:
     browser = Client()
     browser.force_login(User.objects.create_user("helper", is_staff=True))
     assert begin(browser, alice).status_code == 403
@@ -169,7 +169,7 @@ def test_without_the_permission_nobody_is_viewed(alice: User) -> None:
     assert "view_as" not in browser.session
 
 
-def test_it_takes_a_post_with_the_forms_token(staff: User, alice: User) -> None:
+def test_viewing_starts_by_post_with_a_csrf_token_only(staff: User, alice: User) -> None:
     browser = APIClient(enforce_csrf_checks=True)
     browser.force_login(staff)
     page = reverse("admin:accounts_user_view_as", args=[alice.pk])
@@ -179,6 +179,6 @@ def test_it_takes_a_post_with_the_forms_token(staff: User, alice: User) -> None:
     assert browser.post(STOP).status_code == 403
 
 
-def test_only_who_may_be_viewed_has_the_button(browser: Client, staff: User, alice: User) -> None:
+def test_the_view_button_appears_only_for_viewable_users(browser: Client, staff: User, alice: User) -> None:
     assert "View as this customer" in browser.get(f"/admin/accounts/user/{alice.pk}/change/").content.decode()
     assert "View as this customer" not in browser.get(f"/admin/accounts/user/{staff.pk}/change/").content.decode()
