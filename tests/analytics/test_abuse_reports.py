@@ -79,13 +79,13 @@ def test_a_pasted_report_says_who_used_each_address_then(browser: Browser, order
         assert other not in page
 
 
-def test_times_without_a_zone_are_on_the_clock_that_was_chosen(browser: Browser, order: Order) -> None:
+def test_times_without_a_zone_are_in_the_chosen_zone(browser: Browser, order: Order) -> None:
     line = f"192.0.2.7 {AT.astimezone(TOKYO):%Y-%m-%d %H:%M:%S}"
     assert "victim.example" in paste(browser, line, time_zone="Asia/Tokyo")
     assert "Nobody used these addresses then" in paste(browser, line, time_zone="UTC")
 
 
-def test_a_network_is_asked_about_in_a_period(browser: Browser, order: Order) -> None:
+def test_a_network_can_be_looked_up_over_a_period(browser: Browser, order: Order) -> None:
     local = "%Y-%m-%dT%H:%M"
     period = {
         "since": (AT - timedelta(hours=1)).astimezone(TOKYO).strftime(local),
@@ -97,7 +97,7 @@ def test_a_network_is_asked_about_in_a_period(browser: Browser, order: Order) ->
     assert "elsewhere.example" not in page
 
 
-def test_one_address_at_a_time_is_asked_about_without_a_text(browser: Browser, order: Order) -> None:
+def test_a_single_address_and_time_can_be_looked_up_without_a_report(browser: Browser, order: Order) -> None:
     local = (AT + timedelta(minutes=20)).astimezone(TOKYO).strftime("%Y-%m-%dT%H:%M")
     given = {"since": local, "time_zone": "Asia/Tokyo"}
     assert "victim.example" in paste(browser, "192.0.2.7", margin="60", **given)
@@ -118,7 +118,7 @@ def test_traffic_of_an_unknown_customer_is_shown_by_its_number(
     assert "888 (unknown)" in paste(browser, f"2001:db8::7 {recently():%Y-%m-%d %H:%M:%S}Z")
 
 
-def test_the_evidence_lists_every_question_including_unused_addresses(browser: Browser, order: Order) -> None:
+def test_the_evidence_lists_every_lookup_including_unused_addresses(browser: Browser, order: Order) -> None:
     paste(browser, f"exit,at\n192.0.2.7,{AT:%Y-%m-%d %H:%M}Z\n192.0.2.99,{AT:%Y-%m-%d %H:%M}Z\n")
     used, unused = evidence(browser)
     assert (used["case"], used["exit_address"], used["user"], used["order"]) == (
@@ -129,7 +129,7 @@ def test_the_evidence_lists_every_question_including_unused_addresses(browser: B
     assert (unused["asked"], unused["exit_address"], unused["user"]) == ("192.0.2.99", "nobody", "")
 
 
-def test_more_addresses_than_one_query_takes_are_each_answered(browser: Browser, order: Order) -> None:
+def test_addresses_beyond_one_query_are_all_answered(browser: Browser, order: Order) -> None:
     lines = [f"192.0.2.{n} {AT:%Y-%m-%d %H:%M}Z" for n in range(45)]
     paste(browser, "\n".join(lines))
     rows = evidence(browser)
@@ -137,7 +137,7 @@ def test_more_addresses_than_one_query_takes_are_each_answered(browser: Browser,
     assert {row["asked"]: row["user"] for row in rows if row["user"]} == {"192.0.2.7": "alice", "192.0.2.8": "bob"}
 
 
-def test_each_look_and_export_is_on_record(browser: Browser, order: Order) -> None:
+def test_every_lookup_and_export_is_in_the_audit_log(browser: Browser, order: Order) -> None:
     paste(browser, f"192.0.2.7 {AT:%Y-%m-%d %H:%M}")
     report = AbuseReport.objects.get()
     assert report.author is not None

@@ -49,13 +49,13 @@ def test_times_are_read_with_their_zones(written: str) -> None:
     assert middles(f'"{written}",198.51.100.7,22') == [NOON]
 
 
-def test_a_time_without_a_zone_is_on_the_chosen_clock() -> None:
+def test_a_time_without_a_zone_is_in_the_chosen_zone() -> None:
     assert middles("198.51.100.7 2026-11-30 13:00", BERLIN) == [NOON]
     assert middles("198.51.100.7 2026-07-30 14:00", BERLIN) == [datetime(2026, 7, 30, 12, tzinfo=UTC)]
     assert middles("198.51.100.7 2026-11-30 12:00 UTC", BERLIN) == [NOON]
 
 
-def test_a_date_is_its_day_on_the_chosen_clock_and_two_times_are_first_and_last() -> None:
+def test_a_date_is_a_day_in_the_chosen_zone_and_two_times_are_a_range() -> None:
     [day] = read("198.51.100.7 on 2026-11-30", BERLIN)
     assert (day.since + MARGIN, day.before - MARGIN) == (
         datetime(2026, 11, 29, 23, tzinfo=UTC), datetime(2026, 11, 30, 23, 0, 0, 1, tzinfo=UTC),
@@ -111,7 +111,7 @@ def test_text_that_is_not_an_address_is_ignored(written: str) -> None:
     assert [name for name in names if name not in ("192.0.2.1", "fe80::1")] == []
 
 
-def test_addresses_without_a_time_take_those_of_the_lines_without_an_address() -> None:
+def test_addresses_without_a_time_use_times_from_lines_without_an_address() -> None:
     mail = "Date: Mon, 30 Nov 2026 12:00:00 +0000\nSource-IP: 198.51.100.7\nSource-IP: 198.51.100.8\n"
     assert [(use.name, use.since + MARGIN) for use in read(mail, period=PERIOD)] == [
         ("198.51.100.7", NOON),
@@ -119,7 +119,7 @@ def test_addresses_without_a_time_take_those_of_the_lines_without_an_address() -
     ]
 
 
-def test_addresses_without_any_time_take_the_period_as_it_is() -> None:
+def test_addresses_without_any_time_use_the_given_period() -> None:
     [use] = read("198.51.100.7", period=PERIOD)
     assert (use.since, use.before) == PERIOD
 
@@ -158,7 +158,7 @@ def test_an_impossible_query_is_refused_with_a_message(text: str, sentence: str)
 
 
 @pytest.mark.parametrize("written", ["2026-02-30 12:00:00", "0000-00-00 00:00", "2026-11-30 25:61", "9999999999999"])
-def test_a_time_that_does_not_exist_is_none(written: str) -> None:
+def test_an_impossible_time_is_ignored(written: str) -> None:
     [use] = read(f"198.51.100.7 {written}", period=PERIOD)
     assert (use.since, use.before) == PERIOD
 
@@ -173,7 +173,7 @@ PIECES = st.lists(
 
 
 @given(PIECES.map("".join))
-def test_no_text_is_an_error_of_another_kind(text: str) -> None:
+def test_no_text_raises_an_unexpected_error(text: str) -> None:
     try:
         uses = read(text, period=PERIOD)
     except InvalidReport:

@@ -34,7 +34,7 @@ def waiting(worker: User) -> IngestBatch:
     return journal.record(origin, table, now=timezone.now(), claimed=True)[0]
 
 
-def test_batches_are_listed_with_who_pushed_them_and_their_state(
+def test_batches_are_listed_with_their_account_and_state(
     clean_engine: Client, browser: Browser, client_for: Any, worker: User
 ) -> None:
     push(client_for(worker, "ingest"), [documented_row()], **{"Idempotency-Key": "edge-1-17"})
@@ -43,7 +43,7 @@ def test_batches_are_listed_with_who_pushed_them_and_their_state(
     assert all(text in page for text in ("edge-1-17", "worker", "in the engine", "waiting", "Unattributed traffic"))
 
 
-def test_the_list_asks_as_many_questions_for_many_batches_as_for_one(
+def test_the_list_takes_as_many_queries_for_many_batches_as_for_one(
     browser: Browser, worker: User, django_assert_max_num_queries: Any, engine: Client
 ) -> None:
     for _ in range(20):

@@ -151,7 +151,7 @@ def wrong_ids(order: Order, own: Order) -> list[str]:
 
 
 @pytest.mark.parametrize("report", REPORTS)
-def test_an_id_of_no_order_of_the_account_is_not_found(
+def test_an_order_id_of_another_account_or_none_is_not_found(
     report: str, loaded: tuple[Order, Order], alice: User, staff: User, client_for: Callable[..., APIClient]
 ) -> None:
     own, foreign = loaded
@@ -161,7 +161,7 @@ def test_an_id_of_no_order_of_the_account_is_not_found(
         assert client_for(staff).get(f"/analytics/{report}", asked).status_code == 404, text
 
 
-def test_an_id_is_taken_as_it_is_written(
+def test_ids_are_not_trimmed_or_normalized(
     loaded: tuple[Order, Order], alice: User, client_for: Callable[..., APIClient]
 ) -> None:
     good = {"orderId": loaded[0].published_id, "userId": alice.published_id}

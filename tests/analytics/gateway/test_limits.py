@@ -83,7 +83,7 @@ def make(alice: User, make_order: Callable[..., Order]) -> Callable[..., Order]:
 @pytest.mark.parametrize(
     ("limit", "comes_back"), [("dayBytes", NOON + DAY), ("monthBytes", NOON + 30 * DAY), ("totalBytes", None)]
 )
-def test_a_limit_of_a_login(
+def test_the_limit_of_a_login_stops_only_that_login(
     gateway: APIClient,
     make: Callable[..., Order],
     clock: time_machine.Traveller,
@@ -105,7 +105,7 @@ def test_a_limit_of_a_login(
 
 
 @COUNTED
-def test_the_daily_limit_of_fair_use(
+def test_the_daily_limit_stops_every_login_of_the_order(
     gateway: APIClient,
     make: Callable[..., Order],
     clock: time_machine.Traveller,
@@ -124,7 +124,7 @@ def test_the_daily_limit_of_fair_use(
 
 
 @COUNTED
-def test_the_traffic_limit_of_an_order(
+def test_the_traffic_limit_stops_every_login_of_the_order(
     gateway: APIClient, make: Callable[..., Order], count: Callable[[APIClient, int], None]
 ) -> None:
     make(limit=LIMIT)

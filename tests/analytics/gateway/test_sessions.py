@@ -101,7 +101,7 @@ def test_the_last_sample_adds_only_the_bytes_since_the_sample_before(
     assert [tuple(row) for row in rows] == [("a.example", 700, 15_000, 1)]
 
 
-def test_running_bytes_take_from_the_order_and_cut_it_off(gateway: APIClient, order: Order) -> None:
+def test_bytes_of_running_connections_count_against_the_order_and_cut_it_off(gateway: APIClient, order: Order) -> None:
     report(gateway, sample(900))
     metering.post_usage(timezone.now())
     assert ledger.balance(order) == 100
@@ -113,7 +113,7 @@ def test_running_bytes_take_from_the_order_and_cut_it_off(gateway: APIClient, or
     assert answer.json() == {"allowed": False, "reason": "exhausted"}
 
 
-def test_a_connection_of_a_deleted_login_keeps_counting_for_its_order(
+def test_an_open_connection_of_a_deleted_login_still_counts_for_its_order(
     gateway: APIClient, order: Order, clean_engine: Client
 ) -> None:
     report(gateway, sample(100))
@@ -126,7 +126,7 @@ def test_a_connection_of_a_deleted_login_keeps_counting_for_its_order(
     assert totals(clean_engine) == (0, 150, 1)
 
 
-def test_silent_sessions_are_over_and_forgotten_ones_are_not_counted_again(
+def test_silent_sessions_end_and_late_samples_are_not_counted_again(
     gateway: APIClient, order: Order, clean_engine: Client
 ) -> None:
     report(gateway, sample(100))
@@ -150,7 +150,7 @@ def test_samples_are_durable_while_the_engine_is_unavailable(
     assert totals(get_client()) == (0, 250, 1)
 
 
-def test_a_full_journal_takes_nothing_and_the_next_sample_adds_all(
+def test_with_a_full_journal_a_sample_is_refused_and_the_next_adds_all_bytes(
     gateway: APIClient, order: Order, clean_engine: Client, settings: Any
 ) -> None:
     settings.JOURNAL_MAX_ROWS = 0
@@ -162,7 +162,7 @@ def test_a_full_journal_takes_nothing_and_the_next_sample_adds_all(
     assert totals(clean_engine) == (0, 150, 1)
 
 
-def test_concurrency_is_the_number_of_running_sessions_of_the_order(
+def test_concurrency_is_the_orders_number_of_running_sessions(
     gateway: APIClient, order: Order, clean_engine: Client
 ) -> None:
     report(gateway, *(sample(10, session=str(n)) for n in range(3)))
@@ -206,7 +206,7 @@ def test_a_malformed_body_is_refused(gateway: APIClient, db: None, body: bytes) 
     assert gateway.post("/gateway/sessions", body, content_type="application/json").status_code == 400
 
 
-def test_too_many_samples_are_refused_and_gzip_is_taken(gateway: APIClient, order: Order) -> None:
+def test_too_many_samples_are_refused_and_gzip_is_accepted(gateway: APIClient, order: Order) -> None:
     assert report(gateway, *[sample()] * (MAX_SAMPLES + 1)).status_code == 413
     body = gzip.compress(json.dumps({"samples": [sample(1)]}).encode())
     answer = gateway.post(

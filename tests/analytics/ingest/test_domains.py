@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("domain", ["x\0y", "İ" * 255, "EXAMPLE.com", "пример.рф", "💡.example"])
-def test_a_domain_that_was_taken_can_be_asked_for(
+def test_every_accepted_domain_can_be_queried(
     clean_engine: Client, client_for: Any, worker: User, alice: User, domain: str
 ) -> None:
     push(client_for(worker, "ingest"), [documented_row(user_id=alice.pk, domain=domain)])

@@ -87,7 +87,7 @@ def queue(send: Flusher, *batches: tuple[ROUTE, int, int]) -> list[_Queued]:
         ([(ROUTE.TRAFFIC, 1, 1), (ROUTE.EVENTS, 1, 1), (ROUTE.TRAFFIC, 1, 1)], [0, 2]),
     ],
 )
-def test_a_block_has_one_route_and_so_many_rows_and_bytes_but_at_least_one_batch(
+def test_a_block_has_one_route_and_limited_rows_and_bytes_but_at_least_one_batch(
     send: Flusher,
     clock: Clock,
     batches: list[tuple[ROUTE, int, int]],
@@ -111,7 +111,7 @@ def test_nothing_is_due_once_the_queue_is_empty(send: Flusher, clock: Clock) -> 
     assert (send._due_at, send._queued_rows, len(send._queue)) == (inf, 0, 0)
 
 
-def test_the_queue_is_due_when_its_first_batch_is(send: Flusher) -> None:
+def test_the_queue_is_due_with_its_first_batch(send: Flusher) -> None:
     for due_at in (5.0, 3.0, 4.0):
         send._enqueue(_Queued(IngestBatch(rows=1, columns=b"x"), rows=None), due_at)  # type: ignore[arg-type]
     assert send._due_at == 3.0
@@ -122,7 +122,7 @@ def test_the_queue_is_due_when_its_first_batch_is(send: Flusher) -> None:
 
 
 @pytest.mark.django_db
-def test_an_engine_that_is_away_is_left_alone_for_five_seconds(
+def test_an_unavailable_engine_is_not_tried_for_five_seconds(
     send: Flusher, clock: Clock, clean_engine: Client, worker: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not send.engine_is_unavailable
@@ -143,7 +143,7 @@ def test_an_engine_that_is_away_is_left_alone_for_five_seconds(
 
 
 @pytest.mark.django_db
-def test_an_engine_that_refuses_a_block_is_not_away(
+def test_an_engine_that_refuses_a_block_is_available(
     send: Flusher, clean_engine: Client, worker: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     send._unavailable_until = inf
@@ -153,14 +153,14 @@ def test_an_engine_that_refuses_a_block_is_not_away(
     assert "no_such" in caplog.text
 
 
-def test_a_process_may_leave_the_engine_to_others_for_good(send: Flusher, clock: Clock) -> None:
+def test_a_process_can_leave_all_inserts_to_others(send: Flusher, clock: Clock) -> None:
     send.leave_to_others()
     clock.now += 1e9
     assert send.engine_is_unavailable
 
 
 @pytest.mark.django_db(transaction=True)
-def test_while_a_block_is_under_way_longer_than_five_seconds_the_engine_hangs(
+def test_an_insert_longer_than_five_seconds_marks_the_engine_as_hanging(
     send: Flusher, clock: Clock, clean_engine: Client, worker: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     has_begun, goes_on = threading.Event(), threading.Event()
@@ -204,7 +204,7 @@ def test_a_batch_that_is_being_sent_keeps_its_claim_when_its_caller_stops_waitin
 
 
 @pytest.mark.django_db
-def test_an_error_while_sending_is_logged_and_holds_nobody(
+def test_an_error_while_sending_is_logged_and_blocks_no_caller(
     send: Flusher, clean_engine: Client, worker: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*arguments: Any) -> None:
@@ -220,7 +220,7 @@ def test_an_error_while_sending_is_logged_and_holds_nobody(
 
 
 @pytest.mark.django_db
-def test_during_a_backup_claims_are_given_back(send: Flusher, clean_engine: Client, worker: User) -> None:
+def test_during_a_backup_claims_are_released(send: Flusher, clean_engine: Client, worker: User) -> None:
     queued = recorded(worker)
     with pause.paused():
         write(send, queued)
@@ -254,7 +254,7 @@ def test_the_thread_can_be_stopped_and_started_again(clean_engine: Client, worke
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rows_that_nobody_waits_for_are_sent_soon(clean_engine: Client, worker: User, running: Flusher) -> None:
+def test_rows_without_a_waiting_caller_are_sent_soon(clean_engine: Client, worker: User, running: Flusher) -> None:
     queued = recorded(worker)
     running.write_later(queued.batch, queued.rows)
     assert running._thread is not None
@@ -293,7 +293,7 @@ def test_a_block_waits_while_pushes_are_read(send: Flusher) -> None:
 
 
 @pytest.mark.django_db
-def test_replay_sends_every_block_but_those_that_are_refused(send: Flusher, clean_engine: Client, worker: User) -> None:
+def test_replay_sends_every_block_that_clickhouse_accepts(send: Flusher, clean_engine: Client, worker: User) -> None:
     long_ago = timezone.now() - timedelta(hours=1)
     refused, sent = poisoned(worker), recorded(worker)
     journal.form_block([refused.batch.pk], long_ago)
@@ -306,7 +306,7 @@ def test_replay_sends_every_block_but_those_that_are_refused(send: Flusher, clea
 
 
 @pytest.mark.django_db
-def test_replay_ends_when_the_engine_is_away(send: Flusher, clean_engine: Client, worker: User) -> None:
+def test_replay_ends_when_the_engine_is_unavailable(send: Flusher, clean_engine: Client, worker: User) -> None:
     long_ago = timezone.now() - timedelta(hours=1)
     for _ in range(2):
         journal.form_block([recorded(worker).batch.pk], long_ago)
@@ -360,7 +360,7 @@ def refused(batch: IngestBatch) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("happens", [settled, refused])
-def test_a_batch_is_waited_for_until_it_is_settled_or_up_to_replay(
+def test_a_caller_waits_until_the_batch_is_settled_or_left_to_replay(
     send: Flusher, clock: Clock, worker: User, happens: Callable[[IngestBatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = recorded(worker).batch
@@ -377,7 +377,7 @@ def test_a_batch_is_waited_for_until_it_is_settled_or_up_to_replay(
 
 
 @pytest.mark.django_db
-def test_a_batch_is_waited_for_no_longer_than_asked(
+def test_a_caller_waits_no_longer_than_requested(
     send: Flusher, clock: Clock, worker: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = recorded(worker).batch
@@ -393,7 +393,7 @@ def test_a_batch_is_waited_for_no_longer_than_asked(
 
 
 @pytest.mark.django_db
-def test_a_batch_is_not_waited_for_while_the_engine_is_away_or_a_backup_runs(
+def test_no_caller_waits_while_the_engine_is_unavailable_or_a_backup_runs(
     send: Flusher, clock: Clock, worker: User
 ) -> None:
     batch = recorded(worker).batch

@@ -35,7 +35,7 @@ def arrival(account_id: int, key: str | None = None, *, count: int = 12, hours_a
 
 
 @pytest.mark.django_db
-def test_of_one_key_in_a_group_the_first_counts_and_the_others_are_repeats_or_conflicts(worker: Any) -> None:
+def test_the_first_use_of_a_key_in_a_group_counts_and_the_others_are_repeats_or_conflicts(worker: Any) -> None:
     other = User.objects.create_user("other worker")
     group = [
         arrival(worker.pk, "a"),
@@ -60,7 +60,7 @@ def test_of_one_key_in_a_group_the_first_counts_and_the_others_are_repeats_or_co
 
 
 @pytest.mark.django_db
-def test_an_expired_key_in_a_group_is_taken_by_the_first_that_uses_it_again(worker: Any) -> None:
+def test_an_expired_key_in_a_group_goes_to_its_first_new_use(worker: Any) -> None:
     [old] = journal.record_all([arrival(worker.pk, "k", hours_ago=25)])
     again, repeat = journal.record_all([arrival(worker.pk, "k", count=1), arrival(worker.pk, "k", count=1)])
     assert isinstance(old, journal.Recorded)
@@ -71,7 +71,7 @@ def test_an_expired_key_in_a_group_is_taken_by_the_first_that_uses_it_again(work
 
 
 @pytest.mark.django_db
-def test_a_journal_with_room_for_some_takes_those_and_answers_repeats_of_them(worker: Any, settings: Any) -> None:
+def test_a_nearly_full_journal_accepts_the_batches_that_fit_and_repeats_of_them(worker: Any, settings: Any) -> None:
     settings.JOURNAL_MAX_ROWS = 2
     group = [arrival(worker.pk, key) for key in "abc"]
     assert [isinstance(outcome, Unavailable) for outcome in journal.record_all(group)] == [False, False, True]
@@ -115,7 +115,7 @@ def in_one_group(committer: GroupCommit, group: list[journal.Arrival]) -> list[j
 
 
 @pytest.mark.django_db(transaction=True)
-def test_threads_that_wait_get_each_its_own_outcome_of_one_transaction(
+def test_each_waiting_thread_gets_its_own_outcome_of_one_transaction(
     worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups: list[int] = []
@@ -135,7 +135,7 @@ def test_threads_that_wait_get_each_its_own_outcome_of_one_transaction(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_store_that_fails_fails_the_group_and_not_the_next(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_store_fails_its_group_and_not_the_next(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     committer = GroupCommit()
 
     def failing(arrivals: Any) -> Any:
@@ -159,7 +159,7 @@ def sending() -> Iterator[Flusher]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_batches_that_nobody_waits_for_are_sent_as_one_block(
+def test_batches_without_waiting_callers_are_sent_as_one_block(
     clean_engine: Client, worker: Any, sending: Flusher
 ) -> None:
     for _ in range(5):
@@ -185,9 +185,7 @@ def write_later(sending: Flusher, new: journal.Arrival) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_push_that_need_not_wait_does_when_the_queue_is_full(
-    clean_engine: Client, worker: Any, full: Flusher
-) -> None:
+def test_an_asynchronous_push_waits_when_the_queue_is_full(clean_engine: Client, worker: Any, full: Flusher) -> None:
     assert {queued.batch.columns for queued in full._queue} == {None}
     write_later(full, arrival(worker.pk))
     assert counted(clean_engine, "traffic") == (6, 72)
@@ -196,7 +194,7 @@ def test_a_push_that_need_not_wait_does_when_the_queue_is_full(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_push_that_need_not_wait_does_when_others_are_overdue(
+def test_an_asynchronous_push_waits_when_others_are_overdue(
     clean_engine: Client, worker: Any, sending: Flusher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with sending._condition:  # the thread that sends cannot go on
@@ -225,7 +223,7 @@ def test_with_a_full_queue_and_no_engine_a_push_is_left_to_replay(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_block_waits_for_a_push_that_is_being_read_only_for_a_moment(
+def test_a_block_waits_only_briefly_for_a_push_that_is_being_read(
     clean_engine: Client, worker: Any, sending: Flusher
 ) -> None:
     new = arrival(worker.pk)

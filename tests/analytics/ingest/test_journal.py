@@ -51,7 +51,7 @@ def test_rows_accepted_while_the_engine_is_unavailable_are_readable_after_its_re
 
 
 @pytest.mark.django_db(transaction=True)
-def test_while_a_group_hangs_others_are_taken_without_it_and_all_count_once(
+def test_while_a_block_hangs_others_are_accepted_and_all_count_once(
     clean_engine: Client, client_for: Any, worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("analytics.ingest.flusher.STUCK_SECONDS", 1.0)
@@ -83,7 +83,7 @@ def test_while_a_group_hangs_others_are_taken_without_it_and_all_count_once(
     assert {table: counted(get_client(), table) for table in TABLES} == dict.fromkeys(TABLES, (4, 48))
 
 
-def test_a_repeat_during_the_outage_is_taken_and_counted_once(
+def test_a_repeat_during_the_outage_is_accepted_and_counted_once(
     clean_engine: Client, client_for: Any, worker: Any
 ) -> None:
     client = client_for(worker, "ingest")
@@ -94,7 +94,7 @@ def test_a_repeat_during_the_outage_is_taken_and_counted_once(
     assert (answers, counted(get_client(), "traffic")) == ([204] * 3, (1, 12))
 
 
-def test_replaying_a_group_that_the_engine_has_changes_no_table(
+def test_replaying_a_block_that_clickhouse_has_changes_no_table(
     clean_engine: Client, client_for: Any, worker: Any
 ) -> None:
     with engine_unavailable():
@@ -108,7 +108,7 @@ def test_replaying_a_group_that_the_engine_has_changes_no_table(
     assert InsertBlock.objects.get().settled_at
 
 
-def test_a_full_journal_takes_nothing(clean_engine: Client, client_for: Any, worker: Any, settings: Any) -> None:
+def test_a_full_journal_refuses_batches(clean_engine: Client, client_for: Any, worker: Any, settings: Any) -> None:
     settings.JOURNAL_MAX_ROWS = 1
     client = client_for(worker, "ingest")
     with engine_unavailable():
@@ -118,7 +118,7 @@ def test_a_full_journal_takes_nothing(clean_engine: Client, client_for: Any, wor
     assert IngestBatch.objects.count() == 1
 
 
-def test_events_fill_their_share_of_the_journal_and_leave_workers_the_rest(worker: Any, settings: Any) -> None:
+def test_events_may_fill_only_their_share_of_the_journal(worker: Any, settings: Any) -> None:
     settings.JOURNAL_MAX_ROWS = 8
     now = timezone.now()
 
@@ -136,7 +136,7 @@ def test_events_fill_their_share_of_the_journal_and_leave_workers_the_rest(worke
         record(IngestBatch.Route.TRAFFIC)
 
 
-def test_a_batch_is_sent_by_its_taker_alone_while_its_claim_lasts(worker: Any, clean_engine: Client) -> None:
+def test_a_claimed_batch_is_not_claimed_again_until_the_claim_expires(worker: Any, clean_engine: Client) -> None:
     now = timezone.now()
     batch = _recorded(worker, now)
     assert journal.claim_next(now) is None
@@ -146,7 +146,7 @@ def test_a_batch_is_sent_by_its_taker_alone_while_its_claim_lasts(worker: Any, c
     assert batch.block == block
 
 
-def test_of_two_that_group_a_batch_one_gets_it(worker: Any, clean_engine: Client) -> None:
+def test_of_two_processes_that_claim_a_batch_one_gets_it(worker: Any, clean_engine: Client) -> None:
     now = timezone.now()
     batch = _recorded(worker, now)
     (_, first), (_, second) = journal.form_block([batch.pk], now), journal.form_block([batch.pk], now)
@@ -154,7 +154,7 @@ def test_of_two_that_group_a_batch_one_gets_it(worker: Any, clean_engine: Client
 
 
 @pytest.mark.django_db(transaction=True)
-def test_batches_are_locked_in_the_order_of_their_ids_so_that_no_two_groupings_deadlock(worker: Any) -> None:
+def test_batches_are_locked_in_id_order_to_prevent_deadlocks(worker: Any) -> None:
     """While the first batch is locked by another transaction, grouping waits for it without a lock on the second."""
     now = timezone.now()
     second, first = _recorded(worker, now), _recorded(worker, now)
@@ -189,7 +189,7 @@ def _wait_for_a_blocked_statement() -> None:
     raise AssertionError("no statement waits for a lock")
 
 
-def test_a_group_that_fails_is_left_alone_for_longer_each_time(worker: Any, clean_engine: Client) -> None:
+def test_retries_of_a_failing_block_back_off(worker: Any, clean_engine: Client) -> None:
     now = timezone.now()
     block, _ = journal.form_block([_recorded(worker, now).pk], now)
     pauses = []
@@ -203,7 +203,7 @@ def test_a_group_that_fails_is_left_alone_for_longer_each_time(worker: Any, clea
     assert journal.claim_next(now + timedelta(minutes=1)) is None
 
 
-def test_a_group_that_the_engine_can_never_take_does_not_hold_up_the_others(
+def test_a_block_that_clickhouse_always_rejects_does_not_delay_the_others(
     clean_engine: Client, client_for: Any, worker: Any
 ) -> None:
     poison = _recorded(worker, timezone.now())
@@ -233,7 +233,7 @@ def test_a_batch_that_was_not_sent_can_be_voided_and_one_that_was_cannot(
     assert counted(get_client(), "traffic") == (1, 12)
 
 
-def test_a_voided_batch_joins_no_group_and_is_not_sent(clean_engine: Client, worker: Any) -> None:
+def test_a_voided_batch_joins_no_block_and_is_not_sent(clean_engine: Client, worker: Any) -> None:
     voided, other = _recorded(worker, timezone.now()), _recorded(worker, timezone.now())
     queued = _queued(voided)
     assert journal.void([voided], timezone.now()) == [voided]
@@ -244,7 +244,7 @@ def test_a_voided_batch_joins_no_group_and_is_not_sent(clean_engine: Client, wor
     assert (voided.block, counted(get_client(), "traffic")) == (None, (1, 12))
 
 
-def test_a_batch_that_already_has_a_group_is_not_sent_in_another(clean_engine: Client, worker: Any) -> None:
+def test_a_batch_in_a_block_is_not_sent_in_another(clean_engine: Client, worker: Any) -> None:
     in_block, free = _recorded(worker, timezone.now()), _recorded(worker, timezone.now())
     journal.form_block([in_block.pk], timezone.now())  # as replay does once the claim has expired
     both = Flusher()
@@ -255,7 +255,7 @@ def test_a_batch_that_already_has_a_group_is_not_sent_in_another(clean_engine: C
     assert {name: counted(get_client(), name) for name in TABLES} == dict.fromkeys(TABLES, (2, 24))
 
 
-def test_batches_of_two_routes_queued_together_are_sent_as_two_groups(clean_engine: Client, worker: Any) -> None:
+def test_batches_of_two_routes_queued_together_are_sent_as_two_blocks(clean_engine: Client, worker: Any) -> None:
     pushed = _recorded(worker, timezone.now())
     imported = _recorded(worker, timezone.now(), IngestBatch.Route.HISTORY)
     both = Flusher()
@@ -328,13 +328,13 @@ def test_keys_are_forgotten_after_24_hours_and_not_before(clean_engine: Client, 
     assert (IngestBatch.objects.count(), counted(clean_engine, "traffic")) == (1, (2, 13))
 
 
-def test_a_batch_that_waits_for_the_engine_is_never_forgotten(clean_engine: Client, worker: Any) -> None:
+def test_a_batch_that_waits_for_clickhouse_is_never_deleted(clean_engine: Client, worker: Any) -> None:
     _recorded(worker, timezone.now() - timedelta(days=3))
     tasks.forget_settled_batches()
     assert IngestBatch.objects.count() == 1
 
 
-def test_the_days_that_a_batch_touches_are_kept_with_it(clean_engine: Client, client_for: Any, worker: Any) -> None:
+def test_the_days_of_a_batch_are_stored_with_it(clean_engine: Client, client_for: Any, worker: Any) -> None:
     rows = [
         documented_row(ts=ts, order_id=order)
         for ts, order in (("2026-10-01 23:59:59", 3), ("2026-10-02 00:00:00", 3), ("2026-10-02 10:00:00", 4))
@@ -354,7 +354,7 @@ def _queued(batch: IngestBatch) -> _Queued:
     return _Queued(batch, journal.unpack(bytes(batch.columns or b"")))
 
 
-def test_during_a_backup_rows_are_taken_but_not_sent_and_afterwards_they_are(
+def test_during_a_backup_rows_are_accepted_and_sent_only_afterwards(
     clean_engine: Client, client_for: Any, worker: Any
 ) -> None:
     client, rows = client_for(worker, "ingest"), [documented_row()]
@@ -368,9 +368,7 @@ def test_during_a_backup_rows_are_taken_but_not_sent_and_afterwards_they_are(
     assert counted(get_client(), "traffic") == (1, 12)
 
 
-def test_the_hold_of_a_backup_that_was_killed_ends_by_itself(
-    clean_engine: Client, client_for: Any, worker: Any
-) -> None:
+def test_the_pause_of_a_killed_backup_expires(clean_engine: Client, client_for: Any, worker: Any) -> None:
     IngestPause.objects.update_or_create(pk=IngestPause.THE_ONE, defaults={"until": Now() + pause.LENGTH})
     push(client_for(worker, "ingest"), [documented_row()])
     tasks.replay_journal()
@@ -382,7 +380,7 @@ def test_the_hold_of_a_backup_that_was_killed_ends_by_itself(
     assert counted(get_client(), "traffic") == (1, 12)
 
 
-def test_a_batch_that_waits_no_longer_is_left_to_replay_also_when_the_database_hangs_up(
+def test_a_batch_whose_caller_gave_up_is_left_to_replay_even_when_the_database_disconnects(
     clean_engine: Client, worker: Any
 ) -> None:
     batch, waiting = _recorded(worker, timezone.now()), Flusher()
@@ -394,6 +392,6 @@ def test_a_batch_that_waits_no_longer_is_left_to_replay_also_when_the_database_h
     assert counted(get_client(), "traffic") == (1, 12)
 
 
-def test_a_backup_whose_hold_ran_out_on_the_way_is_none(db: None) -> None:
+def test_a_backup_whose_pause_expired_midway_fails(db: None) -> None:
     with pytest.raises(pause.PauseLost, match="rows may have been inserted meanwhile"), pause.paused():
         IngestPause.objects.update(until=Now())

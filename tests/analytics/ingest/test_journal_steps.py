@@ -55,7 +55,7 @@ def test_a_batch_is_stored_with_its_key_hash_and_columns(worker: User) -> None:
     assert len({batch.pk, free.pk}) == 2
 
 
-def test_a_key_is_of_one_account_and_route_for_24_hours(worker: User, alice: User) -> None:
+def test_an_idempotency_key_belongs_to_one_account_and_route_for_24_hours(worker: User, alice: User) -> None:
     batch = recorded(worker, key="k", body_hash=b"h")
     others = [recorded(worker, key="k2", body_hash=b"2"), recorded(worker, route=ROUTE.EVENTS, key="k", body_hash=b"3")]
     found = [
@@ -79,7 +79,7 @@ def test_a_key_is_of_one_account_and_route_for_24_hours(worker: User, alice: Use
     assert conflict.value.stable_code == "request.idempotency_conflict"
 
 
-def test_a_key_of_imported_history_is_kept_for_ever(worker: User) -> None:
+def test_an_idempotency_key_of_imported_history_never_expires(worker: User) -> None:
     origin = journal.BatchOrigin(None, ROUTE.HISTORY, "k", b"h")
     batch = journal.record(origin, table(), now=NOW, claimed=False).batch
     assert journal.find(origin, NOW + 365 * DAY) == batch
@@ -100,7 +100,7 @@ def arrival(user_id: int, key: str | None = None, body_hash: bytes | None = None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_batches_that_of_a_deleted_account_fails_alone(worker: User) -> None:
+def test_only_the_batch_of_a_deleted_account_fails(worker: User) -> None:
     refused, kept = journal.record_all([arrival(worker.pk + 1), arrival(worker.pk)])
     assert isinstance(refused, Unavailable)
     assert refused.wait == 1
@@ -139,7 +139,7 @@ def test_many_batches_are_stored_by_one_statement_in_the_order_of_their_keys(wor
     ]
 
 
-def test_a_full_journal_says_when_to_come_again(worker: User, settings: Any) -> None:
+def test_a_full_journal_answers_when_to_retry(worker: User, settings: Any) -> None:
     settings.JOURNAL_MAX_ROWS = 1
     recorded(worker)
     with pytest.raises(Unavailable, match="full until ClickHouse has caught up") as full:
@@ -148,7 +148,7 @@ def test_a_full_journal_says_when_to_come_again(worker: User, settings: Any) -> 
     assert IngestBatch.objects.count() == 1
 
 
-def test_a_block_takes_only_batches_that_wait_and_are_in_none(worker: User) -> None:
+def test_a_block_takes_only_waiting_batches_without_a_block(worker: User) -> None:
     taken, settled, free = recorded(worker), recorded(worker), recorded(worker)
     block_of(taken)
     journal.void([settled], NOW)
@@ -161,7 +161,7 @@ def test_a_block_takes_only_batches_that_wait_and_are_in_none(worker: User) -> N
     assert list(block.batches.all()) == [free]
 
 
-def test_a_settled_block_leaves_others_and_keeps_no_columns(worker: User) -> None:
+def test_settling_a_block_drops_its_columns_and_leaves_others(worker: User) -> None:
     one, other = recorded(worker), recorded(worker)
     first, second = block_of(one), block_of(other)
     journal.settle(first, NOW + HOUR)
@@ -173,7 +173,7 @@ def test_a_settled_block_leaves_others_and_keeps_no_columns(worker: User) -> Non
     assert journal.load(second) is not None
 
 
-def test_a_failed_block_waits_longer_each_time_and_others_do_not(worker: User) -> None:
+def test_retries_of_a_failed_block_back_off_and_others_do_not(worker: User) -> None:
     block, other, done = (block_of(recorded(worker)) for _ in range(3))
     journal.settle(done, NOW)
     for failed in (block, done):
@@ -187,9 +187,7 @@ def test_a_failed_block_waits_longer_each_time_and_others_do_not(worker: User) -
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(0, 2), (1, 4), (8, 512), (9, 900), (10_000, 900)])
-def test_the_pause_after_a_failure_doubles_up_to_a_quarter_of_an_hour(
-    worker: User, attempts: int, seconds: int
-) -> None:
+def test_the_retry_delay_doubles_up_to_fifteen_minutes(worker: User, attempts: int, seconds: int) -> None:
     block = block_of(recorded(worker))
     block.attempts = attempts
     journal.put_back(block, "broken", NOW)
@@ -197,7 +195,7 @@ def test_the_pause_after_a_failure_doubles_up_to_a_quarter_of_an_hour(
     assert block.claimed_until == NOW + timedelta(seconds=seconds)
 
 
-def test_a_batch_was_refused_when_an_attempt_with_its_own_block_failed(worker: User) -> None:
+def test_a_batch_counts_as_refused_after_its_own_block_failed(worker: User) -> None:
     free, fresh, failed = recorded(worker), recorded(worker), recorded(worker)
     block_of(fresh)
     journal.put_back(block_of(failed), "broken", NOW)
@@ -206,7 +204,7 @@ def test_a_batch_was_refused_when_an_attempt_with_its_own_block_failed(worker: U
     assert [journal.was_refused(batch) for batch in (free, fresh, failed)] == [False, False, True]
 
 
-def test_a_claim_is_given_back_of_these_batches_unless_they_are_in_a_block(worker: User) -> None:
+def test_releasing_claims_skips_batches_in_a_block(worker: User) -> None:
     batches = [recorded(worker, claimed=True) for _ in range(3)]
     mine, other, in_block = batches
     block_of(in_block)
@@ -251,7 +249,7 @@ def test_a_claim_lasts_until_its_end(worker: User) -> None:
     assert journal.claim_next(NOW + journal.CLAIM) == block
 
 
-def test_a_block_of_free_batches_is_of_the_oldest_ones_route(worker: User) -> None:
+def test_a_block_of_free_batches_takes_the_route_of_the_oldest(worker: User) -> None:
     batches = [recorded(worker, route=route) for route in (ROUTE.EVENTS, ROUTE.TRAFFIC, ROUTE.EVENTS)]
     claimed = recorded(worker, route=ROUTE.EVENTS, claimed=True)
     blocks = [journal.claim_next(NOW) for _ in range(3)]
@@ -272,7 +270,7 @@ def test_a_block_of_free_batches_is_of_the_oldest_ones_route(worker: User) -> No
         ([], []),
     ],
 )
-def test_a_block_holds_so_many_rows_and_bytes_but_at_least_one_batch(
+def test_a_block_is_limited_in_rows_and_bytes_but_has_at_least_one_batch(
     batches: list[tuple[int, int, int]], fit: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal, "BLOCK_ROWS", 5)
@@ -280,7 +278,7 @@ def test_a_block_holds_so_many_rows_and_bytes_but_at_least_one_batch(
     assert journal._first_that_fit(batches) == fit
 
 
-def test_a_block_is_loaded_in_the_order_of_its_batches_without_empty_ones(worker: User) -> None:
+def test_a_block_is_loaded_in_batch_order_without_empty_batches(worker: User) -> None:
     batches = [recorded(worker, rows=rows) for rows in (1, 2, 3)]
     block = block_of(*reversed(batches))
     IngestBatch.objects.filter(pk=batches[1].pk).update(columns=None)
@@ -300,7 +298,7 @@ def test_waiting_batches_are_counted(worker: User) -> None:
     assert journal.depth(NOW) == (2, 5, size, 2 * HOUR, 1)
 
 
-def test_rows_taken_are_those_of_batches_since_then_that_are_not_void(worker: User) -> None:
+def test_accepted_rows_are_counted_since_a_time_without_voided_batches(worker: User) -> None:
     old, void, sent, _ = (
         recorded(worker, at, rows=rows) for at, rows in ((NOW - MOMENT, 1), (NOW, 10), (NOW, 100), (NOW + HOUR, 1000))
     )
@@ -311,7 +309,7 @@ def test_rows_taken_are_those_of_batches_since_then_that_are_not_void(worker: Us
     assert journal.rows_taken(NOW + HOUR + MOMENT) == 0
 
 
-def test_batches_are_voided_that_wait_and_are_in_no_block(worker: User) -> None:
+def test_only_waiting_batches_outside_a_block_can_be_voided(worker: User) -> None:
     in_block, sent, waiting, other = (recorded(worker) for _ in range(4))
     block_of(in_block)
     journal.settle(block_of(sent), NOW)

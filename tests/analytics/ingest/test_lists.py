@@ -59,7 +59,7 @@ def test_lists_and_tables_in_one_block_keep_their_order() -> None:
     assert domains == names
 
 
-def test_a_stored_batch_says_which_form_it_has(worker: Any) -> None:
+def test_a_stored_batch_records_its_encoding(worker: Any) -> None:
     now = datetime.now(UTC)
     for rows_of in (to_inbox, pushed_rows):
         origin = journal.BatchOrigin(worker.pk, IngestBatch.Route.TRAFFIC)

@@ -42,7 +42,7 @@ def test_the_hour_that_new_york_repeats_has_two_points() -> None:
     assert got == ["00:00", "01:00", "01:00", "02:00"]
 
 
-def test_the_half_hour_that_lord_howe_skips_has_no_quarters() -> None:
+def test_the_half_hour_that_lord_howe_skips_has_no_points() -> None:
     got = labels("Australia/Lord_Howe", "2026-10-04T01:30", "2026-10-04T03:00", Interval.FIFTEEN_MINUTES)
     assert got == ["01:30", "01:45", "02:30", "02:45"]
 
@@ -119,7 +119,9 @@ def pushed(clean_engine: Client, alice: User, client_for: Callable[..., APIClien
 
 
 @pytest.mark.parametrize("domain", [None, "a.example"])
-def test_charts_around_the_last_changes_are_those_of_zoneinfo(domain: str | None, pushed: Pushed, alice: User) -> None:
+def test_charts_around_recent_clock_changes_agree_with_zoneinfo(
+    domain: str | None, pushed: Pushed, alice: User
+) -> None:
     rows, ask = pushed
     for zone, (start, end), interval in around_changes():
         question = Question("traffic", alice.pk, start, end, zone, domain=domain, interval=interval, fill=True)
@@ -130,7 +132,7 @@ def test_charts_around_the_last_changes_are_those_of_zoneinfo(domain: str | None
         )
 
 
-def test_charts_around_the_last_changes_are_those_of_the_engine(pushed: Pushed, alice: User, engine: Client) -> None:
+def test_charts_around_recent_clock_changes_agree_with_clickhouse(pushed: Pushed, alice: User, engine: Client) -> None:
     _, ask = pushed
     for zone, (start, end), interval in around_changes():
         points: Counter[str] = Counter()  # an hour that comes twice has one label
@@ -150,7 +152,7 @@ def engines_own(engine: Client, start: datetime, end: datetime, zone: str, inter
     return dict(engine.fetch(sql, {"start": start, "end": end}, tag="tests"))
 
 
-def test_a_date_is_a_day_of_the_zone_that_is_asked_for(pushed: Pushed, alice: User) -> None:
+def test_a_date_is_a_day_in_the_requested_zone(pushed: Pushed, alice: User) -> None:
     _, ask = pushed
     day: date = stretches("Asia/Kathmandu")[0][1].date() - timedelta(days=1)
     points = ask(Question("traffic", alice.pk, day, day, "Asia/Kathmandu", interval="1d", fill=True))["data"]

@@ -130,7 +130,7 @@ def test_of_two_bodies_under_one_key_at_once_one_counts_and_the_other_is_a_confl
     assert counted(clean_engine, "traffic") == (20, sum(1000 if body == bodies[1] else 1 for _, body in winners))
 
 
-def test_batches_without_a_key_all_count_however_many_arrive_at_once(clean_engine: Any, secret: str) -> None:
+def test_concurrent_batches_without_a_key_all_count(clean_engine: Any, secret: str) -> None:
     worker, order = User.objects.get(), 7
     row = {"ts": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", "user_id": worker.pk, "order_id": order, "count": 3}
     body = body_of([(row, model.ModelRow(worker.pk, order, datetime.now(UTC)))])

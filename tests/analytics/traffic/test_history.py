@@ -62,7 +62,9 @@ def test_rows_of_any_age_go_to_the_tables_that_are_kept_for_ever(
     }
 
 
-def test_a_file_imported_again_adds_nothing_even_in_a_year(order: Order, clean_engine: Client, tmp_path: Path) -> None:
+def test_a_file_imported_again_adds_nothing_even_a_year_later(
+    order: Order, clean_engine: Client, tmp_path: Path
+) -> None:
     file = write(tmp_path / "old", *[row(order, LONG_AGO)] * 3)
     run(file)
     metering.post_usage(NOW)
@@ -81,7 +83,7 @@ def test_equal_rows_at_different_places_count_each(
     assert counted(get_client(), "order_traffic") == (5, 5)
 
 
-def test_one_bad_row_and_nothing_is_imported(order: Order, clean_engine: Client, tmp_path: Path) -> None:
+def test_one_bad_row_imports_nothing(order: Order, clean_engine: Client, tmp_path: Path) -> None:
     bad = {"logs": [row(order, LONG_AGO), row(order, LONG_AGO, count=-1)]}
     file = write(tmp_path / "old", row(order, LONG_AGO), "\n", bad, row(order, datetime(1999, 1, 1, tzinfo=UTC)))
     with pytest.raises(CommandError) as refusal:
@@ -94,12 +96,12 @@ def test_one_bad_row_and_nothing_is_imported(order: Order, clean_engine: Client,
 
 
 @pytest.mark.parametrize("line", ["nonsense\n", "[]\n", '{"logs": 3}\n', '{"ts": "2019-01-01"\n', "\xff\n"])
-def test_a_line_that_is_not_a_row_is_named(line: str, order: Order, tmp_path: Path) -> None:
+def test_a_line_that_is_not_a_row_is_reported(line: str, order: Order, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="line 2: not a JSON object"):
         run(write(tmp_path / "old", row(order, LONG_AGO), line))
 
 
-def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="must be a file"):
         run(tmp_path / "nothing")
 
@@ -181,7 +183,7 @@ def test_a_file_that_has_grown_adds_its_new_rows(order: Order, tmp_path: Path, m
         assert counted(get_client(), "order_traffic") == (length, length)
 
 
-def test_a_pipe_is_refused_because_it_could_be_read_only_once(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_because_it_can_be_read_only_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CommandError, match="not a pipe"):
         run(tmp_path / "pipe")

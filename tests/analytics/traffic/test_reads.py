@@ -58,7 +58,7 @@ def autumn(time_machine: Any) -> Any:
 
 
 @pytest.mark.usefixtures("autumn")
-def test_dates_are_days_of_the_zone(pushed: Callable[..., None], ask: Callable[..., Any]) -> None:
+def test_dates_are_local_days(pushed: Callable[..., None], ask: Callable[..., Any]) -> None:
     """Berlin's clocks go back on 25 October: the three days have 73 hours."""
     pushed(
         row("2026-10-23T21:59:59Z", count=1),
@@ -77,23 +77,21 @@ def test_dates_are_days_of_the_zone(pushed: Callable[..., None], ask: Callable[.
 
 @pytest.mark.usefixtures("autumn")
 @pytest.mark.parametrize("days", [62, 63])
-def test_two_months_are_counted_on_the_clock_of_the_zone(days: int, ask: Callable[..., Any], order: Order) -> None:
+def test_the_two_month_limit_is_applied_in_local_time(days: int, ask: Callable[..., Any], order: Order) -> None:
     first = datetime(2026, 8, 26, tzinfo=UTC)
     query = {"from": f"{first:%Y-%m-%d}", "to": f"{first + timedelta(days=days):%Y-%m-%d}", "tz": "Europe/Berlin"}
     assert ask("traffic", 200 if days == 62 else 400, **query)
 
 
 @pytest.mark.usefixtures("autumn")
-def test_sixty_two_days_between_instants_are_taken_where_clocks_go_forward(
-    ask: Callable[..., Any], order: Order
-) -> None:
+def test_sixty_two_days_across_a_clock_change_are_accepted(ask: Callable[..., Any], order: Order) -> None:
     """Lord Howe's clocks go forward by half an hour on 4 October."""
     query = {"from": "2026-08-13T23:00:00Z", "to": "2026-10-14T23:00:00Z", "tz": "Australia/Lord_Howe"}
     assert ask("traffic", **query)
 
 
 @pytest.mark.usefixtures("autumn")
-def test_a_wrong_zone_is_named_and_not_the_times(ask: Callable[..., Any], order: Order) -> None:
+def test_an_unknown_zone_is_reported_instead_of_the_times(ask: Callable[..., Any], order: Order) -> None:
     assert [error["field"] for error in ask("traffic", 400, **{**RANGE, "tz": "Mars/Base"})["errors"]] == ["tz"]
 
 
@@ -155,7 +153,7 @@ def test_a_download_is_named_by_report_and_dates(
 
 
 @pytest.mark.usefixtures("autumn")
-def test_totals_are_of_the_range_and_not_of_the_rows_listed(
+def test_totals_cover_the_range_and_not_only_the_listed_rows(
     pushed: Callable[..., None], ask: Callable[..., Any]
 ) -> None:
     at = "2026-10-25T12:00:00Z"
@@ -228,7 +226,7 @@ def test_hours_are_compared_with_the_same_time_of_day_across_a_clock_change(
 
 
 @pytest.mark.usefixtures("autumn")
-def test_a_day_that_is_not_over_is_compared_with_the_same_hours_of_the_day_before(
+def test_today_is_compared_with_the_same_hours_of_yesterday(
     pushed: Callable[..., None], ask: Callable[..., Any]
 ) -> None:
     pushed(

@@ -46,7 +46,7 @@ def refused(content: bytes) -> tuple[FieldError, ...]:
         ("2026-11-20", (0, 0)),
     ],
 )
-def test_every_usual_form_of_a_time_is_understood(text: str, meaning: tuple[int, int]) -> None:
+def test_every_common_time_format_is_accepted(text: str, meaning: tuple[int, int]) -> None:
     [at] = parse(body(SOUND | {"ts": text}))["ts"].to_pylist()
     assert (at.date().isoformat(), at.hour, at.minute) == ("2026-11-20", *meaning)
 
@@ -60,7 +60,7 @@ def test_a_malformed_time_is_refused_by_row_and_field(text: str) -> None:
     )
 
 
-def test_the_edges_of_retention_and_of_tomorrow_are_inside() -> None:
+def test_the_bounds_of_retention_and_of_tomorrow_are_accepted() -> None:
     assert (
         len(
             parse(body(SOUND | {"ts": OLDEST.isoformat()}, SOUND | {"ts": (NOW + timedelta(days=1)).isoformat()}))["ts"]
@@ -76,7 +76,7 @@ def test_the_edges_of_retention_and_of_tomorrow_are_inside() -> None:
     assert [(error.index, error.field) for error in outside] == [(0, "ts"), (1, "ts")]
 
 
-def test_a_row_exactly_a_day_ahead_is_not_blamed_for_the_fault_of_another_row() -> None:
+def test_a_valid_row_a_day_ahead_is_not_reported_for_another_rows_error() -> None:
     edge = SOUND | {"ts": (NOW + timedelta(days=1)).isoformat()}
     oldest = SOUND | {"ts": OLDEST.isoformat()}
     assert [(error.index, error.field) for error in refused(body(edge, oldest, SOUND | {"country": "DEU"}))] == [
@@ -97,7 +97,7 @@ def test_too_many_rows_of_any_kind_are_refused(element: bytes) -> None:
         parse(b'{"logs":[' + b",".join([element] * 11) + b"]}", max_rows=10)
 
 
-def test_the_first_hundred_bad_rows_are_named_in_order_each_once() -> None:
+def test_the_first_hundred_bad_rows_are_reported_in_order_once_each() -> None:
     bad_type, bad_address, nameless = (
         SOUND | {"count": "12"},
         SOUND | {"ip_out": "1.2.3"},
@@ -120,5 +120,5 @@ def test_logs_given_twice_are_refused_with_a_reason() -> None:
     assert refused(b'{"logs":[{}],"logs":[' + sound + b"]}") == (FieldError("logs", "Is there more than once."),)
 
 
-def test_an_unknown_field_of_any_kind_is_passed_over() -> None:
+def test_an_unknown_field_of_any_type_is_ignored() -> None:
     assert parse(body(SOUND | {"extra": {"deep": [1, {"x": None}]}, "log_id": 5}))["count"] == [12]
