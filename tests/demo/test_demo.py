@@ -58,7 +58,7 @@ def found(engine: Client) -> dict[int, Counter[str]]:
     }
 
 
-def test_every_quarter_up_to_now_is_counted_once_for_each_order(engine: Client) -> None:
+def test_every_quarter_hour_up_to_now_is_counted_once_for_each_order(engine: Client) -> None:
     seed(NOON)
     assert found(engine) == expected(datetime(2026, 11, 11, tzinfo=UTC), floor(NOON, GRAIN))
 
@@ -84,7 +84,7 @@ def test_rows_pushed_by_a_visitor_are_not_mistaken_for_the_demos(engine: Client)
     }
 
 
-def test_it_does_not_guess_where_to_go_on_while_batches_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeding_does_not_continue_while_batches_are_in_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     seed(NOON)
     monkeypatch.setattr("demo.management.commands.seed_demo.recover", lambda: None)  # a peer is sending them
     IngestBatch.objects.update(settled_at=None)
@@ -92,7 +92,7 @@ def test_it_does_not_guess_where_to_go_on_while_batches_are_under_way(monkeypatc
         seed(NOON)
 
 
-def test_nothing_is_younger_than_its_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_demo_object_is_newer_than_its_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
     now = timezone.now()
     seed(now)
     monkeypatch.undo()

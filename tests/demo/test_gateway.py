@@ -218,7 +218,7 @@ def test_a_tunnel_ends_at_the_limit_and_every_byte_is_counted(demo: DemoProcess)
     demo.wait_until_counted(granted=gateway.LIMIT_BYTES + top_up)
 
 
-def test_stopping_everything_of_the_customer_ends_a_running_tunnel_and_undo_lets_it_in_again(demo: DemoProcess) -> None:
+def test_stopping_the_customer_ends_a_running_tunnel_and_undo_admits_it_again(demo: DemoProcess) -> None:
     demo.run(TOP_UP, str(2**30))
     wait_for(lambda: not demo.is_refused(), seconds=120)
     console, customer = Console(demo), demo.run(CUSTOMER)

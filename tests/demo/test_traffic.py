@@ -55,7 +55,7 @@ def receiver() -> Iterator[PushReceiver]:
         server.shutdown()
 
 
-def test_a_push_that_failed_is_repeated_as_it_was_and_the_next_begins_where_it_ended(receiver: PushReceiver) -> None:
+def test_a_failed_push_is_repeated_unchanged_and_the_next_begins_where_it_ended(receiver: PushReceiver) -> None:
     noon = datetime(2026, 11, 30, 12, tzinfo=UTC)
     follow(f"http://127.0.0.1:{receiver.server_port}", (noon + number * EVERY for number in range(20)))
     *repeated, following = receiver.to_first_path()[: PushReceiver.REFUSED + 2]

@@ -36,7 +36,7 @@ def edit(admin: Client, multiplier: Multiplier, factor: str, confirmed: str = "y
     return admin.post(PAGE, form, follow=True)
 
 
-def test_a_factor_edited_in_the_list_is_public_at_once_and_remembered(admin: Client) -> None:
+def test_a_factor_edited_in_the_list_applies_at_once_and_is_stored(admin: Client) -> None:
     multiplier = Multiplier(proxy_type="residential-giga", country="US", factor=Decimal("1.5"))
     save_multiplier(multiplier)
     assert us() == 1_800_000
@@ -93,14 +93,14 @@ def test_a_deleted_multiplier_is_gone_at_once(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("factor", ["-1", "x", "1.00001", "99999"])
-def test_a_factor_that_is_none_is_refused(admin: Client, factor: str) -> None:
+def test_an_invalid_factor_is_refused(admin: Client, factor: str) -> None:
     multiplier = Multiplier(proxy_type="residential-giga", country="US", factor=Decimal(1))
     save_multiplier(multiplier)
     edit(admin, multiplier, factor)
     assert us() == 1_200_000
 
 
-def test_the_state_of_the_loaders_is_shown_and_they_can_be_asked_again(admin: Client) -> None:
+def test_the_state_of_the_loaders_is_shown_and_they_can_be_run_again(admin: Client) -> None:
     page = admin.get("/admin/geo/countsnapshot/").content.decode()
     assert page.count("fresh") >= 4
     done = admin.post("/admin/geo/countsnapshot/", {"action": "refresh_now", "_selected_action": ["1"]}, follow=True)

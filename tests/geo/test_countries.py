@@ -66,7 +66,9 @@ def add(address: str, **fields: Any) -> StaticIp:
     return static_ip
 
 
-def test_static_ips_come_first_then_the_database_then_nobody_knows(lookup: CountryLookup, database: Path) -> None:
+def test_static_ips_take_precedence_over_the_database_and_others_are_unknown(
+    lookup: CountryLookup, database: Path
+) -> None:
     add("1.1.1.1", geoip_country="DE", maxmind_country="US")
     add("1.1.1.2", maxmind_country="US")
     add("1.1.1.3")
@@ -114,7 +116,7 @@ def test_a_changed_static_ip_is_used_at_once(lookup: CountryLookup) -> None:
     assert lookup.of(["1.1.1.1"]) == {"1.1.1.1": "XX"}
 
 
-def test_a_replaced_broken_or_missing_database_is_noticed(lookup: CountryLookup, database: Path) -> None:
+def test_a_replaced_broken_or_missing_database_is_detected(lookup: CountryLookup, database: Path) -> None:
     assert lookup.of(["1.0.0.1"]) == {"1.0.0.1": "FR"}
     write(database, **{"1.0.0.0/8": country("ES")})
     assert lookup.of(["1.0.0.1"]) == {"1.0.0.1": "ES"}
@@ -128,14 +130,14 @@ def test_a_replaced_broken_or_missing_database_is_noticed(lookup: CountryLookup,
     assert checks.country_database_exists() == []
 
 
-def test_memory_is_bounded(lookup: CountryLookup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_lookups_is_bounded(lookup: CountryLookup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(countries, "MAX_CACHED_ADDRESSES", 10)
     asked = [f"9.9.9.{n}" for n in range(100)]
     assert lookup.of(asked) == dict.fromkeys(asked, "XX")
     assert len(lookup._remembered) == 10
 
 
-def test_rows_that_name_no_country_get_that_of_their_exit(
+def test_rows_without_a_country_get_that_of_their_exit_address(
     clean_engine: Client,
     client_for: Callable[..., APIClient],
     worker: User,

@@ -80,7 +80,7 @@ def test_a_multiplier_applies_from_its_start_until_before_its_end() -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_one_with_times_replaces_the_permanent_one_of_its_country_while_it_applies(order: int) -> None:
+def test_a_timed_multiplier_replaces_the_permanent_one_while_it_applies(order: int) -> None:
     both = [terms(4), terms(3, FRIDAY, MONDAY)][::order]
     assert in_force(both, FRIDAY - MOMENT) == in_force(both, MONDAY) == {("t", "p", "US"): 4}
     assert in_force(both, FRIDAY) == {("t", "p", "US"): 3}
@@ -107,7 +107,7 @@ def test_counts_are_remembered_until_the_next_start_or_end() -> None:
         (terms(1, None, FRIDAY), terms(2, None, FRIDAY - MOMENT), True),
     ],
 )
-def test_two_of_a_country_exclude_each_other_if_both_would_apply(one: Terms, other: Terms, excluded: bool) -> None:
+def test_two_multipliers_of_a_country_conflict_if_both_would_apply(one: Terms, other: Terms, excluded: bool) -> None:
     assert one.excludes(other) is other.excludes(one) is excluded
 
 
@@ -119,7 +119,7 @@ def test_the_public_count_changes_at_the_start_and_at_the_end_without_a_save(adm
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_answer_kept_by_a_client_is_replaced_when_a_multiplier_starts() -> None:
+def test_a_cached_answer_is_invalidated_when_a_multiplier_starts() -> None:
     loaded()
     saved("3", FRIDAY, MONDAY)
     client = Client()
@@ -137,7 +137,7 @@ def test_an_answer_kept_by_a_client_is_replaced_when_a_multiplier_starts() -> No
     assert asked(MONDAY, before.headers["ETag"]).status_code == 304
 
 
-def test_overlapping_times_are_refused_with_a_sentence(admin: Client) -> None:
+def test_overlapping_times_are_refused_with_a_message(admin: Client) -> None:
     saved("3", FRIDAY, MONDAY)
     page = admin.post(f"{PAGE}add/", form("2", MONDAY - timedelta(hours=1), None)).content.decode()
     assert "The time overlaps that of residential-giga default US x 3 from 2031-11-28 00:00 until 2031-12-01" in page
@@ -171,7 +171,7 @@ def test_a_form_that_changes_nothing_and_an_unknown_row_are_answered_as_usual(ad
     assert MultiplierChange.objects.count() == 1
 
 
-def test_the_list_says_which_are_in_force(admin: Client) -> None:
+def test_the_list_marks_multipliers_in_force(admin: Client) -> None:
     now = timezone.now()
     day = timedelta(days=1)
     saved("1")
@@ -266,7 +266,7 @@ def test_undo_needs_the_permission_for_the_change_it_makes(viewer: User, needed:
     assert Multiplier.objects.count() == 1 - before
 
 
-def test_a_second_one_without_times_is_refused_with_one_sentence(admin: Client) -> None:
+def test_a_second_permanent_multiplier_is_refused_with_one_message(admin: Client) -> None:
     saved("1.5")
     page = admin.post(f"{PAGE}add/", form("2")).content.decode()
     assert page.count("There is one without start and end already") == 1
@@ -276,7 +276,7 @@ def test_a_second_one_without_times_is_refused_with_one_sentence(admin: Client) 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_first", [True, False])
-def test_of_two_that_exclude_each_other_and_come_at_once_one_is_kept(is_first: bool) -> None:
+def test_of_two_concurrent_conflicting_multipliers_one_is_saved(is_first: bool) -> None:
     if not is_first:
         saved("1", country="DE")
     ready = threading.Barrier(2)

@@ -29,12 +29,12 @@ def test_examples(raw: int, factor: str, public: int) -> None:
 
 
 @given(factors, factors)
-def test_the_country_s_own_factor_wins_over_that_of_all_and_they_do_not_stack(own: Decimal, every: Decimal) -> None:
+def test_the_country_s_own_factor_overrides_the_global_one_and_they_do_not_stack(own: Decimal, every: Decimal) -> None:
     given = {("t", "p", "*"): every, ("t", "p", "DE"): own}
     assert factor_for(given, "t", "p", "DE") == own
     assert factor_for(given, "t", "p", "FR") == every
     assert factor_for(given, "t", "other", "DE") == factor_for(given, "other", "p", "DE") == 1
 
 
-def test_a_country_factor_of_0_hides_the_country_whatever_the_factor_of_all_countries() -> None:
+def test_a_country_factor_of_0_hides_the_country_regardless_of_the_global_factor() -> None:
     assert factor_for({("t", "p", "*"): Decimal(2), ("t", "p", "DE"): Decimal(0)}, "t", "p", "DE") == 0

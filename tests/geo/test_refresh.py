@@ -160,7 +160,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES)
-def test_a_provider_that_fails_or_lies_leaves_the_last_good_counts(server: CountsServer, answer: Answer) -> None:
+def test_a_failing_or_implausible_provider_leaves_the_last_good_counts(server: CountsServer, answer: Answer) -> None:
     before = mobile()
     server.answer = answer
     loaded(later := timezone.now() + timedelta(minutes=10))
@@ -181,13 +181,13 @@ def test_a_provider_that_recovers_is_fresh_again(server: CountsServer) -> None:
     assert services.raw_counts(timezone.now())["mobile-giga"]["default"]["provider-api"]["US"] == 8
 
 
-def test_counts_that_nobody_could_renew_for_half_an_hour_are_stale(db: None) -> None:
+def test_counts_not_refreshed_for_half_an_hour_are_stale(db: None) -> None:
     loaded(now := timezone.now())
     assert not any(state.is_stale for state in services.loader_states(now + timedelta(minutes=30)))
     assert all(state.is_stale for state in services.loader_states(now + timedelta(minutes=31)))
 
 
-def test_one_loader_that_breaks_holds_up_no_other(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_loader_delays_no_other(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider.DummyProvider, "counts", lambda self: 1 / 0)
     loaded()
     states = {state.proxy_type: state.is_stale for state in services.loader_states(timezone.now())}
@@ -196,14 +196,14 @@ def test_one_loader_that_breaks_holds_up_no_other(db: None, monkeypatch: pytest.
     }  # fmt: skip
 
 
-def test_a_type_whose_provider_was_taken_away_has_no_counts(server: CountsServer, settings: Any) -> None:
+def test_a_type_whose_provider_was_removed_has_no_counts(server: CountsServer, settings: Any) -> None:
     assert "mobile-giga" in public_counts()
     settings.GEO_MOBILE_URL = None
     loaded()
     assert "mobile-giga" not in public_counts()
 
 
-def test_invented_counts_are_served_while_the_setting_asks_for_them_and_not_after(db: None, settings: Any) -> None:
+def test_invented_counts_are_served_only_while_the_setting_enables_them(db: None, settings: Any) -> None:
     loaded()
     assert "residential-giga" in public_counts()
     settings.GEO_DUMMY = False
@@ -211,13 +211,13 @@ def test_invented_counts_are_served_while_the_setting_asks_for_them_and_not_afte
     assert "residential-giga" not in public_counts()
 
 
-def test_the_url_of_a_provider_goes_before_invented_counts(server: CountsServer, settings: Any) -> None:
+def test_a_provider_url_takes_precedence_over_invented_counts(server: CountsServer, settings: Any) -> None:
     settings.GEO_RESIDENTIAL_URL = settings.GEO_MOBILE_URL
     loaded()
     assert public_counts()["residential-giga"] == public_counts()["mobile-giga"]
 
 
-def test_of_several_that_refresh_at_once_one_asks(server: CountsServer) -> None:
+def test_of_several_concurrent_refreshes_one_calls_the_provider(server: CountsServer) -> None:
     asked = server.asked
     now = timezone.now() + timedelta(minutes=10)
     for _ in range(3):

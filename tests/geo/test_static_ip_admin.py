@@ -40,7 +40,7 @@ def test_a_file_is_imported_and_the_result_shown(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"nothing useful\n", b" "])
-def test_a_file_of_another_kind_is_refused_with_a_sentence(admin: Client, text: bytes) -> None:
+def test_a_file_of_another_kind_is_refused_with_a_message(admin: Client, text: bytes) -> None:
     assert "errorlist" in upload(admin, text)
 
 
@@ -51,7 +51,7 @@ def test_importing_addresses_needs_the_permission_to_add_them(db: None) -> None:
     assert client.post(f"{PAGE}import/").status_code == 403
 
 
-def test_marked_addresses_are_counted_no_more(admin: Client) -> None:
+def test_addresses_marked_unavailable_are_not_counted(admin: Client) -> None:
     addresses(3, proxy_type="server-static", geoip_country="DE")
     chosen = list(StaticIp.objects.values_list("pk", flat=True)[:2])
     admin.post(PAGE, {"action": "mark_unavailable", "_selected_action": chosen, "confirmed": "yes"})
@@ -62,7 +62,7 @@ def test_marked_addresses_are_counted_no_more(admin: Client) -> None:
     assert public_counts()["server-static"]["default"]["geoip"] == {"DE": 3}
 
 
-def test_an_address_typed_in_any_form_is_kept_in_one(admin: Client) -> None:
+def test_an_address_in_any_form_is_stored_in_canonical_form(admin: Client) -> None:
     form = {"address": "2001:DB8:0:0::1", "proxy_type": "shared-proxy", "pool": "default", "is_available": "on"}
     admin.post(f"{PAGE}add/", form)
     assert StaticIp.objects.get().address == "2001:db8::1"
@@ -77,7 +77,7 @@ def test_a_form_with_a_country_that_iso_3166_does_not_assign_is_refused(field: s
     assert not StaticIp.objects.exists()
 
 
-def test_the_list_asks_few_questions_however_long_it_is(admin: Client, django_assert_max_num_queries: Any) -> None:
+def test_the_list_takes_few_queries_however_long_it_is(admin: Client, django_assert_max_num_queries: Any) -> None:
     addresses(300, proxy_type="server-static", geoip_country="DE")
     with django_assert_max_num_queries(8):
         assert admin.get(PAGE).status_code == 200

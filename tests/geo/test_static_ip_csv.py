@@ -118,7 +118,7 @@ def test_a_byte_order_mark_stands_before_the_header_in_any_form(first: str) -> N
 
 
 @pytest.mark.django_db
-def test_the_command_reads_a_file_of_a_spreadsheet_and_reports(tmp_path: Path) -> None:
+def test_the_command_imports_a_spreadsheets_csv_and_reports_the_result(tmp_path: Path) -> None:
     file = tmp_path / "ips.csv"
     file.write_bytes(("\ufeff" + HEADER + '"10.0.0.1","server-static",,"DE",,\r\nx,y,,,,\r\n').encode())
     out, err = StringIO(), StringIO()

@@ -49,7 +49,7 @@ def test_json_and_csv_have_different_tags() -> None:
     assert client.get("/geo/counts")["ETag"] != client.get("/geo/counts?format=csv")["ETag"]
 
 
-def test_any_web_page_may_ask() -> None:
+def test_any_origin_may_call_it() -> None:
     client = Client()
     answer = client.get("/geo/counts", headers={"Origin": "https://elsewhere.example"})
     assert answer["Access-Control-Allow-Origin"] == "*"
@@ -63,7 +63,7 @@ def test_any_web_page_may_ask() -> None:
     assert "Access-Control-Allow-Origin" not in other
 
 
-def test_raw_counts_know_no_multiplier(client_for: Any, staff: Any) -> None:
+def test_raw_counts_ignore_multipliers(client_for: Any, staff: Any) -> None:
     save_multiplier(Multiplier(proxy_type="residential-giga", country="*", factor=Decimal(0)))
     answer = client_for(staff).get("/provisioning/geo-counts")
     assert (us(answer), us(Client().get("/geo/counts"))) == (1_200_000, 0)
@@ -71,9 +71,7 @@ def test_raw_counts_know_no_multiplier(client_for: Any, staff: Any) -> None:
     assert "residential-giga,default,provider-api,US,1200000" in lines
 
 
-def test_nothing_is_asked_of_the_database_but_the_revision(
-    transactional_db: None, django_assert_num_queries: Any
-) -> None:
+def test_a_cached_answer_queries_only_the_revision(transactional_db: None, django_assert_num_queries: Any) -> None:
     client = APIClient()
     client.get("/geo/counts")
     with django_assert_num_queries(1):
@@ -82,7 +80,7 @@ def test_nothing_is_asked_of_the_database_but_the_revision(
 
 @pytest.mark.parametrize("path", ["/geo/counts", "/geo/countries?type=residential-giga"])
 @pytest.mark.parametrize("known", [False, True])
-def test_a_cached_answer_equals_that_of_the_view(transactional_db: None, path: str, known: bool) -> None:
+def test_a_cached_answer_equals_the_views_answer(transactional_db: None, path: str, known: bool) -> None:
     client = Client()
     headers = {"If-None-Match": client.get(f"{path}{'&' if '?' in path else '?'}other")["ETag"]} if known else {}
     viewed, remembered = (client.get(path, headers=headers) for _ in range(2))
