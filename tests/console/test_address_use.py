@@ -53,7 +53,7 @@ def test_a_range_is_a_network_or_two_addresses(text: str, first: str, last: str)
         ("::/0", "Must have 1,024 addresses at most"),
     ],
 )
-def test_other_texts_are_refused_with_a_sentence(text: str, sentence: str) -> None:
+def test_other_texts_are_refused_with_a_message(text: str, sentence: str) -> None:
     with pytest.raises(InvalidRange, match=sentence):
         parse(text)
 
@@ -89,7 +89,7 @@ def lines(browser: Browser, **query: Any) -> list[str]:
     ]
 
 
-def test_each_address_is_shown_with_who_used_it(browser: Browser, order: Order) -> None:
+def test_each_address_is_shown_with_its_users(browser: Browser, order: Order) -> None:
     free, taken, unlisted = lines(browser, range="192.0.2.0/24")
     assert free == "192.0.2.9 server-static, default nobody in this time"
     assert taken.startswith("192.0.2.10 server-static, default not available alice ")
@@ -107,7 +107,7 @@ def test_a_range_without_anything_says_so(browser: Browser, order: Order) -> Non
         assert "ClickHouse is unavailable" in browser.get(PAGE, {"range": "192.0.2.0/24"}).content.decode()
 
 
-def test_the_search_leads_a_range_to_the_page(browser: Browser, order: Order) -> None:
+def test_the_search_opens_the_page_for_a_range(browser: Browser, order: Order) -> None:
     answer = browser.get("/admin/search/", {"q": "192.0.2.0/24"})
     assert (answer.status_code, answer["Location"]) == (302, f"{PAGE}?range=192.0.2.0%2F24")
 

@@ -84,7 +84,7 @@ def test_staff_without_permissions_see_nothing(helper: User, somebody: User, eng
             assert is_missing or answer.status_code in (403, 404, 405), (method, path)
 
 
-def test_staff_who_may_only_look_change_nothing(viewer: User, somebody: User, engine: Any) -> None:
+def test_staff_with_view_permissions_only_change_nothing(viewer: User, somebody: User, engine: Any) -> None:
     def state() -> list[Any]:
         models = (User, Order, LedgerEntry, ApiKey, Application, AuditRecord)
         return [list(model._default_manager.order_by("pk").values()) for model in models]

@@ -61,7 +61,7 @@ def test_the_page_shows_usage_orders_logins_keys_errors_and_ledger(
     assert "Usage -1 GB 10" in told
 
 
-def test_the_page_tells_when_an_order_renews_by_itself(
+def test_the_page_shows_when_an_order_renews_automatically(
     clean_engine: Client, browser: Browser, alice: User, make_order: MakeOrder
 ) -> None:
     now = timezone.now()
@@ -134,7 +134,7 @@ def states(orders: tuple[Order, ...], now: datetime) -> list[str]:
     return [Order.objects.get(pk=order.pk).status(now).value for order in orders]
 
 
-def test_stopping_ends_orders_logins_keys_applications_and_sign_ins(
+def test_a_stop_covers_orders_logins_keys_applications_and_sign_ins(
     engine: Client, alice: User, staff: User, bought: tuple[Order, ...], make_key: Callable[..., str], now: datetime
 ) -> None:
     secret = make_key(alice)
@@ -159,7 +159,7 @@ def test_stopping_ends_orders_logins_keys_applications_and_sign_ins(
     assert stop_everything.stops(alice) == [now]
 
 
-def test_undoing_brings_back_exactly_what_was_stopped(
+def test_undo_restores_exactly_the_stopped_items(
     engine: Client, alice: User, staff: User, bought: tuple[Order, ...], make_key: Callable[..., str], now: datetime
 ) -> None:
     secret = make_key(alice)
@@ -174,7 +174,7 @@ def test_undoing_brings_back_exactly_what_was_stopped(
         stop_everything.undo(alice, staff, later)
 
 
-def test_undoing_leaves_an_account_deactivated_that_was_so_before(
+def test_undo_leaves_an_already_deactivated_account_deactivated(
     engine: Client, alice: User, staff: User, bought: tuple[Order, ...], now: datetime
 ) -> None:
     User.objects.filter(pk=alice.pk).update(is_active=False)
@@ -300,7 +300,7 @@ def test_a_stop_that_fails_half_way_stops_nothing(
     assert not AuditRecord.objects.exists()
 
 
-def test_the_page_shows_what_stops_then_stops_it_and_logs_it(
+def test_the_page_previews_the_stop_then_performs_and_logs_it(
     engine: Client, browser: Browser, alice: User, make_order: MakeOrder
 ) -> None:
     order = make_order(alice, name="Winter pack", limit=100, logins=("winter",))
@@ -361,7 +361,7 @@ def test_an_order_bought_after_the_stop_is_shown_and_can_be_stopped(
     assert f"/admin/customers/{alice.pk}/stop/" in browser.get(f"/admin/customers/{alice.pk}/").content.decode()
 
 
-def test_undoing_reaches_every_stop_since_the_last_undo(
+def test_undo_covers_every_stop_since_the_last_undo(
     engine: Client, alice: User, staff: User, bought: tuple[Order, ...], make_order: MakeOrder, now: datetime
 ) -> None:
     stop_everything.stop(alice, staff, now)
@@ -394,7 +394,7 @@ def test_stopping_needs_permissions_a_recent_proof_and_a_customer(
     assert alice.is_active
 
 
-def test_a_customer_of_the_list_opens_their_page_and_staff_their_form(
+def test_the_list_links_customers_to_their_page_and_staff_to_their_form(
     engine: Client, browser: Browser, alice: User, staff: User
 ) -> None:
     page = browser.get("/admin/accounts/user/").content.decode()

@@ -67,7 +67,7 @@ def section(browser: Browser, address: str, name: str) -> str:
     return " ".join(re.sub("<[^>]*>", " ", found).split())
 
 
-def test_a_day_is_taken_apart_by_hour_login_and_domain(browser: Browser, order: Order) -> None:
+def test_a_day_is_broken_down_by_hour_login_and_domain(browser: Browser, order: Order) -> None:
     page = " ".join(re.sub("<[^>]*>", " ", browser.get(url(order)).content.decode()).split())
     assert "In the ledger 1.00 GB, 13 requests" in page or "In the ledger 1 GB, 13 requests" in page
     assert "Difference none" in page
@@ -89,7 +89,7 @@ def test_an_hour_and_a_login_narrow_it_down(browser: Browser, order: Order) -> N
     )
 
 
-def test_batches_lead_to_the_day_and_the_day_to_its_batches(browser: Browser, order: Order) -> None:
+def test_batches_and_their_day_link_to_each_other(browser: Browser, order: Order) -> None:
     batch = IngestBatch.objects.get()
     assert f"{batch.pk} " in section(browser, url(order), "batches")
     assert url(order) in browser.get(f"/admin/analytics/ingestbatch/{batch.pk}/change/").content.decode()
@@ -97,12 +97,12 @@ def test_batches_lead_to_the_day_and_the_day_to_its_batches(browser: Browser, or
     assert "None: batches are kept for a day" in section(browser, other, "batches")
 
 
-def test_the_ledger_and_the_customers_page_lead_to_the_day(browser: Browser, order: Order) -> None:
+def test_the_ledger_and_the_customers_page_link_to_the_day(browser: Browser, order: Order) -> None:
     assert url(order) in browser.get("/admin/orders/ledgerentry/").content.decode()
     assert url(order) in browser.get(f"/admin/customers/{order.user_id}/").content.decode()
 
 
-def test_the_csv_adds_up_to_what_the_ledger_says_and_is_logged(browser: Browser, order: Order) -> None:
+def test_the_csv_sums_to_the_ledger_line_and_the_download_is_logged(browser: Browser, order: Order) -> None:
     rows = list(csv.DictReader(io.StringIO(browser.get(url(order, "?format=csv")).getvalue().decode("utf-8-sig"))))
     recorded, measured, *traffic = rows
     assert (recorded["kind"], measured["kind"]) == ("ledger", "measured")
@@ -149,12 +149,12 @@ def test_traffic_past_its_retention_is_not_shown_even_while_the_engine_holds_it(
 
 
 @pytest.mark.parametrize("day", ["2026-13-01", "yesterday", "0001-01-01", "9999-12-31", "20261130x"])
-def test_a_day_that_is_none_is_not_found(browser: Browser, order: Order, day: str) -> None:
+def test_an_invalid_day_is_not_found(browser: Browser, order: Order, day: str) -> None:
     assert browser.get(f"/admin/evidence/{order.pk}/{day}/").status_code == 404
 
 
 @pytest.mark.parametrize("query", ["?hour=24", "?hour=x", "?login=-1", f"?login={10**30}", "?hour=3&hour=4"])
-def test_parameters_that_mean_nothing_are_ignored(browser: Browser, order: Order, query: str) -> None:
+def test_meaningless_parameters_are_ignored(browser: Browser, order: Order, query: str) -> None:
     assert browser.get(url(order, query)).status_code == 200
 
 

@@ -56,7 +56,7 @@ def push_today(client: Any, user: User, order_id: int, count: int, size: int) ->
     assert push(client, [documented_row(**row)]).status_code == 204
 
 
-def test_an_idle_system_is_good(clean_engine: Client, browser: Browser) -> None:
+def test_all_checks_of_an_idle_system_are_good(clean_engine: Client, browser: Browser) -> None:
     told = facts(browser)
     assert told["Stores"] == "all answer good"
     assert told["Journal"] == "empty good"
@@ -67,7 +67,7 @@ def test_an_idle_system_is_good(clean_engine: Client, browser: Browser) -> None:
     assert told["Unattributed rows"] == "0 good"
 
 
-def test_the_days_numbers_are_of_today_and_of_everybody(
+def test_the_days_figures_cover_today_and_all_customers(
     clean_engine: Client,
     browser: Browser,
     client_for: Any,
@@ -91,7 +91,7 @@ def test_the_days_numbers_are_of_today_and_of_everybody(
 
 
 @pytest.mark.parametrize(("age", "word"), [(5, "good"), (60, "look into it"), (600, "bad")])
-def test_a_journal_that_waits_shows_by_its_age(engine: Client, browser: Browser, age: int, word: str) -> None:
+def test_a_waiting_journal_is_shown_by_its_age(engine: Client, browser: Browser, age: int, word: str) -> None:
     IngestBatch.objects.create(
         route="traffic", rows=1200, size=1, dirty_days=[], created_at=timezone.now() - timedelta(seconds=age),
         claimed_until=timezone.now(),
@@ -100,7 +100,7 @@ def test_a_journal_that_waits_shows_by_its_age(engine: Client, browser: Browser,
     assert facts(browser)["Journal"].endswith(word)
 
 
-def test_rows_that_were_voided_or_taken_earlier_are_not_of_these_minutes(engine: Client) -> None:
+def test_voided_and_earlier_rows_do_not_count_as_recent(engine: Client) -> None:
     now = timezone.now()
     for taken, settled, is_void in ((1, None, False), (1, 0, False), (1, 0, True), (9, 8, False), (9, 1, False)):
         IngestBatch.objects.create(
@@ -144,13 +144,13 @@ def test_refused_blocks_stale_loaders_and_undelivered_messages_are_shown(
     assert told["Orders that end or run out within three days"] == "1"
 
 
-def test_residential_counts_without_a_provider_are_said(engine: Client, browser: Browser, settings: Any) -> None:
+def test_a_type_without_a_provider_is_reported_and_not_a_fault(engine: Client, browser: Browser, settings: Any) -> None:
     settings.GEO_DUMMY = False
     loaded()
     assert facts(browser)["Loaders"] == "all 3 fresh; residential-giga: no provider configured good"
 
 
-def test_a_stuck_job_is_bad(engine: Client, browser: Browser) -> None:
+def test_a_stuck_job_is_shown_as_bad(engine: Client, browser: Browser) -> None:
     assert facts(browser)["Jobs"].endswith("good")
     for name in job_health.ages():
         cache.set(f"job-ended:{name}", timezone.now().timestamp() - 20)
@@ -159,7 +159,7 @@ def test_a_stuck_job_is_bad(engine: Client, browser: Browser) -> None:
     assert facts(browser)["Jobs"] == "stuck: keep-accounts (6 minutes) bad"
 
 
-def test_a_job_whose_first_turn_has_not_come_is_not_late() -> None:
+def test_a_job_before_its_first_run_is_not_late() -> None:
     assert not any(job_health.stuck(uptime=1).values())
     assert job_health.stuck(uptime=1000)["replay-journal"]
 
@@ -172,11 +172,11 @@ def verdict(browser: Browser) -> str:
     return " ".join(strip_tags(found).split())
 
 
-def test_the_verdict_of_an_idle_system_is_all_good(clean_engine: Client, browser: Browser) -> None:
+def test_an_idle_system_has_the_verdict_all_good(clean_engine: Client, browser: Browser) -> None:
     assert verdict(browser).startswith("All good Checked at ")
 
 
-def test_the_verdict_names_what_is_wrong_since_when_and_what_to_do(clean_engine: Client, browser: Browser) -> None:
+def test_the_verdict_names_the_fault_its_start_and_the_remedy(clean_engine: Client, browser: Browser) -> None:
     since = timezone.now() - timedelta(minutes=10)
     IngestBatch.objects.create(
         route="traffic", rows=1200, size=1, dirty_days=[], created_at=since, claimed_until=timezone.now()
@@ -302,7 +302,7 @@ def taken(now: datetime, ago: timedelta, rows: int) -> None:
     ("seconds", "rows", "level"),
     [(10, 50, "good"), (10, 24, "warn"), (10, 4, "bad"), (60 * 4, 50, "good"), (60 * 5 + 10, 50, "bad")],
 )
-def test_silence_shows_against_the_same_hour_of_last_week(
+def test_silence_is_detected_against_the_same_hour_of_last_week(
     rows_last_week: datetime, seconds: int, rows: int, level: str
 ) -> None:
     now = rows_last_week
@@ -312,7 +312,7 @@ def test_silence_shows_against_the_same_hour_of_last_week(
     assert status_checks._rate(now, has_engine=True).level is status_checks.Level[level.upper()]
 
 
-def test_a_minute_of_silence_is_amber_where_many_rows_are_expected() -> None:
+def test_a_minute_of_silence_counts_where_many_rows_are_expected() -> None:
     now = timezone.now()
     busy = silence.Flow(rate=1000, expected=1000, last_at=now - timedelta(seconds=70))
     assert busy.is_silent(now)
@@ -346,7 +346,7 @@ def test_a_gateway_that_stopped_reporting_is_named(
     assert page.index("de-7") < page.index("de-1")  # the most silent first
 
 
-def test_the_page_of_gateways_says_when_there_is_none_and_needs_a_permission(
+def test_the_gateways_page_has_an_empty_state_and_needs_a_permission(
     clean_engine: Client, browser: Browser, helper: User
 ) -> None:
     assert "No gateway reported anything" in browser.get("/admin/gateways/").content.decode()
@@ -365,7 +365,7 @@ def test_the_navigation_is_by_task(browser: Browser) -> None:
     assert lists <= listed
 
 
-def test_every_check_leads_to_a_page(clean_engine: Client, browser: Browser) -> None:
+def test_every_check_links_to_a_page(clean_engine: Client, browser: Browser) -> None:
     links = re.findall(r'<dt><a href="(.*?)">', browser.get("/admin/").content.decode())
     assert len(links) == 13
     for link in links:
@@ -396,7 +396,7 @@ def test_staff_without_permissions_see_no_numbers(clean_engine: Client, helper: 
     assert facts(browser).keys() == {"Stores", "Jobs"}
 
 
-def test_the_page_asks_as_many_questions_however_much_there_is(
+def test_the_page_takes_a_constant_number_of_queries(
     engine: Client,
     browser: Browser,
     alice: User,

@@ -99,7 +99,9 @@ def questions(browser: Browser, path: str) -> int:
     return len(asked)
 
 
-def test_no_list_asks_more_for_twenty_rows_than_for_five(browser: Browser, fill: Callable[[range], None]) -> None:
+def test_no_list_takes_more_queries_for_twenty_rows_than_for_five(
+    browser: Browser, fill: Callable[[range], None]
+) -> None:
     pages = [f"/admin/{name}/" for name in LISTS]
     pages += [f"{page}csv/" for page in pages]
     with time_machine.travel(timezone.now(), tick=False):  # once a minute a session notes when it was used
@@ -112,7 +114,7 @@ def test_no_list_asks_more_for_twenty_rows_than_for_five(browser: Browser, fill:
     assert max(few.values()) <= 12
 
 
-def test_a_change_page_of_an_order_asks_no_more_for_many_logins(browser: Browser, make_order: MakeOrder) -> None:
+def test_an_orders_change_page_takes_no_more_queries_for_many_logins(browser: Browser, make_order: MakeOrder) -> None:
     owner = User.objects.create_user("owner")
     one, many = (make_order(owner, limit=1, logins=tuple(f"{n}-{i}" for i in range(n))) for n in (1, 30))
     asked = [questions(browser, f"/admin/orders/order/{order.pk}/change/") for order in (one, one, many)]
@@ -143,7 +145,7 @@ def test_any_autocomplete_term_is_answered(browser: Browser, term: str) -> None:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_every_filter_of_a_list_leads_to_a_page(browser: Browser, fill: Callable[[range], None], name: str) -> None:
+def test_every_filter_of_a_list_opens(browser: Browser, fill: Callable[[range], None], name: str) -> None:
     fill(range(2))
     answer = browser.get(f"/admin/{name}/")
     changelist = answer.context["cl"]
@@ -185,9 +187,7 @@ def test_excel_recognizes_the_encoding_of_a_download(browser: Browser, path: str
     assert browser.get(path).getvalue().startswith("\ufeff".encode())
 
 
-def test_csv_is_in_the_order_of_the_list_though_rows_change_while_it_is_read(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_csv_keeps_the_lists_order_while_rows_change(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin_base, "CHUNK", 2)
     monkeypatch.setattr(renderers, "LINES", 3)
     users = [User.objects.create_user(f"user-{letter}") for letter in "dbeac"]
@@ -201,7 +201,7 @@ def test_csv_is_in_the_order_of_the_list_though_rows_change_while_it_is_read(
     assert [name for name in names if name.startswith("user-")] == ["user-a", "user-b", "user-c", "user-d"]
 
 
-def test_a_third_csv_at_once_has_to_wait(browser: Browser) -> None:
+def test_a_third_concurrent_csv_download_is_refused(browser: Browser) -> None:
     held = [browser.get("/admin/accounts/user/csv/") for _ in range(2)]
     told = browser.get("/admin/accounts/user/csv/", follow=True)
     assert "2 exports of this account are running." in told.content.decode()
@@ -225,7 +225,7 @@ def test_csv_is_for_those_who_may_see_the_list(helper: User) -> None:
     assert browser.get("/admin/accounts/user/csv/").status_code == 403
 
 
-def test_what_is_left_is_right_beside_a_search_by_one_of_many_logins(
+def test_the_bytes_left_column_is_right_when_a_search_matches_several_logins(
     browser: Browser, alice: User, make_order: MakeOrder
 ) -> None:
     make_order(alice, limit=3 * 2**30, logins=("al-1", "al-2", "al-3"))
@@ -250,7 +250,7 @@ DESTRUCTIVE = [
 
 
 @pytest.mark.parametrize(("name", "action"), DESTRUCTIVE)
-def test_what_cannot_be_undone_is_asked_about_first(
+def test_irreversible_actions_ask_for_confirmation(
     browser: Browser, fill: Callable[[range], None], name: str, action: str
 ) -> None:
     fill(range(2))
@@ -303,7 +303,7 @@ def test_no_query_makes_a_list_fail(browser: Browser, query: str) -> None:
             assert browser.get(path).status_code in (200, 302, 400), path
 
 
-def test_an_empty_list_says_so_and_how_to_leave_a_search(browser: Browser) -> None:
+def test_an_empty_list_says_so_and_offers_to_clear_the_search(browser: Browser) -> None:
     page = "/admin/analytics/abusereport/"
     assert "There are no abuse reports yet." in browser.get(page).content.decode()
     AbuseReport.objects.create(reference="case 1", text="192.0.2.7 2026-11-30")

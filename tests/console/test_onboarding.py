@@ -79,7 +79,7 @@ def test_one_form_makes_a_customer_with_an_order_that_can_be_used(
     assert [mail.to for mail in sent()] == [["carol@example.com"]]
 
 
-def test_the_password_of_the_login_is_in_the_answer_alone(seller: Client, product: Product) -> None:
+def test_the_logins_password_is_only_in_the_response(seller: Client, product: Product) -> None:
     answer = seller.post(URL, form(product))
     password = shown_password(answer)
     assert "no-store" in answer.headers["Cache-Control"]
@@ -151,7 +151,7 @@ def test_a_name_that_was_taken_meanwhile_leaves_nothing_behind(
     assert not Order.objects.exists()
 
 
-def test_it_takes_the_permissions_to_add_users_and_orders_and_a_recent_sign_in(
+def test_onboarding_needs_permissions_to_add_users_and_orders_and_a_recent_sign_in(
     staff: User, helper: User, product: Product, seller: Client
 ) -> None:
     browser = Client()
@@ -166,7 +166,7 @@ def test_it_takes_the_permissions_to_add_users_and_orders_and_a_recent_sign_in(
     assert not Order.objects.exists()
 
 
-def test_the_page_says_what_a_size_is_and_that_a_product_is_missing(seller: Client, engine: Engine) -> None:
+def test_the_page_explains_sizes_and_reports_a_missing_product(seller: Client, engine: Engine) -> None:
     text = seller.get(URL).content.decode()
     assert "Traffic limit, in GB" in text
     assert "GB of 2^30 bytes" in text

@@ -75,7 +75,7 @@ def test_a_young_order_runs_out_by_the_pace_of_its_age(
 
 
 @pytest.mark.parametrize("age", [0.01, 0.9, 1.1, 2.9, 3.1, 5, 6.5, 7.5, 30])
-def test_no_age_of_an_order_keeps_it_from_the_list(
+def test_orders_of_every_age_are_listed(
     engine: Client, alice: User, make_order: MakeOrder, now: datetime, age: float
 ) -> None:
     left = round(900 / min(age, 7))
@@ -98,7 +98,7 @@ def test_unmetered_suspended_and_ended_orders_do_not_run_out(
     assert outlook.running_out(DAY, now) == []
 
 
-def test_an_order_that_ran_out_today_is_among_them(
+def test_an_order_that_ran_out_today_is_listed(
     engine: Client, alice: User, make_order: MakeOrder, now: datetime
 ) -> None:
     order = bought(make_order, alice, "gone", 100, now)
@@ -156,7 +156,7 @@ def test_every_view_says_when_it_is_empty_and_is_a_csv(clean_engine: Client, bro
     assert browser.get(f"/admin/outlook/?show={show}&format=csv").getvalue().startswith(b"\xef\xbb\xbfcustomer,email,")
 
 
-def test_the_csv_has_who_to_write_to(
+def test_the_csv_has_the_customers_addresses(
     engine: Client, browser: Browser, alice: User, make_order: MakeOrder, now: datetime
 ) -> None:
     User.objects.filter(pk=alice.pk).update(email="al@example.org")

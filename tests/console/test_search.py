@@ -77,7 +77,7 @@ def test_a_term_without_a_match_is_reported(browser: Browser, term: str) -> None
     assert answer.status_code == 200
 
 
-def test_hits_are_those_that_the_user_may_view(helper: User, order: Order) -> None:
+def test_hits_are_limited_to_the_users_view_permissions(helper: User, order: Order) -> None:
     browser = Browser()
     browser.force_login(helper)
     assert browser.get("/admin/search/?q=winter").status_code == 403

@@ -166,23 +166,23 @@ def test_the_csv_over_time_adds_up_to_the_day(browser: Browser, orders: dict[str
     assert (rows[0]["time"], rows[0]["name"], rows[0]["bytes"]) == (f"{DAY:%Y-%m-%d} 00:00:00", "gw-1", str(3 * GB))
 
 
-def test_days_begin_by_the_clock_of_the_zone(browser: Browser, orders: dict[str, Order]) -> None:
+def test_days_begin_at_local_midnight(browser: Browser, orders: dict[str, Order]) -> None:
     later = sizes(browser, group="customer", tz="Asia/Kolkata")  # 18:30 UTC the day before to 18:30 UTC
     assert later == {"alice": (11, 0), "bob": (2, 101), "": (1, 0)}
     assert "Asia/Kolkata" in text(browser, tz="Asia/Kolkata")
 
 
-def test_without_a_choice_the_zone_is_that_of_the_member_of_staff(browser: Browser, clean_engine: Client) -> None:
+def test_the_default_zone_is_that_of_the_member_of_staff(browser: Browser, clean_engine: Client) -> None:
     User.objects.filter(username="root").update(time_zone="Asia/Kolkata")
     assert "; Asia/Kolkata." in text(browser)
 
 
-def test_nothing_is_said_plainly(browser: Browser, clean_engine: Client) -> None:
+def test_an_empty_report_says_so(browser: Browser, clean_engine: Client) -> None:
     assert "No traffic in this time, nor in the period before." in text(browser)
 
 
 @pytest.mark.parametrize("preset", ["today", "yesterday", "7d", "30d", "month", "last-month"])
-def test_every_range_is_answered(browser: Browser, orders: dict[str, Order], preset: str) -> None:
+def test_every_range_can_be_reported(browser: Browser, orders: dict[str, Order], preset: str) -> None:
     answer = browser.get(f"/admin/usage-report/?range={preset}&group=country")
     assert answer.status_code == 200
     assert b"errorlist" not in answer.content

@@ -36,14 +36,14 @@ def test_presets_are_whole_days(preset: SpanPreset, first: str, last: str) -> No
     assert days_of(preset, date(2026, 3, 1)) == (date.fromisoformat(first), date.fromisoformat(last))
 
 
-def test_days_that_are_over_are_compared_with_as_many_before() -> None:
+def test_past_days_are_compared_with_as_many_days_before() -> None:
     span = span_of(date(2026, 11, 8), date(2026, 11, 14), at("2026-11-30T12:00"), UTC_ZONE)
     assert span.range == between("2026-11-08", "2026-11-15")
     assert span.previous == between("2026-11-01", "2026-11-08")
     assert span.shift == timedelta(days=7)
 
 
-def test_a_day_that_is_not_over_is_compared_up_to_the_same_time_of_day() -> None:
+def test_today_is_compared_up_to_the_same_time_of_day() -> None:
     span = span_of(date(2026, 11, 30), date(2026, 11, 30), at("2026-11-30T12:07"), UTC_ZONE)
     assert span.range == between("2026-11-30", "2026-11-30T12:15")
     assert span.previous == between("2026-11-29", "2026-11-29T12:15")
@@ -75,7 +75,7 @@ def test_a_long_month_so_far_is_compared_with_no_more_than_the_short_one_before(
     assert span.previous == between("2026-02-01", "2026-03-01")
 
 
-def test_a_zone_with_an_offset_of_quarters_begins_at_its_midnight() -> None:
+def test_a_zone_with_a_quarter_hour_offset_begins_at_its_midnight() -> None:
     kathmandu = ZoneInfo("Asia/Kathmandu")
     span = span_of(date(2026, 11, 1), date(2026, 11, 1), at("2026-11-30T12:00"), kathmandu)
     assert span.range == between("2026-10-31T18:15", "2026-11-01T18:15")

@@ -31,7 +31,7 @@ def signed_in(user: User) -> Client:
     return browser
 
 
-def test_the_name_and_the_zone_of_the_profile_are_on_every_page(alice: User) -> None:
+def test_every_page_shows_the_profiles_name_and_zone(alice: User) -> None:
     browser = signed_in(alice)
     given = {"first_name": "Alice", "last_name": "Adams", "time_zone": "Asia/Tokyo"}
     assert browser.post(ACCOUNT, given)["Location"] == ACCOUNT
@@ -42,7 +42,7 @@ def test_the_name_and_the_zone_of_the_profile_are_on_every_page(alice: User) -> 
         assert '<span id="zone">Asia/Tokyo</span>' in page
 
 
-def test_times_are_in_the_zone_of_the_account_without_javascript(alice: User, make_key: Callable[..., str]) -> None:
+def test_without_javascript_times_are_in_the_accounts_zone(alice: User, make_key: Callable[..., str]) -> None:
     make_key(alice)
     ApiKey.objects.update(last_access_at=datetime(2026, 3, 1, 20, 30, tzinfo=UTC))
     User.objects.filter(pk=alice.pk).update(time_zone="Asia/Tokyo")
@@ -50,7 +50,7 @@ def test_times_are_in_the_zone_of_the_account_without_javascript(alice: User, ma
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc/passwd", "localtime", "x" * 1000, "\0"])
-def test_a_zone_that_nobody_knows_is_refused(zone: str, alice: User) -> None:
+def test_an_unknown_zone_is_refused(zone: str, alice: User) -> None:
     browser = signed_in(alice)
     answer = browser.post(ACCOUNT, {"time_zone": zone})
     assert answer.status_code == 200
@@ -58,7 +58,7 @@ def test_a_zone_that_nobody_knows_is_refused(zone: str, alice: User) -> None:
     assert User.objects.get(pk=alice.pk).time_zone == ""
 
 
-def test_a_zone_that_this_machine_does_not_know_any_more_is_utc(alice: User) -> None:
+def test_a_zone_that_no_longer_exists_falls_back_to_utc(alice: User) -> None:
     User.objects.filter(pk=alice.pk).update(time_zone="Mars/Olympus")
     assert signed_in(alice).get(ACCOUNT).status_code == 200
 
@@ -95,7 +95,7 @@ def test_an_address_changes_when_the_new_one_is_confirmed_and_the_old_one_is_not
     assert browser.post(link).status_code == 404
 
 
-def test_the_link_is_of_use_to_its_user_alone(alice: User, bob: User, sent: Callable[[], list[Any]]) -> None:
+def test_the_link_works_for_its_user_only(alice: User, bob: User, sent: Callable[[], list[Any]]) -> None:
     link = asked(signed_in(alice), "mistyped@example.com", sent)
     for stranger in (signed_in(bob), Client()):
         assert stranger.get(link).status_code in (302, 404)
@@ -103,7 +103,7 @@ def test_the_link_is_of_use_to_its_user_alone(alice: User, bob: User, sent: Call
     assert set(User.objects.values_list("email", flat=True)) == {"alice@example.com", "bob@example.com"}
 
 
-def test_a_link_ends_with_time_by_another_one_by_cancelling_and_with_the_password(
+def test_a_link_ends_by_expiry_replacement_cancellation_or_a_new_password(
     alice: User, sent: Callable[[], list[Any]]
 ) -> None:
     browser = signed_in(alice)
@@ -121,7 +121,7 @@ def test_a_link_ends_with_time_by_another_one_by_cancelling_and_with_the_passwor
     assert not EmailChange.objects.exists()
 
 
-def test_nothing_in_the_table_is_a_link(alice: User, sent: Callable[[], list[Any]]) -> None:
+def test_the_table_alone_does_not_reveal_a_link(alice: User, sent: Callable[[], list[Any]]) -> None:
     link = asked(signed_in(alice), "new@example.com", sent)
     assert link.rpartition("/")[2] not in str(EmailChange.objects.values().get())
 
@@ -129,20 +129,20 @@ def test_nothing_in_the_table_is_a_link(alice: User, sent: Callable[[], list[Any
 @pytest.mark.parametrize(
     "address", ["", "nonsense", "alice@example.com", f"{'a' * 250}@example.com", "a@b\r\nCc: c@d", "a@\u05d0a1.com"]
 )
-def test_an_address_that_is_none_is_refused(address: str, alice: User, sent: Callable[[], list[Any]]) -> None:
+def test_an_invalid_address_is_refused(address: str, alice: User, sent: Callable[[], list[Any]]) -> None:
     assert signed_in(alice).post(f"{ACCOUNT}/email", {"address": address}).status_code == 200
     assert not EmailChange.objects.exists()
     assert sent() == []
 
 
-def test_few_confirmation_mails_are_sent(alice: User) -> None:
+def test_confirmation_mails_are_throttled(alice: User) -> None:
     browser = signed_in(alice)
     answers = [browser.post(f"{ACCOUNT}/email", {"address": f"{n}@example.com"}) for n in range(6)]
     assert [answer.status_code for answer in answers] == [302] * 5 + [200]
     assert "five confirmation links an hour" in answers[-1].content.decode()
 
 
-def test_the_address_needs_a_proof_of_the_last_minutes(alice: User) -> None:
+def test_changing_the_address_needs_a_recent_sign_in(alice: User) -> None:
     browser = signed_in(alice)
     with time_machine.travel(timezone.now() + timedelta(minutes=16), tick=False):
         for answer in (browser.get(f"{ACCOUNT}/email"), browser.post(f"{ACCOUNT}/email", {"address": "x@example.com"})):
@@ -174,7 +174,7 @@ def test_a_new_password_revokes_the_keys_if_asked(alice: User, make_key: Callabl
     assert ApiKey.objects.get().revoked_at is not None
 
 
-def test_a_new_password_needs_the_old_one_which_is_not_tried_many_times(alice: User) -> None:
+def test_changing_the_password_needs_the_old_one_and_attempts_are_throttled(alice: User) -> None:
     browser = signed_in(alice)
     given = {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW}
     answers = [browser.post(f"{ACCOUNT}/password", given).status_code for _ in range(11)]

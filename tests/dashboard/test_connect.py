@@ -38,7 +38,7 @@ def proxy_user(alice: User, make_order: Callable[..., Order]) -> ProxyUser:
         (timedelta(days=200), "about 7 months"),
     ],
 )
-def test_an_estimate_is_said_coarsely(time: timedelta, words: str) -> None:
+def test_an_estimate_is_rounded_in_words(time: timedelta, words: str) -> None:
     assert lasts(time) == words
 
 
@@ -55,7 +55,7 @@ def test_the_page_has_endpoint_login_addresses_and_samples(alice: User, proxy_us
     assert "Your provider gives you the host and port." in browser.get("/dashboard/connect").content.decode()
 
 
-def test_a_login_or_an_order_of_somebody_else_is_not_there(alice: User, bob: User, proxy_user: ProxyUser) -> None:
+def test_a_login_or_order_of_another_customer_is_not_found(alice: User, bob: User, proxy_user: ProxyUser) -> None:
     browser = Client()
     browser.force_login(alice)
     names = {"id": proxy_user.published_id, "order": proxy_user.order.published_id}
@@ -80,7 +80,7 @@ def test_samples_quote_any_login(login: str) -> None:
     assert all(f'"{url.geturl()}"' in sample.text for sample in (python, node, go))
 
 
-def test_a_subscription_says_what_is_left_and_where_to_buy_more(
+def test_a_subscription_shows_bytes_left_and_links_to_the_shop(
     alice: User, make_order: Callable[..., Order], settings: Any, engine: Any
 ) -> None:
     order = make_order(alice, limit=2**31)
@@ -94,7 +94,7 @@ def test_a_subscription_says_what_is_left_and_where_to_buy_more(
     assert f"/dashboard/connect?order={order.published_id}" in page
 
 
-def test_endpoints_are_read_strictly() -> None:
+def test_malformed_endpoint_settings_are_refused() -> None:
     given = {"E": "p.example.com:8000, mobile=[2001:db8::1]:99"}
     assert Environment(given).endpoints("E") == {"*": "p.example.com:8000", "mobile": "[2001:db8::1]:99"}
     for wrong in ("p.example.com", "http://p.example.com:80", "a b:80", "mobile=:80"):

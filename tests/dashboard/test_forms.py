@@ -25,7 +25,7 @@ def signed_in(user: User) -> Browser:
     return browser
 
 
-def test_a_new_keys_secret_is_in_the_answer_alone(alice: User, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_keys_secret_is_only_in_the_response(alice: User, caplog: pytest.LogCaptureFixture) -> None:
     browser = signed_in(alice)
     with caplog.at_level("DEBUG"):
         answer = browser.post("/dashboard/keys", {"name": "Report", "scopes": ["read"]})
@@ -67,7 +67,7 @@ def test_a_customer_can_make_a_key_that_writes(alice: User) -> None:
     assert ApiKey.objects.get().scopes == ["read", "write"]
 
 
-def test_a_key_of_somebody_else_is_not_revoked(alice: User, bob: User) -> None:
+def test_a_key_of_another_user_is_not_revoked(alice: User, bob: User) -> None:
     signed_in(alice).post("/dashboard/keys", {"name": "hers", "scopes": ["read"]})
     key = ApiKey.objects.get()
     assert signed_in(bob).post(f"/dashboard/keys/{key.published_id}/revoke").status_code == 404
@@ -144,7 +144,7 @@ def test_a_changed_alert_notifies_only_its_present_recipients(
     assert (alert.threshold, alert.recipients) == (70, [])
 
 
-def test_an_applications_keys_are_in_the_answer_alone(alice: User) -> None:
+def test_an_applications_new_keys_are_only_in_the_response(alice: User) -> None:
     browser = signed_in(alice)
     made = browser.post("/dashboard/applications", {"name": "Shop"})
     application = Application.objects.get()
@@ -161,7 +161,7 @@ def test_an_applications_keys_are_in_the_answer_alone(alice: User) -> None:
     assert application.keys.exclude(ends_at=None).count() == 2
 
 
-def test_a_deleted_object_has_a_page_that_says_so(alice: User) -> None:
+def test_an_unknown_object_is_answered_with_a_404_page(alice: User) -> None:
     browser = signed_in(alice)
     for path in ("alerts/alert_nothing", "keys/nothing/revoke", "applications/nothing"):
         answer = browser.get(f"/dashboard/{path}")

@@ -12,7 +12,7 @@ from fonproxy.api.docs import CachedGenerator
 from fonproxy.webhooks import new_secret, signature
 
 
-def test_every_operation_is_listed_once_with_what_it_does(client: Client, db: None) -> None:
+def test_every_operation_is_listed_once_with_its_summary(client: Client, db: None) -> None:
     paths = CachedGenerator().get_schema(public=True)["paths"]  # type: ignore[no-untyped-call]  # not typed
     described = {
         (method.upper(), path) for path, methods in paths.items() for method in methods if method != "parameters"
@@ -27,7 +27,7 @@ def test_every_operation_is_listed_once_with_what_it_does(client: Client, db: No
     assert all(audience.operations for audience in guide.audiences())
 
 
-def test_the_verification_code_takes_what_we_sign_and_nothing_else() -> None:
+def test_the_sample_verification_code_accepts_our_signatures_only() -> None:
     space: dict[str, Any] = {}
     exec(guide.WEBHOOK, space)
     secret, now = new_secret(), int(time.time())
@@ -41,6 +41,6 @@ def test_the_verification_code_takes_what_we_sign_and_nothing_else() -> None:
     assert not space["is_genuine"](f"whsec_{secret}", headers | {"webhook-timestamp": str(now - 301)}, b"{}")
 
 
-def test_the_sample_in_python_is_one() -> None:
+def test_the_python_sample_is_valid_python() -> None:
     [python] = [sample for sample in guide.samples("https://usage.example.com") if sample.id == "python"]
     compile(python.text, "sample", "exec")

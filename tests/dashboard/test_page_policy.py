@@ -48,7 +48,7 @@ def test_a_form_sent_from_elsewhere_changes_nothing_and_is_answered_with_a_page(
     assert browser.get("/dashboard/explore").status_code == 200
 
 
-def test_passwords_are_not_tried_many_times(client: Client, alice: User) -> None:
+def test_password_attempts_are_throttled(client: Client, alice: User) -> None:
     cache.clear()
     tried = [client.post("/sign-in", {"username": "Alice", "password": "wrong"}) for _ in range(11)]
     assert [answer.status_code for answer in tried] == [200] * 10 + [429]
@@ -57,14 +57,14 @@ def test_passwords_are_not_tried_many_times(client: Client, alice: User) -> None
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/auth/token"])
-def test_another_way_of_writing_a_name_is_not_another_try(client: Client, alice: User, path: str) -> None:
+def test_another_spelling_of_a_name_gives_no_further_attempts(client: Client, alice: User, path: str) -> None:
     cache.clear()
     names = ["alice", " alice", "alice  ", "ALICE", "\uff41lice"] * 2 + ["\talice"]
     tried = [client.post(path, {"username": name, "password": "wrong"}, **JSON[path]) for name in names]
     assert [answer.status_code for answer in tried][-1] == 429
 
 
-def test_mails_are_asked_for_a_few_times_whatever_else_the_form_says(client: Client, alice: User) -> None:
+def test_password_reset_mails_are_throttled_by_address(client: Client, alice: User) -> None:
     cache.clear()
     asked = [
         client.post("/password-reset", {"email": "alice@example.com", "username": f"u{number}"}) for number in range(11)
@@ -72,26 +72,26 @@ def test_mails_are_asked_for_a_few_times_whatever_else_the_form_says(client: Cli
     assert asked[-1].status_code == 429
 
 
-def test_the_console_is_entered_by_the_same_door(client: Client, alice: User, engine: Any) -> None:
+def test_staff_sign_in_on_the_customers_page(client: Client, alice: User, engine: Any) -> None:
     assert client.get("/admin/", follow=True).redirect_chain[-1][0] == "/sign-in?next=%2Fadmin%2F"
     client.force_login(alice)
     assert client.get("/admin/", follow=True).redirect_chain[-1][0] == "/dashboard"
     assert client.get("/sign-in?next=/sign-in")["Location"] == "/dashboard"
 
 
-def test_a_link_that_is_a_key_is_not_in_the_log(client: Client, alice: User, caplog: pytest.LogCaptureFixture) -> None:
+def test_secret_links_are_not_logged(client: Client, alice: User, caplog: pytest.LogCaptureFixture) -> None:
     client.get("/password-reset/MQ/c0ffee-secret")
     client.get("/alerts/unsubscribe/c0ffee-secret")
     assert "password-reset/<uidb64>/<token> 200" in caplog.text
     assert "c0ffee" not in caplog.text
 
 
-def test_a_cookie_that_no_store_can_look_up_is_nobody_s(client: Client, db: None) -> None:
+def test_a_malformed_session_cookie_is_anonymous(client: Client, db: None) -> None:
     client.cookies["sessionid"] = "\0abcdefghijklmnop"
     assert client.get("/dashboard").status_code == 302
 
 
-def test_private_pages_are_kept_by_nobody(client: Client, alice: User, engine: Any) -> None:
+def test_private_pages_are_not_cached(client: Client, alice: User, engine: Any) -> None:
     assert client.get("/password-reset")["Cache-Control"] == "private, no-store"
     client.force_login(alice)
     assert "no-store" in client.get("/dashboard")["Cache-Control"]
@@ -103,7 +103,7 @@ def test_a_password_reset_does_not_reveal_who_has_an_account(client: Client, ali
     assert answer.redirect_chain == [("/password-reset/sent", 302)]
 
 
-def test_signing_in_leads_to_no_other_site(client: Client, alice: User) -> None:
+def test_signing_in_never_redirects_to_another_site(client: Client, alice: User) -> None:
     data = {"username": "alice", "password": PASSWORD, "next": "https://elsewhere.example/"}
     assert client.post("/sign-in", data)["Location"] == "/dashboard"
 
@@ -119,7 +119,7 @@ def test_the_overview_shows_the_balance_while_the_engine_is_unavailable(
     assert "1.00 GB left" in answer.content.decode()
 
 
-def test_an_address_without_a_page_is_answered_with_one(client: Client, alice: User) -> None:
+def test_an_unknown_address_is_answered_with_a_page(client: Client, alice: User) -> None:
     client.force_login(alice)
     answer = client.get("/dashboard/nothing")
     assert answer.status_code == 404
@@ -151,7 +151,7 @@ def test_staff_in_the_admin_get_a_page_for_a_404(client: Client, staff: User) ->
 
 
 @pytest.mark.parametrize("path", ["/dashboard/keys", "/dashboard/account/factor"])
-def test_a_change_while_staff_view_a_customer_is_refused_with_what_to_do(
+def test_a_change_while_staff_view_a_customer_is_refused_with_advice(
     client: Client, alice: User, staff: User, path: str
 ) -> None:
     staff.user_permissions.set([Permission.objects.get(codename="view_user")])
@@ -162,7 +162,7 @@ def test_a_change_while_staff_view_a_customer_is_refused_with_what_to_do(
     assert "Stop viewing first." in answer.content.decode()
 
 
-def test_the_overview_says_what_counts_as_successful(client: Client, alice: User, engine: Any) -> None:
+def test_the_overview_defines_successful_requests(client: Client, alice: User, engine: Any) -> None:
     client.force_login(alice)
     with engine_unavailable():
         page = client.get("/dashboard").content.decode()

@@ -45,7 +45,7 @@ def save(browser: Browser, login: str = "a", **entered: Any) -> Any:
     return browser.post(f"/dashboard/proxy-users/{user(login).published_id}", entered)
 
 
-def test_limits_are_set_in_gb_and_shown_with_what_was_used(browser: Browser) -> None:
+def test_limits_are_set_in_gb_and_shown_with_usage(browser: Browser) -> None:
     assert save(browser, dayBytes="1.5", monthBytes="20").status_code == 302
     assert tuple(user().limits) == (3 * GB // 2, 20 * GB, None)
     use(GB // 2, now := timezone.now())
@@ -62,7 +62,7 @@ def test_limits_are_set_in_gb_and_shown_with_what_was_used(browser: Browser) -> 
     assert "Stopped until the limit is raised" in rows(browser)[0]
 
 
-def test_an_unchanged_form_changes_no_byte(browser: Browser) -> None:
+def test_saving_an_unchanged_form_changes_no_limit(browser: Browser) -> None:
     odd = {"dayBytes": 5, "monthBytes": 2**53 - 1, "totalBytes": 3 * GB + 7}
     proxy_users.change_by_owner(user(), {"limits": odd, "allowedIps": ["192.0.2.0/24"]})
     before = tuple(user().limits)
@@ -72,7 +72,7 @@ def test_an_unchanged_form_changes_no_byte(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("entered", ["0", "-1", "nan", "inf", "1e300", "much"])
-def test_a_limit_that_is_no_amount_is_refused_beside_its_field(browser: Browser, entered: str) -> None:
+def test_a_malformed_limit_is_refused_beside_its_field(browser: Browser, entered: str) -> None:
     answer = save(browser, dayBytes=entered)
     assert list(answer.context["form"].errors) == ["dayBytes"]
     assert not any(user().limits)
@@ -84,7 +84,7 @@ def test_logins_can_be_changed_while_the_engine_is_unavailable(browser: Browser)
         assert save(browser, dayBytes="1").status_code == 302
 
 
-def test_the_card_of_an_order_says_that_its_daily_limit_is_reached(
+def test_the_order_card_shows_a_reached_daily_limit(
     browser: Browser, alice: User, make_order: Callable[..., Order]
 ) -> None:
     now = timezone.now()

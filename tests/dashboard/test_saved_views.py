@@ -28,7 +28,7 @@ def signed_in(user: User) -> Client:
     return browser
 
 
-def test_a_view_is_kept_by_name_and_offered_on_explore(alice: User, make_order: Callable[..., Order]) -> None:
+def test_a_view_is_saved_by_name_and_offered_on_explore(alice: User, make_order: Callable[..., Order]) -> None:
     order = make_order(alice)
     browser = signed_in(alice)
     query = f"range=30d&country=DE&order={order.published_id}&page=3&unknown=x"
@@ -42,7 +42,7 @@ def test_a_view_is_kept_by_name_and_offered_on_explore(alice: User, make_order: 
     assert "Germany</a>" not in signed_in(User.objects.create_user("carol")).get("/dashboard/explore").content.decode()
 
 
-def test_the_same_name_replaces_the_view_of_before(alice: User) -> None:
+def test_the_same_name_replaces_the_earlier_view(alice: User) -> None:
     browser = signed_in(alice)
     for query in ("range=7d", "from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z&tz=Asia/Tokyo"):
         browser.post(VIEWS, {"name": "mine", "query": query})
@@ -53,7 +53,7 @@ def test_the_same_name_replaces_the_view_of_before(alice: User) -> None:
     }
 
 
-def test_an_account_keeps_a_largest_number_of_views(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_has_a_maximum_number_of_views(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saved_views, "MAX_VIEWS", 1)
     browser = signed_in(alice)
     for name in ("one", "two", "one"):
@@ -75,7 +75,7 @@ def test_an_account_keeps_a_largest_number_of_views(alice: User, monkeypatch: py
         "%FF=%FF&range=7d&sort=%FF",
     ],
 )
-def test_a_view_that_cannot_be_read_is_not_kept_and_the_page_says_so(alice: User, query: str) -> None:
+def test_an_invalid_view_is_refused_with_a_message(alice: User, query: str) -> None:
     browser = signed_in(alice)
     answer = browser.post(VIEWS, {"name": "mine", "query": query})
     assert answer["Location"].startswith("/dashboard/explore?")  # what was asked for, to be mended
@@ -84,7 +84,7 @@ def test_a_view_that_cannot_be_read_is_not_kept_and_the_page_says_so(alice: User
 
 
 @pytest.mark.parametrize("query", ["interval=15m", "interval=1d", "sort=count", "interval=&sort="])
-def test_a_view_is_kept_with_interval_and_order(alice: User, query: str) -> None:
+def test_a_saved_view_includes_interval_and_order(alice: User, query: str) -> None:
     signed_in(alice).post(VIEWS, {"name": "mine", "query": query})
     assert SavedView.objects.get().view == {"range": "7d", **dict(parse_qsl(query))}
 
@@ -95,7 +95,7 @@ def test_a_view_needs_a_name(alice: User, name: str) -> None:
     assert not SavedView.objects.exists()
 
 
-def test_views_of_others_are_not_found_and_viewers_change_none(alice: User, bob: User) -> None:
+def test_views_of_other_accounts_are_not_found_and_viewers_cannot_change_views(alice: User, bob: User) -> None:
     saved = SavedView.objects.create(account=alice, name="hers", view={"range": "7d"})
     his = signed_in(bob)
     assert his.post(f"{VIEWS}/{saved.published_id}/delete").status_code == 404

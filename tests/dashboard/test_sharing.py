@@ -85,9 +85,7 @@ def test_anyone_with_the_link_reads_the_view_without_signing_in(alice: User, ord
     assert "sessionid" not in stranger.cookies
 
 
-def test_nothing_that_is_asked_for_widens_the_view(
-    alice: User, bob: User, staff: User, orders: tuple[Order, Order]
-) -> None:
+def test_no_parameter_widens_the_shared_view(alice: User, bob: User, staff: User, orders: tuple[Order, Order]) -> None:
     path = made(signed_in(alice), f"range=24h&order={orders[0].published_id}")
     assert domains(path) == ["a.example"]
     wider = [
@@ -152,7 +150,7 @@ def test_a_link_ends_when_it_expires_is_revoked_or_its_account_is_locked(
     assert list(actions) == ["share link created", "share link created", "share link revoked"]
 
 
-def test_nothing_in_the_table_or_the_log_is_a_link(
+def test_neither_the_table_nor_the_log_reveals_a_link(
     alice: User, orders: tuple[Order, Order], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = made(signed_in(alice), "range=24h")
@@ -165,7 +163,7 @@ def test_nothing_in_the_table_or_the_log_is_a_link(
 
 
 @pytest.mark.django_db
-def test_links_of_others_are_not_found_and_viewers_make_none(alice: User, bob: User) -> None:
+def test_links_of_other_accounts_are_not_found_and_viewers_cannot_create_links(alice: User, bob: User) -> None:
     link, _ = sharing.create(alice, "hers", WEEK, timedelta(days=1), alice, timezone.now())
     his = signed_in(bob)
     assert his.post(f"/dashboard/shares/{link.published_id}/revoke").status_code == 404
@@ -179,7 +177,7 @@ def test_links_of_others_are_not_found_and_viewers_make_none(alice: User, bob: U
 
 
 @pytest.mark.django_db
-def test_links_that_a_member_made_end_with_the_membership(alice: User, bob: User) -> None:
+def test_a_members_links_end_with_the_membership(alice: User, bob: User) -> None:
     member = Membership.objects.create(account=alice, person=bob, role=Role.MANAGER, created_at=timezone.now())
     for maker in (alice, bob):
         sharing.create(alice, maker.username, WEEK, timedelta(days=1), maker, timezone.now())
@@ -189,14 +187,16 @@ def test_links_that_a_member_made_end_with_the_membership(alice: User, bob: User
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("role", "links"), [("owner", 1), ("manager", 1), ("viewer", 0)])
-def test_links_end_when_their_maker_s_role_no_longer_makes_any(alice: User, bob: User, role: str, links: int) -> None:
+def test_links_end_when_their_maker_s_role_may_no_longer_create_them(
+    alice: User, bob: User, role: str, links: int
+) -> None:
     member = Membership.objects.create(account=alice, person=bob, role=Role.OWNER, created_at=timezone.now())
     sharing.create(alice, "his", WEEK, timedelta(days=1), bob, timezone.now())
     signed_in(alice).post(f"/dashboard/team/{member.published_id}", {"role": role})
     assert ShareLink.objects.count() == links
 
 
-def test_a_link_of_a_locked_person_does_not_work_and_can_be_revoked(
+def test_a_locked_users_link_does_not_work_and_can_be_revoked(
     alice: User, bob: User, orders: tuple[Order, Order]
 ) -> None:
     Membership.objects.create(account=alice, person=bob, role=Role.MANAGER, created_at=timezone.now())
@@ -223,7 +223,7 @@ def test_a_link_of_a_locked_person_does_not_work_and_can_be_revoked(
         "from=2026-02-01&to=2026-01-01",
     ],
 )
-def test_a_view_that_cannot_be_read_is_not_shared(alice: User, query: str) -> None:
+def test_an_invalid_view_is_not_shared(alice: User, query: str) -> None:
     browser = signed_in(alice)
     for answer in (browser.get(f"/dashboard/shares/new?{query}"), browser.post(f"/dashboard/shares/new?{query}")):
         assert answer.status_code == 404
@@ -231,13 +231,13 @@ def test_a_view_that_cannot_be_read_is_not_shared(alice: User, query: str) -> No
 
 
 @pytest.mark.django_db
-def test_characters_that_no_store_takes_are_no_filter(alice: User) -> None:
+def test_filters_with_characters_that_cannot_be_stored_are_dropped(alice: User) -> None:
     made(signed_in(alice), "range=7d&domain=%00&login=%00")
     assert ShareLink.objects.get().view.keys() == {"tz", "from", "to"}
 
 
 @pytest.mark.django_db
-def test_an_account_has_a_largest_number_of_links(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_has_a_maximum_number_of_links(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "MAX_LINKS", 1)
     browser = signed_in(alice)
     made(browser, "range=7d")
@@ -245,7 +245,7 @@ def test_an_account_has_a_largest_number_of_links(alice: User, monkeypatch: pyte
     assert "at most 1 share links" in answer.content.decode()
 
 
-def test_reads_of_a_link_are_limited_and_leave_its_account_s_alone(
+def test_reads_of_a_link_have_their_own_throttle(
     alice: User, orders: tuple[Order, Order], monkeypatch: pytest.MonkeyPatch, client_for: Callable[..., APIClient]
 ) -> None:
     path = made(signed_in(alice), "range=24h")
@@ -268,13 +268,13 @@ NOW = datetime(2026, 3, 29, 10, 20, 30, tzinfo=UTC)  # clocks in Berlin went for
         ("last-month", "2026-01-31T23:00:00+00:00", "2026-02-28T23:00:00+00:00"),
     ],
 )
-def test_a_rolling_range_is_what_the_page_shows_by_that_name(name: str, start: str, end: str) -> None:
+def test_a_rolling_range_equals_the_pages_range_of_that_name(name: str, start: str, end: str) -> None:
     view = shared.view_of({"range": name}, "Europe/Berlin")
     assert shared.ends(view, NOW) == (start, end)
     assert shared.ends(shared.fixed(view, NOW), NOW + timedelta(days=9)) == (start, end)
 
 
-def test_a_moving_view_shows_what_comes_later_and_a_fixed_one_does_not(
+def test_a_moving_view_follows_the_clock_and_a_fixed_one_does_not(
     alice: User, orders: tuple[Order, Order], staff: User, client_for: Callable[..., APIClient]
 ) -> None:
     browser = signed_in(alice)

@@ -66,7 +66,7 @@ LISTS: Final = (
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("path", "who"), PAGES)
-def test_no_page_has_a_serious_fault(visit: Visit, path: str, who: str | None, theme: str) -> None:
+def test_no_page_has_a_serious_accessibility_violation(visit: Visit, path: str, who: str | None, theme: str) -> None:
     page = visit(path, who, theme=theme, failing=who is None)
     page.wait_for_load_state("networkidle")
     assert faults(page) == []
@@ -96,7 +96,7 @@ def faults(page: Page) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("base", ["fonproxy/static/vendor", "tests/vendor"])
-def test_what_is_kept_from_others_is_what_they_published(base: str) -> None:
+def test_vendored_files_equal_the_published_ones(base: str) -> None:
     directory = Path(settings.BASE_DIR) / base
     entries = json.loads((directory / "manifest.json").read_text())
     kept = {

@@ -57,7 +57,7 @@ def report(server: Server, app_id: str, key: str, *events: dict[str, object]) ->
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_what_an_application_reports_is_in_its_charts(visit: Visit, server: Server, size: ViewportSize) -> None:
+def test_reported_events_appear_in_the_applications_charts(visit: Visit, server: Server, size: ViewportSize) -> None:
     page = visit("/dashboard/applications", size=size)
     app_id, write, read = make(page, f"Shop {size['width']}")
     page.get_by_role("link", name="I've copied it").click()
@@ -82,7 +82,7 @@ def test_what_an_application_reports_is_in_its_charts(visit: Visit, server: Serv
     expect(page.locator("#times-by-function .chart")).to_have_attribute("aria-label", re.compile("42 ms"))
 
 
-def test_the_copied_call_and_the_files_have_what_the_page_shows(visit: Visit, server: Server) -> None:
+def test_the_copied_call_and_the_downloads_match_the_page(visit: Visit, server: Server) -> None:
     page = visit("/dashboard/applications")
     app_id, write, read = make(page, "Files")
     report(server, app_id, write)
@@ -102,7 +102,7 @@ def test_the_copied_call_and_the_files_have_what_the_page_shows(visit: Visit, se
     assert len(export.value.path().read_text().splitlines()) == 3
 
 
-def test_exchanged_keys_replace_the_old_ones_when_asked_at_once(visit: Visit, server: Server) -> None:
+def test_exchanged_keys_replace_the_old_ones_at_once_on_request(visit: Visit, server: Server) -> None:
     page = visit("/dashboard/applications")
     app_id, first, _ = make(page, "Leaky")
     path = f"/dashboard/applications/{app_id}"
@@ -118,7 +118,7 @@ def test_exchanged_keys_replace_the_old_ones_when_asked_at_once(visit: Visit, se
     assert [report(server, app_id, key) for key in (first, second, third)] == [401, 401, 200]
 
 
-def test_nobody_sees_the_application_of_somebody_else(visit: Visit) -> None:
+def test_an_application_is_visible_to_its_owner_only(visit: Visit) -> None:
     page = visit("/dashboard/applications")
     app_id, *_ = make(page, "Private")
     other = visit(f"/dashboard/applications/{app_id}", who="carol", failing=True)

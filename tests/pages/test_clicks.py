@@ -40,7 +40,7 @@ def test_each_task_takes_three_clicks_from_the_overview(visit: Visit) -> None:
     expect(page.get_by_text("Limits and allowed IP addresses of “alice” saved.")).to_be_visible()
 
 
-def test_what_is_looked_at_often_takes_two_clicks(visit: Visit) -> None:
+def test_frequent_views_take_two_clicks(visit: Visit) -> None:
     page = visit("/dashboard")
     page.get_by_role("link", name="Explore", exact=True).click()
     page.locator("#websites").get_by_role("button", name="Traffic").click()

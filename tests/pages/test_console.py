@@ -46,7 +46,7 @@ LISTS: Final = (
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_first_page_shows_the_state_of_the_system(visit: Visit, size: ViewportSize) -> None:
+def test_the_home_page_shows_the_state_of_the_system(visit: Visit, size: ViewportSize) -> None:
     page = visit("/admin/", who="admin", size=size)
     expect(page.get_by_role("region").first).to_contain_text("All good")
     state = page.get_by_role("region", name="System")
@@ -85,7 +85,7 @@ def test_traffic_is_refunded_from_the_customers_page(visit: Visit) -> None:
     expect(page.locator(".messagelist")).to_contain_text("22.00 GB")
 
 
-def test_disputed_bytes_are_exported_from_the_ledger_of_the_customers_page(visit: Visit) -> None:
+def test_disputed_bytes_are_exported_from_the_customers_ledger(visit: Visit) -> None:
     page = visit("/admin/search/?q=alice@example.com", who="admin", is_examined=True)
     page.get_by_role("region", name="Ledger").get_by_role("link").first.click()
     expect(page.get_by_role("heading", name="By hour")).to_be_visible()
@@ -132,7 +132,7 @@ def test_a_customer_is_onboarded_up_to_the_first_request(visit: Visit, server: S
     expect(page.get_by_role("region", name="Usage of 30 days")).to_contain_text("1 MB")
 
 
-def test_a_country_of_the_usage_page_leads_to_its_customers(visit: Visit) -> None:
+def test_a_country_on_the_usage_page_links_to_its_customers(visit: Visit) -> None:
     page = visit("/admin/", who="admin")
     page.get_by_role("link", name="Usage", exact=True).first.click()
     page.get_by_label("By:").select_option("Country")
@@ -208,7 +208,7 @@ def test_a_country_is_raised_for_three_days_with_a_preview_and_undone(visit: Vis
     expect(page.get_by_role("row").filter(has_text="FR")).to_have_count(0)
 
 
-def test_staff_see_what_a_customer_sees_and_change_nothing_as_them(visit: Visit) -> None:
+def test_staff_view_the_dashboard_as_a_customer_and_can_change_nothing(visit: Visit) -> None:
     page = visit("/admin/accounts/user/?q=carol", who="admin", failing=True)
     page.get_by_role("link", name="carol", exact=True).click()
     page.get_by_role("button", name=re.compile("View as")).click()
@@ -242,7 +242,7 @@ def test_a_tab_about_one_customer_never_shows_another_who_is_viewed_in_a_second_
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_page_of_the_console_has_a_serious_fault(visit: Visit, theme: str) -> None:
+def test_no_console_page_has_a_serious_accessibility_violation(visit: Visit, theme: str) -> None:
     page = visit("/admin/", who="admin", theme=theme, is_examined=True)
     found: dict[str, list[tuple[str, object]]] = {}
     for path in LISTS:

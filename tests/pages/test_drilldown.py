@@ -56,7 +56,7 @@ def test_rows_are_filters_and_an_error_opens_its_requests(visit: Visit) -> None:
     expect(websites).to_contain_text("Page 1 of 2")
 
 
-def test_a_point_of_a_chart_opens_its_requests_and_zoom_is_reset(visit: Visit) -> None:
+def test_a_chart_point_opens_its_requests_and_zoom_can_be_reset(visit: Visit) -> None:
     page = visit("/dashboard/explore?range=24h&interval=1h&tz=UTC&domain=site-05.example")
     over = page.locator("#requests .u-over")
     expect(page.locator("#requests")).to_have_attribute("aria-busy", "false")
@@ -71,7 +71,7 @@ def test_a_point_of_a_chart_opens_its_requests_and_zoom_is_reset(visit: Visit) -
     assert query(page) == {"domain": "a.example"}
 
 
-def test_totals_are_compared_with_the_period_before_and_so_are_charts_if_asked(visit: Visit) -> None:
+def test_totals_and_optionally_charts_are_compared_with_the_previous_period(visit: Visit) -> None:
     page = visit("/dashboard/explore?range=24h")
     totals = page.locator("#totals")
     expect(totals.locator("[data-figure=requests]")).to_have_text(re.compile(r"2[34]\d"))
@@ -90,7 +90,7 @@ def test_totals_are_compared_with_the_period_before_and_so_are_charts_if_asked(v
     assert found == ["1,234,567", "1.50 kB", "0 GB", "0"]
 
 
-def test_a_period_is_compared_with_the_same_of_last_year(visit: Visit, server: Server) -> None:
+def test_a_period_can_be_compared_with_last_year(visit: Visit, server: Server) -> None:
     end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
     start = end - timedelta(days=1)
     is_leap_day = (start.month, start.day) == (2, 29)

@@ -20,7 +20,7 @@ def query(page: Page) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_address_holds_the_range_and_the_back_button_brings_it_back(visit: Visit, size: ViewportSize) -> None:
+def test_the_url_holds_the_range_and_the_back_button_restores_it(visit: Visit, size: ViewportSize) -> None:
     page = visit("/dashboard/explore", size=size)
     with page.expect_response("**/analytics/traffic?*") as week:
         page.reload()
@@ -33,7 +33,7 @@ def test_the_address_holds_the_range_and_the_back_button_brings_it_back(visit: V
     assert parse_qs(urlsplit(week.value.url).query)["tz"] == ["Europe/Berlin"]
 
 
-def test_dragging_over_a_chart_zooms_into_what_was_dragged_over(visit: Visit) -> None:
+def test_dragging_over_a_chart_zooms_into_the_selected_range(visit: Visit) -> None:
     page = visit("/dashboard/explore?range=7d&tz=UTC")
     over = page.locator("#traffic .u-over")
     box = over.bounding_box()
@@ -48,7 +48,7 @@ def test_dragging_over_a_chart_zooms_into_what_was_dragged_over(visit: Visit) ->
     expect(page.locator("#traffic")).to_have_attribute("aria-busy", "false")
 
 
-def test_websites_are_paged_and_what_is_on_screen_can_be_had_as_csv(visit: Visit) -> None:
+def test_websites_are_paged_and_the_visible_page_downloads_as_csv(visit: Visit) -> None:
     page = visit("/dashboard/explore?range=7d")
     websites = page.locator("#websites")
     websites.get_by_role("button", name="Next").click()
@@ -63,7 +63,7 @@ def test_websites_are_paged_and_what_is_on_screen_can_be_had_as_csv(visit: Visit
     assert len(shown) == 15
 
 
-def test_the_copied_call_answers_what_the_panel_shows(visit: Visit, server: Server) -> None:
+def test_the_copied_call_returns_the_panels_data(visit: Visit, server: Server) -> None:
     page = visit("/dashboard/explore?range=24h&domain=site-07.example")
     expect(page.locator("#websites")).to_contain_text("1 total")
     page.locator("#websites").get_by_role("button", name="Copy as curl").click()
@@ -74,7 +74,7 @@ def test_the_copied_call_answers_what_the_panel_shows(visit: Visit, server: Serv
     assert [row["domain"] for row in answer.json["data"]] == ["site-07.example"]
 
 
-def test_a_range_of_more_than_two_months_is_refused_before_it_is_asked_for(visit: Visit) -> None:
+def test_a_range_of_more_than_two_months_is_refused_before_any_request(visit: Visit) -> None:
     page = visit("/dashboard/explore")
     page.get_by_text("Custom").click()
     page.get_by_label("From").fill("2026-01-01T00:00")
@@ -147,7 +147,7 @@ def test_points_are_drawn_at_their_instants(
     assert [(at - midnight) / 3600 for at in found] == hours
 
 
-def test_what_an_address_names_and_nobody_knows_is_as_if_it_named_nothing(visit: Visit) -> None:
+def test_unknown_values_in_the_url_fall_back_to_defaults(visit: Visit) -> None:
     page = visit("/dashboard/explore?tz=Foo/Bar&range=constructor&from=x&to=y")
     expect(page.locator("#websites")).to_contain_text("40 total")
     expect(page.get_by_role("radio", name="7 days")).to_be_checked()
@@ -157,7 +157,7 @@ def test_what_an_address_names_and_nobody_knows_is_as_if_it_named_nothing(visit:
     expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
 
 
-def test_an_emptied_end_of_a_range_is_asked_for(visit: Visit) -> None:
+def test_clearing_one_end_of_a_custom_range_marks_it_as_required(visit: Visit) -> None:
     page = visit("/dashboard/explore")
     page.get_by_text("Custom").click()
     page.get_by_label("From").fill("")
@@ -166,7 +166,7 @@ def test_an_emptied_end_of_a_range_is_asked_for(visit: Visit) -> None:
     expect(page.locator("#websites")).to_contain_text("40 total")
 
 
-def test_answers_about_somebody_else_for_ever_are_told_and_not_loaded_for_ever(visit: Visit) -> None:
+def test_answers_for_another_account_show_a_notice_after_one_reload(visit: Visit) -> None:
     page = visit("/dashboard/explore", failing=True)
     loads: list[str] = []
     page.on("framenavigated", lambda frame: loads.append(frame.url))
@@ -183,7 +183,7 @@ def test_answers_about_somebody_else_for_ever_are_told_and_not_loaded_for_ever(v
 
 
 @pytest.mark.parametrize("locale", ["de-DE", "ja-JP"])
-def test_numbers_are_in_the_language_of_the_page_whatever_the_browser_speaks(visit: Visit, locale: str) -> None:
+def test_numbers_use_the_language_of_the_page_not_of_the_browser(visit: Visit, locale: str) -> None:
     page = visit("/dashboard/explore", locale=locale)
     shown = page.evaluate(
         """async () => {

@@ -62,7 +62,7 @@ def lines(browser: Client, **query: Any) -> list[tuple[str, int, str]]:
     return [(row["reason"], int(row["bytes"]), row["balance_bytes"]) for row in rows]
 
 
-def test_each_line_says_what_was_left_after_it_and_the_newest_what_is_left_now(
+def test_each_line_has_the_balance_after_it_and_the_newest_equals_the_current_balance(
     order: Order, browser_of_alice: Client
 ) -> None:
     assert lines(browser_of_alice) == [
@@ -84,7 +84,7 @@ def test_each_line_says_what_was_left_after_it_and_the_newest_what_is_left_now(
         ({"first": (SECOND + DAY).date()}, []),
     ],
 )
-def test_a_choice_of_days_shows_fewer_lines_with_the_same_balances(
+def test_filtering_by_days_shows_fewer_lines_with_the_same_balances(
     days: dict[str, Any], expected: list[tuple[str, int, str]], order: Order, browser_of_alice: Client
 ) -> None:
     assert lines(browser_of_alice, **days) == expected
@@ -105,14 +105,14 @@ def test_notes_and_references_of_staff_are_not_shown(order: Order, browser_of_al
     assert b"Top-up" in told
 
 
-def test_the_linked_api_call_answers_the_same_lines(order: Order, browser_of_alice: Client) -> None:
+def test_the_linked_api_call_returns_the_same_lines(order: Order, browser_of_alice: Client) -> None:
     query = {"first": str(FIRST.date()), "last": str(SECOND.date())}
     call = browser_of_alice.get(PATH, query).context["api"]
     answered = {row["residential_ledger_bytes"] for row in browser_of_alice.get(call).json()["data"]}
     assert answered == {amount for _, amount, _ in lines(browser_of_alice, **query)} == {-100, 50, -30, 100}
 
 
-def test_another_customer_s_order_is_not_there(order: Order, bob: User) -> None:
+def test_another_customer_s_order_is_not_found(order: Order, bob: User) -> None:
     browser = Client()
     browser.force_login(bob)
     for query in ({}, {"format": "csv"}):
@@ -145,7 +145,7 @@ def test_invalid_days_are_errors_beside_their_field(
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_customer_looks_up_a_day_and_takes_it_along(visit: Visit, server: Server, size: ViewportSize) -> None:
+def test_a_customer_looks_up_a_day_and_downloads_it(visit: Visit, server: Server, size: ViewportSize) -> None:
     page = visit(PATH, size=size)
     page.get_by_label("Order", exact=True).select_option("Residential 100 GB")
     page.get_by_label("From", exact=True).fill("2020-01-01")

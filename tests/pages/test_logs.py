@@ -43,7 +43,7 @@ def query(page: Page) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_filters_narrow_the_list_and_the_address_holds_them(visit: Visit, size: ViewportSize) -> None:
+def test_filters_narrow_the_list_and_are_kept_in_the_url(visit: Visit, size: ViewportSize) -> None:
     page = visit(PATH, who="dave", size=size)
     requests = page.locator("#requests")
     expect(requests).to_contain_text("Page 1 of 2 (60 total)")
@@ -91,7 +91,7 @@ def test_column_heads_sort_and_pages_follow(visit: Visit) -> None:
     assert query(page) == {"sort": ["log_total_bytes_asc"]}
 
 
-def test_a_request_opens_in_words_and_its_address_can_be_shared(visit: Visit) -> None:
+def test_a_request_opens_with_details_and_a_shareable_url(visit: Visit) -> None:
     page = visit(PATH, who="dave")
     page.locator("#requests tbody tr").first.click()
     dialog = page.get_by_role("dialog")
@@ -113,9 +113,7 @@ def test_a_request_opens_in_words_and_its_address_can_be_shared(visit: Visit) ->
     expect(other.get_by_role("dialog")).not_to_contain_text("ECONNREFUSED")
 
 
-def test_a_time_range_of_one_s_own_is_taken_by_the_clock_of_the_zone(
-    visit: Visit, server: Server, newest: datetime
-) -> None:
+def test_a_custom_range_is_in_the_chosen_zone(visit: Visit, server: Server, newest: datetime) -> None:
     page = visit(f"{PATH}?tz=Asia/Tokyo", who="dave")
     page.get_by_text("Custom").click()
     in_tokyo = newest + timedelta(hours=9)
@@ -141,7 +139,7 @@ def test_a_login_of_another_account_matches_nothing(visit: Visit) -> None:
     expect(page.locator("#requests")).to_contain_text("No matching requests")
 
 
-def test_only_these_means_exactly_these(visit: Visit, server: Server) -> None:
+def test_show_only_requests_with_a_value_filters_exactly(visit: Visit, server: Server) -> None:
     now = f"{datetime.now(UTC) - timedelta(minutes=5):%Y-%m-%d %H:%M:%S}"
     requests = [("exact.example", "50%_of it"), ("notexact.example", "50% and more of it"), ("exact.example.org", "")]
     rows = [

@@ -15,7 +15,7 @@ from tests.serving import Server, row
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_customer_sees_what_is_left_and_what_was_carried(visit: Visit, server: Server, size: ViewportSize) -> None:
+def test_the_overview_shows_bytes_left_and_traffic(visit: Visit, server: Server, size: ViewportSize) -> None:
     page = visit("/dashboard", size=size)
     expect(page.get_by_role("progressbar", name="Traffic used of Residential 100 GB")).to_be_visible()
     # On the first days of a month this is not all that was pushed.
@@ -29,14 +29,14 @@ def test_a_customer_sees_what_is_left_and_what_was_carried(visit: Visit, server:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_the_live_tile_follows_what_is_pushed(visit: Visit, server: Server) -> None:
+def test_the_live_tile_follows_pushed_traffic(visit: Visit, server: Server) -> None:
     page = visit("/dashboard")
     expect(page.locator("#live")).to_contain_text("Connections")
     assert server.push(row(ts=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", worker="w", max_concurrency=7)).status == 204
     expect(page.locator("#live dd").first).to_have_text("7")
 
 
-def test_a_panel_whose_api_fails_says_so_and_is_shown_once_asked_again(visit: Visit) -> None:
+def test_a_failing_panel_shows_an_error_and_recovers_on_retry(visit: Visit) -> None:
     page = visit("/dashboard/explore", failing=True)
     expect(page.locator("#websites")).to_contain_text("site-00.example")
     page.route("**/analytics/websites?*", lambda route: route.fulfill(status=500, json={"detail": "Not now."}))
@@ -47,7 +47,7 @@ def test_a_panel_whose_api_fails_says_so_and_is_shown_once_asked_again(visit: Vi
     expect(page.locator("#websites")).not_to_contain_text("Could not update")
 
 
-def test_a_newcomer_is_shown_how_to_begin_until_the_first_row_arrives(visit: Visit, server: Server) -> None:
+def test_first_steps_are_shown_until_the_first_row_arrives(visit: Visit, server: Server) -> None:
     page = visit("/dashboard", who="bob")
     expect(page.get_by_role("heading", level=1)).to_have_text("No traffic yet")
     expect(page.locator("#sample-curl")).to_contain_text("-U bob:YOUR_PASSWORD")
@@ -58,7 +58,7 @@ def test_a_newcomer_is_shown_how_to_begin_until_the_first_row_arrives(visit: Vis
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
-def test_the_first_push_is_one_command_whatever_the_login_is() -> None:
+def test_the_first_push_command_quotes_any_login() -> None:
     login = """o'brien "$HOME" \\ `id`"""
     command = first_push(login, datetime(2026, 11, 21, 14, tzinfo=UTC))
     said = 'curl() { printf %s "${@: -1}"; }; '

@@ -39,7 +39,7 @@ def _counts(server: Server) -> None:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_anybody_sees_where_there_are_proxies_and_finds_a_country(visit: Visit, size: ViewportSize) -> None:
+def test_anyone_can_see_available_proxies_and_find_a_country(visit: Visit, size: ViewportSize) -> None:
     page = visit(PATH, who=None, size=size)
     rows = page.locator("#counts tbody tr")
     expect(rows.first).to_contain_text("United States")
@@ -56,7 +56,7 @@ def test_anybody_sees_where_there_are_proxies_and_finds_a_country(visit: Visit, 
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
 
 
-def test_types_pools_and_services_are_chosen_and_the_address_holds_the_choice(visit: Visit) -> None:
+def test_types_pools_and_services_are_chosen_and_kept_in_the_url(visit: Visit) -> None:
     page = visit(PATH, who=None)
     rows = page.locator("#counts tbody tr")
     expect(page.get_by_label("Pool")).to_be_hidden()
@@ -91,7 +91,7 @@ def test_signed_in_users_keep_their_navigation(visit: Visit) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
-def test_only_what_is_the_same_for_everybody_may_be_kept_for_a_minute(server: Server) -> None:
+def test_the_public_page_may_be_cached_for_a_minute(server: Server) -> None:
     headers = server.call("GET", PATH).headers
     assert (headers["Cache-Control"], headers["Vary"]) == ("public, max-age=60", "Cookie")
 
@@ -101,7 +101,7 @@ def test_the_page_of_a_signed_in_user_is_not_cached(visit: Visit) -> None:
     assert headers["cache-control"] == "private, no-store"
 
 
-def test_the_map_has_the_countries_of_the_table_and_finds_one(visit: Visit) -> None:
+def test_the_map_has_the_tables_countries_and_finds_one(visit: Visit) -> None:
     page = visit(PATH, who=None)
     world = page.locator("#counts-map")
     expect(world.locator("path[data-level]")).to_have_count(11)

@@ -29,7 +29,7 @@ def test_connections_show_by_country_while_they_are_open(visit: Visit, server: S
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_paused_page_asks_for_nothing_until_it_is_resumed(visit: Visit) -> None:
+def test_a_paused_page_sends_no_requests_until_it_is_resumed(visit: Visit) -> None:
     page = visit("/dashboard/realtime", who="bob")
     page.clock.install()
     page.reload()

@@ -11,7 +11,7 @@ from tests.serving import Server
 from tests.waiting import wait_for
 
 
-def test_a_page_asks_a_stranger_to_sign_in_and_then_goes_where_they_wanted(visit: Visit, server: Server) -> None:
+def test_an_anonymous_visitor_signs_in_and_reaches_the_requested_page(visit: Visit, server: Server) -> None:
     page = visit("/dashboard/explore?range=30d", who=None)
     expect(page).to_have_url(re.compile("/sign-in"))
     page.get_by_label("Username").fill("alice")
@@ -23,7 +23,7 @@ def test_a_page_asks_a_stranger_to_sign_in_and_then_goes_where_they_wanted(visit
     expect(page).to_have_url(re.compile(r"/dashboard/explore\?range=30d$"))
 
 
-def test_who_signs_out_is_out(visit: Visit, server: Server) -> None:
+def test_signing_out_ends_the_session(visit: Visit, server: Server) -> None:
     page = visit("/sign-in", who=None)
     sign_in(page, "carol", server)
     page.get_by_role("button", name="Account menu of carol").click()
@@ -33,7 +33,7 @@ def test_who_signs_out_is_out(visit: Visit, server: Server) -> None:
     expect(page).to_have_url(re.compile("/sign-in"))
 
 
-def test_staff_begin_in_the_console(visit: Visit, server: Server) -> None:
+def test_staff_start_in_the_console(visit: Visit, server: Server) -> None:
     page = visit("/sign-in", who=None)
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(server.keys["PASSWORD"])

@@ -17,7 +17,7 @@ PASSWORD = "another horse that is right"
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_viewer_is_invited_in_three_clicks_and_looks_until_removed(
+def test_a_viewer_is_invited_in_three_clicks_and_has_access_until_removed(
     visit: Visit, server: Server, size: ViewportSize
 ) -> None:
     address = f"kim{size['width']}@example.com"
