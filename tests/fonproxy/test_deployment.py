@@ -47,14 +47,14 @@ def test_the_deployment_check_is_clean_behind_tls(directory: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-def test_behind_tls_plain_calls_are_sent_to_it_and_cookies_are_secure(directory: Path) -> None:
+def test_behind_tls_http_is_redirected_and_cookies_are_secure(directory: Path) -> None:
     answers = _answers(directory, **BEHIND_TLS)
     assert answers["http /docs"][:2] == [301, "https://localhost/docs"]
     assert answers["https /docs"][0] == answers["http /healthz"][0] == 200
     assert answers["https /sign-in"][2:] == ["max-age=31536000", True]
 
 
-def test_without_tls_nothing_is_sent_anywhere_and_cookies_work_on_loopback(directory: Path) -> None:
+def test_without_tls_nothing_is_redirected_and_cookies_work_on_loopback(directory: Path) -> None:
     answers = _answers(directory)
     assert answers["http /sign-in"] == [200, "", "", False]
 
@@ -86,7 +86,7 @@ def test_the_compose_file_and_its_example_name_settings_that_exist() -> None:
     assert "127.0.0.1" in example["FONPROXY_ALLOWED_HOSTS"]  # the health check calls it by that
 
 
-def test_the_example_of_a_cluster_writes_each_row_to_one_replica_and_lets_keeper_copy_it() -> None:
+def test_the_cluster_example_writes_to_one_replica_and_lets_keeper_replicate() -> None:
     # Were it otherwise, a replica would get its rows twice: from the insert and from its peers.
     cluster = ElementTree.parse(ROOT / "ops" / "clickhouse" / "cluster.xml")
     shards = cluster.findall("remote_servers/*/shard")
@@ -99,7 +99,7 @@ def test_production_in_containers_has_replicated_tables() -> None:
     assert compose["x-fonproxy"]["environment"]["FONPROXY_CLICKHOUSE_REPLICATED"] == "true"
 
 
-def test_a_backup_has_a_place_that_the_user_of_the_image_may_write_to() -> None:
+def test_the_images_user_may_write_to_the_backup_directory() -> None:
     # A new volume gets the owner that the directory has in the image.
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     [volume] = compose["services"]["backup"]["volumes"]
@@ -111,13 +111,13 @@ def test_a_backup_has_a_place_that_the_user_of_the_image_may_write_to() -> None:
     assert place in made.split()
 
 
-def test_the_orders_of_the_migrations_are_the_same_wherever_they_are_told() -> None:
+def test_the_order_of_migration_steps_is_the_same_in_every_document() -> None:
     told = "python manage.py migrate && python manage.py clickhouse_migrate"
     for name in ("compose.yaml", "docs/production.md", "docs/upgrade.md"):
         assert told in (ROOT / name).read_text()
 
 
-def test_the_documented_backup_of_a_cluster_is_understood_by_the_engine(engine: Client) -> None:
+def test_clickhouse_accepts_the_documented_cluster_backup(engine: Client) -> None:
     [backup] = re.findall(r"^ +(BACKUP .*)$", (ROOT / "docs" / "backup.md").read_text(), re.MULTILINE)
     for statement in (backup, backup.replace("BACKUP", "RESTORE").replace(" TO ", " FROM ")):
         [(read,)] = engine.fetch("SELECT formatQuerySingleLine({sql:String})", {"sql": statement}, tag="tests")

@@ -36,12 +36,12 @@ def test_a_number_outside_its_bounds_or_not_one_stops_the_program(text: str) -> 
 
 
 @pytest.mark.parametrize("text", ["600", "600/day", "0/min", "-1/min", "a/min", "/min"])
-def test_a_rate_that_is_not_one_stops_the_program(text: str) -> None:
+def test_a_malformed_rate_stops_the_program(text: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="must be like 600/min"):
         Environment({"FONPROXY_X": text}).rate("FONPROXY_X", "1/min")
 
 
-def test_a_misspelt_name_stops_the_program_and_the_known_ones_are_told() -> None:
+def test_a_misspelt_name_stops_the_program_and_known_names_are_listed() -> None:
     environment = Environment({"FONPROXY_DATADIR": "x", "HOME": "/"})
     environment.text("FONPROXY_DATA_DIR")
     with pytest.raises(
@@ -50,7 +50,7 @@ def test_a_misspelt_name_stops_the_program_and_the_known_ones_are_told() -> None
         environment.refuse_unknown()
 
 
-def test_a_kept_secret_is_made_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
+def test_a_stored_secret_is_generated_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "secret_key"
     first = secret_kept_in(file)
     assert (secret_kept_in(file), len(first) >= 50, file.stat().st_mode & 0o777) == (first, True, 0o600)
@@ -158,9 +158,7 @@ def test_settings_that_cannot_work_together_stop_the_program(
     ],
     ids=["level", "number", "clickhouse", "redis"],
 )
-def test_a_setting_that_is_not_understood_stops_the_program(
-    tmp_path: Path, name: str, value: str, sentence: str
-) -> None:
+def test_an_invalid_setting_stops_the_program(tmp_path: Path, name: str, value: str, sentence: str) -> None:
     told = manage(tmp_path, "check", **{name: value})
     assert told.returncode != 0
     assert sentence in told.stderr

@@ -25,7 +25,7 @@ def started() -> Any:
     return streamed(ALICE, parts(), "text/plain", "x")
 
 
-def test_an_account_has_two_places_of_its_own() -> None:
+def test_each_account_may_run_two_exports() -> None:
     running = [Export(ALICE, parts()) for _ in range(2)]
     with pytest.raises(TooBusy, match="2 exports of this account are running"):
         Export(ALICE, parts())
@@ -34,7 +34,7 @@ def test_an_account_has_two_places_of_its_own() -> None:
     Export(ALICE, parts())
 
 
-def test_a_download_that_is_left_gives_its_place_back() -> None:
+def test_an_abandoned_download_releases_its_slot() -> None:
     unread, begun = (started() for _ in range(2))
     assert next(iter(begun.streaming_content)) == b"x"
     for answer in (unread, begun):
@@ -43,7 +43,7 @@ def test_a_download_that_is_left_gives_its_place_back() -> None:
     assert [b"".join(started().streaming_content) for _ in range(2)] == [b"xxx"] * 2
 
 
-def test_an_export_that_fails_at_once_takes_no_place() -> None:
+def test_an_export_that_fails_at_once_takes_no_slot() -> None:
     def failing() -> Iterator[bytes]:
         yield from ()
         raise RuntimeError
@@ -53,7 +53,7 @@ def test_an_export_that_fails_at_once_takes_no_place() -> None:
             streamed(ALICE, failing(), "text/plain", "x")
 
 
-def test_one_that_is_read_keeps_its_place_and_one_that_stood_still_takes_it_again_if_it_can(
+def test_an_active_download_keeps_its_slot_and_a_stalled_one_reacquires_it_if_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(exports, "RENEW_SECONDS", -1)
@@ -68,7 +68,7 @@ def test_one_that_is_read_keeps_its_place_and_one_that_stood_still_takes_it_agai
     assert next(second) == b"x"
 
 
-def test_processes_that_share_redis_share_the_places_and_go_on_without_it(
+def test_slots_are_shared_through_redis_and_work_per_process_without_it(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exports, "RENEW_SECONDS", -1)

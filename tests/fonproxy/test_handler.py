@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 
-def test_a_missing_csrf_token_is_told_in_the_shape_of_the_path(db: None) -> None:
+def test_a_missing_csrf_token_is_reported_in_the_familys_shape(db: None) -> None:
     answer = Client(enforce_csrf_checks=True).post("/healthz")
     assert (answer.status_code, answer.json()["message"]) == (403, "auth.forbidden")
 
@@ -20,6 +20,6 @@ def test_people_in_the_admin_get_a_page(db: None) -> None:
     ("path", "key"),
     [("/nope", "message"), ("/api/v1/nope", "success"), ("/1/nope", "error"), ("/log/nope", "api_request_id")],
 )
-def test_an_unknown_route_has_the_shape_of_its_family(path: str, key: str, db: None) -> None:
+def test_an_unknown_route_is_answered_in_the_familys_shape(path: str, key: str, db: None) -> None:
     answer = Client().get(path)
     assert (answer.status_code, key in answer.json()) == (404, True)

@@ -17,7 +17,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_a_flood_of_readiness_probes_asks_the_stores_once(asked: list[str]) -> None:
+def test_a_flood_of_readiness_probes_queries_the_stores_once(asked: list[str]) -> None:
     with time_machine.travel(0, tick=False):
         assert {Client().get("/readyz").status_code for _ in range(50)} == {200}
     assert asked == ["database", "clickhouse", "cache"]

@@ -12,7 +12,7 @@ numbers = st.integers(0, 10**9)
 
 
 @given(numbers)
-def test_an_id_stands_for_its_number_in_its_kind_only(number: int) -> None:
+def test_an_id_decodes_only_within_its_kind(number: int) -> None:
     text = ids.encode("order", number)
     assert (ids.decode("order", text), ids.decode("user", text), ids.decode("key", text)) == (number, None, None)
 
@@ -23,7 +23,7 @@ def test_ids_of_ordinary_rows_have_ten_characters(number: int) -> None:
 
 
 @given(numbers, st.text(max_size=3))
-def test_nothing_but_the_exact_text_is_an_id(number: int, extra: str) -> None:
+def test_only_the_exact_text_is_an_id(number: int, extra: str) -> None:
     text = ids.encode("order", number)
     assert not extra or ids.decode("order", text + extra) != number
     assert ids.decode("order", text.swapcase()) != number
@@ -36,5 +36,5 @@ def test_any_text_is_decoded_without_an_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("number", [2**40 + 1, 2**63, 2**70])
-def test_a_number_that_no_row_can_have_is_no_id(number: int) -> None:
+def test_an_impossible_row_number_has_no_id(number: int) -> None:
     assert ids.decode("order", ids.encode("order", number)) is None

@@ -46,7 +46,7 @@ def samples(clean_engine: Client, staff: User, client_for: Callable[..., APIClie
     return samples
 
 
-def test_requests_are_counted_by_route_and_status_never_by_a_path_of_the_caller(
+def test_requests_are_counted_by_route_and_status_never_by_raw_path(
     samples: Callable[..., dict[str, float]], client_for: Callable[..., APIClient], alice: User
 ) -> None:
     name = "fonproxy_http_request_seconds_count"
@@ -77,7 +77,7 @@ def test_rows_bytes_and_engine_time_are_counted(
     assert samples("fonproxy_engine_seconds_count")["kind=insert inbox,outcome=ok"] == inserts + 1
 
 
-def test_the_journal_s_depth_and_age_are_told(
+def test_the_journal_s_depth_and_age_are_exported(
     samples: Callable[..., dict[str, float]], client_for: Callable[..., APIClient], worker: User
 ) -> None:
     assert samples("fonproxy_journal_rows") == {"": 0}
@@ -88,7 +88,7 @@ def test_the_journal_s_depth_and_age_are_told(
         assert 0 < samples("fonproxy_journal_age_seconds")[""] < 60
 
 
-def test_a_job_s_age_is_told_once_it_has_ended(samples: Callable[..., dict[str, float]]) -> None:
+def test_a_job_s_age_is_exported_once_it_has_finished(samples: Callable[..., dict[str, float]]) -> None:
     cache.clear()
     assert samples("fonproxy_job_age_seconds") == {}
     from usage.tasks import evaluate_alerts
@@ -100,7 +100,7 @@ def test_a_job_s_age_is_told_once_it_has_ended(samples: Callable[..., dict[str, 
     assert samples("fonproxy_job_age_seconds")["job=evaluate-alerts"] >= 3600
 
 
-def test_a_job_that_failed_or_had_no_engine_has_not_ended(
+def test_a_job_that_failed_or_had_no_clickhouse_has_not_finished(
     samples: Callable[..., dict[str, float]], alice: User, make_order: Callable[..., Order]
 ) -> None:
     cache.clear()
@@ -123,7 +123,7 @@ def test_a_job_that_failed_or_had_no_engine_has_not_ended(
     assert job_health.stuck(uptime=10)["evaluate-alerts"] is False
 
 
-def test_a_replay_without_an_engine_has_not_ended(
+def test_a_replay_without_clickhouse_has_not_finished(
     clean_engine: Client, worker: User, client_for: Callable[..., APIClient]
 ) -> None:
     with engine_unavailable():

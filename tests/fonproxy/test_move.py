@@ -50,7 +50,7 @@ def test_copying_a_partition_without_rows_here_removes_it_from_the_target(clean_
         clean_engine.command("DROP DATABASE emptied SYNC", tag="tests")
 
 
-def test_a_partition_of_which_all_has_expired_meanwhile_may_be_gone() -> None:
+def test_a_partition_that_expired_meanwhile_may_be_missing() -> None:
     assert differing({202608: NONE, 202609: SAME}, {202609: SAME}) == []
     assert differing({202609: SAME}, {202609: SAME, 202610: SAME}) == [202610]
     assert differing({202609: SAME}, {202609: OTHER}) == [202609]

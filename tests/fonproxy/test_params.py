@@ -23,14 +23,14 @@ def read(query: str) -> dict[str, Any]:
     return Example.read(QueryDict(query))
 
 
-def test_nothing_of_one_request_is_left_for_the_next() -> None:
+def test_no_parameter_leaks_into_the_next_request() -> None:
     local = read("at=2026-11-20T12:00&tz=Asia/Kathmandu&limit=5")
     assert (local["at"].at.isoformat(), local["limit"]) == ("2026-11-20T06:15:00+00:00", 5)
     assert read("at=2026-11-20T12:00")["at"].at.isoformat() == "2026-11-20T12:00:00+00:00"
     assert read("") == {"tz": UTC_ZONE, "limit": 30}
 
 
-def test_an_error_is_of_its_own_request() -> None:
+def test_an_error_belongs_to_its_own_request() -> None:
     with pytest.raises(serializers.ValidationError) as refused:
         read("limit=101&at=never")
     assert set(refused.value.detail) == {"limit", "at"}
@@ -47,11 +47,11 @@ def test_a_list_for_one_value_is_refused_and_not_ignored(query: str) -> None:
     assert refused.value.detail == {"limit[]": ["Takes one value: write limit=…"]}
 
 
-def test_lists_that_no_parameter_is_named_like_are_ignored_and_empty_ones_are_absent() -> None:
+def test_unknown_list_parameters_are_ignored_and_empty_ones_are_absent() -> None:
     assert read("other[]=5&[]=1&limit[]=") == read("")
 
 
-def test_threads_that_read_at_once_read_each_their_own() -> None:
+def test_concurrent_threads_read_their_own_parameters() -> None:
     zones = ["UTC", "Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe"] * 50
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda zone: read(f"at=2026-11-20T12:00&tz={zone}"), zones))

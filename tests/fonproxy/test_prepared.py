@@ -17,7 +17,7 @@ by_prefix = Prepared(lambda prefixes: ApiKey.objects.select_related("user").filt
 names = Prepared(lambda numbers: User.objects.filter(pk__in=numbers).values_list("pk", "username"), int)
 
 
-def test_models_equal_those_of_the_orm_and_bring_the_related_one(worker: Any) -> None:
+def test_prepared_queries_return_the_orms_models_with_their_relation(worker: Any) -> None:
     key = issue_key(user=worker, name="a", scopes=("ingest",), now=timezone.now())[0]
     [found] = by_prefix.rows([key.prefix])
     fresh = ApiKey.objects.get()

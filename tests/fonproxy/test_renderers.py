@@ -20,7 +20,7 @@ TEXTS = ("a=1", "münchen.example", "1-1", "", "\uff031", "(1)", "例え.テス�
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_a_text_that_a_spreadsheet_would_run_is_escaped(text: str) -> None:
+def test_text_that_a_spreadsheet_would_run_is_escaped(text: str) -> None:
     assert _cell(text) == f"'{text}"
     assert _cell([text, "b"]) == f"'{text} b"
 
@@ -30,7 +30,7 @@ def test_any_other_text_is_kept(text: str) -> None:
     assert _cell(text) == text
 
 
-def test_a_number_below_zero_is_no_formula() -> None:
+def test_a_negative_number_is_not_escaped() -> None:
     assert _cell(-1) == "-1"
 
 
@@ -40,14 +40,14 @@ def _cell(value: Any) -> str:
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20), min_size=1))
-def test_whatever_is_written_is_read_back_and_no_cell_is_a_formula(values: list[str]) -> None:
+def test_csv_reads_back_as_written_and_no_cell_is_a_formula(values: list[str]) -> None:
     text = write_csv(["value", "n"], [{"value": value, "n": 1} for value in values])
     _, *rows = csv.reader(io.StringIO(text, newline=""))
     assert [row[0].removeprefix("'") for row in rows] == [value.removeprefix("'") for value in values]
     assert not any(row[0].startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows)
 
 
-def test_numbers_stay_numbers_and_nothing_is_an_empty_cell() -> None:
+def test_numbers_stay_numbers_and_null_is_an_empty_cell() -> None:
     assert write_csv(["a", "b", "c"], [{"a": -5, "b": None, "c": ["x", "y"]}]) == "a,b,c\r\n-5,,x y\r\n"
 
 

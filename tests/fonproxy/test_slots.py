@@ -10,7 +10,7 @@ from fonproxy.api import slots
 from fonproxy.api.slots import Slots
 
 
-def test_an_account_gets_so_many_slots_and_another_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_account_has_its_own_limited_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0.05)
     reads = Slots(2)
     assert [reads.take(1) for _ in range(3)] == [True, True, False]
@@ -30,6 +30,6 @@ def test_a_read_that_waits_gets_the_slot_that_comes_free() -> None:
     assert got == [True]
 
 
-def test_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_few_reads_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "WAITING", 0)
     assert not Slots(1).take(1)

@@ -26,14 +26,14 @@ def make_user(name: str) -> None:
         connections.close_all()
 
 
-def test_all_that_queue_get_their_turn_also_after_one_that_fails() -> None:
+def test_all_queued_writers_get_their_turn_even_after_a_failure() -> None:
     with ThreadPoolExecutor(8) as pool:
         made = [pool.submit(make_user, f"user {number % 10}") for number in range(20)]  # each name twice
     assert sorted(one.exception() is None for one in made) == [False] * 10 + [True] * 10
     assert User.objects.count() == 10
 
 
-def test_who_waits_too_long_is_told_that_the_database_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_waits_too_long_gets_database_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "PATIENCE_SECONDS", 0.05)
     has_begun, may_end = threading.Event(), threading.Event()
 
@@ -52,7 +52,7 @@ def test_who_waits_too_long_is_told_that_the_database_is_locked(monkeypatch: pyt
         holding.result(30)
 
 
-def test_within_a_transaction_it_is_a_part_of_it_and_queues_for_nothing() -> None:
+def test_inside_a_transaction_it_joins_it_without_queueing() -> None:
     with taking_turns(), taking_turns():
         User.objects.create_user("inner")
     with transaction.atomic():

@@ -304,7 +304,7 @@ def test_every_bucket_has_its_point_and_every_point_its_buckets(
 @drawn
 @settings(max_examples=examples(150), database=None)
 @given(ranges(), zones)
-def test_segments_tile_the_range_at_the_changes_of_the_clock(range_: Range, zone: ZoneInfo) -> None:
+def test_segments_split_the_range_at_clock_changes(range_: Range, zone: ZoneInfo) -> None:
     segments = TimeGrid.over(range_, Interval.HOUR, zone).segments
     assert [segments[0].start, segments[-1].end] == [range_.start.timestamp(), range_.end.timestamp()]
     assert all(one.end == next_.start for one, next_ in pairwise(segments))
@@ -341,7 +341,7 @@ def test_the_default_interval_grows_with_the_range(length: timedelta, interval: 
     assert Interval.for_range(length) is interval
 
 
-def test_points_are_the_hours_and_days_of_the_clock_also_when_it_goes_back() -> None:
+def test_points_are_local_hours_and_days_even_when_clocks_go_back() -> None:
     """Two days in Berlin: in the second night the hour from 02:00 comes twice."""
     range_ = days(date(2026, 10, 24), date(2026, 10, 25), BERLIN)
     by_hour = TimeGrid.over(range_, Interval.HOUR, BERLIN).edges()
@@ -354,7 +354,7 @@ def test_points_are_the_hours_and_days_of_the_clock_also_when_it_goes_back() -> 
     assert [(edge.segment, edge.label) for edge in by_day] == [(0, "2026-10-24 00:00:00"), (0, "2026-10-25 00:00:00")]
 
 
-def test_a_range_within_an_hour_of_the_clock_has_the_point_of_that_hour() -> None:
+def test_a_range_within_one_local_hour_has_that_hours_point() -> None:
     range_ = Range(at("2026-10-24T08:45Z"), at("2026-10-24T09:15Z"))
     kathmandu = TimeGrid.over(range_, Interval.HOUR, ZoneInfo("Asia/Kathmandu"))
     assert [edge.label for edge in kathmandu.edges()] == ["2026-10-24 14:00:00"]
@@ -400,16 +400,16 @@ def test_a_clock_change_is_found_at_its_quarter_wherever_the_range_begins(day: s
         ("2026-01-15T12:00-05", datetime(2026, 1, 15, 17, tzinfo=UTC)),
     ],
 )
-def test_a_time_is_on_the_clock_of_the_zone_unless_it_names_its_offset(text: str, at: datetime) -> None:
+def test_a_time_is_local_to_the_zone_unless_it_has_an_offset(text: str, at: datetime) -> None:
     assert parse_instant(text, ZoneInfo("Europe/Berlin")).at == at
 
 
-def test_days_run_from_midnight_to_midnight_on_the_clock_of_the_zone() -> None:
+def test_days_run_from_local_midnight_to_local_midnight() -> None:
     """In the night after the first one the clocks go forward."""
     assert days(date(2026, 3, 28), date(2026, 3, 29), BERLIN) == Range(at("2026-03-27T23:00Z"), at("2026-03-29T22:00Z"))
 
 
-def test_a_day_by_the_clock_has_24_hours_also_when_clocks_change() -> None:
+def test_the_clock_length_of_a_day_is_24_hours_even_when_clocks_change() -> None:
     start, end = at("2026-03-28T23:00Z"), at("2026-03-29T22:00Z")
     assert clock_length(start, end, BERLIN) == DAY
     assert earlier(end, DAY, BERLIN) == start
@@ -422,9 +422,9 @@ def test_the_next_month_begins_on_its_first_day(day: str, first: str) -> None:
     assert next_month(date.fromisoformat(day)) == date.fromisoformat(first)
 
 
-def test_a_time_is_written_as_the_clock_of_the_zone_shows_it() -> None:
+def test_a_time_is_formatted_in_local_time() -> None:
     assert local_stamp(at("2026-03-29T22:00:05Z"), BERLIN) == "2026-03-30 00:00:05"
 
 
-def test_an_interval_has_the_length_that_it_is_named_after() -> None:
+def test_an_interval_has_the_length_in_its_name() -> None:
     assert {each.value: each.seconds for each in Interval} == {"1m": 60, "15m": 900, "1h": 3600, "1d": 86400}

@@ -20,5 +20,5 @@ SIZES = {
 
 
 @pytest.mark.parametrize(("size", "text"), SIZES.items())
-def test_an_amount_is_told_in_the_unit_that_fits_it(size: int, text: str) -> None:
+def test_an_amount_is_formatted_in_a_fitting_unit(size: int, text: str) -> None:
     assert amount(size) == text

@@ -175,7 +175,7 @@ with mock.patch("fonproxy.backup.embedded.pack", lambda *arguments: os.kill(os.g
 
 
 @pytest.mark.processes
-def test_a_killed_backup_looks_like_none_and_the_next_one_clears_up(
+def test_a_killed_backup_is_not_mistaken_for_a_backup_and_the_next_one_cleans_up(
     backup: Path, tmp_path: Path, refusal: Refusal
 ) -> None:
     data = tmp_path / "data"
@@ -281,7 +281,7 @@ def test_a_restore_that_fails_before_anything_is_loaded_leaves_nothing_in_the_wa
 
 @pytest.mark.processes
 @pytest.mark.parametrize("command", ["serve", "clickhouse_migrate"])
-def test_rows_without_any_user_are_served_to_nobody(backup: Path, tmp_path: Path, command: str) -> None:
+def test_rows_without_an_existing_user_are_not_served(backup: Path, tmp_path: Path, command: str) -> None:
     data = tmp_path / "data"
     shutil.copytree(backup.with_name("data"), data, symlinks=True)
     for file in data.glob("fonproxy.sqlite3*"):
@@ -300,14 +300,16 @@ def test_restore_is_refused_beside_the_journal_of_a_killed_process(backup: Path,
 
 
 @pytest.mark.processes
-def test_a_backup_is_for_its_owner_only_and_not_in_the_directory_that_it_is_of(backup: Path, refusal: Refusal) -> None:
+def test_a_backup_is_readable_by_its_owner_only_and_refused_inside_the_data_directory(
+    backup: Path, refusal: Refusal
+) -> None:
     assert {path.stat().st_mode & 0o077 for path in (backup, *backup.iterdir())} == {0}
     data = backup.with_name("data")
     assert "is in the data directory" in refusal(data, "backup", data / "today")
 
 
 @pytest.mark.parametrize("command", ["backup", "restore"])
-def test_on_a_cluster_neither_is_done_by_this_program(tmp_path: Path, command: str, refusal: Refusal) -> None:
+def test_backup_and_restore_are_refused_on_a_cluster(tmp_path: Path, command: str, refusal: Refusal) -> None:
     said = refusal(tmp_path / "data", command, tmp_path / "backup", CLICKHOUSE_CLUSTER="usage")
     assert "rows are in the shards" in said
     assert not (tmp_path / "backup").exists()
@@ -364,7 +366,7 @@ def test_a_backup_is_not_written_over_another(backup: Path, refusal: Refusal) ->
 
 
 @pytest.mark.processes
-def test_a_backup_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+def test_a_backup_without_data_leaves_no_directory(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     assert manage(tmp_path / "data", "migrate").returncode == 0
     refused = manage(tmp_path / "data", "backup", str(tmp_path / "backup"))
@@ -397,7 +399,7 @@ close_client()
 
 
 @pytest.mark.processes
-def test_a_backup_holds_no_sign_in(tmp_path: Path) -> None:
+def test_a_backup_contains_no_sessions_or_tokens(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with_accounts(data)
     told = subprocess.run(

@@ -76,13 +76,13 @@ def test_the_field_at_fault_is_named_where_there_is_one(server: Server) -> None:
     assert error["field"] == "logs"
 
 
-def test_no_rows_are_none(server: Server) -> None:
+def test_an_empty_array_of_logs_is_accepted(server: Server) -> None:
     before = server.requests_of_alice()
     assert server.post(b'{"logs":[]}').status == 204
     assert server.requests_of_alice() == before
 
 
-def test_of_a_key_given_twice_the_last_counts(server: Server) -> None:
+def test_the_last_value_of_a_repeated_key_wins(server: Server) -> None:
     domain, before = domain_like("twice-"), server.requests_of_alice()
     text = text_with("domain", f'"lost.example","domain":"{domain}"')
     assert server.post(body_of(row()).removesuffix(b"}") + b',"logs":[' + text + b"]}").status == 204
@@ -155,7 +155,7 @@ def test_a_time_that_does_not_exist_or_lies_too_far_off_is_refused(server: Serve
 @pytest.mark.parametrize(
     "form", ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S.123456", "%Y-%m-%dT%H:%M:%S+00:00"]
 )
-def test_times_are_taken_as_documented_and_in_iso_8601(server: Server, form: str) -> None:
+def test_times_are_accepted_in_the_documented_format_and_iso_8601(server: Server, form: str) -> None:
     domain, at = domain_like("time-"), datetime.now(UTC) - timedelta(hours=1)
     assert server.push(row(domain=domain), row(domain=domain, ts=at.strftime(form))).status == 204
     assert server.requests_of_alice(domain) == 2
@@ -175,7 +175,7 @@ def test_an_address_is_well_formed(server: Server, address: str) -> None:
         assert assert_row_refused(server, json.dumps(row(**{field: address})).encode())["field"] == field
 
 
-def test_addresses_of_both_families_are_taken(server: Server) -> None:
+def test_ipv4_and_ipv6_addresses_are_accepted(server: Server) -> None:
     assert (
         server.push(row(ip_out="203.0.113.9", ip_from="2001:db8::1"), row(ip_out="::ffff:1.2.3.4", ip_from="")).status
         == 204
@@ -188,7 +188,7 @@ def test_a_country_has_two_letters(server: Server, country: str) -> None:
     assert server.push(row(country="us"), row(country="US"), row(country="")).status == 204
 
 
-def test_a_row_says_whose_it_is(server: Server) -> None:
+def test_a_row_needs_a_known_proxy_user_or_both_ids(server: Server) -> None:
     nobody = {name: value for name, value in row().items() if name != "proxy_user"}
     assert assert_row_refused(server, json.dumps(nobody).encode())["field"] == "user_id"
     assert assert_row_refused(server, json.dumps(nobody | {"user_id": 1}).encode())["field"] == "order_id"

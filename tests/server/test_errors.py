@@ -41,7 +41,7 @@ def test_an_unknown_route_has_its_familys_error(server: Server, path: str, famil
 
 
 @pytest.mark.parametrize("path", ["/x", "/api/v1/x", "/1/x", "/log/x"])
-def test_errors_of_the_web_server_have_the_shape_of_the_family(server: Server, path: str) -> None:
+def test_errors_of_the_web_server_have_the_familys_shape(server: Server, path: str) -> None:
     flood = [f"X-{n}: {'a' * 1000}" for n in range(300)]
     sent = {
         400: request(f"POST {path} HTTP/1.1", "Host: localhost", "Content-Length: x"),
@@ -110,7 +110,9 @@ def test_odd_paths_are_not_found(server: Server, path: str) -> None:
         ("TRACE", "/orders"),
     ],
 )
-def test_a_method_that_a_route_has_not_is_refused_with_those_it_has(server: Server, method: str, path: str) -> None:
+def test_an_unsupported_method_is_refused_and_the_supported_ones_are_listed(
+    server: Server, method: str, path: str
+) -> None:
     key = server.keys["INGEST_KEY" if path == "/analytics/ingest" else "READ_KEY"]
     answer = server.call(method, path, x_api_key=key)
     assert (answer.status, family_of(answer.json)) == (405, "fonproxy")
@@ -137,7 +139,7 @@ def test_head_is_get_without_the_body(server: Server, path: str) -> None:
 # --- formats and parameters ---
 
 
-def test_who_accepts_nothing_that_we_have_gets_json(server: Server) -> None:
+def test_a_client_that_accepts_none_of_our_types_gets_json(server: Server) -> None:
     for accept in ("application/xml", "image/*", "nonsense", ";;;", "a/b;q=x", "*/*;q=0", ""):
         answer = server.get(f"/analytics/traffic?{RANGE}", Accept=accept)
         assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
@@ -186,7 +188,7 @@ def test_a_huge_query_string_causes_no_server_error(server: Server, query: str) 
 
 
 @pytest.mark.parametrize("charset", ["hex", "idna", "undefined", "raw_unicode_escape", "latin-1"])
-def test_no_charset_that_a_request_names_is_a_fault_of_the_server(server: Server, charset: str) -> None:
+def test_no_charset_in_a_request_causes_a_server_error(server: Server, charset: str) -> None:
     for path in ("/sign-in?next=x", "/proxies?x=1", "/admin/login/?x=1", "/analytics/traffic?from=x"):
         assert server.call("GET", path, Content_Type=f"text/plain; charset={charset}").status < 500
     body = b'--b\r\nContent-Disposition: form-data; name="username"\r\n\r\n\\ud800\xff\r\n--b--\r\n'

@@ -46,7 +46,7 @@ def test_64_gateways_at_once_are_all_answered_and_their_rows_are_readable(server
     assert server.requests_of_alice(domain) == GATEWAYS * 10
 
 
-def test_without_waiting_all_are_answered_and_their_rows_become_readable(server: Server) -> None:
+def test_pushes_without_waiting_are_all_answered_and_become_readable(server: Server) -> None:
     domain = f"{uuid.uuid4().hex}.example"
     body = body_of(*[row(domain=domain)] * 10)
     assert push_at_once(server, body, domain, Prefer=ASYNC) == [204] * GATEWAYS
@@ -54,7 +54,7 @@ def test_without_waiting_all_are_answered_and_their_rows_become_readable(server:
     assert wait_until_counted(server, domain, GATEWAYS * 10) == GATEWAYS * 10
 
 
-def test_the_answer_says_whether_the_preference_was_applied(server: Server) -> None:
+def test_the_preference_applied_header_reports_the_outcome(server: Server) -> None:
     domain, key = f"{uuid.uuid4().hex}.example", uuid.uuid4().hex
     body = body_of(row(domain=domain))
     first = server.post(body, Idempotency_Key=key, Prefer=ASYNC)
@@ -64,14 +64,14 @@ def test_the_answer_says_whether_the_preference_was_applied(server: Server) -> N
     assert server.requests_of_alice(domain) == 1
 
 
-def test_a_conflict_and_a_bad_row_are_answered_at_once_all_the_same(server: Server) -> None:
+def test_a_conflict_and_a_bad_row_are_answered_at_once_even_without_waiting(server: Server) -> None:
     key = uuid.uuid4().hex
     assert_error(server.post(body_of(row(count=-1)), Idempotency_Key=key, Prefer=ASYNC), 400)
     assert server.post(body_of(row()), Idempotency_Key=key, Prefer=ASYNC).status == 204
     assert_error(server.post(body_of(row(count=2)), Idempotency_Key=key, Prefer=ASYNC), 409)
 
 
-def test_rows_that_nobody_waited_for_survive_the_end_of_the_process(server: Server) -> None:
+def test_rows_pushed_without_waiting_survive_the_end_of_the_process(server: Server) -> None:
     domain = f"{uuid.uuid4().hex}.example"
     for number in range(5):
         assert server.push(row(domain=domain), Idempotency_Key=f"{domain} {number}", Prefer=ASYNC).status == 204
@@ -91,5 +91,5 @@ def test_rows_that_nobody_waited_for_survive_the_end_of_the_process(server: Serv
         ("respond-async-later", False),
     ],
 )
-def test_the_preference_is_read_as_rfc_7240_says(header: str, expected: bool) -> None:
+def test_the_prefer_header_is_parsed_as_in_rfc_7240(header: str, expected: bool) -> None:
     assert prefers_async(header) is expected

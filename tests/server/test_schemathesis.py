@@ -74,7 +74,7 @@ def call_every_operation(server: Server, role: str, examples: int) -> None:
 
 @pytest.mark.schemathesis
 @pytest.mark.parametrize("role", ["READ_KEY", "INGEST_KEY"])
-def test_no_call_that_can_be_made_of_the_description_is_a_fault_of_the_server(server: Server, role: str) -> None:
+def test_no_call_generated_from_the_description_is_a_server_error(server: Server, role: str) -> None:
     call_every_operation(server, role, 4)
 
 
@@ -87,7 +87,7 @@ def test_no_answer_to_staff_is_a_server_error_or_undocumented(tmp_path: Path) ->
 @pytest.mark.schemathesis
 @pytest.mark.torture
 @pytest.mark.parametrize("caller", ["admin", "alice", "worker's key", "nobody"])
-def test_nor_is_any_answer_to_other_callers_after_long_trying(caller: str, tmp_path: Path) -> None:
+def test_no_answer_to_other_callers_is_a_server_error_or_undocumented(caller: str, tmp_path: Path) -> None:
     with serving(**UNLIMITED) as server:
         headers = {"worker's key": f"x-api-key: {server.keys['INGEST_KEY']}", "nobody": "x-nobody: at all"}
         run(server, headers.get(caller) or token_of(server, caller), 100, tmp_path)

@@ -22,7 +22,7 @@ def test_every_answer_has_the_headers_that_protect_a_browser(server: Server) -> 
     assert {name: headers.get(name) for name in EVERYWHERE} == EVERYWHERE
 
 
-def test_a_refusal_of_the_web_server_itself_is_not_sniffed_either(server: Server) -> None:
+def test_refusals_by_the_web_server_have_nosniff_too(server: Server) -> None:
     answer = server.raw(b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"X-Content-Type-Options: nosniff" in answer
@@ -34,5 +34,5 @@ def test_private_answers_are_not_cached_and_public_ones_may_be(server: Server) -
     assert server.call("GET", "/geo/counts").headers["Cache-Control"] == "public, no-cache"
 
 
-def test_the_cookie_against_forged_forms_does_not_travel_from_other_sites(server: Server) -> None:
+def test_the_csrf_cookie_is_not_sent_from_other_sites(server: Server) -> None:
     assert "SameSite=Lax" in server.call("GET", "/sign-in").headers["Set-Cookie"]

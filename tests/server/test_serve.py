@@ -35,7 +35,7 @@ def said(stderr: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "value"), SETTINGS.items())
-def test_a_setting_that_is_not_understood_stops_it_with_a_sentence(data_dir: Path, name: str, value: str) -> None:
+def test_an_invalid_setting_stops_the_server_with_a_message(data_dir: Path, name: str, value: str) -> None:
     ended = manage(data_dir, "check", **{name: value})
     assert ended.returncode != 0
     assert f"{name} must be " in said(ended.stderr)
@@ -49,7 +49,7 @@ def test_a_misspelt_setting_is_not_ignored(data_dir: Path) -> None:
 
 
 @embedded_only
-def test_a_second_server_on_the_same_data_is_refused_with_a_sentence(server: Server) -> None:
+def test_a_second_server_on_the_same_data_is_refused_with_a_message(server: Server) -> None:
     ended = manage(server.data_dir, "serve", "--port", str(free_port()))
     assert ended.returncode == 1
     assert said(ended.stderr).startswith("CommandError: Another FonProxy process is using the data in ")
@@ -57,7 +57,7 @@ def test_a_second_server_on_the_same_data_is_refused_with_a_sentence(server: Ser
     assert server.call("GET", "/readyz").status == 200
 
 
-def test_a_port_that_is_taken_is_refused_with_a_sentence(data_dir: Path, server: Server) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(data_dir: Path, server: Server) -> None:
     ended = manage(data_dir, "serve", "--port", str(server.port))
     assert (ended.returncode, said(ended.stderr)) == (
         1,
@@ -106,7 +106,7 @@ def wait_until_delivered(connection: socket.socket) -> None:
 
 @pytest.mark.processes
 @embedded_only  # elsewhere a peer may be alive, so what the dead one had claimed waits for a minute
-def test_a_killed_server_loses_no_batch_it_has_answered_for_and_counts_none_twice(data_dir: Path) -> None:
+def test_a_killed_server_neither_loses_nor_doubles_an_acknowledged_batch(data_dir: Path) -> None:
     """Four workers push while it is killed; each repeats what it got no answer for, under the same key."""
     domain = f"{uuid.uuid4().hex}.example"
     current = Server(data_dir)

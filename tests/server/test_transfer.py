@@ -93,11 +93,11 @@ def test_a_body_that_is_not_gzipped_json_is_refused(server: Server, body: bytes)
 
 
 @pytest.mark.parametrize("coding", ["br", "deflate", "zstd", "gzip, gzip", "x"])
-def test_no_other_coding_is_known(server: Server, coding: str) -> None:
+def test_other_content_encodings_are_refused(server: Server, coding: str) -> None:
     assert_refused(server, body_of(row()), 415, Content_Encoding=coding)
 
 
-def test_a_bomb_is_refused_before_it_has_gone_off(server: Server) -> None:
+def test_a_gzip_bomb_is_refused_before_it_is_fully_unpacked(server: Server) -> None:
     sixteen = gzip.compress(bytes(16 * MIB))
     assert_refused(server, gzip.compress(bytes(LIMIT + 1)), 413, Content_Encoding="gzip")
     assert_refused(server, sixteen * 1000, 413, Content_Encoding="gzip")
@@ -107,7 +107,7 @@ def test_a_bomb_is_refused_before_it_has_gone_off(server: Server) -> None:
 # --- size ---
 
 
-def test_a_hundred_thousand_rows_are_taken_and_not_one_more(server: Server) -> None:
+def test_one_hundred_thousand_rows_are_accepted_and_one_more_is_refused(server: Server) -> None:
     domain, sent = named_row()
     text = json.dumps(sent)
     rows = ",".join([text] * 100_000)
@@ -116,7 +116,7 @@ def test_a_hundred_thousand_rows_are_taken_and_not_one_more(server: Server) -> N
     assert server.requests_of_alice(domain) == 100_000
 
 
-def test_64_mebibytes_are_taken_and_not_one_byte_more(server: Server) -> None:
+def test_64_mebibytes_are_accepted_and_one_more_byte_is_refused(server: Server) -> None:
     domain, sent = named_row()
     body = body_of(sent)
     assert_refused(server, body.ljust(LIMIT + 1), 413)
@@ -127,7 +127,7 @@ def test_64_mebibytes_are_taken_and_not_one_byte_more(server: Server) -> None:
 
 @pytest.mark.parametrize("size", [65 * MIB, 66 * MIB, 200 * MIB, 2**63])
 @pytest.mark.parametrize("expectation", [[], ["Expect: 100-continue"]])
-def test_a_larger_one_is_refused_on_its_announcement(server: Server, size: int, expectation: list[str]) -> None:
+def test_a_larger_content_length_is_refused_before_the_body(server: Server, size: int, expectation: list[str]) -> None:
     with server.connect() as connection:
         connection.sendall(head(server, f"Content-Length: {size}", *expectation))
         assert_error(Answer.read_from(connection), 413)
@@ -135,7 +135,7 @@ def test_a_larger_one_is_refused_on_its_announcement(server: Server, size: int, 
 
 
 @pytest.mark.parametrize("size", [66 * MIB, 200 * MIB])
-def test_who_sends_it_all_the_same_gets_to_read_why(server: Server, size: int) -> None:
+def test_a_client_that_sends_an_oversized_body_anyway_receives_the_413(server: Server, size: int) -> None:
     with server.connect() as connection:
         connection.sendall(head(server, f"Content-Length: {size}"))
         for _ in range(size // MIB):
@@ -143,7 +143,7 @@ def test_who_sends_it_all_the_same_gets_to_read_why(server: Server, size: int) -
         assert_error(Answer.read_from(connection), 413)
 
 
-def test_chunks_are_counted_too(server: Server) -> None:
+def test_oversized_chunked_bodies_are_refused(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(head(server, "Transfer-Encoding: chunked"))
         for _ in range(70):
@@ -156,7 +156,7 @@ def test_chunks_are_counted_too(server: Server) -> None:
 )
 @pytest.mark.parametrize("framing", ["Content-Length: 50000000", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("path", ["/analytics/ingest", "/log/ingest"])
-def test_a_large_body_is_read_from_nobody_who_may_not_send_it(
+def test_a_large_body_is_not_read_from_unauthorized_callers(
     server: Server, path: str, framing: str, key: str, status: int
 ) -> None:
     with server.connect() as connection:
@@ -174,7 +174,7 @@ def test_no_other_route_takes_a_large_body(server: Server, path: str) -> None:
     assert b"at most 64 KiB" in answer.body
 
 
-def test_who_asks_first_is_invited_when_it_is_not_too_large(server: Server) -> None:
+def test_expect_100_continue_is_answered_for_an_acceptable_size(server: Server) -> None:
     domain, sent = named_row()
     body = body_of(sent)
     with server.connect() as connection:
@@ -188,7 +188,7 @@ def test_who_asks_first_is_invited_when_it_is_not_too_large(server: Server) -> N
 # --- framing ---
 
 
-def test_a_chunked_body_is_taken(server: Server) -> None:
+def test_a_chunked_body_is_accepted(server: Server) -> None:
     domain, sent = named_row()
     body = body_of(sent)
     received = server.raw(head(server, "Transfer-Encoding: chunked") + chunked(body[:5], body[5:]))
@@ -204,7 +204,7 @@ def test_chunks_have_short_lines_and_lengths_in_hexadecimal(server: Server, line
     assert answers(received) == [400]
 
 
-def test_a_body_that_is_longer_than_announced_is_cut_there(server: Server) -> None:
+def test_a_body_longer_than_its_content_length_is_cut(server: Server) -> None:
     before, body = server.requests_of_alice(), body_of(row())
     received = server.raw(head(server, f"Content-Length: {len(body) - 1}") + body)
     assert answers(received)[0] == 400

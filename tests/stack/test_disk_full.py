@@ -60,7 +60,7 @@ class Ballast:
         self._path.unlink()
 
 
-def test_a_disk_that_is_full_for_a_while_costs_no_row(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disk_that_is_full_for_a_while_loses_no_row(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data_dir, ballast = disk / "data", Ballast(disk)
     data_dir.mkdir()
     server = Server(data_dir, **SETTINGS)

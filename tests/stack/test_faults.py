@@ -54,7 +54,7 @@ def total() -> Customer:
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_one_that_is_killed_and_started_again_costs_no_row(
+def test_a_process_that_is_killed_and_restarted_loses_no_row(
     victim: str, stack: Stack, total: Customer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     it = VICTIMS[victim](stack)
@@ -68,7 +68,7 @@ def test_one_that_is_killed_and_started_again_costs_no_row(
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_a_process_that_hangs_for_half_a_minute_costs_no_row(
+def test_a_process_that_hangs_for_half_a_minute_loses_no_row(
     victim: str, stack: Stack, total: Customer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     it = VICTIMS[victim](stack)

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from fonproxy.clickhouse.address import Address, cluster_name
 
 
-def test_everything_can_be_said() -> None:
+def test_an_address_with_every_part_is_parsed() -> None:
     assert Address.parse("clickhouses://me:p%40ss@one:1234,[2001:db8::1],three/usage_2") == Address(
         (("one", 1234), ("2001:db8::1", 9440), ("three", 9440)), "me", "p@ss", "usage_2", True
     )
@@ -26,7 +26,7 @@ def test_missing_parts_of_the_address_have_defaults() -> None:
         "clickhouse://me:hunter2@db/a-b", "clickhouse://db/a/b", "clickhouse://db?secure=1", "db:9000",
     ],
 )  # fmt: skip
-def test_anything_else_is_refused_without_repeating_it(url: str) -> None:
+def test_any_other_address_is_refused_without_echoing_it(url: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="CLICKHOUSE_URL must be like clickhouse://") as refusal:
         Address.parse(url)
     assert "hunter2" not in str(refusal.value)
@@ -36,7 +36,7 @@ def test_a_password_is_not_shown() -> None:
     assert "hunter2" not in repr(Address.parse("clickhouse://me:hunter2@db"))
 
 
-def test_a_cluster_is_named_beside_an_address_or_not_at_all() -> None:
+def test_a_cluster_name_needs_an_address() -> None:
     servers = Address.parse("clickhouse://one,two")
     assert cluster_name("proxy-usage_2", servers) == "proxy-usage_2"
     assert cluster_name(None, None) is None

@@ -24,7 +24,7 @@ SECOND = Profile("second", (*ALWAYS, ("max_execution_time", 1)))
 
 
 @drawn
-def test_threads_never_get_answers_of_others(clean_engine: Client) -> None:
+def test_threads_never_get_another_threads_answer(clean_engine: Client) -> None:
     now = datetime.now(UTC)
     for user in range(16):
         clean_engine.insert("inbox", batch(50, now=now, user_id=user, count=user), token=f"user {user}")
@@ -75,7 +75,7 @@ def test_a_query_stops_at_the_memory_limit_of_its_profile(engine: Client) -> Non
         engine.fetch("SELECT number FROM numbers(1e7) GROUP BY number FORMAT Null", profile=tight, tag="tests")
 
 
-def test_a_query_says_which_code_and_which_request_it_serves(engine: Client) -> None:
+def test_a_query_comment_names_its_code_and_request(engine: Client) -> None:
     token = request_id.set("abc-1'\\")
     try:
         [(comment,)] = engine.fetch("SELECT getSetting('log_comment')", tag="tests.comment")
@@ -108,7 +108,7 @@ def test_missing_numbers_large_numbers_and_milliseconds_are_inserted_as_they_are
     assert found == [(1, None, at), (2, 2**60 + 1, at)]
 
 
-def test_streamed_blocks_hold_all_rows_of_the_table(engine: Client, two_rows: str) -> None:
+def test_streamed_blocks_contain_all_rows_of_the_table(engine: Client, two_rows: str) -> None:
     blocks = engine.stream(f"SELECT id, number FROM {two_rows} ORDER BY id", profile=MOVE, tag="tests")
     assert [row for block in blocks for row in zip(*block.to_pydict().values(), strict=True)] == [
         (1, None),
@@ -117,7 +117,7 @@ def test_streamed_blocks_hold_all_rows_of_the_table(engine: Client, two_rows: st
     assert engine.fetch("SELECT 1", tag="tests") == [(1,)]
 
 
-def test_a_stream_of_a_missing_table_is_a_fault(engine: Client) -> None:
+def test_streaming_a_missing_table_is_a_programming_error(engine: Client) -> None:
     with pytest.raises(EngineFault):
         list(engine.stream("SELECT 1 FROM missing", profile=MOVE, tag="tests"))
 
@@ -132,7 +132,7 @@ def test_a_name_that_is_no_identifier_is_refused(engine: Client) -> None:
         engine.insert("inbox", pa.table({"count) SELECT 1 --": [1]}), token="name")
 
 
-def test_an_insert_into_a_missing_table_is_a_fault(engine: Client) -> None:
+def test_an_insert_into_a_missing_table_is_a_programming_error(engine: Client) -> None:
     with pytest.raises(EngineFault) as caught:
         engine.insert("nowhere", pa.table({"n": [1]}), token="missing")
 

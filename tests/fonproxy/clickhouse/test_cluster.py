@@ -88,7 +88,7 @@ def test_on_a_cluster_views_stay_within_their_shard_and_every_table_of_rows_is_r
 
 
 @pytest.mark.usefixtures("on_a_cluster")
-def test_on_a_cluster_a_new_column_is_the_shards_before_it_is_asked_for() -> None:
+def test_on_a_cluster_a_new_column_is_added_to_the_shards_first() -> None:
     template = "ALTER TABLE {database}.inbox ADD COLUMN IF NOT EXISTS n UInt8"
     assert cluster.statements(template, "d") == [
         "ALTER TABLE d_shard.inbox ON CLUSTER 'usage' ADD COLUMN IF NOT EXISTS n UInt8",
@@ -97,7 +97,7 @@ def test_on_a_cluster_a_new_column_is_the_shards_before_it_is_asked_for() -> Non
 
 
 @pytest.mark.usefixtures("on_a_cluster")
-def test_on_a_cluster_a_statement_of_a_kind_nobody_thought_about_is_refused() -> None:
+def test_on_a_cluster_an_unknown_kind_of_statement_is_refused() -> None:
     with pytest.raises(ValueError, match="Cannot run this on a cluster: RENAME TABLE"):
         cluster.statements("RENAME TABLE {database}.a TO {database}.b", "d")
 
@@ -112,7 +112,7 @@ def test_on_a_cluster_the_databases_are_made_on_every_server(engine: Client) -> 
     assert _is_read_by(engine, made)
 
 
-def test_a_single_server_has_the_statements_of_the_files(settings: Any) -> None:
+def test_a_single_server_runs_the_statements_unchanged(settings: Any) -> None:
     settings.CLICKHOUSE_REPLICATED = False
     assert "CLUSTER" not in "".join(_statements())
     assert "Replicated" not in "".join(_statements())

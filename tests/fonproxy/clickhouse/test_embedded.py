@@ -46,7 +46,7 @@ def _python(code: str, data: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_second_process_is_told_who_has_the_directory(engine: Client) -> None:
+def test_a_second_process_learns_which_process_holds_the_directory(engine: Client) -> None:
     result = _python(
         "from fonproxy.clickhouse.client import get_client\n"
         "from fonproxy.clickhouse.errors import EngineUnavailable\n"

@@ -85,7 +85,7 @@ def test_a_batch_in_many_pieces_is_still_one_block(still: Client, now: datetime)
     assert set(parts(still).values()) == {(1, 1)}
 
 
-def test_rows_that_measure_nothing_stay(clean_engine: Client, now: datetime) -> None:
+def test_rows_with_zero_metrics_are_kept(clean_engine: Client, now: datetime) -> None:
     zeros = batch(20, now=now, **ZERO)
 
     clean_engine.insert("inbox", zeros, token="zeros")
@@ -129,7 +129,7 @@ def test_times_are_rounded_down_to_each_grain(still: Client) -> None:
     ("written", "stored"),
     [("10.1.2.3", "::ffff:10.1.2.3"), ("2001:DB8::1", "2001:db8::1"), ("", "::"), ("no address", "::")],
 )
-def test_an_address_is_stored_in_one_form(clean_engine: Client, now: datetime, written: str, stored: str) -> None:
+def test_an_address_is_stored_in_canonical_form(clean_engine: Client, now: datetime, written: str, stored: str) -> None:
     clean_engine.insert("inbox", batch(1, now=now, ip_out=written), token=f"address {written}")
 
     assert clean_engine.fetch("SELECT ip_out FROM traffic_detail", tag="tests") == [(IPv6Address(stored),)]
@@ -138,7 +138,7 @@ def test_an_address_is_stored_in_one_form(clean_engine: Client, now: datetime, w
 @drawn
 @given(st.lists(ANY_TEXT, min_size=1, max_size=20, unique=True))
 @settings(ONE_ENGINE, max_examples=examples(40))
-def test_any_text_is_stored_as_it_came(engine: Client, texts: list[str]) -> None:
+def test_any_text_is_stored_unchanged(engine: Client, texts: list[str]) -> None:
     engine.command("TRUNCATE TABLE traffic", tag="tests")
     rows = batch(len(texts), now=datetime.now(UTC))
     rows = rows.set_column(rows.schema.get_field_index("domain"), "domain", pa.array(texts, pa.string()))

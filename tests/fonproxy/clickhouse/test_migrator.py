@@ -45,7 +45,7 @@ def files(engine: Client, tmp_path: Path) -> Iterator[Path]:
     engine.command(f"ALTER TABLE schema_migrations DELETE WHERE name NOT IN ({known})", tag="tests")
 
 
-def test_a_run_that_broke_off_stays_visible_and_is_repeated(engine: Client, files: Path) -> None:
+def test_an_interrupted_migration_stays_visible_and_is_repeated(engine: Client, files: Path) -> None:
     extra = files / "9001_extra.sql"
     create = "-- why; it exists\nCREATE TABLE IF NOT EXISTS {database}.extra (n UInt8) ENGINE = Null;\n"
     extra.write_text(create + "CREATE NONSENSE;\n")

@@ -60,7 +60,7 @@ def is_answering(client: NativeClient) -> bool:
     return False
 
 
-def test_another_host_answers_when_the_first_is_away(connect: Connect, endpoint: Endpoint) -> None:
+def test_another_host_answers_when_the_first_is_unavailable(connect: Connect, endpoint: Endpoint) -> None:
     assert connect(free_port(), endpoint.port).fetch("SELECT 1", tag="tests") == [(1,)]
 
 
@@ -77,7 +77,7 @@ def test_another_host_answers_when_the_first_hangs_up_at_once(connect: Connect, 
         assert client.fetch("SELECT 1", tag="tests") == [(1,)]
 
 
-def test_a_value_that_does_not_fit_its_column_is_a_fault_of_ours(connect: Connect) -> None:
+def test_a_value_that_does_not_fit_its_column_is_a_programming_error(connect: Connect) -> None:
     client = connect()
     client.command("CREATE TABLE IF NOT EXISTS small (n UInt8) ENGINE = Null", tag="tests")
     with pytest.raises(EngineFault):
@@ -85,7 +85,7 @@ def test_a_value_that_does_not_fit_its_column_is_a_fault_of_ours(connect: Connec
     assert client.fetch("SELECT 1", tag="tests") == [(1,)]
 
 
-def test_no_host_at_all_is_the_engine_being_away(connect: Connect) -> None:
+def test_without_any_reachable_host_the_engine_is_unavailable(connect: Connect) -> None:
     with pytest.raises(EngineUnavailable):
         connect(free_port()).fetch("SELECT 1", tag="tests")
 
@@ -144,19 +144,19 @@ def test_a_statement_that_finds_no_free_connection_in_time_is_refused(connect: C
     assert client.fetch("SELECT 1", tag="tests") == [(1,)]
 
 
-def test_connections_are_used_again(connect: Connect) -> None:
+def test_connections_are_reused(connect: Connect) -> None:
     client = connect(connections=2)
     for _ in range(10):
         client.fetch("SELECT 1", tag="tests")
     assert len(client._idle) == 1
 
 
-def test_a_wrong_password_is_the_engine_being_away(connect: Connect) -> None:
+def test_with_a_wrong_password_the_engine_is_unavailable(connect: Connect) -> None:
     with pytest.raises(EngineUnavailable, match="Authentication failed"):
         connect(password="wrong").fetch("SELECT 1", tag="tests")
 
 
-def test_a_server_that_keeps_silent_is_given_up(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_times_out(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "CONNECT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = connect(silent.getsockname()[1])
@@ -166,7 +166,7 @@ def test_a_server_that_keeps_silent_is_given_up(connect: Connect, monkeypatch: p
             client.fetch("SELECT 1", tag="tests")
 
 
-def test_a_connection_that_falls_silent_is_given_up_and_used_again_once_it_speaks(
+def test_a_silent_connection_is_dropped_and_the_host_used_again_once_it_answers(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PING_SECONDS", "CONNECT_SECONDS", "SILENCE_SECONDS"):
@@ -208,7 +208,7 @@ def test_closing_a_client_stops_its_statements_and_refuses_new_ones(connect: Con
         client.fetch("SELECT 1", tag="tests")
 
 
-def test_an_error_of_the_server_comes_without_its_stack_trace(connect: Connect) -> None:
+def test_a_server_error_is_raised_without_its_stack_trace(connect: Connect) -> None:
     with pytest.raises(Exception, match="Unknown expression") as fault:
         connect().fetch("SELECT nothing", tag="tests")
     assert "stack" not in str(fault.value).lower()

@@ -39,7 +39,7 @@ def test_a_record_stays_when_a_merged_part_covers_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["202611_2_2_1", "202611_9_9_1", "202611_2_5_2", "202611_5_9_2", "202611_2_9_1"])
-def test_a_record_stays_when_its_part_is_at_an_edge_of_a_merged_part(name: str) -> None:
+def test_a_record_stays_when_its_part_is_at_the_edge_of_a_merged_part(name: str) -> None:
     assert honest(_line(name), ["202611_2_9_2"]) == _line(name)
 
 

@@ -73,7 +73,7 @@ def test_a_changed_setting_changes_the_live_tables_once(engine: Client, settings
             engine.command(statement, tag="tests")
 
 
-def test_rows_live_on_when_they_are_to_be_kept_for_longer(clean_engine: Client) -> None:
+def test_rows_are_kept_when_the_retention_is_raised(clean_engine: Client) -> None:
     clean_engine.command(
         "CREATE TABLE longer (t DateTime('UTC'), n UInt64) ENGINE = SummingMergeTree(n) ORDER BY t"
         " TTL t + toIntervalSecond(2)"

@@ -72,7 +72,7 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def test_a_migration_through_one_server_is_one_of_all(cluster: Cluster) -> None:
+def test_a_migration_through_one_server_applies_to_all(cluster: Cluster) -> None:
     for client in cluster.clients:
         assert migrator.pending(client) == []
         assert migrator.plan(client) == []
@@ -111,9 +111,7 @@ def test_a_repeated_batch_changes_no_shard_whichever_server_takes_it(cluster: Cl
     assert cluster.found() == expected(rows)
 
 
-def test_a_batch_that_one_shard_could_not_take_is_completed_when_it_is_sent_again(
-    cluster: Cluster, now: datetime
-) -> None:
+def test_a_batch_refused_by_one_shard_is_completed_when_it_is_sent_again(cluster: Cluster, now: datetime) -> None:
     rows = batch(500, over=timedelta(hours=30), now=now)
     cluster.servers[1].kill()
     try:
@@ -160,7 +158,7 @@ def test_an_erased_account_is_gone_from_every_shard_and_the_others_are_not(
     assert not any(erasure.rows_held(user).values())
 
 
-def test_an_account_s_reports_are_those_of_its_rows(cluster: Cluster, now: datetime) -> None:
+def test_an_account_s_reports_equal_its_rows(cluster: Cluster, now: datetime) -> None:
     cluster.clients[0].insert("inbox", batch(500, now=now, count=3), token="report")
     for user in USERS:
         assert reports.recent_usage(user, now).minute.requests == 300

@@ -23,19 +23,19 @@ ANY_TEXT = st.text(
 
 @given(ANY_TEXT)
 @settings(ONE_ENGINE, max_examples=300)
-def test_any_string_comes_back_as_it_was_bound(engine: Client, value: str) -> None:
+def test_any_bound_string_round_trips(engine: Client, value: str) -> None:
     assert engine.fetch("SELECT {value:String}", {"value": value}, tag="tests") == [(value,)]
 
 
 @given(st.lists(ANY_TEXT, max_size=8))
 @settings(ONE_ENGINE, max_examples=200)
-def test_any_strings_come_back_as_they_were_bound(engine: Client, values: list[str]) -> None:
+def test_any_bound_list_of_strings_round_trips(engine: Client, values: list[str]) -> None:
     assert engine.fetch("SELECT {values:Array(String)}", {"values": values}, tag="tests") == [(values,)]
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=8))
 @settings(ONE_ENGINE, max_examples=50)
-def test_any_numbers_come_back_as_they_were_bound(engine: Client, values: list[int]) -> None:
+def test_any_bound_numbers_round_trip(engine: Client, values: list[int]) -> None:
     assert engine.fetch("SELECT {values:Array(UInt64)}", {"values": values}, tag="tests") == [(values,)]
 
 

@@ -59,7 +59,7 @@ def test_columns_go_out_and_come_back(client: NativeClient) -> None:
     assert client.fetch("SELECT 1", profile=BARE, tag="tests") == [(1,)]
 
 
-def test_a_server_that_is_gone_is_away(client: NativeClient) -> None:
+def test_a_disconnected_server_is_unavailable(client: NativeClient) -> None:
     assert client.fetch("SELECT 1", profile=BARE, tag="tests") == [(1,)]
     elsewhere = NativeClient(Address.parse("clickhouse://127.0.0.1:1/wire"))
     with pytest.raises(EngineUnavailable):

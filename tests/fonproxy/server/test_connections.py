@@ -113,14 +113,14 @@ def everything(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(2**20), b""))
 
 
-def test_clients_that_do_not_read_take_no_thread_from_others(running: Running) -> None:
+def test_clients_that_do_not_read_block_no_threads(running: Running) -> None:
     with ExitStack() as held:
         for _ in range(40):
             held.enter_context(running.connect()).sendall(GET % b"large" * 100)
         assert running.ask(source="127.0.0.2").status == 200
 
 
-def test_clients_that_do_not_finish_a_body_take_no_thread_from_others(running: Running) -> None:
+def test_clients_that_do_not_finish_a_body_block_no_threads(running: Running) -> None:
     head = b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc"
     with ExitStack() as held:
         for _ in range(40):
@@ -161,7 +161,7 @@ def test_a_connection_that_lies_idle_is_closed(running: Running, sent: bytes) ->
         assert everything(client).count(b"HTTP/1.1") == bool(sent)
 
 
-def test_a_client_may_wait_longer_the_more_it_moves() -> None:
+def test_the_time_limit_grows_with_the_bytes_transferred() -> None:
     assert pace.patience(0) == 10
     assert pace.patience(64 * 2**20) == 10 + 1024
 
@@ -176,7 +176,7 @@ def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
     assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == bodies
 
 
-def test_pipelined_requests_of_a_client_that_has_gone_are_not_answered(running: Running) -> None:
+def test_pipelined_requests_of_a_disconnected_client_are_dropped(running: Running) -> None:
     with running.connect() as client:
         client.sendall(GET % b"held" + GET % b"x" * 50)
         assert running.app.is_holding.wait(WAIT_SECONDS)
@@ -187,7 +187,7 @@ def test_pipelined_requests_of_a_client_that_has_gone_are_not_answered(running: 
     assert running.app.calls == 2
 
 
-def test_one_address_has_so_many_connections_and_others_are_let_in(running: Running, settings: Any) -> None:
+def test_connections_are_limited_per_address(running: Running, settings: Any) -> None:
     settings.CONNECTIONS_PER_ADDRESS = 20
     with ExitStack() as held:
         for _ in range(20):
@@ -211,7 +211,7 @@ def status_if_let_in(running: Running) -> int:
         return 0
 
 
-def test_when_there_are_too_many_connections_the_longest_silent_gives_way(running: Running, settings: Any) -> None:
+def test_with_too_many_connections_the_longest_idle_one_is_closed(running: Running, settings: Any) -> None:
     settings.CONNECTIONS = 20
     with ExitStack() as held:
         clients = [held.enter_context(running.connect(f"127.0.1.{number}")) for number in range(20)]
@@ -228,7 +228,7 @@ def test_connections_are_counted_by_the_network_of_one_subscriber() -> None:
     assert network_of("fe80::1%eth0") == "fe80::"
 
 
-def test_files_are_allowed_as_far_as_the_system_lets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_open_file_limit_is_raised_to_the_hard_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 2000))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: calls.append(limits))

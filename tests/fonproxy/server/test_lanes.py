@@ -87,7 +87,7 @@ async def ask(lane: Lane, caller: str) -> str:
         return await lane.run(lambda: "answer")
 
 
-def test_a_caller_that_has_its_share_is_refused_after_a_while_and_another_is_served() -> None:
+def test_a_caller_at_its_limit_is_refused_after_a_while_and_another_is_served() -> None:
     async def scenario() -> None:
         lane = lane_of(threads=3, per_caller=2, wait_seconds=0.1)
         async with working(lane, "busy", "busy"):
@@ -99,7 +99,7 @@ def test_a_caller_that_has_its_share_is_refused_after_a_while_and_another_is_ser
     asyncio.run(scenario())
 
 
-def test_a_caller_that_has_its_share_is_served_when_it_comes_free() -> None:
+def test_a_caller_at_its_limit_is_served_when_a_thread_is_free() -> None:
     async def scenario() -> None:
         lane = lane_of(threads=1, per_caller=1)
         async with working(lane, "busy") as finish:
@@ -110,7 +110,7 @@ def test_a_caller_that_has_its_share_is_served_when_it_comes_free() -> None:
     asyncio.run(scenario())
 
 
-def test_only_some_requests_of_a_caller_wait() -> None:
+def test_only_a_few_requests_of_a_caller_queue() -> None:
     async def scenario() -> None:
         lane = lane_of(threads=1, per_caller=1)
         async with working(lane, "busy") as finish:
