@@ -98,7 +98,7 @@ def test_events_are_sent_and_counted(
     }
 
 
-def test_the_owner_reads_the_same_series_without_a_key_of_the_application(
+def test_the_owner_reads_the_same_series_without_an_application_key(
     sender: APIClient, reader: APIClient, application: tuple[Application, applications.Keys], alice: User
 ) -> None:
     send(sender, event(), event(function="other", status_code=404))
@@ -111,7 +111,7 @@ def test_the_owner_reads_the_same_series_without_a_key_of_the_application(
         assert (own.status_code, own.content) == (published.status_code, published.content) == (200, own.content)
 
 
-def test_no_events_are_taken_as_well(sender: APIClient) -> None:
+def test_an_empty_batch_of_events_is_accepted(sender: APIClient) -> None:
     assert send(sender) == {}
 
 
@@ -137,7 +137,7 @@ def test_an_empty_function_is_unknown_and_a_null_consumer_is_empty(
         assert ask(reader, T0, T0 + 1, include=asked)["groups"].popitem()[1] == [[T0, 2]]
 
 
-def test_events_of_the_published_go_middleware_are_taken(sender: APIClient, reader: APIClient) -> None:
+def test_events_from_the_published_go_middleware_are_accepted(sender: APIClient, reader: APIClient) -> None:
     """Its fields in its order. A handler without a name is "unknown" there, or empty where the sender is used alone."""
     names = ("GetEvent", "unknown", "")
     sent = [
@@ -168,7 +168,7 @@ CHARTS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
 @pytest.mark.parametrize("is_list", [False, True])
-def test_charts_of_the_published_html_dashboard_are_drawn(
+def test_the_published_html_dashboard_draws_its_charts(
     chart: dict[str, str], is_list: bool, sender: APIClient, application: tuple[Application, applications.Keys]
 ) -> None:
     """jQuery sends what a chart leaves out as empty parameters; the page pads the key that its address has unpadded."""
@@ -297,7 +297,7 @@ def test_secrets_in_urls_are_not_stored(sender: APIClient, reader: APIClient) ->
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-def test_each_key_does_its_own_work_only(
+def test_each_key_works_for_its_own_purpose_only(
     application: tuple[Application, applications.Keys], sender: APIClient, reader: APIClient, bob: User
 ) -> None:
     send(sender, event())
@@ -581,7 +581,7 @@ def test_without_events_counts_are_zero_and_others_null(
 
 @pytest.mark.parametrize("percent", [1, 50, 99])
 @pytest.mark.parametrize("response_us", [0, 1, 1500, 2**44])
-def test_percentiles_of_equal_events_are_that_value_however_many_there_are(
+def test_percentiles_of_equal_events_equal_that_value(
     percent: int, response_us: int, sender: APIClient, reader: APIClient
 ) -> None:
     send(sender, *[event(response_us=response_us)] * 10_000)
@@ -635,7 +635,7 @@ def test_a_malformed_query_is_refused_by_field(path: str, query: dict[str, Any],
     assert named in answer.json()["error"]
 
 
-def test_too_many_groups_are_put_together(sender: APIClient, reader: APIClient, settings: Any) -> None:
+def test_excess_groups_are_merged_into_one(sender: APIClient, reader: APIClient, settings: Any) -> None:
     settings.APINALYTICS_MAX_GROUPS = 3
     sizes = {"/a": 5, "/b": 4, "/c": 3, "/d": 2, "/e": 2, "__other__": 9}
     send(sender, *(event(url=url, response_us=n) for url, size in sizes.items() for n in range(size)))
@@ -661,7 +661,7 @@ def test_a_query_that_costs_too_much_is_refused_with_advice(
     assert "shorter" in ask(reader, T0, T0 + 8000, 422)["error"]
 
 
-def test_a_web_page_may_ask_from_anywhere(reader: APIClient, sender: APIClient) -> None:
+def test_any_origin_may_call_it_from_a_web_page(reader: APIClient, sender: APIClient) -> None:
     for path, method in ((f"/1/timeseries/{T0}/{T0}/", "GET"), ("/1/event/", "POST")):
         answer = APIClient().options(
             path,

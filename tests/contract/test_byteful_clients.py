@@ -114,7 +114,7 @@ def account(
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_every_page_of_a_search_is_read(noun: str, client: Any, account: Order) -> None:
+def test_the_client_reads_every_page_of_a_search(noun: str, client: Any, account: Order) -> None:
     rows = list(client.every(noun, per_page=2))
     assert len(rows) == client.search(noun)["total_count"] > 2
     ids = [each[f"{noun}_id"] for each in rows]
@@ -172,7 +172,7 @@ FILTERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_every_filter_of_the_client_is_understood(noun: str, client: Any, account: Order) -> None:
+def test_every_filter_of_the_client_is_accepted(noun: str, client: Any, account: Order) -> None:
     everything = client.search(noun)["total_count"]
     for name, value in FILTERS[noun].items():
         found = client.search(noun, **{name: value})
@@ -180,7 +180,7 @@ def test_every_filter_of_the_client_is_understood(noun: str, client: Any, accoun
 
 
 @pytest.mark.parametrize("name", ["proxy_id", "log_transport", "log_smartpath_routed"])
-def test_a_filter_that_is_not_kept_is_an_error_with_its_status(name: str, client: Any, account: Order) -> None:
+def test_a_filter_by_an_unstored_field_is_an_error_with_its_status(name: str, client: Any, account: Order) -> None:
     with pytest.raises(Exception, match=name) as refusal:
         client.search("log", **{name: "tcp"})
     assert getattr(refusal.value, "status_code", None) == 422

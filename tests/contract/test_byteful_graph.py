@@ -108,7 +108,7 @@ PRESETS = {
 
 
 @pytest.mark.parametrize("preset", Preset)
-def test_a_preset_is_whole_days_on_the_clock_of_the_zone(preset: Preset) -> None:
+def test_a_preset_covers_whole_local_days(preset: Preset) -> None:
     zone = ZoneInfo("America/New_York")
     now = datetime(2024, 3, 11, 2, 0, tzinfo=UTC)  # the evening of the tenth there
     first, last = (date.fromisoformat(day) for day in PRESETS[preset])
@@ -117,7 +117,7 @@ def test_a_preset_is_whole_days_on_the_clock_of_the_zone(preset: Preset) -> None
     assert end == datetime.combine(last + DAY, datetime.min.time(), zone)
 
 
-def test_one_by_one_or_added_up_makes_no_difference(orders: tuple[Order, Order], api: APIClient) -> None:
+def test_single_requests_and_sums_give_the_same_graph(orders: tuple[Order, Order], api: APIClient) -> None:
     requests = [
         Sent(NOW - timedelta(minutes=n), orders[0], "alice-1", hostname=f"{n % 2}.example", error="x" * (n % 3 == 0))
         for n in range(30)
@@ -172,7 +172,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
 
 
 @pytest.mark.parametrize(("query", "status", "named"), HOSTILE.values(), ids=HOSTILE)
-def test_a_graph_refuses(
+def test_a_bad_graph_query_is_refused(
     query: dict[str, Any], status: int, named: str, orders: tuple[Order, Order], api: APIClient
 ) -> None:
     assert named in graph(api, status, **query)["message"]
@@ -182,7 +182,7 @@ def test_a_graph_refuses(
     ("query", "status", "named"),
     [({"sort_by": "name"}, 422, "sort_by"), ({"limit": "101"}, 422, "limit"), ({"limit": "many"}, 400, "limit")],
 )
-def test_a_breakdown_refuses(
+def test_a_bad_breakdown_query_is_refused(
     query: dict[str, Any], status: int, named: str, orders: tuple[Order, Order], api: APIClient
 ) -> None:
     answer = api.get("/analytics/breakdown", query)
@@ -213,7 +213,7 @@ def test_a_period_that_ends_in_another_century_costs_no_more(orders: tuple[Order
     assert graph(api, **later, interval="hour")["graph"] == []
 
 
-def test_the_hour_that_clocks_show_twice_is_two_points(orders: tuple[Order, Order]) -> None:
+def test_the_repeated_hour_is_two_points(orders: tuple[Order, Order]) -> None:
     change = datetime(2026, 10, 25, 1, tzinfo=UTC)  # from 03:00 back to 02:00 in Berlin
     now = change + timedelta(days=20)
     requests = [Sent(change + timedelta(minutes=minutes), orders[0], "alice-1") for minutes in (-30, 30, 40)]
@@ -240,12 +240,12 @@ def test_an_order_of_another_network_has_no_traffic_there(orders: tuple[Order, O
 
 
 @pytest.mark.parametrize("tz", ["UTC", "Etc/UTC", "Zulu", "GMT"])
-def test_utc_goes_by_many_names(tz: str, orders: tuple[Order, Order], api: APIClient) -> None:
+def test_every_name_of_utc_is_accepted(tz: str, orders: tuple[Order, Order], api: APIClient) -> None:
     query = {"period_start": "2024-01-01", "period_end": "2024-01-31", "proxy_user_id": "alice-1"}
     assert len(graph(api, **query, interval="day", tz=tz)["graph"]) == 31
 
 
-def test_a_minute_at_the_end_of_the_log_is_whole_or_left_out(orders: tuple[Order, Order]) -> None:
+def test_a_minute_at_the_end_of_the_log_is_complete_or_omitted(orders: tuple[Order, Order]) -> None:
     filters = Filters(orders[0].user_id, hostname="a.example")
     for age, kept in ((timedelta(days=7), False), (timedelta(days=7) - timedelta(minutes=16), True)):
         start = (NOW - age).replace(second=0)
@@ -253,9 +253,7 @@ def test_a_minute_at_the_end_of_the_log_is_whole_or_left_out(orders: tuple[Order
         assert [source.table for source in sources(asked, oldest) if source.is_log] == ["requests"] * kept
 
 
-def test_lists_that_are_not_kept_are_left_out_unless_they_are_asked_for(
-    orders: tuple[Order, Order], api: APIClient
-) -> None:
+def test_unstored_lists_are_omitted_unless_requested(orders: tuple[Order, Order], api: APIClient) -> None:
     query = {"period_start": "2020-01-01", "period_end": "2020-01-31"}
     assert {"networks", "proxy_users"} == set(api.get("/analytics/breakdown", query).json()["data"]) & {
         "hostnames",

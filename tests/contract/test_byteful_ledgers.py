@@ -130,7 +130,7 @@ def test_without_metered_orders_there_are_no_bytes(
     assert [data[f"mobile_bytes{end}"] for end in ("", "_used", "_left")] == [None, None, None]
 
 
-def test_networks_are_kept_apart(api: APIClient, order: Order) -> None:
+def test_networks_are_reported_separately(api: APIClient, order: Order) -> None:
     entry = search(api)["data"][0]["residential_ledger_id"]
     assert search(api, network="mobile")["data"] == []
     for path in ("/mobile/summary", f"/mobile_ledger/retrieve/{entry}"):
@@ -179,7 +179,7 @@ def test_a_search_applies_each_filter_and_sort(api: APIClient, order: Order) -> 
     assert found == {name: expected for name, (_, expected) in FILTERS.items()}
 
 
-def test_a_search_by_ids_finds_ones_own(
+def test_a_search_by_ids_finds_only_own_entries(
     api: APIClient, order: Order, alice: User, make_order: Callable[..., Order]
 ) -> None:
     other = make_order(alice, limit=7)
@@ -264,7 +264,7 @@ def test_a_ledger_comes_as_csv(api: APIClient, order: Order) -> None:
     assert len(lines) == 6
 
 
-def test_times_are_on_the_clock_of_the_zone_and_days_stay_days_in_utc(api: APIClient, order: Order) -> None:
+def test_times_are_in_the_requested_zone_and_days_stay_utc_days(api: APIClient, order: Order) -> None:
     """Nepal is ahead by five hours and three quarters the whole year."""
     name = "residential_ledger_creation_datetime"
     zone: dict[str, Any] = {"tz": "Asia/Kathmandu"}
@@ -367,7 +367,7 @@ def test_key_pair_works_on_byteful_routes_only(api: APIClient, order: Order) -> 
     assert api.get("/orders").status_code == 401
 
 
-def test_the_pair_of_a_key_that_may_only_push_is_forbidden(alice: User, make_key: Callable[..., str]) -> None:
+def test_a_key_pair_without_the_read_scope_is_forbidden(alice: User, make_key: Callable[..., str]) -> None:
     secret = make_key(alice, ("ingest",))
     headers = {"X-API-Public-Key": secret[:8], "X-API-Private-Key": secret}
     assert APIClient().get("/residential/summary", headers=headers).status_code == 403

@@ -112,7 +112,7 @@ def test_a_request_is_pushed_searched_and_retrieved(
     assert answer == {"data": found, "message": "Log successfully retrieved."}
 
 
-def test_one_request_counts_once_in_everything_as_if_it_had_been_pushed_added_up(
+def test_a_single_request_counts_once_in_every_table_like_an_aggregated_row(
     order: Order, worker_api: APIClient, clean_engine: Client
 ) -> None:
     # The engine's own tables must not tell the two ways apart.
@@ -253,7 +253,7 @@ def test_a_search_applies_each_filter_and_sort(many: Order, api: APIClient) -> N
             assert numbers == expected, name
 
 
-def test_ids_are_found_only_if_they_are_ones_own(
+def test_ids_of_other_accounts_are_not_found(
     many: Order, api: APIClient, bob: User, make_order: Callable[..., Order], worker_api: APIClient, alice: User
 ) -> None:
     foreign = make_order(bob, logins=("bob-1",))
@@ -336,11 +336,11 @@ HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
 
 
 @pytest.mark.parametrize(("query", "status", "named"), HOSTILE.values(), ids=HOSTILE)
-def test_a_search_refuses(query: dict[str, Any], status: int, named: str, order: Order, api: APIClient) -> None:
+def test_a_bad_search_is_refused(query: dict[str, Any], status: int, named: str, order: Order, api: APIClient) -> None:
     assert named in search(api, status, **query)["message"]
 
 
-def test_times_are_on_the_clock_of_the_zone(order: Order, api: APIClient, worker_api: APIClient) -> None:
+def test_times_are_in_the_requested_zone(order: Order, api: APIClient, worker_api: APIClient) -> None:
     """Nepal is ahead by five hours and three quarters the whole year."""
     at = NOW - timedelta(minutes=5)
     push(worker_api, row(at=at), row(at=at - timedelta(days=1)))

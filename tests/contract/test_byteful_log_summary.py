@@ -56,7 +56,7 @@ def search(api: APIClient, expected: int = 200, /, **query: Any) -> Any:
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_a_day_at_a_host_is_one_summary_that_says_when_it_began_and_last_grew(
+def test_a_day_at_a_host_is_one_summary_with_the_times_of_its_first_and_last_traffic(
     prefix: str, order: Order, api: APIClient
 ) -> None:
     yesterday = TODAY - DAY
@@ -91,7 +91,7 @@ def test_a_day_at_a_host_is_one_summary_that_says_when_it_began_and_last_grew(
     assert answer == {"data": found, "message": "Log Summary successfully retrieved."}
 
 
-def test_the_host_names_of_a_day_are_given_up_when_it_is_ninety_days_old(order: Order) -> None:
+def test_host_names_of_a_day_are_dropped_after_ninety_days(order: Order) -> None:
     day = TODAY - 80 * DAY
     push(day, "a.example")
     push(day, "b.example")
@@ -184,7 +184,7 @@ def test_a_search_applies_each_filter_and_sort(many: Order, api: APIClient) -> N
     assert found == {name: expected for name, (_, expected) in FILTERS.items()}
 
 
-def test_every_summary_is_found_by_its_id_and_by_nobody_else(
+def test_every_summary_is_found_by_its_id_by_its_owner_only(
     many: Order, api: APIClient, bob: User, make_order: Callable[..., Order], alice: User
 ) -> None:
     make_order(bob, logins=("bob-1",))
@@ -209,7 +209,7 @@ def test_every_summary_is_found_by_its_id_and_by_nobody_else(
     assert search(api, proxy_user_id="bob-1")["data"] == []
 
 
-def test_times_are_on_the_clock_of_the_zone_and_days_stay_days_in_utc(many: Order, api: APIClient) -> None:
+def test_times_are_in_the_requested_zone_and_days_stay_utc_days(many: Order, api: APIClient) -> None:
     """Nepal is ahead by five hours and three quarters the whole year."""
     zone = {"tz": "Asia/Kathmandu"}
     [found] = search(api, log_summary_period=since(3), **zone)["data"]
@@ -255,7 +255,7 @@ def test_a_search_names_the_malformed_or_unknown_parameter(order: Order, api: AP
 
 
 @pytest.mark.parametrize("sort", ["", "log_summary_requests", "log_summary_network_desc"])
-def test_equals_are_in_the_order_of_their_ids(sort: str, order: Order, api: APIClient) -> None:
+def test_ties_are_sorted_by_id(sort: str, order: Order, api: APIClient) -> None:
     push_lines(*(line(TODAY, f"{n}.example") for n in range(9)))
     ids = [search(api, sort_by=sort, per_page=2, page=page)["data"] for page in range(1, 6)]
     found = [row["log_summary_id"] for page in ids for row in page]

@@ -71,7 +71,7 @@ def test_countries(db: None) -> None:
     assert get("/geo/countries", type="nothing") == {"countries": []}
 
 
-def test_countries_are_those_of_the_default_service_with_a_public_count_above_zero(published: None) -> None:
+def test_countries_are_listed_for_the_default_service_with_a_public_count_above_zero(published: None) -> None:
     save_multiplier(Multiplier(proxy_type="server-static", country="DE", factor=Decimal("0.001")))
     assert get("/geo/countries", type="server-static") == {"countries": ["US"]}
 

@@ -147,7 +147,7 @@ def test_a_bad_alert_is_refused_and_makes_nothing(
 
 
 @pytest.mark.parametrize(("body", "threshold"), [({}, "threshold_percent"), ({"kind": "bytes_left"}, "threshold")])
-def test_all_that_an_alert_needs_is_named_at_once(body: dict[str, Any], threshold: str, api: APIClient) -> None:
+def test_all_missing_fields_of_an_alert_are_named_at_once(body: dict[str, Any], threshold: str, api: APIClient) -> None:
     answer = api.post("/api/v1/usage/alerts", body, format="json")
     assert answer.status_code == 400
     needed = ("subscription_id", "notification_method", threshold)
@@ -155,12 +155,12 @@ def test_all_that_an_alert_needs_is_named_at_once(body: dict[str, Any], threshol
 
 
 @pytest.mark.parametrize("body", ["[]", "null", "7"])
-def test_an_alert_that_is_no_object_is_refused(body: str, api: APIClient) -> None:
+def test_an_alert_that_is_not_an_object_is_refused(body: str, api: APIClient) -> None:
     answer = api.post("/api/v1/usage/alerts", body, content_type="application/json")
     assert answer.status_code == 400, answer.content
 
 
-def test_half_a_surrogate_pair_is_refused_like_any_other_word(order: Order, api: APIClient) -> None:
+def test_an_unpaired_surrogate_is_refused_as_an_unknown_value(order: Order, api: APIClient) -> None:
     body = json.dumps(documented(order, notification_method="\ud800"))
     answer = api.post("/api/v1/usage/alerts", body, content_type="application/json")
     assert answer.status_code == 400
@@ -197,7 +197,7 @@ def kinds(order: Order, kind: str | None, threshold: Any, **changes: Any) -> dic
     ("kind", "threshold"),
     [("bytes_left", 2**53 - 1), ("expires_in", 365), ("usage_percent", 1000), ("error_rate", 100)],
 )
-def test_a_kind_takes_the_place_of_the_percentage(
+def test_a_kind_replaces_the_percentage(
     kind: str, threshold: int, alice: User, make_order: Callable[..., Order], api: APIClient, settings: Any
 ) -> None:
     settings.DEFAULT_ALERTS = False

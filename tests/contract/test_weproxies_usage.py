@@ -137,7 +137,7 @@ def test_the_history_has_every_bucket(documented: tuple[Order, Order], api: APIC
     assert len(get(api, "usage/history")["data_points"]) == 30
 
 
-def test_default_starts_follow_the_last_day_that_is_asked_for(api: APIClient, engine: Client) -> None:
+def test_the_default_start_depends_on_the_requested_end(api: APIClient, engine: Client) -> None:
     for end in ("2026-10-31", "2026-11-01T00:00:00Z"):
         found = get(api, "usage/history", end_date=end)
         assert (len(found["data_points"]), found["period"]["start"]) == (30, "2026-10-02T00:00:00Z")
@@ -154,14 +154,14 @@ def test_default_starts_follow_the_last_day_that_is_asked_for(api: APIClient, en
         ("daily", "2024-02-28T10:00:00Z", "2024-02-28T10:00:00Z", []),
     ],
 )
-def test_history_is_cut_at_hours_days_mondays_and_firsts(
+def test_history_buckets_start_at_hours_days_mondays_and_first_days_of_months(
     granularity: str, start: str, end: str, labels: list[str], api: APIClient
 ) -> None:
     found = get(api, "usage/history", start_date=start, end_date=end, granularity=granularity)
     assert [point["timestamp"] for point in found["data_points"]] == labels
 
 
-def test_history_of_a_zone_is_labelled_on_its_clock(api: APIClient, engine: Client) -> None:
+def test_history_labels_are_in_the_requested_zone(api: APIClient, engine: Client) -> None:
     query = {"start_date": "2026-03-28", "end_date": "2026-03-29", "tz": "Europe/Berlin"}
     found = get(api, "usage/history", **query)
     assert [point["timestamp"] for point in found["data_points"]] == [
@@ -174,7 +174,7 @@ def test_history_of_a_zone_is_labelled_on_its_clock(api: APIClient, engine: Clie
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
-def test_periods_are_whole_on_the_clock_of_the_zone_and_contain_now(
+def test_periods_are_whole_local_periods_that_contain_now(
     zone: str, documented: tuple[Order, Order], api: APIClient
 ) -> None:
     now = datetime.now(ZoneInfo(zone))
