@@ -38,7 +38,7 @@ MAKEFILE = (settings.BASE_DIR / "Makefile").read_text()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(settings.BASE_DIR)))
-def test_every_link_within_the_repository_leads_somewhere(document: Path) -> None:
+def test_every_link_within_the_repository_exists(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
     assert [link for link in links if not (document.parent / link).exists()] == []
 

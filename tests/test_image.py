@@ -82,7 +82,7 @@ def _answers(url: str) -> bool:
     return False
 
 
-def test_the_container_runs_as_a_user_who_may_write_to_its_volumes_only(image: str) -> None:
+def test_the_containers_user_may_write_to_its_volumes_only(image: str) -> None:
     script = "id -u; touch /data/x /tmp/x && echo written; touch /app/x || echo refused"
     ran = subprocess.run([*RUN, image, "sh", "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["10001", "written", "refused"]

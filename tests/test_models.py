@@ -7,5 +7,5 @@ from django.core.management import call_command
 
 
 @pytest.mark.django_db
-def test_every_change_of_a_model_has_its_migration() -> None:
+def test_every_model_change_has_a_migration() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)

@@ -16,7 +16,7 @@ from analytics.ingest.schema import RowSchema
 from analytics.traffic.ingest_row import TRAFFIC
 
 
-def test_the_description_is_valid_and_nothing_in_it_is_guessed() -> None:
+def test_the_description_is_valid_and_generated_without_warnings() -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
 
 
@@ -47,7 +47,7 @@ def test_description_shows_each_family_once_under_its_clients_paths(db: None) ->
     assert [path for path in paths if path.startswith("/1/")] == ["/1/event/", "/1/timeseries/{start}/{end}/"]
 
 
-def test_the_bound_of_the_count_of_a_log_search_is_described(db: None) -> None:
+def test_the_cap_on_a_log_searchs_count_is_described(db: None) -> None:
     schemas = Client().get("/openapi.json").json()["components"]["schemas"]
     described = {
         name: schemas[name]["properties"]["total_count"]["description"] for name in ("LogPage", "ResidentialLedgerPage")

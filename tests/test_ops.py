@@ -47,7 +47,7 @@ def test_caddy_accepts_its_configuration() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-def test_both_proxies_let_large_bodies_through_on_the_same_routes() -> None:
+def test_nginx_and_caddy_allow_large_bodies_on_the_same_routes() -> None:
     caddy = re.search(r"@rows path (.+)", (OPS / "caddy/Caddyfile").read_text())
     nginx = re.search(
         r"location ~ (\^\(.+\)\$) \{\n +client_max_body_size 64m", (OPS / "nginx/fonproxy.conf").read_text()

@@ -708,7 +708,7 @@ def test_every_caller_gets_the_status_in_the_table(method: str, path: str, peopl
 
 
 @pytest.mark.parametrize(("method", "path"), TABLE)
-def test_every_member_of_a_team_has_the_access_of_the_role(method: str, path: str, people: People) -> None:
+def test_every_team_member_has_exactly_the_roles_access(method: str, path: str, people: People) -> None:
     needed = next((role for role, found in TEAM.items() if (method, path) in found), Role.VIEWER)
     for role in Role:
         client = people.member(role)
@@ -734,7 +734,7 @@ def test_any_other_method_is_refused_even_to_staff(path: str, people: People) ->
     "path", ["analytics/traffic", "analytics/ingest", "log/search", "api/v1/usage/alerts", "orders"]
 )
 @pytest.mark.parametrize("accept", ["application/json", "text/csv"])
-def test_options_is_answered_with_the_methods_of_the_route(path: str, accept: str, people: People) -> None:
+def test_options_lists_the_methods_of_the_route(path: str, accept: str, people: People) -> None:
     answer = people.caller("staff").options(f"/{path}", HTTP_ACCEPT=accept)
     assert (answer.status_code, answer.content) == (200, b"")
     taken = ROUTES[path] | {"OPTIONS"} | ({"HEAD"} if "GET" in ROUTES[path] else set())

@@ -44,7 +44,7 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made / "bin"
 
 
-def test_the_wheel_holds_every_file_of_the_apps_but_their_readmes(wheel: Path) -> None:
+def test_the_wheel_contains_every_file_of_the_apps_except_readmes(wheel: Path) -> None:
     wanted = {
         str(path.relative_to(ROOT))
         for name in PACKAGES
@@ -56,7 +56,7 @@ def test_the_wheel_holds_every_file_of_the_apps_but_their_readmes(wheel: Path) -
     assert packed == wanted
 
 
-def test_the_command_checks_itself_and_asks_for_a_data_directory(programs: Path, tmp_path: Path) -> None:
+def test_the_installed_command_passes_its_checks_and_requires_a_data_directory(programs: Path, tmp_path: Path) -> None:
     checked = _run(programs, "check", FONPROXY_DATA_DIR=str(tmp_path))
     assert (checked.returncode, "no issues" in checked.stdout) == (0, True), checked.stderr
     refused = _run(programs, "check", FONPROXY_DATA_DIR="")

@@ -58,7 +58,7 @@ def test_a_refusal_names_fields_and_reasons(server: Server) -> None:
         FonProxyClient("file:///etc/passwd", "k")
 
 
-def test_throttled_reads_are_repeated_after_the_time_that_the_answer_names(
+def test_throttled_reads_are_retried_after_the_retry_after_time(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -79,7 +79,7 @@ def signed(secret: str, timestamp: int, body: bytes) -> dict[str, str]:
     }
 
 
-def test_a_webhook_is_taken_if_it_is_signed_and_recent() -> None:
+def test_a_webhook_is_accepted_if_it_is_signed_and_recent() -> None:
     secret, body = new_secret(), json.dumps({"type": "usage.alert"}).encode()
     text = f"whsec_{secret}"
     assert verify_webhook(text, signed(secret, 1000, body), body, now=1100) == {"type": "usage.alert"}

@@ -56,14 +56,14 @@ def test_keyword_arguments_are_removed_one_at_a_time(code: str, mutants: list[st
         ("def f(a: int | None) -> int | None:\n    b: int | None = a", "def f(a: int & None) -> int:\n    b: str = a"),
     ],
 )
-def test_mutants_that_are_the_same_are_seen_to_be(code: str, same: str) -> None:
+def test_equal_mutants_are_recognized(code: str, same: str) -> None:
     assert meaning(code) == meaning(same)
 
 
 @pytest.mark.parametrize("other", ["if a: f(2)", "if not a: f(1)", "if a < 1: f(1)", "if a: f(b=1)"])
-def test_mutants_that_differ_are_seen_to_do_so(other: str) -> None:
+def test_different_mutants_are_recognized(other: str) -> None:
     assert meaning("if a: f(1)") != meaning(other)
 
 
-def test_source_that_is_not_python_has_no_meaning() -> None:
+def test_invalid_python_has_no_meaning() -> None:
     assert meaning("while not a := f(): pass") is None

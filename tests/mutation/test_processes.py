@@ -51,7 +51,7 @@ def test_a_slow_process_that_works_is_not_ended() -> None:
     assert processes.run(work, cpu_limit=60, idle_looks=2).code == 0
 
 
-def test_child_processes_of_a_hanging_process_end_with_it() -> None:
+def test_children_of_a_hanging_process_end_with_it() -> None:
     read, write = os.pipe()
 
     def work() -> None:

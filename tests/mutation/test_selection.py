@@ -41,11 +41,11 @@ def shared():
 
 def test_calls(): assert module.function() == [1]
 def test_has_a_fixture_that_calls(own): pass
-def test_makes_what_is_shared(shared): pass
-def test_has_what_is_shared(shared): pass
+def test_creates_shared_object(shared): pass
+def test_uses_shared_object(shared): pass
 def test_starts_a_process(): subprocess.run([sys.executable, "-c", ""])
 @pytest.mark.parametrize("value", [1, 2])
-def test_calls_what_is_inside(value): assert module.outer()() == 2
+def test_calls_inner_function(value): assert module.outer()() == 2
 """
 FUNCTION, OUTER, INNER = range(5, 9), range(10, 15), range(12, 14)
 
@@ -108,7 +108,7 @@ def test_slow_tests_come_last_and_those_that_take_too_long_do_not_count() -> Non
 
 
 def test_only_the_selected_tests_run_in_their_order_with_all_their_parameters(tree: Path) -> None:
-    wanted = ["test_module.py::test_calls_what_is_inside", "test_module.py::test_calls"]
+    wanted = ["test_module.py::test_calls_inner_function", "test_module.py::test_calls"]
     output = pytest_with(f"Selection({wanted})", tree)
     passed = [line.split()[0] for line in output.splitlines() if " PASSED" in line]
     assert names(passed) == ["calls_what_is_inside[1]", "calls_what_is_inside[2]", "calls"]
