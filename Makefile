@@ -1,10 +1,10 @@
-# Targets a person types; each says what it does. Everything they need is installed into .venv on first use.
+# `make help` lists the targets. The first use installs everything they need into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8000
 SECONDS ?= 600
 
-# A machine may forbid compiled modules; the tests start the program dozens of times.
+# The tests start the program dozens of times, which is slow without compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -16,41 +16,41 @@ help:  ## list the targets
 run: install  ## start everything in one process, with demo accounts, on http://127.0.0.1:8000
 	$(BIN)/python manage.py serve --demo --live --port $(PORT)
 
-gateway: install  ## the demo with a real proxy server in front of it (needs Squid: apt-get install squid)
+gateway: install  ## start the demo behind a real proxy server (needs Squid: apt-get install squid)
 	$(BIN)/python manage.py demo_gateway --port $(PORT)
 
-test: install-dev  ## the suite, in two processes
+test: install-dev  ## run the suite, in two processes
 	$(BIN)/python -m pytest $(ARGS)
 
-test-postgres: install-dev  ## the suites of the relational store again, on a private PostgreSQL
+test-postgres: install-dev  ## run the suites of the relational store on a private PostgreSQL
 	$(BIN)/python -m tests.on_postgres $(ARGS)
 
-test-clickhouse-server: install-dev  ## the suites of ClickHouse again, over the native protocol
+test-clickhouse-server: install-dev  ## run the suites of ClickHouse over the native protocol
 	$(BIN)/python -m tests.on_clickhouse_server $(ARGS)
 
-test-replicated: install-dev  ## the same with replicated tables, kept by a private ZooKeeper
+test-replicated: install-dev  ## the same on replicated tables, with a private ZooKeeper
 	$(BIN)/python -m tests.on_clickhouse_server --replicated
 
-acceptance: install-dev  ## the suite on your ClickHouse server: make acceptance CLICKHOUSE_URL=clickhouse://user:password@host:9000
+acceptance: install-dev  ## run the suite on your ClickHouse server: make acceptance CLICKHOUSE_URL=clickhouse://user:password@host:9000
 	@test -n "$(CLICKHOUSE_URL)" || { echo "Set CLICKHOUSE_URL=clickhouse://user:password@host:9000"; exit 2; }
 	@$(BIN)/python -m tests.acceptance "$(CLICKHOUSE_URL)" $(ARGS)
 
-test-schemathesis: install-dev  ## generated requests for every operation, answers compared with the OpenAPI description
+test-schemathesis: install-dev  ## send generated requests to every operation, compare responses with the OpenAPI description
 	$(BIN)/python -m pytest -n 0 -m "schemathesis and not torture" $(ARGS)
 
-fuzz: install-dev  ## every decoder against inputs made to break it: make fuzz SECONDS=600, of processor time each
+fuzz: install-dev  ## feed hostile inputs to every decoder, for SECONDS of processor time each: make fuzz SECONDS=600
 	FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -n 0 -s -m fuzz tests/fuzz
 
-test-processes: install-dev  ## installations that are killed, restored and upgraded, and a year of renewals
+test-processes: install-dev  ## test killed, restored and upgraded installations, and a year of renewals
 	$(BIN)/python -m pytest -m processes $(ARGS)
 
-test-pages: install-dev  ## the pages in a browser
+test-pages: install-dev  ## test the pages in a browser
 	$(BIN)/python -m pytest -m pages tests/pages $(ARGS)
 
-test-properties: install-dev  ## property tests and races again, with all their examples
+test-properties: install-dev  ## run property tests and races with all their examples
 	THOROUGH=1 $(BIN)/python -m pytest -m properties $(ARGS)
 
-test-gateway: install-dev  ## beside a real Squid, HAProxy, Dante and FreeRADIUS (needs them, and root to end connections)
+test-gateway: install-dev  ## test with a real Squid, HAProxy, Dante and FreeRADIUS (needs them, and root to end connections)
 	$(BIN)/python -m pytest -n 0 -m "gateway and not torture" agent/tests tests/agent tests/demo tests/gateway
 
 test-wheel: install-dev  ## build the package, install it into a new environment, run it
@@ -59,7 +59,7 @@ test-wheel: install-dev  ## build the package, install it into a new environment
 test-image: install-dev  ## build the image on a stand-in base and run it (needs root, podman, runc, debootstrap)
 	$(BIN)/python -m pytest -n 0 -m image tests/test_image.py
 
-check: install-dev wheels  ## format, lint, types, import rules, migrations, dead code, wheels, then the suite
+check: install-dev wheels  ## check format, lint, types, import rules, migrations, dead code and wheels, then run the suite
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
@@ -69,26 +69,26 @@ check: install-dev wheels  ## format, lint, types, import rules, migrations, dea
 	FONPROXY_DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(MAKE) test
 
-wheels: install-dev  ## prove that every pin is a wheel for each Python and machine the README names
+wheels: install-dev  ## check that every pinned package has a wheel for each Python and machine named in the README
 	@for python in 3.11 3.12 3.13 3.14; do for machine in x86_64 aarch64; do \
 	  echo "wheels for Python $$python on $$machine"; \
 	  $(BIN)/uv pip compile -q --no-deps --only-binary :all: --python-version $$python \
 	    --python-platform $$machine-manylinux_2_28 requirements.txt -o /dev/null || exit 1; \
 	done; done
 
-torture: install-dev  ## crash points and kill matrices (long)
+torture: install-dev  ## run crash points and kill matrices (long)
 	$(BIN)/python -m pytest -m torture
 
 pin-images:  ## write the digest behind each image's tag into Dockerfile, compose.yaml and the workflow (needs docker)
 	$(PYTHON) ops/pin_images.py
 
-up:  ## the production processes in containers (compose.yaml; needs .env)
+up:  ## start the production processes in containers (compose.yaml; needs .env)
 	docker compose up --build --detach --wait
 
-stack: install-dev  ## the production processes on private PostgreSQL, Redis and ClickHouse
+stack: install-dev  ## test the production processes on private PostgreSQL, Redis and ClickHouse
 	$(BIN)/python -m pytest -n 0 -m stack tests/stack
 
-bench: install-dev  ## every benchmark; each prints ratios measured in one run
+bench: install-dev  ## run every benchmark; each prints ratios measured in one run
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.small_pushes
 	$(BIN)/python -m bench.push_stages
@@ -104,20 +104,20 @@ bench: install-dev  ## every benchmark; each prints ratios measured in one run
 	$(BIN)/python -m bench.feeds
 	PYTHONPATH=agent $(BIN)/python -m bench.storage
 
-screenshots: install-dev  ## the pages' pictures in docs/screenshots, from the demo
+screenshots: install-dev  ## retake the pictures in docs/screenshots from the demo
 	$(BIN)/python -m bench.screenshots
 
-soak: install-dev  ## ten minutes of mixed traffic at 80 % of the most, on the production processes
+soak: install-dev  ## run ten minutes of mixed traffic at 80 % of the maximum rate on the production processes
 	$(BIN)/python -m bench.soak
 
-mutants: install-dev  ## change the code in some 1,500 places and see that a test fails for each (long; resumes)
+mutants: install-dev  ## change critical code one place at a time and check that a test fails for each (long; resumes)
 	$(BIN)/python -m tests.mutation
 
-format: install-dev  ## put the code into shape
+format: install-dev  ## format the code and apply safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: install-dev  ## pin again what requirements*.in ask for
+lock: install-dev  ## compile requirements*.in into pinned requirements
 	$(BIN)/uv pip compile -q --generate-hashes --universal --python-version 3.11 --upgrade requirements.in -o requirements.txt
 	$(BIN)/uv pip compile -q --generate-hashes --universal --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt
 
