@@ -77,9 +77,9 @@ def test_the_tests_of_a_function_are_those_that_call_it_or_start_a_process(tree:
     pytest_with("Recorder(Path('record.json'))", tree)
     record = read(tree / "record.json")
     assert names(record.tests_of(FUNCTION)) == [
-        *("calls", "has_a_fixture_that_calls", "makes_what_is_shared", "has_what_is_shared", "starts_a_process"),
+        *("calls", "has_a_fixture_that_calls", "creates_shared_object", "uses_shared_object", "starts_a_process"),
     ]
-    assert names(record.tests_of(INNER)) == ["starts_a_process", "calls_what_is_inside"]
+    assert names(record.tests_of(INNER)) == ["starts_a_process", "calls_inner_function"]
     assert record.tests_of(OUTER) == record.tests_of(INNER)
     assert len(record.tests_of(None)) == 6
 
