@@ -111,4 +111,4 @@ def test_only_the_selected_tests_run_in_their_order_with_all_their_parameters(tr
     wanted = ["test_module.py::test_calls_inner_function", "test_module.py::test_calls"]
     output = pytest_with(f"Selection({wanted})", tree)
     passed = [line.split()[0] for line in output.splitlines() if " PASSED" in line]
-    assert names(passed) == ["calls_what_is_inside[1]", "calls_what_is_inside[2]", "calls"]
+    assert names(passed) == ["calls_inner_function[1]", "calls_inner_function[2]", "calls"]
