@@ -34,7 +34,7 @@ class MappingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["json", "regex"] = "json"
     pattern: str = ""
     fields: dict[str, str] = {}
-    time_format: Literal["epoch", "epoch_ms", "iso"] = "epoch"
+    time_format: Literal["epoch", "epoch_ms", "iso", "clf"] = "epoch"
     time_is: Literal["start", "end"] = "end"
     duration_unit: Literal["ms", "s"] = "ms"
     ignore: str = ""

@@ -22,6 +22,7 @@ from fonproxy_agent.request import (
     canonical_ip,
     login_text,
     text_of,
+    without_cut_line,
 )
 
 FIELDS: Final = frozenset(
@@ -103,6 +104,13 @@ class MappedFormat:
         text = text_of(line[:MAX_LINE].strip(b"\0 \t\r\n").removeprefix(b"\xef\xbb\xbf"))
         if not text:
             return LineError.EMPTY
+        for part in without_cut_line(text):
+            found = self._parse(part)
+            if found is not LineError.FORMAT:
+                break
+        return found
+
+    def _parse(self, text: str) -> Request | LineError | Ignored:
         field = self._from_json(text) if self._config.format == "json" else self._from_pattern(text)
         if field is None:
             is_ignored = self._ignore is not None and self._ignore.search(text)
@@ -131,15 +139,18 @@ class MappedFormat:
         received, sent = _count(field["received"]), _count(field.get("sent", 0 if "sent" not in self._names else None))
         if at_ms is None or received is None or sent is None:
             return LineError.NUMBER
-        duration_ms = (_count(field.get("duration")) or 0) * (1000 if self._config.duration_unit == "s" else 1)
+        duration_ms = _duration_ms(field.get("duration"), 1000 if self._config.duration_unit == "s" else 1)
+        end_ms = at_ms + (duration_ms if self._config.time_is == "start" else 0)
+        if end_ms > MAX_SECOND * 1000:
+            return LineError.NUMBER
         login = field["login"]
         error = field.get("error")
         status = _count(field.get("status")) or 0
         client = str(field.get("client") or "")
         is_refused = bool(self._refused and self._refused.search(text))
         return Request(
-            end_ms=at_ms + (duration_ms if self._config.time_is == "start" else 0),
-            duration_ms=min(duration_ms, MAX_AMOUNT),
+            end_ms=end_ms,
+            duration_ms=duration_ms,
             login="" if login in _NONE else login_text(str(login).encode(errors="replace")),
             domain=_domain(field.get("target")),
             error=f"denied/{status}"
@@ -159,9 +170,11 @@ class MappedFormat:
     def _milliseconds(self, value: Any) -> int | None:
         if self._config.time_format == "iso":
             return _from_iso(value)
+        if self._config.time_format == "clf":
+            return _from_clf(value)
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         seconds = number / 1000 if self._config.time_format == "epoch_ms" else number
         return round(seconds * 1000) if 0 <= seconds <= MAX_SECOND else None
@@ -180,20 +193,45 @@ def _from_iso(value: Any) -> int | None:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return _epoch_ms(at if at.tzinfo else at.replace(tzinfo=UTC))
+
+
+def _from_clf(value: Any) -> int | None:
+    """As in the Common Log Format: ``29/Nov/2026:22:07:51 +0000``."""
+    try:
+        return _epoch_ms(datetime.strptime(value, "%d/%b/%Y:%H:%M:%S %z"))
+    except (TypeError, ValueError):
+        return None
+
+
+def _epoch_ms(at: datetime) -> int | None:
     milliseconds = round(at.timestamp() * 1000)
     return milliseconds if milliseconds >= 0 else None
 
 
+def _duration_ms(value: Any, unit_ms: int) -> int:
+    """0 for what is no duration: nothing is billed by it."""
+    try:
+        milliseconds = float(value) * unit_ms
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return round(milliseconds) if 0 <= milliseconds <= MAX_AMOUNT else 0
+
+
 def _count(value: Any) -> int | None:
-    """A whole number that is not negative."""
+    """A whole number that is not negative. The Common Log Format writes ``-`` for 0."""
+    if value == "-":
+        return 0
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return amount(str(value), MAX_AMOUNT) if not isinstance(value, bool) else None
 
 
 def _domain(target: Any) -> str:
-    found = _HOST.fullmatch(str(target or ""))
+    text = str(target or "").encode(errors="replace").decode()
+    if address := canonical_ip(text):
+        return address
+    found = _HOST.fullmatch(text)
     host = (found[1] or found[2]).lower() if found else ""
     return host if len(host) <= MAX_TEXT and host != "-" and "\0" not in host else ""
 

@@ -78,6 +78,14 @@ def text_of(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
+def without_cut_line(text: str) -> tuple[str, ...]:
+    """The readings of a line, the likeliest first.
+
+    After a crash zeros may stand where a line was cut off, and the next whole line follows them.
+    """
+    return (text.rpartition("\0")[2], text) if "\0" in text else (text,)
+
+
 def login_text(raw: bytes) -> str:
     """A login as text that FonProxy accepts. A text that cannot be a login becomes one that no customer has."""
     login = text_of(raw).replace("\0", "\ufffd")

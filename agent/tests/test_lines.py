@@ -228,6 +228,13 @@ def test_an_unreadable_field_that_billing_does_not_need_skips_no_line(line: byte
     assert parse(line) == REQUEST._replace(bytes_sent=0)
 
 
+@pytest.mark.parametrize("cut", [b"1795220843.6", DEFAULT.removesuffix(b".bin alice HIER_DIRECT/127.0.1.1 a/b")])
+def test_zeros_where_a_crash_cut_a_line_off_do_not_cost_the_next(cut: bytes) -> None:
+    assert parse(cut + b"\0" * 100 + LINE.encode()) == REQUEST
+    odd = LINE.encode().replace(b"a/b 184", b"a\0b")
+    assert parse(odd) == REQUEST._replace(bytes_sent=0)
+
+
 def test_bytes_from_the_client_follow_an_empty_content_type() -> None:
     assert parse(LINE.encode().replace(b"a/b", b"")) == REQUEST
 

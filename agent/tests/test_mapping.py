@@ -10,6 +10,7 @@ from fonproxy_agent.config import MappingConfig
 from fonproxy_agent.errors import UsageError
 from fonproxy_agent.mapping import PRESETS, MappedFormat
 from fonproxy_agent.request import Ignored, LineError, Request
+from fonproxy_agent.rows import aggregate, to_body
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,6 +77,7 @@ def test_dante_counts_a_connection_once() -> None:
     line = DANTE.format(target="192.0.2.9.443")
     assert parse("dante", line) == expected
     assert parse("dante", DANTE.format(target="shop.example.443")) == expected._replace(domain="shop.example")
+    assert parse("dante", DANTE.format(target="2001:DB8::9.443")) == expected._replace(domain="2001:db8::9")
     assert parse("dante", line.replace("username%", "pam.username%")) == expected
     assert parse("dante", line.replace("username%al@ice@", "")) == expected._replace(login="")
     for ending in ("info: sigterm(): exiting on signal 15", "alert: mother[1/1]: shutting down"):
@@ -92,6 +94,96 @@ def test_3proxy() -> None:
     failed = parse("3proxy", PROXY3.replace("00000", "00006"))
     assert isinstance(failed, Request)
     assert (failed.error, failed.is_failed_sign_in) == ("00006", True)
+
+
+COMBINED = MappedFormat(
+    MappingConfig(
+        format="regex",
+        pattern=r'(?P<client>\S+) \S+ (?P<login>.+?) \[(?P<time>[^]]+)\] "(?P<method>\S+) (?P<target>\S+) [^"]*" '
+        r"(?P<status>\d+) (?P<received>\d+|-)",
+        time_format="clf",
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "parsed"),
+    [
+        ("29/Nov/2026:22:07:53 +0000", 1795990073000),
+        ("29/Nov/2026:23:07:53 +0100", 1795990073000),
+        ("29/Nov/2026:17:07:53 -0500", 1795990073000),
+        ("29/Nov/2026:22:07:53", LineError.NUMBER),
+        ("31/Nov/2026:22:07:53 +0000", LineError.NUMBER),
+        ("29/11/2026:22:07:53 +0000", LineError.NUMBER),
+    ],
+)
+@pytest.mark.parametrize(("size", "received"), [("5338", 5338), ("-", 0)])
+def test_the_combined_log_format(written: str, parsed: Any, size: str, received: int) -> None:
+    """As Squid, Apache and nginx write it."""
+    line = f'192.0.2.7 - alice [{written}] "CONNECT shop.example:443 HTTP/1.1" 200 {size} "-" "curl/8" TCP_TUNNEL:X\n'
+    found = COMBINED.parse(line.encode())
+    if isinstance(found, Request):
+        expected = request(duration_ms=0, bytes_sent=0, bytes_received=received, method="CONNECT", status=200)
+        assert found == expected
+        found = found.end_ms  # type: ignore[assignment]
+    assert found == parsed
+
+
+CADDY = MappedFormat(
+    MappingConfig(
+        fields={"time": "ts", "login": "user_id", "target": "host", "received": "size", "duration": "duration"},
+        time_is="start",
+        duration_unit="s",
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("duration", "read"),
+    [("1.5", 1500), ('"1.5"', 1500), ("2", 2000), ("0.0004", 0), ("-1", 0), ("null", 0), ('"-"', 0), ("1e300", 0)],
+)
+def test_a_duration_may_have_a_fraction(duration: str, read: int) -> None:
+    line = f'{{"ts":1795990071.5,"user_id":"alice","host":"shop.example","size":5338,"duration":{duration}}}\n'
+    expected = request(end_ms=1795990071500 + read, duration_ms=read, bytes_sent=0, client="")
+    assert CADDY.parse(line.encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "domain"),
+    [
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("192.0.2.9:80", "192.0.2.9"),
+        ("::ffff:192.0.2.9", "192.0.2.9"),
+        ("\\ud800.example", ""),
+    ],
+)
+def test_the_domain_of_a_target_is_sent_as_it_is_meant(target: str, domain: str) -> None:
+    line = f'{{"ts":1795990071,"user_id":"alice","host":"{target}","size":5338}}\n'
+    found = CADDY.parse(line.encode())
+    assert isinstance(found, Request)
+    assert found.domain == domain
+    assert to_body(aggregate([found], "gateway"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"ts":1' + "0" * 400 + ',"user_id":"a","size":5}',
+        '{"ts":253402300799,"user_id":"a","size":5,"duration":9}',
+        '{"ts":253402300799.9999,"user_id":"a","size":5}',
+    ],
+)
+def test_a_time_beyond_all_calendars_is_an_error_of_the_line(line: str) -> None:
+    assert CADDY.parse(line.encode() + b"\n") == LineError.NUMBER
+
+
+@pytest.mark.parametrize("cut", ['{"ts":17959', ""])
+def test_zeros_where_a_crash_cut_a_line_off_do_not_cost_the_next(cut: str) -> None:
+    whole = '{"ts":1795990071,"user_id":"alice","host":"shop.example","size":5338}'
+    found = CADDY.parse(f"{cut}\0\0\0{whole}\n".encode())
+    assert found == CADDY.parse(whole.encode() + b"\n")
+    assert isinstance(found, Request)
 
 
 JSON = MappedFormat(

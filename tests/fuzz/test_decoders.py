@@ -21,6 +21,7 @@ import pytest
 from django.http import QueryDict
 from fonproxy_agent.mapping import PRESETS, MappedFormat
 from fonproxy_agent.request import Ignored, LineError, Request
+from fonproxy_agent.rows import aggregate, one_by_one, to_body
 from fonproxy_agent.squid import lines
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -234,9 +235,19 @@ SQUID: Final = (
 )
 
 
+def send(found: Request) -> None:
+    """Makes the bodies that the shipper sends of a request."""
+    assert to_body(aggregate([found], "gateway"))
+    assert to_body(one_by_one([found]))
+
+
 def test_squid_lines() -> None:
     def read(line: bytes) -> None:
-        assert isinstance(lines.parse(line), Request | LineError)
+        found = lines.parse(line)
+        if isinstance(found, Request):
+            send(found)
+        else:
+            assert isinstance(found, LineError)
 
     fuzz(changed(SQUID) | st.binary(), read)
 
@@ -260,17 +271,34 @@ def test_squid_fields_that_billing_does_not_need() -> None:
 @pytest.mark.parametrize(
     ("preset", "good"),
     [
-        ("haproxy", b'<134>x haproxy[1]: {"time":1795990071.500,"duration":1500,"login":"alice","sent":1}\n'),
-        ("envoy", b'{"start_time":"2026-11-29T22:07:51.5Z","duration":1,"authority":"a:443","login":"a"}\n'),
-        ("dante", b"(1795990077.697290) danted[7]: info: pass(1): tcp/connect ]: 3 -> username%al@192.0.2.7.5 -> 4\n"),
+        (
+            "haproxy",
+            b'<134>x haproxy[1]: {"time":1795990071.500,"duration":1500,"login":"alice","target":"a.example:80",'
+            b'"sent":1,"received":2,"method":"GET","status":200,"state":"--","client":"192.0.2.7"}\n',
+        ),
+        (
+            "envoy",
+            b'{"start_time":"2026-11-29T22:07:51.5Z","duration":1,"authority":"a:443","login":"a","bytes_received":1,'
+            b'"bytes_sent":2,"response_code":200,"downstream_remote_address":"[2001:db8::1]:40000"}\n',
+        ),
+        (
+            "dante",
+            b"(1795990077.697290) danted[7]: info: pass(1): tcp/connect ]: 3 -> username%al@192.0.2.7.5 192.0.2.1.1080"
+            b" -> 2, 2 -> 192.0.2.1.57313 2001:db8::9.443 -> 4: local client closed.  Session duration: 3s\n",
+        ),
         ("3proxy", b"1795990077.697 PROXY.3128 00000 alice 192.0.2.7:56656 198.51.100.1:80 184 5338 0 GET_http://a/\n"),
     ],
-)  # fmt: skip
+)
 def test_mapped_lines(preset: str, good: bytes) -> None:
     form = MappedFormat(PRESETS[preset])
+    assert isinstance(form.parse(good), Request)  # or the changed ones would test little
 
     def read(line: bytes) -> None:
-        assert isinstance(form.parse(line), Request | LineError | Ignored)
+        found = form.parse(line)
+        if isinstance(found, Request):
+            send(found)
+        else:
+            assert isinstance(found, LineError | Ignored)
 
     fuzz(changed(good) | st.binary(), read)
 

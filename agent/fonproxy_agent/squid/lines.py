@@ -21,6 +21,7 @@ from fonproxy_agent.request import (
     canonical_ip,
     login_text,
     text_of,
+    without_cut_line,
 )
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -59,11 +60,18 @@ def parse(line: bytes) -> Request | LineError:
     text = line[:MAX_LINE].removeprefix(BYTE_ORDER_MARK).strip(b"\0 \t\r\n").decode("latin-1")
     if not text:
         return LineError.EMPTY
+    for part in without_cut_line(text):
+        found = _parse(part, is_complete=len(line) <= MAX_LINE)
+        if found is not LineError.FORMAT:
+            break
+    return found
+
+
+def _parse(text: str, *, is_complete: bool) -> Request | LineError:
     head = _HEAD.match(text)
     if head is None:
         return LineError.FORMAT
-    rest = (_HEADERS if len(line) <= MAX_LINE else _CUT_HEADERS).sub("", text[head.end() :])
-    tail = _TAIL.fullmatch(rest)
+    tail = _TAIL.fullmatch((_HEADERS if is_complete else _CUT_HEADERS).sub("", text[head.end() :]))
     return _request(head.groupdict(default="0") | tail.groupdict(default="0")) if tail else LineError.FORMAT
 
 
