@@ -9,6 +9,8 @@ from typing import Final
 
 import idna
 
+from fonproxy import addresses
+
 ACE_PREFIX: Final = "xn--"
 MAX_LABEL: Final = 63  # characters, in DNS
 DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")  # UTS 46 takes all of these for the dot
@@ -17,12 +19,23 @@ DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")  # UTS 46 takes all of these f
 def normalized(host: str) -> str:
     """The host name in lower case, in Unicode form (UTS 46, Punycode decoded), without final dots.
 
-    Text that is no host name is lower-cased. Normalizing twice changes nothing.
+    An IPv6 address is in its usual spelling, without the brackets of a URL. Text that is no host name is lower-cased.
+    Normalizing twice changes nothing.
     """
     text = host.lower()
     if not text.isascii() or ACE_PREFIX in text:
         text = ".".join(map(_label, DOTS.split(text)))
-    return text.rstrip(".")
+    text = text.rstrip(".")
+    return _address(text) if ":" in text else text
+
+
+def _address(text: str) -> str:
+    """The usual spelling of an IPv6 address; any other text as it is."""
+    is_bracketed = text.startswith("[") and text.endswith("]")
+    try:
+        return addresses.canonical(text[1:-1] if is_bracketed else text)
+    except ValueError:
+        return text
 
 
 def _label(text: str) -> str:

@@ -19,6 +19,10 @@ SAME = {
     "sharp s is not ss": ("xn--strae-oqa.de", "straße.de"),
     "emoji": ("xn--i-7iq.ws", "i❤.ws"),
     "ideographic full stop": ("例え。テスト", "例え.テスト"),
+    "long IPv6 address": ("2001:0DB8:0:0::1", "2001:db8::1"),
+    "IPv6 address in brackets": ("[2001:db8::1]", "2001:db8::1"),
+    "full-width IPv6 address": ("2001\uff1a0db8\uff1a\uff1a1", "2001:db8::1"),
+    "IPv4 address mapped into IPv6": ("::ffff:192.0.2.1", "192.0.2.1"),
     "top-level domain": ("xn--r8jz45g.xn--zckzah.", "例え.テスト"),
 }
 KEPT = {
@@ -29,7 +33,9 @@ KEPT = {
     "a label longer than DNS allows": f"xn--{'a' * 60}-3ya.com",
     "underscore": "_dmarc.example.com",
     "IPv4 address": "192.0.2.1",
-    "IPv6 address": "[2001:db8::1]:443",
+    "IPv6 address with a port": "[2001:db8::1]:443",
+    "IPv6 address with a zone": "fe80::1%eth0",
+    "half a pair of brackets": "[2001:db8::1",
     "a text": "no host at all",
     "nothing": "",
 }

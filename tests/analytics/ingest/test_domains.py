@@ -14,7 +14,9 @@ from tests.analytics.helpers import documented_row, push
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize("domain", ["x\0y", "İ" * 255, "EXAMPLE.com", "пример.рф", "💡.example"])
+@pytest.mark.parametrize(
+    "domain", ["x\0y", "İ" * 255, "EXAMPLE.com", "пример.рф", "💡.example", "[2001:0DB8::1]", "[::1]:443"]
+)
 def test_every_accepted_domain_can_be_queried(
     clean_engine: Client, client_for: Any, worker: User, alice: User, domain: str
 ) -> None:
