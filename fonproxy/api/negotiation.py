@@ -1,10 +1,14 @@
-"""Selects the renderer by ``format=``, then ``Accept``; JSON if nothing acceptable is available."""
+"""Selects the renderer by ``format=``, then ``Accept``; JSON if nothing acceptable is available.
+
+Selects the parser by ``Content-Type``; JSON if there is none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.utils.mediatypes import _MediaType
@@ -14,6 +18,10 @@ from fonproxy.api.errors import FieldError, InvalidInput
 
 class FormatNegotiation(DefaultContentNegotiation):
     """DRF's own choice ignores ``q``; its bounds of the header's length and number of types hold here too."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        """Clients that send one kind of body often leave its type out, which HTTP allows."""
+        return super().select_parser(request, parsers) if request.content_type else next(iter(parsers))
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

@@ -54,6 +54,13 @@ def test_the_documented_alert(order: Order, api: APIClient) -> None:
     assert {name: made[name] for name in documented(order)} == documented(order)
 
 
+def test_a_body_without_a_type_is_json(order: Order, api: APIClient) -> None:
+    body = json.dumps(documented(order))
+    assert api.generic("POST", "/api/v1/usage/alerts", body, content_type="").status_code == 201
+    form = api.generic("POST", "/api/v1/usage/alerts", body, content_type="application/x-www-form-urlencoded")
+    assert form.status_code == 415
+
+
 def test_an_alert_is_read_changed_and_deleted(order: Order, api: APIClient) -> None:
     made = call(api, "post", "", 201, **documented(order, recipients=["ops@example.com"]))
     more = {"kind": "usage_percent", "threshold": 80, "webhook_url": None, "target": None}

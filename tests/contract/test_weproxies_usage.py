@@ -103,6 +103,8 @@ def test_the_documented_summary(documented: tuple[Order, Order], api: APIClient)
 
 
 def test_the_documented_countries(documented: tuple[Order, Order], api: APIClient) -> None:
+    # The reference has no largest number of countries.
+    assert len(get(api, "usage/by-country", limit=10_000)["countries"]) == 4
     found = get(api, "usage/by-country", limit=3)
     assert found["countries"] == [
         {
@@ -263,6 +265,17 @@ def test_subscriptions_are_orders_with_a_limit(
     assert {other["id"] for other in others} == {f"sub_{each.published_id}" for each in (unmetered, nothing)}
     assert all(other["traffic_limit_gb"] is other["traffic_remaining_gb"] is None for other in others)
     assert get(api, f"subscriptions/{others[0]['id']}")["projected_exhaustion_at"] is None
+
+
+@pytest.mark.parametrize("limit", [1, GB // 250])
+def test_no_limit_is_so_small_that_clients_cannot_divide_by_it(
+    limit: int, alice: User, make_order: Callable[..., Order], api: APIClient
+) -> None:
+    make_order(alice, limit=limit)
+    [found] = get(api, "subscriptions", status="active")
+    # As the reference's monitoring script does.
+    assert (found["traffic_used_gb"] / found["traffic_limit_gb"]) * 100 == 0
+    assert found["traffic_limit_gb"] == 0.01
 
 
 def test_an_overrun_leaves_nothing_and_a_renewal_begins_at_zero(

@@ -80,7 +80,7 @@ class HistoryParams(DatesParams):
 
 
 class CountryParams(DatesParams):
-    limit = WholeNumberField(required=False, default=10, min_value=1, max_value=300)
+    limit = WholeNumberField(required=False, default=10, min_value=1)
 
     def default_start(self, last_day: date) -> date:
         return last_day.replace(day=1)

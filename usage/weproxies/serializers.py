@@ -17,6 +17,9 @@ from usage.periods import Granularity, stamp
 from usage.subscriptions import Allowance
 from usage.weproxies.reads import gigabytes
 
+# A hundredth, to which gigabytes are rounded.
+SMALLEST_GIGABYTES: Final = 0.01
+
 Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
 
 
@@ -35,7 +38,7 @@ def described(order: Order, account: Allowance, now: datetime) -> dict[str, Any]
             "proxy_type": order.product.proxy_type,
         },
         "status": order.status(now).value,
-        "traffic_limit_gb": _gigabytes(account.limit),
+        "traffic_limit_gb": _limit_gigabytes(account.limit),
         "traffic_used_gb": gigabytes(account.used),
         "traffic_remaining_gb": _gigabytes(account.left),
         "expires_at": stamp(order.expires_at, UTC_ZONE) if order.expires_at else None,
@@ -45,6 +48,11 @@ def described(order: Order, account: Allowance, now: datetime) -> dict[str, Any]
 
 def _gigabytes(size: int | None) -> float | None:
     return None if size is None else gigabytes(size)
+
+
+def _limit_gigabytes(size: int | None) -> float | None:
+    """Never 0.0: published clients divide by the limit."""
+    return None if size is None else max(gigabytes(size), SMALLEST_GIGABYTES)
 
 
 def _text(meaning: str = "", **options: Any) -> serializers.CharField:
@@ -74,7 +82,7 @@ _SUBSCRIPTION: Final[Fields] = {
         proxy_type=serializers.ChoiceField(ProxyType.choices),
     )(),
     "status": serializers.ChoiceField(OrderStatus.choices),
-    "traffic_limit_gb": _number("Null without a limit. 1 GB is 2^30 bytes.", allow_null=True),
+    "traffic_limit_gb": _number("Null without a limit, else at least 0.01. 1 GB is 2^30 bytes.", allow_null=True),
     "traffic_used_gb": _number("In the current period."),
     "traffic_remaining_gb": _number("Never below 0.", allow_null=True),
     "expires_at": _moment(allow_null=True),
