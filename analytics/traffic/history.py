@@ -8,6 +8,7 @@ its new rows.
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,6 +65,8 @@ def _up_to_a_chunk(rows: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, byt
 
 
 def _rows_of(line: bytes, number: int) -> list[bytes]:
+    if number == 1:
+        line = line.removeprefix(BOM_UTF8)
     if not line.strip():
         return []
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from codecs import BOM_UTF8
 from typing import Final
 
 from django.http import HttpRequest, UnreadablePostError
@@ -12,16 +13,22 @@ from fonproxy.units import MIB
 
 CHUNK: Final = MIB
 SLICE: Final = 2**12
+# The second is the name that clients from before HTTP/1.1 use (RFC 9110).
+GZIP_NAMES: Final = ("gzip", "x-gzip")
 GZIP: Final = 31  # zlib's window size that means gzip with its header and checksum
 
 
 def read_body(request: HttpRequest, limit: int) -> bytes:
-    """The decompressed body. Raises TooLarge as soon as more than ``limit`` bytes are read or decompressed."""
+    """The decompressed body, without the byte order mark with which some clients begin JSON.
+
+    Raises TooLarge as soon as more than ``limit`` bytes are read or decompressed.
+    """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in ("", "identity", "gzip"):
+    if encoding not in ("", "identity", *GZIP_NAMES):
         raise UnsupportedEncoding("The body's Content-Encoding must be gzip, or absent.")
     sent = _read(request, limit)
-    return _gunzip(sent, limit) if encoding == "gzip" else sent
+    unpacked = _gunzip(sent, limit) if encoding in GZIP_NAMES else sent
+    return unpacked.removeprefix(BOM_UTF8)
 
 
 def _read(request: HttpRequest, limit: int) -> bytes:

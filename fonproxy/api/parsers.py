@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import IO, Any, ClassVar, Final
 
@@ -28,7 +29,7 @@ class SmallJsonParser(JSONParser):
         if len(body) > self.max_bytes:
             raise TooLarge(f"The body may hold at most {self.max_bytes // 2**10} KiB.")
         try:
-            return super().parse(io.BytesIO(body), media_type, parser_context)
+            return super().parse(io.BytesIO(body.removeprefix(BOM_UTF8)), media_type, parser_context)
         except RecursionError:
             raise ParseError("The JSON is nested too deeply.") from None
 

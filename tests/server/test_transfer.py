@@ -8,6 +8,7 @@ import random
 import socket
 import uuid
 import zlib
+from codecs import BOM_UTF8
 from contextlib import suppress
 
 import pytest
@@ -90,6 +91,27 @@ def test_a_body_of_very_many_empty_members_is_unpacked_too(server: Server) -> No
 )
 def test_a_body_that_is_not_gzipped_json_is_refused(server: Server, body: bytes) -> None:
     assert_refused(server, body, Content_Encoding="gzip")
+
+
+def test_gzip_has_an_older_name(server: Server) -> None:
+    domain, sent = named_row()
+    assert server.post(packed(sent), Content_Encoding="X-GZIP").status == 204
+    assert server.requests_of_alice(domain) == 1
+
+
+def test_a_byte_order_mark_before_json_is_not_part_of_it(server: Server) -> None:
+    domain, sent = named_row()
+    marked = BOM_UTF8 + body_of(sent)
+    assert server.post(marked).status == server.post(gzip.compress(marked), Content_Encoding="gzip").status == 204
+    assert server.requests_of_alice(domain) == 2
+    assert server.post(BOM_UTF8).status == 400
+    signed_in = server.call(
+        "POST",
+        "/auth/token",
+        BOM_UTF8 + json.dumps({"username": "alice", "password": server.keys["PASSWORD"]}).encode(),
+        Content_Type="application/json",
+    )
+    assert signed_in.status == 200
 
 
 @pytest.mark.parametrize("coding", ["br", "deflate", "zstd", "gzip, gzip", "x"])

@@ -101,6 +101,11 @@ def test_a_line_that_is_not_a_row_is_reported(line: str, order: Order, tmp_path:
         run(write(tmp_path / "old", row(order, LONG_AGO), line))
 
 
+def test_a_byte_order_mark_before_the_first_line_does_not_cost_it(order: Order, tmp_path: Path) -> None:
+    first = f"\ufeff{json.dumps(row(order, LONG_AGO))}\n"
+    assert "2 rows imported, 0 had been imported before." in run(write(tmp_path / "old", first, row(order, LONG_AGO)))
+
+
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="must be a file"):
         run(tmp_path / "nothing")
