@@ -169,7 +169,9 @@ def test_the_csv_over_time_adds_up_to_the_day(browser: Browser, orders: dict[str
 def test_days_begin_at_local_midnight(browser: Browser, orders: dict[str, Order]) -> None:
     later = sizes(browser, group="customer", tz="Asia/Kolkata")  # 18:30 UTC the day before to 18:30 UTC
     assert later == {"alice": (11, 0), "bob": (2, 101), "": (1, 0)}
-    assert "Asia/Kolkata" in text(browser, tz="Asia/Kolkata")
+    day, before, after = (f"{DAY + timedelta(days=days):%Y-%m-%d} 00:00" for days in (0, -1, 1))
+    told = f"{day} – {after}, compared with {before} – {day}; Asia/Kolkata."
+    assert told in text(browser, tz="Asia/Kolkata")
 
 
 def test_the_default_zone_is_that_of_the_member_of_staff(browser: Browser, clean_engine: Client) -> None:
