@@ -34,19 +34,37 @@ ADDRESS_PERMISSIONS: Final = ("geo.view_staticip", *CUSTOMERS_AND_ORDERS)
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """Customers and what is theirs. What the term names is opened at once if it is all of one customer."""
+    """Customers and what is theirs. An exact match opens at once, unless it is an address, which may mean its users."""
     if not customer_search.may_search(request.user):
         raise PermissionDenied
     term = request.GET.get("q", "")
     hits = customer_search.find(term, request.user)
+    address = customer_search.ip_address(term)
+    may_see_use = request.user.has_perms(ADDRESS_PERMISSIONS)
+    may_look_up = request.user.has_perm("analytics.add_abusereport")
+    is_about_use = bool(address) and (may_see_use or may_look_up)
+    if not is_about_use and (match := _only_match(hits)):
+        return HttpResponseRedirect(match.url)
+    if not hits and may_see_use and _is_range(term):
+        return HttpResponseRedirect(f"{reverse('admin:console_addresses')}?{urlencode({'range': term})}")
+    return page(
+        request,
+        "search",
+        _("Search"),
+        term=term,
+        hits=hits,
+        address=address,
+        may_see_use=may_see_use,
+        may_look_up=may_look_up,
+    )
+
+
+def _only_match(hits: list[customer_search.Hit]) -> customer_search.Hit | None:
+    """The single hit, or the first exact one if all exact ones are of the same customer."""
     exact = [hit for hit in hits if hit.is_exact]
     if len(hits) == 1 or len({hit.customer for hit in exact}) == 1:
-        return HttpResponseRedirect((exact or hits)[0].url)
-    if not hits and request.user.has_perms(ADDRESS_PERMISSIONS) and _is_range(term):
-        return HttpResponseRedirect(f"{reverse('admin:console_addresses')}?{urlencode({'range': term})}")
-    address = customer_search.ip_address(term)
-    asks_exit = bool(address) and request.user.has_perm("analytics.add_abusereport")
-    return page(request, "search", _("Search"), term=term, hits=hits, address=address if asks_exit else "")
+        return (exact or hits)[0]
+    return None
 
 
 def _is_range(term: str) -> bool:

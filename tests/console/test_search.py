@@ -57,9 +57,22 @@ def test_keys_applications_and_addresses_are_found(browser: Browser, alice: User
         assert found(browser, term) == f"/admin/accounts/apikey/{key.pk}/change/", term
     application, _ = applications.create(alice, "Shop", timezone.now())
     assert found(browser, application.published_id) == f"/admin/accounts/application/{application.pk}/change/"
-    address = StaticIp.objects.create(address="192.0.2.7", proxy_type="server-static")
-    assert found(browser, "192.0.2.7") == f"/admin/geo/staticip/{address.pk}/change/"
-    assert "/admin/analytics/abusereport/add/?text=192.0.2.8" in found(browser, "192.0.2.8")
+
+
+def test_an_address_leads_to_its_static_ip_and_to_who_used_it(browser: Browser, helper: User) -> None:
+    row = StaticIp.objects.create(address="192.0.2.7", proxy_type="server-static")
+    static_ip, lookup, users = (
+        f"/admin/geo/staticip/{row.pk}/change/",
+        "/admin/analytics/abusereport/add/?text=192.0.2.",
+        "/admin/addresses/?range=192.0.2.",
+    )
+    page = found(browser, "192.0.2.7")
+    assert all(link in page for link in (static_ip, f"{lookup}7", f"{users}7"))
+    page = found(browser, "192.0.2.8")
+    assert all(link in page for link in (f"{lookup}8", f"{users}8"))
+    browser.force_login(helper)
+    helper.user_permissions.add(Permission.objects.get(codename="view_staticip"))
+    assert found(browser, "192.0.2.7") == static_ip
 
 
 def test_part_of_a_name_lists_all_that_have_it(browser: Browser, order: Order) -> None:
@@ -83,3 +96,16 @@ def test_hits_are_limited_to_the_users_view_permissions(helper: User, order: Ord
     assert browser.get("/admin/search/?q=winter").status_code == 403
     helper.user_permissions.add(Permission.objects.get(codename="view_proxyuser"))
     assert found(browser, "winter").startswith("/admin/orders/proxyuser/")
+
+
+def test_hits_name_their_customer_to_those_who_may_view_customers(
+    browser: Browser, helper: User, alice: User, order: Order, make_order: Callable[..., Order]
+) -> None:
+    make_order(alice, name="Winter pack 2")
+    assert "al@example.org" in found(browser, "inter")
+    browser.force_login(helper)
+    helper.user_permissions.add(Permission.objects.get(codename="view_order"))
+    page = found(browser, "inter")
+    assert "Winter pack 2" in page
+    assert "al@example.org" not in page
+    assert "/admin/customers/" not in page
