@@ -32,6 +32,7 @@ from orders.selectors import LOGIN_LENGTH
 from orders.size_field import GigabytesField
 
 PERMISSIONS: Final = ("accounts.add_user", "orders.add_order")
+ADD_LOGIN: Final = "orders.add_proxyuser"
 
 _is_external_id: Final = RegexValidator(
     f"^(?:{PRINTABLE.pattern})$", gettext_lazy("Use 1 to 128 printable ASCII characters without spaces.")
@@ -77,6 +78,11 @@ class NewCustomerForm(forms.Form):
         help_text=gettext_lazy("With the user name and a link to set the password, which works for three days."),
     )
 
+    def __init__(self, *args: Any, may_add_login: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not may_add_login:
+            del self.fields["login"]
+
     def clean_username(self) -> Any:
         name = User.normalize_username(self.cleaned_data["username"])
         return _unused(name, User.objects.filter(username=name).exists())
@@ -102,7 +108,8 @@ class NewCustomerForm(forms.Form):
     def save(self, author: str) -> NewCustomer:
         """All of it, or nothing. Raises Conflict or IntegrityError when a name was taken meanwhile."""
         given, now = self.cleaned_data, timezone.now()
-        password = passwords.generate() if given["login"] else None
+        login = given.get("login")
+        password = passwords.generate() if login else None
         verifier = passwords.verifier_of(password) if password else ""  # takes time: not within the transaction
         with transaction.atomic():
             user = User(username=given["username"], email=given["email"], external_id=given["external_id"])
@@ -118,8 +125,8 @@ class NewCustomerForm(forms.Form):
                 author=author,
                 now=now,
             )
-            if given["login"]:
-                order_services.set_logins(order, {given["login"]: {"verifier": verifier}}, now)
+            if login:
+                order_services.set_logins(order, {login: {"verifier": verifier}}, now)
             if given["welcome"]:
                 password_links.mail_welcome(user, now)
         return NewCustomer(user, order, password)
@@ -138,7 +145,8 @@ def new_customer(request: HttpRequest) -> HttpResponse:
     require(request, *PERMISSIONS)
     if not proof.is_recent(proof.proved_at(request), timezone.now()):
         return HttpResponseRedirect(f"{reverse('confirm')}?{urlencode({'next': request.path})}")
-    form = NewCustomerForm(request.POST if request.method == "POST" else None)
+    posted = request.POST if request.method == "POST" else None
+    form = NewCustomerForm(posted, may_add_login=request.user.has_perm(ADD_LOGIN))
     if form.is_valid():
         try:
             with transaction.atomic():

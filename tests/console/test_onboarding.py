@@ -166,6 +166,18 @@ def test_onboarding_needs_permissions_to_add_users_and_orders_and_a_recent_sign_
     assert not Order.objects.exists()
 
 
+def test_a_proxy_login_takes_the_permission_to_add_one(
+    helper: User, product: Product, sent: Callable[[], list[Any]]
+) -> None:
+    helper.user_permissions.add(*Permission.objects.filter(codename__in=["add_user", "add_order"]))
+    browser = Client()
+    browser.force_login(helper)
+    assert 'name="login"' not in browser.get(URL).content.decode()
+    assert browser.post(URL, form(product)).status_code == 302
+    assert Order.objects.exists()
+    assert not ProxyUser.objects.exists()
+
+
 def test_the_page_explains_sizes_and_reports_a_missing_product(seller: Client, engine: Engine) -> None:
     text = seller.get(URL).content.decode()
     assert "Traffic limit, in GB" in text
