@@ -16,6 +16,7 @@ from accounts.audit import AuditedAdmin, ReadOnlyAdmin
 from accounts.service_form import ServiceForm
 from fonproxy.units import GIB
 from orders import services as order_services
+from orders.admin.customers import CustomerFilter
 from orders.admin.sizes import SizesAdmin
 from orders.models import MAX_LIMIT_BYTES, LedgerEntry, LedgerMismatch, LedgerReason
 
@@ -65,7 +66,7 @@ class LedgerEntryAdmin(SizesAdmin, ReadOnlyAdmin):
         "note",
         "created_at",
     )
-    list_filter = ("reason", "period_date", "order__product__network")
+    list_filter = (CustomerFilter, "reason", "period_date", "order__product__network")
     list_select_related = ("order",)
     ordering = ("-pk",)
     search_fields = ("reference__exact", "order__name", "order__external_id", "order__user__username")

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from accounts.audit import AuditedAdmin
 from accounts.models import User
 from orders import addresses, passwords, proxy_users
+from orders.admin.customers import CustomerFilter
 from orders.limits import FOREVER
 from orders.models import ProxyUser
 from orders.size_field import GigabytesField
@@ -60,7 +61,7 @@ class ProxyUserAdminForm(forms.ModelForm[ProxyUser]):
 class ProxyUserAdmin(AuditedAdmin):
     form = ProxyUserAdminForm
     list_display = ("login", "order", "user", "has_password", "max_connections", "stopped", "created_at")
-    list_filter = ("order__product__network",)
+    list_filter = (CustomerFilter, "order__product__network")
     list_select_related = ("order__user",)
     search_fields = ("login", "order__name", "order__user__username")
     autocomplete_fields = ("order",)

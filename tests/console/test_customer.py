@@ -103,6 +103,19 @@ def test_notes_are_kept_with_their_author(engine: Client, browser: Browser, alic
     assert LogEntry.objects.filter(change_message__startswith="Note: ").count() == 1
 
 
+def test_a_note_needs_the_permission_to_change_that_account(
+    engine: Client, alice: User, staff: User, helper: User, viewer: User
+) -> None:
+    browser = Browser()
+    browser.force_login(staff)
+    assert browser.post(f"/admin/customers/{alice.pk}/note/", {"note": "a"}).status_code == 302
+    assert browser.post(f"/admin/customers/{helper.pk}/note/", {"note": "a"}).status_code == 403
+    assert "Add note" not in browser.get(f"/admin/customers/{helper.pk}/").content.decode()
+    browser.force_login(viewer)
+    assert browser.post(f"/admin/customers/{alice.pk}/note/", {"note": "a"}).status_code == 403
+    assert LogEntry.objects.filter(change_message__startswith="Note: ").count() == 1
+
+
 def test_sections_need_the_permission_to_view_their_list(engine: Client, alice: User, helper: User) -> None:
     browser = Browser()
     browser.force_login(helper)
@@ -112,6 +125,22 @@ def test_sections_need_the_permission_to_view_their_list(engine: Client, alice: 
     for title in ("Orders (", "Proxy logins (", "API keys", "Ledger", "What staff did", "Stop everything"):
         assert title not in told
     assert "No note yet" not in told
+
+
+def test_all_lines_and_all_logins_are_those_of_the_customer_alone(
+    clean_engine: Client, browser: Browser, alice: User, make_order: MakeOrder
+) -> None:
+    other = User.objects.create_user("alice-2")
+    for user, name in ((alice, "own"), (other, "foreign")):
+        make_order(user, name=f"{name} order", limit=100, logins=(f"{name}-login",))
+    ledger, logins = (f"/admin/orders/{name}/?customer={alice.pk}" for name in ("ledgerentry", "proxyuser"))
+    assert ledger in browser.get(f"/admin/customers/{alice.pk}/").content.decode()
+    for path in (ledger, logins):
+        page = browser.get(path).content.decode()
+        assert "own order" in page
+        assert "foreign" not in page
+    for text in ("", "x", "0", "9" * 30):
+        assert "own order" not in browser.get(f"/admin/orders/ledgerentry/?customer={text}").content.decode()
 
 
 @pytest.fixture
