@@ -23,18 +23,13 @@ from analytics.exit_ip_lookup import ReportedResult
 from analytics.models import AbuseReport
 from fonproxy.api.renderers import csv_file
 from fonproxy.clickhouse.errors import EngineError, QueryTooHeavy
-from fonproxy.timerange import FIRST_YEAR, LAST_YEAR, parse_zone, zone_names
+from fonproxy.timerange import FIRST_YEAR, LAST_YEAR, parse_zone, zone_choices
 
 EXPORTED: Final = (
     "case", "asked", "asked_since", "asked_before", "exit_address", "user", "order", "login", "client", "first", "last",
     "requests", "bytes", "domains", "ports",
 )  # fmt: skip
 LOCAL: Final = "%Y-%m-%dT%H:%M"
-
-
-def _zones() -> Iterator[tuple[str, str]]:
-    yield "UTC", "UTC"
-    yield from ((name, name) for name in sorted(zone_names()) if name != "UTC")
 
 
 def _moment(label: Any, help_text: Any = "") -> forms.DateTimeField:
@@ -59,7 +54,7 @@ class AbuseReportForm(forms.ModelForm[AbuseReport]):
     )
     time_zone = forms.ChoiceField(
         label=_("Time zone"),
-        choices=_zones,
+        choices=zone_choices,
         initial="UTC",
         help_text=_("Of times that name none, and of the two below."),
     )

@@ -99,7 +99,7 @@ class LedgerAdmin(LedgerEntryAdmin):
 
     @admin.display(description=_("amount"), ordering="bytes")
     def size(self, entry: LedgerEntry) -> str:
-        return ("-" if entry.bytes < 0 else "") + amount(abs(entry.bytes))
+        return amount(entry.bytes)
 
     @admin.display(description=_("traffic"))
     def evidence(self, entry: LedgerEntry) -> str:

@@ -195,7 +195,7 @@ def ledger_lines(user: User) -> list[tuple[LedgerEntry, str]]:
     """The newest lines of all orders, each with its amount as text."""
     found = LedgerEntry.objects.filter(order__in=list(user.orders.values_list("pk", flat=True)))
     lines = found.select_related("order").order_by("-period_date", "-pk")[:MAX_ROWS]
-    return [(line, ("-" if line.bytes < 0 else "") + amount(abs(line.bytes))) for line in lines]
+    return [(line, amount(line.bytes)) for line in lines]
 
 
 def keys(user: User) -> QuerySet[ApiKey]:

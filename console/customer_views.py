@@ -177,7 +177,7 @@ def stop_or_resume(request: HttpRequest, number: int, change: Change) -> HttpRes
     note = form.cleaned_data["note"]
     for order in reach.orders:
         _log(request, order, f"{change.order_entry} {user}. {note}".strip())
-    _log(request, user, f"{change.user_entry}: {told(reach)}. {note}".strip())
+    _log(request, user, f"{change.user_entry}: {_summary(reach)}. {note}".strip())
     messages.success(request, str(change.done) % name)
     return _to_page(user)
 
@@ -192,8 +192,8 @@ def _allowed(request: HttpRequest, number: int) -> tuple[User, User]:
     return user, staff
 
 
-def told(reach: Reach) -> str:
-    """The numbers of what stops, as the audit log has them."""
+def _summary(reach: Reach) -> str:
+    """The numbers of what stops or comes back, for the audit log."""
     return (
         f"{len(reach.orders)} orders with {len(reach.logins)} logins, {len(reach.keys)} API keys, "
         f"{len(reach.applications)} applications, {reach.sign_ins} sign-ins"

@@ -36,16 +36,18 @@ TASKS: Final = (
     Task("audit", _("Audit"), ("admin.LogEntry", "accounts.AuditRecord", "auth.Group"), ("admin", "auth")),
 )
 CUSTOMERS_AND_ORDERS: Final = ("accounts.view_user", "orders.view_order")
+NEW_CUSTOMER: Final = ("accounts.add_user", "orders.add_order")
+ADDRESSES: Final = ("geo.view_staticip", *CUSTOMERS_AND_ORDERS)
 PAGES: Final = (
     ConsolePage("customers", _("Who runs out"), "console_outlook", CUSTOMERS_AND_ORDERS),
-    ConsolePage("customers", _("New customer"), "console_new_customer", ("accounts.add_user", "orders.add_order")),
+    ConsolePage("customers", _("New customer"), "console_new_customer", NEW_CUSTOMER),
     ConsolePage("customers", _("Usage"), "console_usage", CUSTOMERS_AND_ORDERS),
     ConsolePage("gateways", _("Gateways"), "console_gateways", ("analytics.view_ingestbatch",)),
     ConsolePage(
         "gateways", _("Where traffic runs"), "console_origins", ("analytics.view_ingestbatch", "accounts.view_user")
     ),
     ConsolePage("gateways", _("Exit lookup"), "analytics_abusereport_add", ("analytics.add_abusereport",)),
-    ConsolePage("pool", _("Who uses addresses"), "console_addresses", ("geo.view_staticip", *CUSTOMERS_AND_ORDERS)),
+    ConsolePage("pool", _("Who uses addresses"), "console_addresses", ADDRESSES),
     ConsolePage("pipeline", _("Unattributed traffic"), "analytics_unattributed", ("analytics.view_ingestbatch",)),
 )
 

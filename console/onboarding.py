@@ -22,6 +22,7 @@ from rest_framework.exceptions import APIException
 from accounts import password_links, proof
 from accounts.admin_base import secrets_page
 from accounts.models import User
+from console.navigation import NEW_CUSTOMER
 from console.pages import page, require
 from fonproxy.mail_addresses import validate_address
 from orders import passwords
@@ -31,7 +32,6 @@ from orders.provisioning.serializers import PRINTABLE
 from orders.selectors import LOGIN_LENGTH
 from orders.size_field import GigabytesField
 
-PERMISSIONS: Final = ("accounts.add_user", "orders.add_order")
 ADD_LOGIN: Final = "orders.add_proxyuser"
 
 _is_external_id: Final = RegexValidator(
@@ -142,7 +142,7 @@ def _unused(value: Any, is_used: bool) -> Any:
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_customer(request: HttpRequest) -> HttpResponse:
     """Asks for proof of who it is first, as adding a user does."""
-    require(request, *PERMISSIONS)
+    require(request, *NEW_CUSTOMER)
     if not proof.is_recent(proof.proved_at(request), timezone.now()):
         return HttpResponseRedirect(f"{reverse('confirm')}?{urlencode({'next': request.path})}")
     posted = request.POST if request.method == "POST" else None

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from analytics.origins import queries
 from analytics.origins.queries import OriginGroup
 from analytics.origins.views import PERMISSIONS
-from console.pages import page, require
+from console.pages import NO_ENGINE, page, require
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import UTC_ZONE, Range
 from fonproxy.timerange import days as days_between
@@ -64,7 +64,7 @@ def origins(request: HttpRequest) -> HttpResponse:
         try:
             context = _found(form.cleaned_data, timezone.now())
         except EngineError:
-            messages.error(request, _("ClickHouse is unavailable: try again later."))
+            messages.error(request, NO_ENGINE)
     return page(request, "origins", _("Where traffic runs"), form=form, **context)
 
 

@@ -8,8 +8,9 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy
 
-NO_ENGINE: Final = "ClickHouse is unavailable: try again later."
+NO_ENGINE: Final = gettext_lazy("ClickHouse is unavailable: try again later.")
 
 
 def page(request: HttpRequest, template: str, title: str, **context: Any) -> TemplateResponse:

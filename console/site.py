@@ -19,11 +19,14 @@ class ConsoleSite(AdminSite):
     index_title = _("Home")
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        from console import customer_views, evidence_views, usage_views, views  # models are loaded after the site
+        # Here, for models are loaded after the site.
+        from console import customer_views, evidence_views, outlook_views, usage_views, views
 
+        modules = (views, customer_views, evidence_views, outlook_views, usage_views)
         pages = [
             path(route, self.admin_view(view), name=f"console_{name}")
-            for route, name, view in (*views.PAGES, *customer_views.PAGES, *evidence_views.PAGES, *usage_views.PAGES)
+            for module in modules
+            for route, name, view in module.PAGES
         ]
         return [*pages, *super().get_urls()]
 

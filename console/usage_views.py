@@ -20,17 +20,17 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from console import usage_report as reads
+from console.navigation import CUSTOMERS_AND_ORDERS
 from console.pages import NO_ENGINE, page, require
 from console.usage_report import GroupUsage, UsageFilters, UsageGroup, UsageRequest, UsageSort, UsageSums
 from console.usage_spans import MAX_DAYS, SpanPreset, days_of, span_of
 from fonproxy import countries
 from fonproxy.api.renderers import csv_file
 from fonproxy.clickhouse.errors import EngineError, QueryTooHeavy
-from fonproxy.timerange import DAY, FIRST_YEAR, LAST_YEAR, zone_names
+from fonproxy.timerange import DAY, FIRST_YEAR, LAST_YEAR, zone_choices
 from fonproxy.units import amount
 from orders.models import Product, ProxyType
 
-PERMISSIONS: Final = ("accounts.view_user", "orders.view_order")
 GROUPS: Final = {
     UsageGroup.PROXY_TYPE: gettext_lazy("Proxy type"),
     UsageGroup.PRODUCT: gettext_lazy("Product"),
@@ -55,11 +55,6 @@ MINUS: Final = "\N{MINUS SIGN}"
 POINT_COLUMNS: Final = ("time", "key", "name", "bytes", "requests", "errors")
 
 
-def _zones() -> Iterator[tuple[str, str]]:
-    yield "UTC", "UTC"
-    yield from ((name, name) for name in sorted(zone_names()) if name != "UTC")
-
-
 class UsageForm(forms.Form):
     """The fields that are shown, and the filters, which come from links."""
 
@@ -73,7 +68,7 @@ class UsageForm(forms.Form):
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
-    tz = forms.ChoiceField(label=gettext_lazy("Time zone"), choices=_zones, initial="UTC")
+    tz = forms.ChoiceField(label=gettext_lazy("Time zone"), choices=zone_choices, initial="UTC")
     sort = forms.ChoiceField(choices=[(sort, sort) for sort in UsageSort], initial=UsageSort.TRAFFIC)
     customer = forms.IntegerField(label=GROUPS[UsageGroup.CUSTOMER], required=False, min_value=0, max_value=2**63 - 1)
     product = forms.IntegerField(label=GROUPS[UsageGroup.PRODUCT], required=False, min_value=0, max_value=2**63 - 1)
@@ -134,7 +129,7 @@ class UsageForm(forms.Form):
 @require_safe
 def usage(request: HttpRequest) -> HttpResponseBase:
     """All customers' usage in a range, against the period before."""
-    require(request, *PERMISSIONS)
+    require(request, *CUSTOMERS_AND_ORDERS)
     initial = {name: field.initial for name, field in UsageForm.base_fields.items()}
     given = {name: value for name, value in request.GET.items() if value or name not in initial}
     form = UsageForm({**initial, "tz": getattr(request.user, "time_zone", "") or "UTC", **given})

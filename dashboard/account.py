@@ -26,7 +26,7 @@ from accounts.throttles import EmailChangeThrottle, UserThrottle
 from dashboard.browsers import browser_name
 from dashboard.pages import PersonPage, ProvedPage
 from fonproxy.mail_addresses import validate_address
-from fonproxy.timerange import zone_names
+from fonproxy.timerange import zone_choices
 from orders import selectors
 from usage.models import ReportSubscription, Unsubscription
 from usage.reports import services as report_services
@@ -37,8 +37,7 @@ DEVICE: Final = _("Same as this browser")
 
 def _zones() -> Iterator[tuple[str, Any]]:
     yield "", DEVICE
-    yield "UTC", "UTC"
-    yield from ((name, name) for name in sorted(zone_names()) if name != "UTC")
+    yield from zone_choices()
 
 
 class ProfileForm(forms.ModelForm[User]):

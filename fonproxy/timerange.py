@@ -89,6 +89,11 @@ def zone_names() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
+def zone_choices() -> list[tuple[str, str]]:
+    """The zones for a form's field, UTC first."""
+    return [(name, name) for name in sorted(zone_names(), key=lambda name: (name != "UTC", name))]
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """``[start, end)`` in UTC, on whole buckets of the stored grain."""

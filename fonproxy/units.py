@@ -17,8 +17,8 @@ UNITS: Final = ("bytes", "kB", "MB", "GB")
 
 
 def amount(size: int) -> str:
-    """A size in the largest unit up to GB of which there is at least one; each is 1024 of the one before."""
-    unit = min(max(size, 1).bit_length() - 1, 30) // 10
+    """A size in the largest unit up to GB of which it has at least one; each is 1024 of the one before."""
+    unit = min(max(abs(size), 1).bit_length() - 1, 30) // 10
     return f"{size:,} bytes" if unit == 0 else f"{size / 1024**unit:,.2f}".removesuffix(".00") + f" {UNITS[unit]}"
 
 
