@@ -134,7 +134,7 @@ class NewCustomerForm(forms.Form):
 
 def _unused(value: Any, is_used: bool) -> Any:
     if is_used:
-        raise forms.ValidationError(_("Is in use already."))
+        raise forms.ValidationError(_("Already in use."))
     return value
 
 

@@ -82,7 +82,7 @@ OUTLOOKS: Final = {
         gettext_lazy("Orders that end"), gettext_lazy("No order ends by then."), reads.ending, "ends"
     ),
     "stopped-using": Outlook(
-        gettext_lazy("Customers who stopped using"),
+        gettext_lazy("Customers without traffic for a week"),
         gettext_lazy("Every customer who had traffic in the 30 days before the last week has had some since."),
         reads.stopped_using,
     ),

@@ -75,7 +75,7 @@ def test_a_customer_without_anything_has_a_page_that_says_so(
 ) -> None:
     told = text_of(browser, alice)
     for empty in ("No traffic in the last 30 days.", "No order yet.", "No proxy login yet.", "No API key.",
-                  "No alert has fired.", "No line yet.", "No note yet."):  # fmt: skip
+                  "No alert has fired.", "No entry yet.", "No note yet."):  # fmt: skip
         assert empty in told
 
 
@@ -122,7 +122,7 @@ def test_sections_need_the_permission_to_view_their_list(engine: Client, alice: 
     assert browser.get(f"/admin/customers/{alice.pk}/").status_code == 403
     helper.user_permissions.add(Permission.objects.get(codename="view_user"))
     told = text_of(browser, alice)
-    for title in ("Orders (", "Proxy logins (", "API keys", "Ledger", "What staff did", "Stop everything"):
+    for title in ("Orders (", "Proxy logins (", "API keys", "Ledger", "Staff actions", "Stop everything"):
         assert title not in told
     assert "No note yet" not in told
 
@@ -368,10 +368,10 @@ def test_a_customer_resumed_without_undo_can_be_stopped_again(
     browser.post(f"/admin/customers/{alice.pk}/stop/", {"note": ""})
     assert f"/admin/customers/{alice.pk}/stop/" not in browser.get(f"/admin/customers/{alice.pk}/").content.decode()
     User.objects.filter(pk=alice.pk).update(is_active=True)
-    assert "Stopped in part" in text_of(browser, alice)
+    assert "Partly stopped" in text_of(browser, alice)
     assert "Now the account is active; the rest is still stopped." in text_of(browser, alice)
     order_services.resume(order, timezone.now())
-    page = text_of(browser, alice).partition("Usage of 30 days")[0]
+    page = text_of(browser, alice).partition("Usage, last 30 days")[0]
     assert "topped" not in page
     assert "Undo" not in page
     assert f"/admin/customers/{alice.pk}/stop/" in browser.get(f"/admin/customers/{alice.pk}/").content.decode()

@@ -83,6 +83,7 @@ def test_a_day_is_broken_down_by_hour_login_and_domain(browser: Browser, order: 
 def test_an_hour_and_a_login_narrow_it_down(browser: Browser, order: Order) -> None:
     two = order.proxy_users.get(login="two").pk
     assert "a.example" not in section(browser, url(order, f"?login={two}"), "domains")
+    assert f'"?hour=3&amp;login={two}"' in browser.get(url(order, f"?login={two}")).content.decode()
     assert "b.example" not in section(browser, url(order, "?hour=14"), "domains")
     assert "a.example one 1,024 bytes" in section(browser, url(order, "?hour=14"), "domains") or "1 kB" in section(
         browser, url(order, "?hour=14"), "domains"

@@ -129,7 +129,7 @@ def test_a_customer_is_onboarded_up_to_the_first_request(visit: Visit, server: S
     assert server.push(first).status == 204
     page.goto("/admin/search/?q=erin")
     expect(page.get_by_role("region", name="Proxy logins")).to_contain_text(f"{now:%Y-%m-%d}")
-    expect(page.get_by_role("region", name="Usage of 30 days")).to_contain_text("1 MB")
+    expect(page.get_by_role("region", name="Usage, last 30 days")).to_contain_text("1 MB")
 
 
 def test_a_country_on_the_usage_page_links_to_its_customers(visit: Visit) -> None:
