@@ -20,6 +20,7 @@ from usage.models import Alert, Delivery, Firing
 
 CHUNK: Final = 10_000
 ORDERS_A_CUSTOMER: Final = 5
+ORDERS_A_BATCH: Final = 50
 DAYS: Final = 9
 LIMIT: Final = 2**40
 
@@ -46,7 +47,7 @@ def fill(addresses: int, orders: int) -> None:
     _create(ApiKey, (ApiKey(user_id=1 + n % customers, name="k", prefix="fnp_", key_hash=str(n)) for n in numbers))
     blocks = [InsertBlock(created_at=now, claimed_until=now, settled_at=now) for _ in range(orders // 2)]
     _create(InsertBlock, iter(blocks))
-    _create(IngestBatch, (_batch(block, now) for block in blocks))
+    _create(IngestBatch, (_batch(block, number, orders, now) for number, block in enumerate(blocks)))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     User.objects.create_superuser("root", pk=10**6)
@@ -101,12 +102,14 @@ def _ledger(order: int, now: datetime) -> Iterator[LedgerEntry]:
         yield LedgerEntry(reason="usage", bytes=-(2**30), requests=10, period_date=day, usage_day=day, **facts)
 
 
-def _batch(block: InsertBlock, now: datetime) -> IngestBatch:
+def _batch(block: InsertBlock, number: int, orders: int, now: datetime) -> IngestBatch:
+    """Of a gateway with traffic of fifty orders."""
+    today = f"{now:%Y-%m-%d}"
     return IngestBatch(
         route="traffic",
-        rows=100,
+        rows=ORDERS_A_BATCH,
         size=1000,
-        dirty_days=[],
+        dirty_days=[(1 + (number * ORDERS_A_BATCH + n) % orders, today) for n in range(ORDERS_A_BATCH)],
         created_at=now,
         claimed_until=now,
         block=block,
@@ -121,6 +124,7 @@ def pages() -> dict[str, str]:
         "first page": "",
         "search, by order": "search/?q=Order+777",
         "search, by login": "search/?q=ogin-777",
+        "search, by address": "search/?q=10.0.3.7",
         "a customer": "customers/777/",
         "who runs out": "outlook/",
         "orders that end": "outlook/?show=ending",
@@ -151,9 +155,11 @@ def pages() -> dict[str, str]:
         "users with traffic today": "accounts/user/?traffic=today",
         "proxy users": "orders/proxyuser/",
         "proxy users, by login": "orders/proxyuser/?q=login-777",
+        "proxy users, of a customer": "orders/proxyuser/?customer=777",
         "API keys": "accounts/apikey/",
         "ledger": "orders/ledgerentry/",
         "ledger, by user": "orders/ledgerentry/?q=c77",
+        "ledger, of a customer": "orders/ledgerentry/?customer=777",
         "ledger, refunds": "orders/ledgerentry/?reason__exact=refund",
         "ledger, today": f"orders/ledgerentry/?period_date__gte={today}&period_date__lt={today + timedelta(days=1)}",
         "cut-offs": "orders/cutoff/",
