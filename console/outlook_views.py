@@ -78,9 +78,7 @@ OUTLOOKS: Final = {
         reads.running_out,
         "eta",
     ),
-    "ending": Outlook(
-        gettext_lazy("Orders that end"), gettext_lazy("No order ends by then."), reads.ending, "ends"
-    ),
+    "ending": Outlook(gettext_lazy("Orders that end"), gettext_lazy("No order ends by then."), reads.ending, "ends"),
     "stopped-using": Outlook(
         gettext_lazy("Customers without traffic for a week"),
         gettext_lazy("Every customer who had traffic in the 30 days before the last week has had some since."),

@@ -24,6 +24,7 @@ from tests.analytics.helpers import documented_row, engine_unavailable, push
 pytestmark = pytest.mark.django_db
 GB = 2**30
 MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 RANGE = {"range": "custom", "first": f"{DAY:%Y-%m-%d}", "last": f"{DAY:%Y-%m-%d}"}
 
@@ -170,7 +171,7 @@ def test_days_begin_at_local_midnight(browser: Browser, orders: dict[str, Order]
     later = sizes(browser, group="customer", tz="Asia/Kolkata")  # 18:30 UTC the day before to 18:30 UTC
     assert later == {"alice": (11, 0), "bob": (2, 101), "": (1, 0)}
     day, before, after = (f"{DAY + timedelta(days=days):%Y-%m-%d} 00:00" for days in (0, -1, 1))
-    told = f"{day} – {after}, compared with {before} – {day}; Asia/Kolkata."
+    told = f"{day} {DASH} {after}, compared with {before} {DASH} {day}; Asia/Kolkata."
     assert told in text(browser, tz="Asia/Kolkata")
 
 
