@@ -1,1 +1,1 @@
-"""Who is asking, with which credential, and what they bought."""
+"""Users, their credentials and sign-ins, teams, permissions and the audit trail."""

@@ -1,4 +1,4 @@
-"""What staff see and do: customers, products, proxy logins and keys. Orders come with their ledger, in ``usage``."""
+"""The admin of users, groups, API keys and applications."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def ask_for_proof(request: HttpRequest) -> HttpResponse | None:
 class UserForm(UserChangeForm[User]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A form that was opened before somebody else stopped the customer changes it only if it was meant to.
+        # A form that was opened before another member of staff stopped the customer must not reactivate the account by
+        # accident.
         name = "is_active"
         if name in self.fields and (not self.is_bound or self.add_initial_prefix(name) in self.data):
             self.fields[name].show_hidden_initial = True
@@ -114,7 +115,7 @@ class UserAdmin(ProvedAdmin, PublishedIdAdmin, DjangoUserAdmin[User]):
 
     @method_decorator(require_POST)
     def view_as(self, request: HttpRequest, number: int) -> HttpResponse:
-        """The dashboard as that customer sees it, for as long as the session or until it is stopped."""
+        """Shows the dashboard as that customer sees it, until the session ends or viewing is stopped."""
         viewing.start(request, get_object_or_404(User, pk=number))
         return HttpResponseRedirect(DASHBOARD)
 
@@ -131,7 +132,7 @@ class UserAdmin(ProvedAdmin, PublishedIdAdmin, DjangoUserAdmin[User]):
 
 
 def _may_govern(request: HttpRequest, user: User | None) -> bool:
-    """Only superusers change other staff: a password that one sets is a door that one can go through."""
+    """Only superusers change other staff: whoever sets a password can sign in with it."""
     return user is None or request.user.is_superuser or user == request.user or not user.has_powers
 
 
@@ -153,7 +154,7 @@ class GroupAdmin(ProvedAdmin, DjangoGroupAdmin):
 
 
 class GovernedAdmin(ProvedAdmin, PublishedIdAdmin):
-    """A model that belongs to a user. Changing it takes the right to change that user."""
+    """A model that belongs to a user. Changing a row requires the right to change that user."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
@@ -169,7 +170,7 @@ class GovernedAdmin(ProvedAdmin, PublishedIdAdmin):
         return super().has_delete_permission(request, obj) and _may_govern(request, obj and obj.user)
 
     def governed(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """The rows that the request may change; raises PermissionDenied if there is another."""
+        """The rows that the request may change; raises PermissionDenied if it includes any other."""
         rows = list(queryset.select_related("user"))
         if not all(self.has_change_permission(request, row) for row in rows):
             raise PermissionDenied
@@ -177,7 +178,7 @@ class GovernedAdmin(ProvedAdmin, PublishedIdAdmin):
 
 
 class NewKeyForm(forms.ModelForm[ApiKey]):
-    """Refuses one key too many while the form can still say so."""
+    """Reports a key beyond the limit as a form error."""
 
     def clean_user(self) -> User:
         user: User = self.cleaned_data["user"]
@@ -276,7 +277,7 @@ class ApplicationKeyInline(admin.TabularInline[ApplicationKey, Application]):
 
 
 class NewApplicationForm(forms.ModelForm[Application]):
-    """Refuses one application too many while the form can still say so."""
+    """Reports an application beyond the limit as a form error."""
 
     def clean_user(self) -> User:
         user: User = self.cleaned_data["user"]
@@ -287,7 +288,7 @@ class NewApplicationForm(forms.ModelForm[Application]):
 
 @admin.register(Application)
 class ApplicationAdmin(SecretsAdmin, GovernedAdmin):
-    """An application is not deleted: its events would belong to nothing."""
+    """Applications cannot be deleted, because their events refer to them."""
 
     kind = "application"
     list_display = ("name", "published_id", "user", "created_at")

@@ -1,4 +1,4 @@
-"""What every page of the staff console has in common: lists that stay fast, CSV, and actions that ask first."""
+"""Base classes of the staff console: lists that stay fast, CSV downloads, and actions with a confirmation page."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from fonproxy.api.renderers import CSV_TYPE, csv_file_parts
 CHUNK: Final = 1000
 MAX_NAMED: Final = 50
 MAX_WORDS: Final = 20
-# What Django's own filters append to the name of their field.
+# The suffixes that Django's own filters append to the name of their field.
 FILTER_ENDS: Final = ("__id__exact", "__exact", "__isnull", "__isempty", "__gte", "__lt")
 
 
 class CappedPaginator(Paginator[Any]):
-    """Counts at most MAX_ROWS rows: nobody turns to the pages after them."""
+    """Counts at most MAX_ROWS rows, because counting a large table is slow and nobody opens later pages."""
 
     MAX_ROWS = 10_000
 
@@ -55,7 +55,7 @@ class ConsoleList(ChangeList):
     model_admin: ConsoleAdmin
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """A filter that is not declared is answered as one that does not exist."""
+        """Treats an undeclared filter like an unknown one."""
         try:
             return super().get_filters(request)
         except DisallowedModelAdminLookup as fault:
@@ -70,9 +70,9 @@ class ConsoleList(ChangeList):
 
 
 class ConsoleAdmin(admin.ModelAdmin[Any]):
-    """A list that is as fast with a million rows as with ten, and can be taken away as CSV.
+    """A list that stays fast with a million rows, with a CSV download.
 
-    ``csv_columns`` are names as in ``list_display``, which they are by default; they head the columns as they are.
+    ``csv_columns`` are names as in ``list_display``, which is the default; they are also the column headers.
     """
 
     show_full_result_count = False
@@ -83,8 +83,8 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """As Django's, without its joins: each related table is searched once, instead of once for every row."""
-        if "\0" in search_term:  # which PostgreSQL refuses even in a comparison
+        """As Django's, but without joins: each related table is searched once, not once per row."""
+        if "\0" in search_term:  # PostgreSQL refuses it even in a comparison
             return queryset.none(), False
         for word in islice(smart_split(search_term), MAX_WORDS):
             told = unescape_string_literal(word) if word[:1] in "\"'" and word[:1] == word[-1:] else word
@@ -93,7 +93,7 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
         return queryset, False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Only the list's own filters, and rows that its columns link to: other columns could be read by guessing."""
+        """Allows the list's own filters and links of its columns only: other columns could be read by guessing."""
         declared = {_filter_name(item) for item in self.get_list_filter(request)}
         related = {
             f"{name}__id__exact"
@@ -107,14 +107,14 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
         return ConsoleList
 
     def prepare(self, rows: list[Any]) -> None:
-        """For lists whose columns need something to be asked: once for these rows, which are kept as they are."""
+        """A hook for lists whose columns need extra data: loads it for all these rows at once."""
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_csv"
         return [path("csv/", self.admin_site.admin_view(self.csv), name=name), *super().get_urls()]
 
     def csv(self, request: HttpRequest) -> HttpResponseBase:
-        """All that the list would show on all its pages, under the same search, filters and order."""
+        """All rows of the list, on all pages, with the same search, filters and order."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
@@ -141,7 +141,7 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
     def _keys(self, rows: QuerySet[Any]) -> Iterator[list[Any]]:
         """The primary keys in the list's order, read at once and kept in a file.
 
-        A download outlives connections and threads, so no cursor of the database is open between its parts.
+        A download may outlive connections and threads, so no database cursor stays open between its parts.
         """
         with TemporaryFile("w+", encoding="ascii") as file:
             file.writelines(f"{key}\n" for key in rows.values_list("pk", flat=True).iterator(CHUNK))
@@ -165,9 +165,9 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
                 return str(value)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> HttpResponse | None:
-        """Nothing is done to more rows than the list says that there are."""
+        """Refuses an action on more rows than the list counts."""
         if request.POST.get("select_across") == "1" and queryset.order_by()[CappedPaginator.MAX_ROWS :].exists():
-            told = _("That would be more than %(most)s rows: search or filter first.") % {
+            told = _("More than %(most)s rows are selected: search or filter first.") % {
                 "most": f"{CappedPaginator.MAX_ROWS:,}"
             }
             self.message_user(request, told, messages.ERROR)
@@ -190,7 +190,7 @@ def _filter_name(item: Any) -> str:
 
 
 def _searched(model: type[Model], name: str, word: str) -> Q:
-    """Whether what ``name`` leads to, as in ``search_fields``, contains the word."""
+    """A condition that the related field ``name``, as in ``search_fields``, contains the word."""
     first, _, rest = name.partition("__")
     field: Any = model._meta.get_field(first)
     if not (field.is_relation and rest):
@@ -204,16 +204,17 @@ def _searched(model: type[Model], name: str, word: str) -> Q:
 def secrets_page(
     request: HttpRequest, title: str, lead: str, secrets: Iterable[tuple[str, str]], back: str
 ) -> TemplateResponse:
-    """The answer to the form that made ``secrets``, names with values, and the only place where they are shown.
+    """The response to the form that created ``secrets``, a mapping of names to values; it is the only place that shows
+    them.
 
-    A message would keep them readable in the table of sessions.
+    A message would keep them readable in the sessions table.
     """
     context = {**admin.site.each_context(request), "title": title, "lead": lead, "secrets": secrets, "back": back}
     return TemplateResponse(request, "admin/secrets.html", context, headers={"Cache-Control": "no-store"})
 
 
 class SecretsAdmin(admin.ModelAdmin[Any]):
-    """Adding a row makes secrets, which the answer shows. ``save_model`` keeps them in the row's ``new_secrets``."""
+    """Adding a row creates secrets, in the row's ``new_secrets``, which only the response shows."""
 
     def response_add(self, request: HttpRequest, obj: Any, *rest: Any) -> HttpResponse:
         change = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[obj.pk])
@@ -226,7 +227,7 @@ Action = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]
 
 
 def confirmed(effect: Promise) -> Callable[[Action], Action]:
-    """An action of a list that first shows what it would be done to, and the sentence that says what it does."""
+    """A list action with a confirmation page that shows the selected rows and the given consequence."""
 
     def decorate(action: Action) -> Action:
         @wraps(action)

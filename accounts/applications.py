@@ -1,4 +1,4 @@
-"""Applications, the APIs whose events are kept: made, and their keys exchanged without a moment in which none works."""
+"""Applications, the APIs whose events are stored: creating them, and exchanging their keys without downtime."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY_SHAPE: Final = re.compile(r"[A-Za-z0-9_-]{40}")
 
 
 class Keys(NamedTuple):
-    """The two secrets of an application, which are kept nowhere."""
+    """The two secrets of an application, which are not stored."""
 
     write: str
     read: str
@@ -34,7 +34,7 @@ class Keys(NamedTuple):
 def create(user: User, name: str, now: datetime) -> tuple[Application, Keys]:
     """A new application and its keys; raises Conflict when the user has too many."""
     with transaction.atomic():
-        # Two requests that arrive together count one after the other, so that neither slips past the limit.
+        # The lock serializes concurrent requests, so that they cannot exceed the limit together.
         User.objects.select_for_update().get(pk=user.pk)
         if Application.objects.filter(user=user).count() >= MAX_APPLICATIONS:
             raise Conflict(f"An account can have at most {MAX_APPLICATIONS} applications.")
@@ -43,7 +43,7 @@ def create(user: User, name: str, now: datetime) -> tuple[Application, Keys]:
 
 
 def rotate_keys(application: Application, now: datetime, *, immediately: bool = False) -> Keys:
-    """New keys. The ones before work on for the grace period, unless they are to end at once."""
+    """Creates new keys. The old ones work for the grace period, or end at once if ``immediately``."""
     ends_at = now if immediately else now + timedelta(hours=settings.KEY_GRACE_HOURS)
     with transaction.atomic():
         Application.objects.select_for_update().get(pk=application.pk)
@@ -66,8 +66,8 @@ def _new_secret() -> str:
 
 
 def find_key(application_id: str, secret: str, now: datetime) -> ApplicationKey | None:
-    """The key with its application and owner, if it is one of that application's and has not ended."""
-    secret = secret.rstrip("=")  # some clients pad what needs no padding
+    """The key with its application and owner, if it belongs to that application and has not ended."""
+    secret = secret.rstrip("=")  # some clients add padding
     number = ids.decode("application", application_id)
     if number is None or not KEY_SHAPE.fullmatch(secret):
         return None

@@ -1,4 +1,4 @@
-"""The app, as Django registers it."""
+"""Django's registration of the app."""
 
 from __future__ import annotations
 

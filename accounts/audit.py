@@ -1,4 +1,4 @@
-"""The audit log: Django's own log of what staff do in the admin, with values, and closed to everybody's changes."""
+"""The audit log: Django's admin log with old and new values, read-only for everybody."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ MAX_VALUE_LENGTH: Final = 200
 
 
 class AuditedAdmin(ConsoleAdmin):
-    """Says in the log from what to what a field was changed, from which address, and in which request.
+    """Logs the old and new value of each changed field, the client's address and the request id.
 
-    ``deleted_along`` are models whose rows may be deleted with a row of this model but not by themselves.
+    ``deleted_along`` are models whose rows may be deleted with a row of this model but not on their own.
     """
 
     deleted_along: tuple[type[Model], ...] = ()
@@ -60,7 +60,7 @@ class AuditedAdmin(ConsoleAdmin):
         return LogEntry.objects.log_actions(request.user.pk, queryset, DELETION, change_message=message)
 
     def log_for_all(self, request: HttpRequest, what: str, message: str) -> None:
-        """One entry for what was done to many rows at once."""
+        """Adds one log entry for an action on many rows."""
         assert isinstance(request.user, User)
         LogEntry.objects.create(
             user=request.user,
@@ -92,7 +92,7 @@ def _is_open(name: str) -> bool:
 
 
 def _before(form: forms.BaseForm, name: str) -> Any:
-    """The value that the form began with; a row that was referred to instead of its number."""
+    """The initial value in the form; for a foreign key the row instead of its number."""
     value, field = form.get_initial_for_field(form.fields[name], name), form.fields[name]
     if (
         isinstance(field, forms.ModelChoiceField)
@@ -111,7 +111,7 @@ def _told(value: Any) -> str:
 
 
 class StaffFilter(admin.SimpleListFilter):
-    """Only staff: a list of all users would be one of all customers. Who has left is found by name."""
+    """Lists only staff: a list of all users would include all customers. Former staff are found by name."""
 
     title = "member of staff"
     parameter_name = "user"
@@ -138,7 +138,7 @@ class ReadOnlyMixin:
 
 @admin.register(LogEntry)
 class LogEntryAdmin(ReadOnlyMixin, ConsoleAdmin):
-    """Read-only. Authors of entries can therefore not be deleted in the admin either, only deactivated."""
+    """Read-only. The admin therefore cannot delete authors of entries, only deactivate them."""
 
     list_display = ("action_time", "user", "action", "content_type", "changed", "message")
     list_display_links = None
@@ -164,11 +164,11 @@ class LogEntryAdmin(ReadOnlyMixin, ConsoleAdmin):
 
 
 class ReadOnlyAdmin(ReadOnlyMixin, AuditedAdmin):
-    """Rows that nobody adds, changes or deletes in the admin; subclasses may have actions."""
+    """Rows that cannot be added, changed or deleted in the admin; subclasses may have actions."""
 
 
 class PublishedIdAdmin(AuditedAdmin):
-    """Search that finds a row by its published id and by its number as well."""
+    """Search also finds a row by its published id and by its number."""
 
     kind: str
 

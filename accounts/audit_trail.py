@@ -1,4 +1,4 @@
-"""The audit trail: who changed whose account, by numbers only, so that erasures leave it alone."""
+"""The audit trail: who changed which account. It stores numbers only, so erasing a customer leaves it unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEACTIVATED: Final = "deactivated"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A user, and the API key that called for it if there was one. Neither for a command in a shell."""
+    """A user, and the API key if the change was made with one. Both are None for a shell command."""
 
     user_id: int | None = None
     key_id: int | None = None
@@ -28,14 +28,14 @@ class Actor:
 
 
 def record(action: str, kind: AuditRecord.Kind, number: int, *, actor: Actor, now: datetime) -> None:
-    """Adds a row; call it in the transaction of the change, so that neither is kept without the other."""
+    """Adds a row. Call it in the transaction of the change, so that both are stored or neither."""
     AuditRecord.objects.create(
         at=now, action=action, kind=kind, number=number, actor_id=actor.user_id, key_id=actor.key_id
     )
 
 
 class Author(NamedTuple):
-    """Who did what a row says, as text; a number when the user or the key is deleted."""
+    """The author of a row, as text; a number when the user or the key is deleted."""
 
     user: str
     key: str

@@ -1,7 +1,7 @@
-"""Who is calling: a program by its API key or its pair of keys, a person by a JSON web token or a session.
+"""Authenticators: API keys and key pairs of programs, JSON web tokens, sessions, applications and share links.
 
-Every refusal of a key has the same text, so that an answer does not reveal whether a key exists. Each
-authenticator leaves ``account_id`` on Django's request for the access log.
+Every refusal of a key has the same text, so that a response does not reveal whether a key exists. Each authenticator
+stores ``account_id`` on Django's request for the access log.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _keys_by_hash: Final = Prepared(lambda hashes: ApiKey.objects.select_related("us
 
 
 def caller(request: Request) -> User:
-    """Who a permission has let in."""
+    """The authenticated user; for views whose permission has already refused anonymous callers."""
     assert isinstance(request.user, User)
     return request.user
 
 
 def person(request: Request) -> User:
-    """Who calls, whichever account the session shows."""
+    """The person who calls, whichever account the session views."""
     return request.auth.person if isinstance(request.auth, Viewed) else caller(request)
 
 
 def record_change(action: str, request: Request, now: datetime) -> None:
-    """Adds to the audit trail what a person, or an API key, changed of the account; call it in the transaction."""
+    """Records a change of the account by a person or an API key in the audit trail; call it in the transaction."""
     key = request.auth.pk if isinstance(request.auth, ApiKey) else None
     actor = Actor(person(request).pk, key)
     record(action, AuditRecord.Kind.USER, caller(request).pk, actor=actor, now=now)
@@ -57,7 +57,7 @@ def remember(request: Request, user: User) -> None:
 class ApiKeyAuthentication(BaseAuthentication):
     """``x-api-key: fnp_…`` or ``Authorization: Bearer fnp_…``; ``request.auth`` is the ApiKey.
 
-    An ``x-api-key`` header decides alone: a wrong key is refused even if the request has other credentials.
+    An ``x-api-key`` header takes precedence: a wrong key is refused even if the request has other valid credentials.
     """
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
@@ -77,7 +77,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 class KeyPairAuthentication(BaseAuthentication):
     """``X-API-Public-Key``, an API key's prefix, with ``X-API-Private-Key``, the key itself; for Byteful routes.
 
-    Either header decides alone, even if the request has other credentials: half a pair is refused.
+    Either header takes precedence over other credentials: half a pair is refused.
     """
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
@@ -114,9 +114,9 @@ class ApplicationAuthentication(BaseAuthentication):
 
 
 class ShareLinkAuthentication(BaseAuthentication):
-    """The secret of a share link in the path; ``request.auth`` is the link. Any other secret is not found.
+    """The secret of a share link in the path; ``request.auth`` is the link. An unknown secret is not found.
 
-    The reader is nobody: an error page would name the account if it were ``request.user``.
+    ``request.user`` stays anonymous, because an error page would otherwise name the account.
     """
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ShareLink]:
@@ -128,11 +128,11 @@ class ShareLinkAuthentication(BaseAuthentication):
 
 
 def find_active_key(secret: str) -> ApiKey:
-    """The key of this secret with its user, its use recorded; raises AuthenticationFailed."""
+    """The active key of this secret with its user; records the use. Raises AuthenticationFailed."""
     if not KEY_SHAPE.fullmatch(secret):
         raise AuthenticationFailed(BAD_KEY)
     now = timezone.now()
-    # A hash is unique, and a secret has one per pepper: more than one row would be the same key stored twice.
+    # Hashes are unique and a secret has one per pepper, so several rows would be the same key stored twice.
     key = next(iter(_keys_by_hash.rows(peppers.hashes(secret))), None)
     if key is None or not key.is_active(now) or not key.user.is_active:
         raise AuthenticationFailed(BAD_KEY)
@@ -163,11 +163,11 @@ class JwtAuthentication(BaseAuthentication):
 
 
 class SessionAuthentication(DrfSessionAuthentication):
-    """The dashboard's cookie, with CSRF protection.
+    """The session cookie, with CSRF protection.
 
-    It answers as the account that the session looks at, with a Viewed in ``request.auth`` where that is not the
-    person's own; to staff who view a customer it answers reads alone. The access log names who calls.
-    The ``X-Account`` header names the account of the answer, which another tab of the browser may have changed.
+    ``request.user`` is the account that the session views. If that is not the person's own, ``request.auth`` is a
+    Viewed. Staff who view a customer may only read. The access log names the person. The ``X-Account`` header names the
+    account of the response, because another tab of the browser may have switched it.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Viewed | None] | None:
@@ -182,5 +182,5 @@ class SessionAuthentication(DrfSessionAuthentication):
             return found
         if viewed.is_by_staff and request.method not in SAFE_METHODS:
             name = viewed.account.get_username()
-            raise ViewedOnly(f"You are viewing as {name}: stop viewing before you change anything.")
+            raise ViewedOnly(f"You are viewing as {name}. Stop viewing before you change anything.")
         return viewed.account, viewed

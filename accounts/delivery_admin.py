@@ -1,4 +1,4 @@
-"""Messages and their deliveries for staff: how many arrived, what failed, and sending them again."""
+"""Admin of messages and their deliveries: how many arrived, which failed, and sending them again."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DeliveryStateFilter(admin.SimpleListFilter):
 
 
 class MessageAdmin(ReadOnlyAdmin):
-    """A model with ``deliveries``. Users with ``send_permission`` may send messages again."""
+    """A model with ``deliveries``. Users with ``send_permission`` may send its messages again."""
 
     send_permission: ClassVar[str]
     actions = ("send_again",)
@@ -57,7 +57,7 @@ class MessageAdmin(ReadOnlyAdmin):
     def last_error(self, message: Any) -> str:
         return "; ".join(row.last_error for row in message.deliveries.all() if row.last_error)
 
-    # Sending again changes no rows, but needs more than the permission to view.
+    # Sending again changes no rows, but requires more than the view permission.
     @admin.action(description=gettext_lazy("Send selected %(verbose_name_plural)s again"), permissions=["send"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         relation: Any = self.opts.get_field("deliveries")

@@ -1,7 +1,8 @@
 """A change of e-mail address: confirmed by a link sent to the new address, then announced to the old one.
 
-The link works only for its user, signed in, so a link sent to a mistyped address is useless to its receiver. Until the
-link is followed the account keeps its old address. If the process dies before the mail is sent, the user asks again.
+The link works only for its user while signed in, so a link sent to a mistyped address is useless to its receiver. Until
+the link is followed the account keeps its old address. If the process dies before the mail is sent, the user requests
+the change again.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ LIFETIME: Final = timedelta(hours=24)
 
 
 def pending(user: User, now: datetime) -> EmailChange | None:
-    """The change that waits for its confirmation."""
+    """The user's unconfirmed change, if there is one."""
     return EmailChange.objects.filter(user=user, created_at__gt=now - LIFETIME).first()
 
 
 def ask(user: User, address: str, now: datetime) -> None:
-    """Mails a link to the new address; a link mailed earlier ends."""
+    """Mails a link to the new address; an earlier link becomes invalid."""
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
         EmailChange.objects.update_or_create(
@@ -45,7 +46,7 @@ def ask(user: User, address: str, now: datetime) -> None:
 
 
 def find(user: User, secret: str, now: datetime) -> EmailChange | None:
-    """The user's pending change if this is the secret of its link."""
+    """The user's unconfirmed change if this is the secret of its link."""
     change = pending(user, now)
     return change if change and hmac.compare_digest(change.key_hash, _hashed(secret)) else None
 
@@ -68,5 +69,5 @@ def cancel(user: User) -> None:
 
 
 def _hashed(secret: str) -> str:
-    """Of 256 random bits, which need neither salt nor a slow hash."""
+    """An unsalted hash is enough for 256 random bits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

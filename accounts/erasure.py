@@ -1,6 +1,6 @@
-"""Erasing a customer: every app registers what it deletes, and they run in one order.
+"""Erasing a customer: each app registers what it deletes, and the steps run in a fixed order of phases.
 
-A process may die between any two phases: calling ``erase`` again continues from there.
+If the process dies between two phases, calling ``erase`` again continues from there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from accounts.models import ApiKey, Application, AuditRecord, Invitation, User
 from fonproxy.api.errors import Conflict
 
 Step = Callable[[User, datetime], dict[str, int]]
-"""Deletes some rows of the customer; returns how many, by table."""
+"""Deletes rows of the customer; returns their number by table."""
 
 
 class Phase(Enum):
@@ -33,15 +33,15 @@ _steps: dict[Phase, list[Step]] = {phase: [] for phase in Phase}
 
 
 def register(phase: Phase, step: Step) -> None:
-    """Adds an app's step. Apps registered later run first: what they keep refers to rows of the apps below them."""
+    """Adds an app's step. Apps registered later run first, because their rows refer to rows of the apps below them."""
     _steps[phase].insert(0, step)
 
 
 def erase(user: User, now: datetime, actor: Actor) -> dict[str, int]:
-    """Deletes everything known of the customer; returns how many rows were deleted, by table.
+    """Deletes all data of the customer; returns the number of deleted rows by table.
 
     Raises Conflict for a member of staff, Unavailable while traffic of the customer is still being inserted or when
-    ClickHouse did not delete everything, EngineError when ClickHouse is unavailable.
+    ClickHouse did not delete everything, and EngineError when ClickHouse is unavailable.
     """
     if user.has_powers:
         raise Conflict("Staff accounts cannot be erased: remove the staff status first.")
@@ -63,7 +63,7 @@ def erase(user: User, now: datetime, actor: Actor) -> dict[str, int]:
 
 
 def delete_audit_entries(subjects: dict[type[Model], QuerySet[Any]]) -> int:
-    """Deletes the audit entries about these rows, which hold their names and values; returns how many."""
+    """Deletes the audit log entries about these rows, which contain their names and values; returns their number."""
     about = Q(pk__in=[])
     for model, rows in subjects.items():
         numbers = [str(number) for number in rows.values_list("pk", flat=True)]
@@ -80,7 +80,7 @@ def _erase_account(user: User) -> dict[str, int]:
         ApiKey: keys,
     }
     if user.email:
-        Invitation.objects.filter(address__iexact=user.email).delete()  # to the teams of others
+        Invitation.objects.filter(address__iexact=user.email).delete()  # memberships in teams of others
     return {
         "audit_entries": delete_audit_entries(audited),
         "api_keys": keys.delete()[0],

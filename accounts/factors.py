@@ -1,4 +1,4 @@
-"""Second factors: an authenticator app (TOTP), and recovery codes that each stand in for it once."""
+"""Second factors: an authenticator app (TOTP), and recovery codes that each replace it once."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def is_enrolled(user: User) -> bool:
 
 
 def new_key() -> str:
-    """A sealed key for an authenticator, to be kept in the session that sets it up: nobody else may see it."""
+    """An encrypted key for an authenticator. Keep it in the session that sets it up: nobody else may see it."""
     return sealing.seal(secrets.token_hex(KEY_BYTES))
 
 
 def enrol(user: User, sealed_key: str, code: str, now: datetime) -> list[str] | None:
-    """Puts an authenticator in place of the user's if the code is its; returns new recovery codes, else None."""
+    """Replaces the user's authenticator if the code is right for the new key; returns new recovery codes, else None."""
     device = TotpDevice(user=user, sealed_key=sealed_key)
     if not _is_new_totp(device, code, now):
         return None
@@ -50,14 +50,14 @@ def enrol(user: User, sealed_key: str, code: str, now: datetime) -> list[str] | 
 
 
 def verify(user: User, code: str, now: datetime) -> bool:
-    """Whether the code is the authenticator's, or a recovery code. Each is used up then."""
+    """Whether the code is right for the authenticator or is a recovery code; a right code is used up."""
     with transaction.atomic():
         device = TotpDevice.objects.select_for_update().filter(user=user).first()
         return device is not None and _take(device, code, now)
 
 
 def _take(device: TotpDevice, code: str, now: datetime) -> bool:
-    """Whether the code is right; each wrong one doubles the time for which all are refused, up to a quarter hour."""
+    """Whether the code is right. Each wrong code doubles the time during which all are refused, up to 15 minutes."""
     if device.failed_at is not None and now < device.failed_at + _delay(device.failures):
         return False
     is_right = _is_recovery_code(device, code) or _is_new_totp(device, code, now)
@@ -78,7 +78,7 @@ def _is_recovery_code(device: TotpDevice, code: str) -> bool:
 
 
 def _is_new_totp(device: TotpDevice, code: str, now: datetime) -> bool:
-    """Notes the time step of a right code, so that it is not right again."""
+    """Whether the code is right and new; records its time step, so that it cannot be used twice."""
     digits = code.replace(" ", "")
     if not CODE.fullmatch(digits):
         return False
@@ -94,7 +94,7 @@ def _is_new_totp(device: TotpDevice, code: str, now: datetime) -> bool:
 
 
 def renew_recovery_codes(user: User) -> list[str]:
-    """New codes in place of the old ones; they are stored nowhere."""
+    """Replaces the recovery codes; the new codes are not stored in readable form."""
     codes = [base64.b32encode(secrets.token_bytes(RECOVERY_BYTES)).decode().lower() for _ in range(RECOVERY_CODES)]
     with transaction.atomic():
         RecoveryCode.objects.filter(user=user).delete()
@@ -104,7 +104,7 @@ def renew_recovery_codes(user: User) -> list[str]:
 
 
 def remove(user: User) -> None:
-    """Takes away authenticator and recovery codes."""
+    """Removes the authenticator and the recovery codes."""
     with transaction.atomic():
         removed, _ = TotpDevice.objects.filter(user=user).delete()
         RecoveryCode.objects.filter(user=user).delete()
@@ -113,7 +113,7 @@ def remove(user: User) -> None:
 
 
 def setup(user: User, sealed_key: str) -> dict[str, str]:
-    """What an authenticator app needs: the key to type, and the address of an image to scan. Raises Unreadable."""
+    """What an authenticator app needs: the key as text, and a QR code as a data URL. Raises Unreadable."""
     key = base64.b32encode(bytes.fromhex(sealing.unseal(sealed_key))).decode()
     label = quote(f"FonProxy:{user.get_username()}")
     uri = f"otpauth://totp/{label}?{urlencode({'secret': key, 'issuer': 'FonProxy'})}"

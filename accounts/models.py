@@ -60,7 +60,7 @@ class User(AbstractUser):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The chosen time zone; UTC without a choice, and for a zone that this machine does not know."""
+        """The chosen time zone; UTC if none is chosen or this machine does not know the zone."""
         try:
             return parse_zone(self.time_zone) if self.time_zone else UTC_ZONE
         except InvalidTime:
@@ -68,7 +68,7 @@ class User(AbstractUser):
 
     @property
     def has_powers(self) -> bool:
-        """Whether it is more than a customer: only superusers change such an account."""
+        """Whether the account has staff rights or permissions: only superusers change such an account."""
         return self.is_staff or self.is_superuser
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -95,7 +95,7 @@ class User(AbstractUser):
 
 
 class Session(AbstractBaseSession):
-    """A browser's sign-in. ``session_key`` is a hash: the key itself is in the browser's cookie alone."""
+    """A browser's sign-in. ``session_key`` is a hash; only the browser's cookie has the key itself."""
 
     session_key = models.CharField(max_length=64, primary_key=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
@@ -109,7 +109,7 @@ class Session(AbstractBaseSession):
 
 
 class TokenFamily(models.Model):
-    """The tokens that follow from one sign-in of a program. Deleting it ends them."""
+    """The tokens of one sign-in of a program. Deleting the row invalidates them."""
 
     key = models.CharField(max_length=32, unique=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
@@ -127,7 +127,7 @@ class TokenFamily(models.Model):
 
 
 class EmailChange(models.Model):
-    """An address that its user has not confirmed yet; only the hash of the mailed link's secret is kept."""
+    """An unconfirmed new address. Only the hash of the mailed link's secret is stored."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="email_change")
     address = models.EmailField()
@@ -142,7 +142,7 @@ class EmailChange(models.Model):
 
 
 class Role(models.TextChoices):
-    """What a person may do with an account; docs/dashboard.md has the table."""
+    """A person's role in the team of an account; docs/dashboard.md lists the permissions."""
 
     OWNER = "owner", _("Owner")
     MANAGER = "manager", _("Manager")
@@ -154,7 +154,7 @@ class Role(models.TextChoices):
 
 
 class Membership(models.Model):
-    """A person who may look at the account of another user. The account's own user is its owner without a row."""
+    """Gives a person access to another user's account. The account's own user is its owner without a row."""
 
     account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="members")
     person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
@@ -177,7 +177,7 @@ class Membership(models.Model):
 
 
 class Invitation(models.Model):
-    """An invitation to a team that is not accepted yet; only the hash of the mailed link's secret is stored."""
+    """An invitation that has not been accepted yet. Only the hash of the mailed link's secret is stored."""
 
     account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="invitations")
     maker = models.ForeignKey(
@@ -201,7 +201,7 @@ class Invitation(models.Model):
 
 
 class ShareLink(models.Model):
-    """Gives anyone with the link read access to one view of an account; only the hash of the link's secret is kept."""
+    """Gives anyone with the link read access to one view of an account. Only the hash of its secret is stored."""
 
     account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="share_links")
     maker = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
@@ -223,7 +223,7 @@ class ShareLink(models.Model):
 
 
 class SavedView(models.Model):
-    """A view that the people of an account come back to."""
+    """A named view of *Explore*, shared by the team of an account."""
 
     account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
     name = models.CharField(max_length=100)
@@ -242,7 +242,7 @@ class SavedView(models.Model):
 
 
 class TotpDevice(models.Model):
-    """An authenticator app of a user, which has shown a right code."""
+    """A user's authenticator app, set up with a right code."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="totp_device")
     sealed_key = models.TextField()
@@ -258,7 +258,7 @@ class TotpDevice(models.Model):
 
 
 class RecoveryCode(models.Model):
-    """Stands in for the authenticator once; only its hash is stored."""
+    """Replaces the authenticator once. Only its hash is stored."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="recovery_codes")
     key_hash = models.CharField(max_length=64, unique=True)
@@ -290,7 +290,7 @@ OWN_SCOPES = (Scope.READ, Scope.WRITE)
 
 
 class ApiKey(models.Model):
-    """A program's credential. Only its hash is kept: 256 random bits and a pepper need neither salt nor a slow hash."""
+    """A program's credential. Only a hash is stored: 256 random bits and a pepper need neither salt nor a slow hash."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100)
@@ -337,7 +337,7 @@ class ApiKey(models.Model):
 
 
 class Application(models.Model):
-    """An API whose owner reports its events to us."""
+    """An API whose owner reports its events to FonProxy."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="applications")
     name = models.CharField(max_length=100)
@@ -352,7 +352,7 @@ class Application(models.Model):
 
 
 class ApplicationKey(models.Model):
-    """One of an application's keys; only its hash is kept. Rotated ones work until ``ends_at``."""
+    """One of an application's keys; only its hash is stored. Exchanged keys work until ``ends_at``."""
 
     class KeyKind(models.TextChoices):
         WRITE = "write"
@@ -371,7 +371,7 @@ class ApplicationKey(models.Model):
 
 
 class AuditRecord(models.Model):
-    """One change of an account, by numbers only: rows of erased customers stay. The database refuses to change them."""
+    """One change of an account, by numbers only, so rows of erased customers stay. The database refuses updates."""
 
     class Kind(models.TextChoices):
         USER = "user"

@@ -1,4 +1,4 @@
-"""Mails about changes of an account's credentials. They go to its owner, also for changes by others."""
+"""Mails about changes of an account's credentials. They go to the owner, even if somebody else made the change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Notice(Enum):
-    """What happened, as the mail says it."""
+    """The event, as worded in the mail."""
 
     NEW_KEY = gettext_lazy("a new API key was created")
     NEW_PASSWORD = gettext_lazy("the password was changed")
@@ -35,12 +35,12 @@ class Notice(Enum):
 def mail(subject: str, text: str, address: str) -> None:
     try:
         send_mail(subject, text, None, [address])
-    except ValueError as error:  # an address that has no ASCII form: another attempt would not help
+    except ValueError as error:  # an address without an ASCII form: another attempt would not help
         log.warning("a notice could not be mailed: %s", error)
 
 
 def send(notice: Notice, user: User, address: str | None = None) -> None:
-    """Mails the owner once the transaction is committed; to ``address`` in place of the current one if it is given."""
+    """Mails the owner once the transaction is committed, at the current address or at ``address``."""
     to = user.email if address is None else address
     if to:
         context = {"name": user.get_username(), "event": notice.value, "home": settings.PUBLIC_URL}

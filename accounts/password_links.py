@@ -1,4 +1,4 @@
-"""Links by which a customer sets a password, and the mail that welcomes a new one with such a link."""
+"""Links for setting a password, and the welcome mail with such a link."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from fonproxy.api.errors import Conflict
 
 
 class PasswordLink(NamedTuple):
-    """It works once, and no longer when the password or address changes or the user signs in."""
+    """A token that works once, and becomes invalid when the password or address changes or the user signs in."""
 
     url: str
     expires_at: datetime
 
 
 def make(user: User, now: datetime) -> PasswordLink:
-    """Raises Conflict for an account that may not sign in."""
+    """The URL of a new link. Raises Conflict for an account that may not sign in."""
     if not user.is_active:
-        raise Conflict("The account is not active: nobody can sign in to it.")
+        raise Conflict("The account is deactivated, so nobody can sign in to it.")
     name = urlsafe_base64_encode(force_bytes(user.pk))
     path = reverse("new-password", args=[name, default_token_generator.make_token(user)])
     lifetime = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)

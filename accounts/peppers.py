@@ -1,8 +1,8 @@
-"""How keys are stored: HMAC-SHA256 under a pepper, a secret that the database does not have.
+"""How keys are stored: HMAC-SHA256 under a pepper, a secret outside of the database.
 
-Several peppers are known, the newest first. A key stored under an older one is found, and hashed again under the newest
-when it is used. The bare SHA-256 of earlier versions is found too: the HMAC is made of it, so ``pepper_keys`` can put a
-pepper on it without knowing the key.
+Several peppers are known, the newest first. A key stored under an older pepper is found, and rehashed under the newest
+when it is used. The bare SHA-256 of earlier versions is found too. The HMAC is computed over it, so ``pepper_keys`` can
+add a pepper without knowing the key.
 """
 
 from __future__ import annotations
@@ -36,15 +36,19 @@ def under(pepper: str, digest: str) -> Stored:
 
 
 def hashes(secret: str) -> list[str]:
-    """Every hash that the key may be stored as: as many, and so as long a search, for a key that is unknown."""
+    """Every hash under which the key may be stored.
+
+    Known and unknown keys have the same number of hashes, so the look-up takes the same time.
+    """
     digest = _digest(secret)
     return [*(under(pepper, digest).key_hash for pepper in settings.KEY_PEPPERS), digest]
 
 
 def renew(key: Key, secret: str) -> None:
-    """Hashes a key that is stored under an older pepper again.
+    """Rehashes a key that is stored under an older pepper.
 
-    Not one without: a process of the version before peppers, which may still run, would not find it any more.
+    A key without a pepper is left alone, because processes of the version before peppers may still run and would not
+    find it.
     """
     newest = stored(secret)
     if key.pepper not in (BARE, newest.pepper):
@@ -52,7 +56,7 @@ def renew(key: Key, secret: str) -> None:
 
 
 def in_use() -> set[str]:
-    """The names of the peppers that keys depend on."""
+    """The names of the peppers that stored keys depend on."""
     models = (ApiKey, ApplicationKey, RecoveryCode)
     return {name for model in models for name in model._default_manager.values_list("pepper", flat=True).distinct()} - {
         BARE
@@ -65,7 +69,7 @@ def known() -> set[str]:
 
 
 def name_of(pepper: str) -> str:
-    """Tells peppers apart without telling anything of them."""
+    """A name for the pepper that reveals nothing about it."""
     return hmac.new(pepper.encode(), b"name of this pepper", hashlib.sha256).hexdigest()[:8]
 
 

@@ -1,9 +1,7 @@
 """What a credential may do: a key acts as its user within its scopes, staff within their Django permissions.
 
-A session that looks at another account acts as that account within the person's role in its team.
-
-Staff are asked for the permissions that the admin asks for the same thing. A key never exceeds its owner: the scope
-``provision`` needs its owner's permissions as well.
+A session that views another account acts as that account, within the person's role in its team. Staff need the same
+permissions as in the admin. A key never exceeds its owner: the scope ``provision`` also needs its owner's permissions.
 """
 
 from __future__ import annotations
@@ -20,14 +18,14 @@ from accounts.powers import INGEST, VIEW_METRICS, staff_may
 from accounts.viewing import Viewed
 from fonproxy.api.errors import ProofRequired
 
-if TYPE_CHECKING:  # the views read this module by name from the settings, while they are being imported
+if TYPE_CHECKING:  # The settings name this module for the views, which are being imported at that time.
     from rest_framework.views import APIView
 
 
 class OwnData(BasePermission):
-    """Anyone signed in; a key needs ``read`` for GET and HEAD, and ``write`` for every other method.
+    """Anyone signed in. A key needs ``read`` for GET and HEAD, and ``write`` for every other method.
 
-    So does a member of a team, whom only the role of a manager or an owner gives ``write``.
+    In a team, every member has ``read``; managers and owners also have ``write``.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -38,7 +36,7 @@ class OwnData(BasePermission):
 
 
 class CanIngest(BasePermission):
-    """A key with ``ingest``, or a member of staff in person with the permission to add batches."""
+    """A key with ``ingest``, or a member of staff with the permission to add batches."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if isinstance(request.auth, ApiKey):
@@ -47,7 +45,7 @@ class CanIngest(BasePermission):
 
 
 class CanReadMetrics(BasePermission):
-    """A key with ``metrics``, or a member of staff in person with the permission to see batches."""
+    """A key with ``metrics``, or a member of staff with the permission to view batches."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if isinstance(request.auth, ApiKey):
@@ -56,7 +54,7 @@ class CanReadMetrics(BasePermission):
 
 
 class CanProvision(BasePermission):
-    """A member of staff with the Django permissions that the view names, in person or by a key with ``provision``.
+    """A member of staff with the Django permissions named by the view, in person or by a key with ``provision``.
 
     The view is a ViewSet with ``required_permissions``: the permissions by action.
     """
@@ -64,27 +62,27 @@ class CanProvision(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         required: dict[str, tuple[str, ...]] = view.required_permissions  # type: ignore[attr-defined]
         action: str | None = view.action  # type: ignore[attr-defined]
-        # A method that the route does not have is a 405 for those who may call it at all.
+        # Callers who may use the route get a 405 for a method that it lacks.
         needed = () if action in (None, "metadata") else required[action]
         return staff_may(request.user, *needed) and _has_scope(request, Scope.PROVISION)
 
 
 class CanFollowCutOff(CanProvision):
-    """A key with ``gateway`` too: proxy servers follow the feed."""
+    """As CanProvision; also a key with ``gateway``, because proxy servers follow the feed."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return is_gateway(request) or super().has_permission(request, view)
 
 
 class IsGateway(BasePermission):
-    """A key with the scope ``gateway``, for proxy servers. No session or token has it."""
+    """A key with the scope ``gateway``, for proxy servers. Sessions and tokens never have it."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return is_gateway(request)
 
 
 class IsPerson(BasePermission):
-    """A token or a session, never a key: a leaked key must not be able to make more of itself."""
+    """A token or a session, never a key: a leaked key must not be able to create more keys."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return request.user.is_authenticated and not isinstance(request.auth, ApiKey)
@@ -93,7 +91,7 @@ class IsPerson(BasePermission):
 class HasRecentProof(IsPerson):
     """A person who signed in, or confirmed the password, a moment ago; reading and revoking need no proof.
 
-    In a team, owners only: keys keep working after their creator has left.
+    In a team, only owners: keys keep working after their creator has left.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -107,7 +105,7 @@ class HasRecentProof(IsPerson):
 
 
 class HasShareLink(BasePermission):
-    """The link of a view, which is read."""
+    """A share link, for reads only."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return isinstance(request.auth, ShareLink)

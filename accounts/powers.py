@@ -1,4 +1,4 @@
-"""What staff may do through the APIs: they need the Django permissions that the admin asks for the same thing."""
+"""What staff may do through the APIs: they need the same Django permissions as in the admin."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def staff_may(user: object, *permissions: str) -> bool:
 
 
 def grantable(user: User) -> set[str]:
-    """The scopes that the user may give to keys of their own."""
+    """The scopes that the user may grant to their own keys."""
     return set(Scope if staff_may(user, GRANT_STAFF_SCOPES) else OWN_SCOPES)

@@ -1,4 +1,4 @@
-"""Proof of identity: when this sign-in last showed a password and, where there is one, a second factor."""
+"""Proof of identity: when this sign-in last entered a password and, if there is one, a second factor."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from accounts.models import User
 
 BACKEND: Final = "django.contrib.auth.backends.ModelBackend"
 RECENT: Final = timedelta(minutes=15)
-"""How long a proof counts for changes of keys, users, factors and addresses."""
+"""How long a proof is valid for changes of keys, users, factors and addresses."""
 
 
 def sign_in(request: HttpRequest, user: User, *, has_factor: bool) -> None:
-    """Signs the user in after everything was proved."""
+    """Signs the user in after password and second factor were checked."""
     login(request, user, backend=BACKEND)
     if has_factor:
         request.session[sessions.FACTOR] = True
@@ -38,7 +38,7 @@ def is_recent(at: datetime | None, now: datetime) -> bool:
 
 
 def remember_sign_in(sender: object, request: HttpRequest, user: User, **_: object) -> None:
-    """Receives ``user_logged_in``: a sign-in is a proof."""
+    """Receives ``user_logged_in``: a sign-in counts as a proof."""
     renew(request, datetime.now(UTC))
     request.session["user_agent"] = request.headers.get("User-Agent", "")[:200]
 

@@ -1,4 +1,4 @@
-"""How the credentials appear in the OpenAPI document."""
+"""The credentials in the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Reads of accounts: one customer's own rows, and bulk lookups for the attribution of traffic.
+"""Reads of accounts: one customer's own rows, and bulk look-ups for the attribution of traffic.
 
 A published id that is malformed, of another kind, unknown or another account's always raises the same NotFound, so that
-an answer does not reveal which ids exist.
+a response does not reveal which ids exist.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from fonproxy.numbers import WHOLE_NUMBER
 
 
 def account_for(caller: User, named: str | None) -> int:
-    """The user whose data a read is about: the caller, or any user for staff who may see users; raises NotFound.
+    """The user whose data a read is about: the caller, or any user for staff who may view users; raises NotFound.
 
-    Staff may use the number that proxy workers push under as well as the published id.
+    Staff may name the user by published id or by the number under which gateways push.
     """
     if named is None:
         return caller.pk
@@ -44,13 +44,13 @@ def find_customer(external_id: str) -> User:
 
 
 def refuse_staff(user: User) -> None:
-    """Raises Conflict: accounts of staff are changed in the admin alone."""
+    """Raises Conflict: staff accounts can only be changed in the admin."""
     if user.has_powers:
         raise Conflict("Staff accounts can only be changed in the admin.")
 
 
 def own_account(user_id: int, text: str) -> int:
-    """The number of an account as its owner may ask for it: only their own; raises NotFound."""
+    """The number of an account if it is the owner's own; raises NotFound for any other."""
     if text != str(user_id):
         raise NotFound
     return user_id

@@ -1,4 +1,4 @@
-"""Bodies and answers of the account routes. Names are camel case, as published."""
+"""Bodies and responses of the account routes. Names are camel case, as published."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fonproxy.api.params import ExpiryField, TextField
 
 
 class ScopeField(serializers.ChoiceField):
-    """One scope. The message does not repeat what was sent: that may be text no answer can carry."""
+    """One scope. The message does not repeat the input, which may be text that a response cannot contain."""
 
     default_error_messages = {"invalid_choice": f"Must be one of {', '.join(Scope.values)}."}
 
@@ -73,14 +73,14 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
 class IssuedKeySerializer(ApiKeySerializer):
     """A new key with its secret, which is shown once and comes from the context."""
 
-    key = serializers.SerializerMethodField(help_text="The secret, shown this once.")
+    key = serializers.SerializerMethodField(help_text="The secret, shown only here.")
 
     def get_key(self, key: ApiKey) -> str:
         secret: str = self.context["secret"]
         return secret
 
 
-@extend_schema_serializer(many=False)  # or it would be described as a list of these
+@extend_schema_serializer(many=False)  # otherwise the schema would be a list of these
 class KeyListSerializer(serializers.Serializer[Any]):
     apiKeys = ApiKeySerializer(many=True)
 
@@ -102,7 +102,7 @@ class RotationSerializer(serializers.Serializer[Any]):
 
 
 class ApplicationSerializer(serializers.Serializer[Application]):
-    id = serializers.CharField(source="published_id", help_text="Send it as X-Auth-User.")
+    id = serializers.CharField(source="published_id", help_text="Sent as X-Auth-User.")
     name = serializers.CharField()
     createdAt = serializers.DateTimeField(source="created_at")
 
@@ -110,8 +110,8 @@ class ApplicationSerializer(serializers.Serializer[Application]):
 class ApplicationWithKeysSerializer(ApplicationSerializer):
     """A new application with its keys, which are shown once and come from the context."""
 
-    writeKey = serializers.SerializerMethodField(help_text="The secret, shown this once.")
-    readKey = serializers.SerializerMethodField(help_text="The secret, shown this once.")
+    writeKey = serializers.SerializerMethodField(help_text="The secret, shown only here.")
+    readKey = serializers.SerializerMethodField(help_text="The secret, shown only here.")
 
     def get_writeKey(self, application: Application) -> str:
         return self._keys.write
@@ -125,7 +125,7 @@ class ApplicationWithKeysSerializer(ApplicationSerializer):
         return keys
 
 
-@extend_schema_serializer(many=False)  # or it would be described as a list of these
+@extend_schema_serializer(many=False)  # otherwise the schema would be a list of these
 class ApplicationListSerializer(serializers.Serializer[Any]):
     applications = ApplicationSerializer(many=True)
 

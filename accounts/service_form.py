@@ -1,4 +1,4 @@
-"""An admin form that saves through the service the APIs use."""
+"""An admin form that saves through the same service as the APIs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Row = TypeVar("Row", bound=Model)
 
 
 class ServiceForm(forms.ModelForm[Row]):
-    """A form that leaves saving to the service which the APIs use, and shows what it refuses."""
+    """A form that saves through the same service as the APIs, and shows its refusals as form errors."""
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
         if self.errors:
             return given
         try:
-            with transaction.atomic():  # tried, and taken back: so that the form can say what is wrong
+            with transaction.atomic():  # run once and rolled back, to report errors in the form
                 self.apply("", timezone.now())
                 transaction.set_rollback(True)
         except ApiProblem as refusal:
@@ -31,5 +31,5 @@ class ServiceForm(forms.ModelForm[Row]):
         return given
 
     def apply(self, author: str, now: datetime) -> Row:
-        """Does what the form asks for; raises ApiProblem."""
+        """Performs the change; raises ApiProblem."""
         raise NotImplementedError

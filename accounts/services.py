@@ -1,4 +1,4 @@
-"""What changes accounts: keys are issued, revoked and seen in use."""
+"""Changes of accounts: issuing and revoking keys, recording their use."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ ACCESS_GRAIN: Final = timedelta(seconds=60)
 def issue_key(
     *, user: User, name: str, scopes: Collection[str], expires_at: datetime | None = None, now: datetime
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which is kept nowhere; raises Conflict when the user holds too many.
+    """A new key and its secret, which is not stored; raises Conflict when the user has too many.
 
-    Who may grant which scope is the caller's affair.
+    The caller decides who may grant which scope.
     """
     secret = KEY_START + secrets.token_hex(32)
     with transaction.atomic():
-        # Two requests that arrive together count one after the other, so that neither slips past the limit.
+        # The lock serializes concurrent requests, so that they cannot exceed the limit together.
         User.objects.select_for_update().get(pk=user.pk)
         if active_keys(user, now) >= MAX_ACTIVE_KEYS:
             raise Conflict(f"An account can have at most {MAX_ACTIVE_KEYS} active keys. Revoke one first.")
@@ -57,7 +57,7 @@ def active_keys(user: User, now: datetime) -> int:
 
 
 def revoke_key(key: ApiKey, now: datetime) -> bool:
-    """End the key; False for one that was revoked before, which keeps the time it was."""
+    """Revokes the key; False if it was revoked before, which keeps its earlier time."""
     return bool(ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now))
 
 
@@ -69,10 +69,10 @@ def revoke_all_keys(user: User, now: datetime) -> None:
 
 
 def record_access(key: ApiKey, now: datetime) -> None:
-    """Remember that the key was used, to the minute: most requests find it remembered and write nothing."""
+    """Records the use of the key, to the minute, so that most requests write nothing."""
     stale = now - ACCESS_GRAIN
     if key.last_access_at is not None and key.last_access_at >= stale:
         return
     unrecorded = Q(last_access_at__isnull=True) | Q(last_access_at__lt=stale)
-    with suppress(OperationalError), without_waiting():  # a writer holds SQLite: the next request records it
+    with suppress(OperationalError), without_waiting():  # another writer holds SQLite: the next request records it
         ApiKey.objects.filter(unrecorded, pk=key.pk).update(last_access_at=now)

@@ -1,4 +1,4 @@
-"""Sessions in the database, found by the hash of their key, so that a leaked table opens no session."""
+"""Sessions in the database, found by the hash of their key, so that a leaked table cannot be used to sign in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROVED_AT: Final = "proved_at"
 
 
 class SessionStore(db.SessionStore):
-    """Django's own store, with another name for each row, and the end of sessions of staff by age and idleness."""
+    """Django's store, with hashed keys, and with age and idle limits for sessions of staff."""
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
@@ -38,13 +38,14 @@ class SessionStore(db.SessionStore):
         return self.decode(row.session_data)
 
     def encode(self, session_dict: dict[str, Any]) -> str:
-        """Sealed: a session holds the token of an opened link that sets a password, among others."""
+        """Encrypted, because a session can contain the token of an opened password link."""
         return sealing.seal(super().encode(session_dict))
 
     def decode(self, session_data: str | bytes) -> dict[str, Any]:
         try:
             return super().decode(sealing.unseal(session_data))
-        except sealing.Unreadable:  # under another secret key, or by a version that did not seal: signed out
+        except sealing.Unreadable:
+            # Encrypted under another secret key, or stored unencrypted by an earlier version: signed out.
             return {}
 
     def exists(self, session_key: str | None = None) -> bool:
@@ -79,7 +80,7 @@ class SessionStore(db.SessionStore):
 
 
 def hashed(session_key: str) -> str:
-    """A key is 165 random bits, so that a hash without salt cannot be guessed back."""
+    """An unsalted hash is enough for 165 random bits."""
     return hashlib.sha256(session_key.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Share links: who has one reads one view of an account without a sign-in, until it expires or is revoked."""
+"""Share links: anyone with one can read a view of an account without signing in, until it expires or is revoked."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MAX_LINKS: Final = 50
 
 
 def links_of(account: User, now: datetime) -> QuerySet[ShareLink]:
-    """Those that have not expired, newest first; one of a locked maker rests, and can still be revoked."""
+    """Links that have not expired, newest first. That of a locked creator does not work but can still be revoked."""
     return account.share_links.filter(expires_at__gt=now).select_related("maker").order_by("-created_at", "-pk")
 
 
 def create(
     account: User, name: str, view: dict[str, Any], lifetime: timedelta, by: User, now: datetime
 ) -> tuple[ShareLink, str]:
-    """A new link and its secret, which is kept nowhere. Raises Conflict when the account has too many."""
+    """A new link and its secret, which is not stored. Raises Conflict when the account has too many."""
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
         User.objects.select_for_update().get(pk=account.pk)
@@ -56,9 +56,9 @@ def revoke(account: User, published_id: str, by: User, now: datetime) -> None:
 
 
 def find(secret: str, now: datetime) -> ShareLink | None:
-    """The link of that secret with its account, while it works.
+    """The working link of that secret with its account.
 
-    Accounts of staff share nothing, nor do locked accounts and makers.
+    Links of staff accounts, locked accounts and locked creators do not work.
     """
     works = ShareLink.objects.filter(
         expires_at__gt=now,
@@ -71,5 +71,5 @@ def find(secret: str, now: datetime) -> ShareLink | None:
 
 
 def _hashed(secret: str) -> str:
-    """Of 256 random bits, which need neither salt nor a slow hash."""
+    """An unsalted hash is enough for 256 random bits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

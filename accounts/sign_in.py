@@ -1,4 +1,4 @@
-"""How a person gets in and out of the pages: sign-in, second factor, sign-out, a forgotten password."""
+"""Pages for signing in and out, the second factor and a forgotten password."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ PENDING_SECONDS: Final = 600
 
 
 class ThrottledForm(Page):
-    """A form by which passwords or addresses could be guessed: as often as a token may be asked for."""
+    """A form through which passwords or addresses could be guessed, throttled like requests for a token."""
 
     http_method_names = ["get", "head", "post"]
     named_by: ClassVar[str]
-    """The field that says whose."""
+    """The field that names the user."""
 
     def throttles(self) -> tuple[SimpleRateThrottle, ...]:
         return FormThrottle(self.named_by), FormNameThrottle(self.named_by)
@@ -56,7 +56,7 @@ class SignInView(ThrottledForm, views.LoginView):
     redirect_authenticated_user = True
 
     def get_redirect_url(self) -> str:  # type: ignore[override]  # described as of a later Django
-        """Where they wanted to go, but for where they would be sent back from."""
+        """The requested page, unless it would only redirect back."""
         wanted: str = super().get_redirect_url()
         user = self.request.user
         leads_back = wanted.startswith(reverse("sign-in")) or (
@@ -89,7 +89,7 @@ class CodeForm(forms.Form):
 
 
 class SecondFactorView(Page, views.RedirectURLMixin, FormView[CodeForm]):
-    """The second page of signing in: a code, or for staff who have no authenticator yet the setting up of one."""
+    """The second page of signing in: a code, or the setup of an authenticator for staff who have none yet."""
 
     http_method_names = ["get", "head", "post"]
     template_name = "accounts/second_factor.html"
@@ -154,7 +154,7 @@ class ConfirmForm(forms.Form):
 
 
 class ConfirmView(LoginRequiredMixin, ThrottledForm, views.RedirectURLMixin, FormView[ConfirmForm]):
-    """Asks once more who it is, before keys, users, factors or addresses change."""
+    """Asks for the password again before keys, users, factors or addresses change."""
 
     template_name = "accounts/confirm.html"
     form_class = ConfirmForm
@@ -175,7 +175,7 @@ class ConfirmView(LoginRequiredMixin, ThrottledForm, views.RedirectURLMixin, For
 
 
 class SignOutView(Page, views.LogoutView):  # type: ignore[misc]  # its dispatch answers with one kind of response
-    """Ends all sessions and tokens of the user, those of other browsers and programs too."""
+    """Ends all sessions and tokens of the user, including those of other browsers and programs."""
 
     http_method_names = ["post"]
 
@@ -186,7 +186,7 @@ class SignOutView(Page, views.LogoutView):  # type: ignore[misc]  # its dispatch
 
 
 class PasswordResetView(ThrottledForm, views.PasswordResetView):
-    """Answers the same at the same speed whether or not anybody has the address: a job looks it up and mails."""
+    """Answers the same, and as fast, whether or not the address is known: a job looks it up and sends the mail."""
 
     named_by = "email"
     template_name = "accounts/password_reset.html"
@@ -205,7 +205,7 @@ class PasswordResetSentView(Page, views.PasswordResetDoneView):
 
 
 class RevokingForm(SetPasswordForm):  # type: ignore[type-arg]  # generic for type checkers only
-    """Sets a password, and revokes the API keys if asked."""
+    """Sets a password, and revokes the API keys on request."""
 
     revoke_keys = forms.BooleanField(
         label=_("Also revoke my API keys"),
@@ -233,7 +233,7 @@ class NewPasswordDoneView(Page, views.PasswordResetCompleteView):
 
 
 def _pending(request: HttpRequest) -> User | None:
-    """The user who gave the password a moment ago but no second factor yet; None after a new password."""
+    """The user who entered the password a moment ago but no second factor yet; None after a change of password."""
     number, at, password = request.session.get(PENDING, (None, 0, ""))
     is_recent = timezone.now().timestamp() < at + PENDING_SECONDS
     user = User.objects.filter(pk=number, is_active=True).first() if is_recent else None
@@ -241,7 +241,7 @@ def _pending(request: HttpRequest) -> User | None:
 
 
 def new_key(request: HttpRequest) -> str:
-    """The sealed key of the authenticator that is being set up in this session; a new one after ten minutes."""
+    """The encrypted key of the authenticator that this session sets up; a new one after ten minutes."""
     sealed, at = request.session.get(NEW_KEY, ("", 0))
     now = timezone.now().timestamp()
     if now >= at + PENDING_SECONDS:

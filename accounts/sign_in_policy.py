@@ -1,4 +1,4 @@
-"""How long a sign-in lasts, and what it must have proved. Pure."""
+"""How long a sign-in lasts, and which proof it needs. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TOKEN_LIFETIME: Final = timedelta(days=14)
 
 
 def needs_factor(user: User) -> bool:
-    """Whether a password is not enough for this user: staff, where the installation says so."""
+    """Whether this user needs a second factor: staff, if the installation requires it."""
     return user.has_powers and bool(settings.STAFF_SECOND_FACTOR)
 
 
 def still_holds(user: User, *, began_at: datetime, has_factor: bool, now: datetime) -> bool:
-    """Whether a sign-in of that time is one still, by what the user is now."""
+    """Whether a sign-in of that time is still valid for the user's current status."""
     if not user.is_active or (needs_factor(user) and not has_factor):
         return False
     return not user.has_powers or now < began_at + STAFF_LIFETIME

@@ -1,4 +1,4 @@
-"""What Celery does for accounts."""
+"""Celery tasks of accounts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def purge_sign_ins() -> None:
 
 @shared_task
 def mail_password_reset(address: str) -> None:
-    """Mails a link to everyone with that address who may sign in. A lost mail can be requested again."""
+    """Mails a link to every user with that address who may sign in. If a mail is lost, the user requests it again."""
     home = urlsplit(str(settings.PUBLIC_URL))
     form = PasswordResetForm({"email": address})
     if form.is_valid():

@@ -1,7 +1,7 @@
-"""The team of an account: who is invited, joins, changes role and leaves.
+"""The team of an account: invitations, joining, roles and leaving.
 
-The account's own user is always an owner and in no table, so that no change here leaves an account without one. An
-invitation is used up in the transaction that adds its member. If the process dies before the mail is sent, the owner
+The account's own user is always an owner and in no table, so that no change here can leave an account without an owner.
+An invitation is used up in the transaction that adds its member. If the process dies before the mail is sent, the owner
 invites again, which replaces the link.
 """
 
@@ -38,7 +38,7 @@ def members_of(account: User) -> QuerySet[Membership]:
 
 
 def invitations_of(account: User, now: datetime) -> QuerySet[Invitation]:
-    """Those that can still be accepted."""
+    """Invitations that can still be accepted."""
     usable = account.invitations.filter(created_at__gt=now - LIFETIME)
     return usable.select_related("maker").order_by("created_at", "pk")
 
@@ -52,9 +52,9 @@ def find_member(account: User, published_id: str) -> Membership:
 
 
 def invite(account: User, address: str, role: Role, by: User, now: datetime) -> None:
-    """Mails a link to the address; one that was mailed there before ends. Raises Conflict.
+    """Mails a link to the address; an earlier link to it becomes invalid. Raises Conflict.
 
-    Raises PermissionDenied for who is no owner by now: a request that is under way must not outlive a removal.
+    Raises PermissionDenied if the caller is no longer an owner: a concurrent request must not outlive a removal.
     """
     address = address.lower()
     secret = secrets.token_urlsafe(32)
@@ -81,7 +81,7 @@ def invite(account: User, address: str, role: Role, by: User, now: datetime) -> 
 
 
 def withdraw(account: User, published_id: str, by: User, now: datetime) -> None:
-    """Ends an invitation. Raises NotFound."""
+    """Withdraws an invitation. Raises NotFound."""
     with transaction.atomic():
         found = account.invitations.filter(pk=decode_or_404("invitation", published_id))
         if not found.delete()[0]:
@@ -90,24 +90,24 @@ def withdraw(account: User, published_id: str, by: User, now: datetime) -> None:
 
 
 def find_invitation(secret: str, now: datetime) -> Invitation | None:
-    """The invitation of a link that can still be accepted, with its account."""
+    """The acceptable invitation of a link, with its account."""
     usable = Invitation.objects.filter(created_at__gt=now - LIFETIME, account__is_active=True)
     usable = usable.exclude(maker__is_active=False)
     return usable.select_related("account").filter(key_hash=_hashed(secret)).first()
 
 
 def has_sign_in(address: str) -> bool:
-    """Whether somebody signs in with this address, or by it as a name."""
+    """Whether a user has this address, or has it as user name."""
     return User.objects.filter(Q(email__iexact=address) | Q(username__iexact=address)).exists()
 
 
 def new_person(invitation: Invitation) -> User:
-    """Not saved yet; the link has proved the address, which is the user name as well."""
+    """An unsaved user. The link has proved the address, which is also the user name."""
     return User(username=invitation.address, email=invitation.address)
 
 
 def accept(secret: str, person: User, now: datetime) -> Membership | None:
-    """Adds the person to the team and tells the account's owner; None for a link that is used up or has expired.
+    """Adds the person to the team and notifies the account's owner; None for a link that is used up or has expired.
 
     Raises Conflict for the account's own user, and for staff.
     """
@@ -134,9 +134,9 @@ def accept(secret: str, person: User, now: datetime) -> Membership | None:
 
 
 def change_role(member: Membership, role: Role, by: User, now: datetime) -> None:
-    """Also ends the invitations and share links that the person made and could not make in the new role.
+    """Also ends the person's invitations and share links that the new role could not create.
 
-    Raises NotFound for a member who was removed meanwhile.
+    Raises NotFound for a member who was removed concurrently.
     """
     with transaction.atomic():
         _lock(member.account_id)
@@ -147,9 +147,10 @@ def change_role(member: Membership, role: Role, by: User, now: datetime) -> None
 
 
 def remove(member: Membership, by: User, now: datetime) -> None:
-    """Ends the person's access at once: each request reads the membership. API keys of the account keep working.
+    """Ends the person's access at once, because each request reads the membership. API keys of the account keep
+    working.
 
-    The invitations and share links that the person made end too: by either one they could come back.
+    The person's invitations and share links end too, because they could restore the access.
     """
     with transaction.atomic():
         _lock(member.account_id)
@@ -159,7 +160,7 @@ def remove(member: Membership, by: User, now: datetime) -> None:
 
 
 def _lock(account_id: int) -> User:
-    """Changes of one team come one after the other."""
+    """Serializes changes of one team."""
     return User.objects.select_for_update().get(pk=account_id)
 
 
@@ -171,11 +172,11 @@ def _end_what_they_made(member: Membership, role: Role | None) -> None:
 
 
 def _record_both(action: str, member: Membership, by: User, now: datetime) -> None:
-    """Records are by number: one says whose team it was, the other who was concerned."""
+    """Records refer to one account each: one names the team, the other the person concerned."""
     for number in (member.account_id, member.person_id):
         record(f"team: {action}", AuditRecord.Kind.USER, number, actor=Actor(by.pk), now=now)
 
 
 def _hashed(secret: str) -> str:
-    """Of 256 random bits, which need neither salt nor a slow hash."""
+    """An unsalted hash is enough for 256 random bits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

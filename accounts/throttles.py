@@ -1,4 +1,4 @@
-"""How often a password may be tried."""
+"""Throttles for password attempts and for mails that a user triggers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from fonproxy.api.throttles import AddressThrottle
 
-if TYPE_CHECKING:  # the views are imported later than the throttles their settings name
+if TYPE_CHECKING:  # the settings name these throttles, which are imported before the views
     from rest_framework.views import APIView
 
 
@@ -21,7 +21,7 @@ REMEMBERED_SECONDS: Final = 30 * 86_400
 
 
 class TokenThrottle(AddressThrottle):
-    """Per address and user name, so that guessing one password does not lock out its neighbours."""
+    """Per address and user name, so that guesses of one name do not lock out others at the same address."""
 
     scope = "token"
 
@@ -35,7 +35,7 @@ class TokenThrottle(AddressThrottle):
 
 
 class FormThrottle(TokenThrottle):
-    """The same for the forms of pages, by the field that names somebody; what is tried by either counts for both."""
+    """The same for forms of pages, by the field that names the user; both share one count."""
 
     def __init__(self, field: str) -> None:
         super().__init__()
@@ -46,14 +46,14 @@ class FormThrottle(TokenThrottle):
 
 
 class UserThrottle(TokenThrottle):
-    """For forms of somebody who is signed in already; what is tried at the sign-in counts too."""
+    """For forms of a signed-in user; shares its count with the sign-in."""
 
     def named(self, request: Request) -> object:
         return request.user.get_username()
 
 
 class EmailChangeThrottle(SimpleRateThrottle):
-    """Limits confirmation mails per user: they go to addresses that the user types."""
+    """Limits confirmation mails per user, because they go to addresses that the user enters."""
 
     scope = "email-change"
     rate = "5/hour"
@@ -70,9 +70,9 @@ class InvitationThrottle(EmailChangeThrottle):
 
 
 class NameThrottle(TokenThrottle):
-    """Per user name, wherever the tries come from, but not from where that user has signed in before.
+    """Per user name over all addresses, except addresses from which that user has signed in before.
 
-    So guesses from a thousand addresses are few, and do not lock the user out.
+    This limits guesses from a thousand addresses without locking the user out.
     """
 
     scope = "name"
@@ -91,7 +91,7 @@ class FormNameThrottle(FormThrottle, NameThrottle):
 
 
 def remember_origin(request: HttpRequest, name: str) -> None:
-    """Notes that the user has signed in from this address, after a right password."""
+    """Records that the user has signed in from this address."""
     cache.set(_origin_key(name, NameThrottle().get_ident(request)), True, REMEMBERED_SECONDS)  # type: ignore[arg-type]  # reads no more than any request has
 
 
@@ -100,9 +100,9 @@ def _origin_key(name: object, network: str) -> str:
 
 
 def _digest(name: object) -> str:
-    """Of the name as accounts are found by it: another way of writing it is not another try.
+    """A hash of the name in the form in which accounts are found, so that another spelling gives no further attempts.
 
-    Hashed because the name is whatever was sent: of any length, with characters that no cache takes in a key.
+    Hashed, because the name is arbitrary input: of any length, with characters that cache keys may not have.
     """
     lowered = unicodedata.normalize("NFKC", name).strip().lower() if isinstance(name, str) else ""
     return hashlib.sha256(lowered.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,6 @@
-"""JSON web tokens of programs that signed in with a password: short access tokens, and refresh tokens used once each.
+"""JSON web tokens of programs that signed in with a password: short-lived access tokens and single-use refresh tokens.
 
-A refresh token that is used twice was copied: all tokens of its sign-in, its *family*, end then.
+A refresh token that is used twice must have been copied: all tokens of its sign-in, its *family*, then end.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def issue(user: User, now: datetime, *, has_factor: bool = False) -> Pair:
 
 
 def rotate(text: str, now: datetime) -> Pair:
-    """New tokens for a refresh token, which ends; raises AuthenticationFailed, and ends the family of a used one."""
+    """New tokens in exchange for a refresh token; raises AuthenticationFailed, and ends the family of a reused one."""
     given = read(RefreshToken, text)
     with transaction.atomic():
         family = _family(given, now, is_locked=True)
@@ -66,10 +66,10 @@ def family_of(access: str, now: datetime) -> tuple[TokenFamily, Token]:
 
 
 def read(kind: type[AnyToken], text: str) -> AnyToken:
-    """The token, its signature and life checked; raises AuthenticationFailed."""
+    """The token after checking signature and expiry; raises AuthenticationFailed."""
     try:
         return kind(text)  # type: ignore[arg-type]  # annotated as the library's own Token, reads text
-    except (TokenError, RecursionError):  # a header of a thousand brackets is what the parser fails to refuse
+    except (TokenError, RecursionError):  # the parser does not catch a header of a thousand nested brackets
         raise AuthenticationFailed(BAD_TOKEN) from None
 
 

@@ -1,8 +1,8 @@
-"""Whose account a session looks at: its person's own, one whose team the person is in, or for staff a customer's.
+"""Which account a session views: its person's own, that of a team, or for staff a customer's.
 
-The session holds the choice. Every request checks in the database whether it is still allowed, so a removal acts at
-once. Staff can change nothing while viewing, and the start and end of viewing are logged. The admin keeps acting as
-the member of staff.
+The session stores the choice. Every request checks in the database whether it is still allowed, so a removal takes
+effect at once. Staff can change nothing while viewing, and the start and end of viewing are logged. The admin still
+acts as the member of staff.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from django.utils.translation import gettext as _
 from accounts.models import Membership, Role, User
 from accounts.powers import VIEW_CUSTOMERS, staff_may
 
-# Apart, so that a member who becomes staff does not view the account, which `start` alone begins and logs.
+# Separate keys, so that a member who becomes staff does not view the account without `start`, which checks and logs.
 STAFF_KEY: Final = "view_as"
 TEAM_KEY: Final = "account"
 
 
 @dataclass(frozen=True, slots=True)
 class Viewed:
-    """The account that ``person`` looks at, and as what. Staff see what its owner sees."""
+    """The account that ``person`` views, and the role. Staff see what the account's owner sees."""
 
     person: User
     account: User
@@ -43,7 +43,7 @@ class Viewed:
 
     @property
     def subject(self) -> User:
-        """Whose name, zone and sign-in are shown: the person's, to staff those of the customer."""
+        """Whose name, time zone and sign-in the page shows: the person's, or for staff the customer's."""
         return self.account if self.is_by_staff else self.person
 
     @property
@@ -59,7 +59,10 @@ class Viewed:
 
 
 def viewed(request: HttpRequest) -> Viewed:
-    """Of a request of somebody signed in. Looked up once: later the API puts the account into ``request.user``."""
+    """What the signed-in user of this request views.
+
+    Cached, because the API later replaces ``request.user`` by the account.
+    """
     found: Viewed | None = getattr(request, "_viewed", None)
     if found is None:
         assert isinstance(request.user, User)
@@ -81,7 +84,7 @@ def may_view(staff: User, customer: User) -> bool:
 
 
 def accounts_of(person: User) -> QuerySet[Membership]:
-    """The memberships by which the person may look at accounts, by name. Staff have none: they view as customers."""
+    """The memberships through which the person may view accounts, by name. Staff have none: they view as customers."""
     if person.has_powers:
         return Membership.objects.none()
     may_be_viewed = {"account__is_active": True, "account__is_staff": False, "account__is_superuser": False}
@@ -89,9 +92,9 @@ def accounts_of(person: User) -> QuerySet[Membership]:
 
 
 def switch(request: HttpRequest, person: User, account: User, now: datetime) -> bool:
-    """Looks at the account from now on, and again after the next sign-in; False when the person may not.
+    """Views the account from now on, and again after the next sign-in; False if the person may not.
 
-    Forms in other tabs are about the account of before: their tokens end.
+    CSRF tokens of forms in other tabs become invalid, because those forms show the previous account.
     """
     membership = accounts_of(person).filter(account=account).first()
     if membership is None and account != person:
@@ -120,12 +123,12 @@ def start(request: HttpRequest, customer: User) -> None:
 
 
 def stop(request: HttpRequest) -> User | None:
-    """Returns the customer whom staff viewed; does nothing if there was none."""
+    """Ends viewing; returns the customer whom staff viewed, or None."""
     customer = viewed_as(request)
     if customer is not None:
         del request.session[STAFF_KEY]
         _forget(request)
-        assert isinstance(request.user, User)  # it has let them look
+        assert isinstance(request.user, User)  # viewing was allowed until now
         _log(request.user, customer, _("Stopped viewing as this customer."))
     return customer
 
@@ -149,7 +152,7 @@ def _look_up(request: HttpRequest, person: User) -> Viewed:
         found = _by_staff(person, number) if person.has_powers else _in_team(person, number)
         if found is not None:
             return found
-        del request.session[key]  # not kept: it would begin again by itself
+        del request.session[key]  # not stored, otherwise viewing would resume later
     return Viewed(person, person, Role.OWNER)
 
 

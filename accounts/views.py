@@ -1,4 +1,4 @@
-"""Tokens, API keys and orders: who you are and what you hold."""
+"""Tokens, API keys and applications."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fonproxy.api.throttles import PublicThrottle
 
 
 class PublicView(APIView):
-    """A route that makes credentials instead of asking for one."""
+    """A route that issues credentials and therefore requires none."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -97,7 +97,7 @@ class TokenSignOutView(APIView):
         responses={204: None, **problems(400, 401, 403, 429)},
     )
     def post(self, request: Request) -> Response:
-        """Ends the sign-ins of the person, whichever account the session shows. API keys keep working."""
+        """Ends the sign-ins of the person, whichever account the session views. API keys keep working."""
         person(request).end_sign_ins()
         return Response(status=204)
 
@@ -212,7 +212,7 @@ class ApplicationViewSet(ViewSet):
 
 
 class StopViewingView(View):
-    """Back from viewing as a customer to that customer's page in the admin."""
+    """Ends viewing and redirects to that customer's page in the admin."""
 
     http_method_names = ["post"]
 

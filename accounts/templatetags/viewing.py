@@ -1,4 +1,4 @@
-"""For pages that say as whom somebody is looking: ``{% viewed_as as customer %}``, ``{% viewed as viewed %}``."""
+"""Whose account the page shows, for templates: ``{% viewed_as as customer %}``, ``{% viewed as viewed %}``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def viewed_as(context: dict[str, Any]) -> User | None:
 
 @register.simple_tag(takes_context=True)
 def viewed(context: dict[str, Any]) -> Viewed | None:
-    """None for who is not signed in."""
+    """None for an anonymous visitor."""
     request = context["request"]
     return viewing.viewed(request) if request.user.is_authenticated else None
 

@@ -100,7 +100,7 @@ def test_staff_see_how_many_keys_depend_on_which_pepper(
 
 def test_peppers_are_not_counted_where_there_are_no_tables_yet(tmp_path: Path) -> None:
     refused = manage(tmp_path, "pepper_keys")
-    assert (refused.returncode, "The keys cannot be read; was migrate run?" in refused.stderr) == (1, True)
+    assert (refused.returncode, "The keys cannot be read. Has migrate been run?" in refused.stderr) == (1, True)
     assert "Traceback" not in refused.stderr
 
 

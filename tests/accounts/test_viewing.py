@@ -76,7 +76,7 @@ def test_staff_can_change_nothing_while_viewing(browser: Client, alice: User, me
     begin(browser, alice)
     answer = browser.generic(method, path, '{"name": "mine"}', content_type="application/json")
     assert answer.status_code == 403
-    assert "You are viewing as alice: stop viewing before you change anything." in answer.content.decode()
+    assert "You are viewing as alice. Stop viewing before you change anything." in answer.content.decode()
     assert not ApiKey.objects.exists()
     browser.post(STOP)
     assert browser.post("/api-keys", '{"name": "mine"}', content_type="application/json").status_code == 201

@@ -1,4 +1,4 @@
-"""Issue an API key from a shell; the key, alone on standard output, can be piped to where it is needed."""
+"""Issues an API key; standard output has only the key, so it can be piped."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fonproxy.api.errors import Conflict
 
 
 class Command(BaseCommand):
-    help = "Issue an API key for a user and print it; it is shown this once."
+    help = "Issue an API key for a user and print it. The key is not shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("--name", required=True, help="what the key is for, at most 100 characters")
+        parser.add_argument("--name", required=True, help="name of the key, at most 100 characters")
         parser.add_argument(
-            "--scope", action="append", required=True, choices=Scope.values, help="may be given more than once"
+            "--scope", action="append", required=True, choices=Scope.values, help="repeat the option for several scopes"
         )
 
     def handle(self, *, username: str, name: str, scope: list[str], **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py pepper_keys``: no key is left without a pepper; how many depend on which."""
+"""``manage.py pepper_keys``: adds a pepper to keys without one; counts the keys per pepper."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from accounts.models import ApiKey, ApplicationKey
 
 class Command(BaseCommand):
     help = (
-        "Puts the newest pepper on keys that an earlier version stored without one, once no process of that version "
-        "runs, and tells how many keys depend on each pepper. Keys of older peppers change when they are used."
+        "Add the newest pepper to keys that an earlier version stored without one, and count the keys that depend on "
+        "each pepper. Run it once no process of that version runs. Keys of older peppers change when they are used."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self._pepper_and_count()
         except Error as fault:
-            raise CommandError(f"The keys cannot be read; was migrate run? {fault}") from None
+            raise CommandError(f"The keys cannot be read. Has migrate been run? {fault}") from None
 
     def _pepper_and_count(self) -> None:
         self.stdout.write(f"{_pepper_bare(ApiKey) + _pepper_bare(ApplicationKey)} keys had no pepper.")
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{keys.pop(name, 0)} keys depend on pepper {number} ({name}).")
         if keys:
             lost = "; ".join(
-                f"{count} keys depend on a pepper that is not known any more ({name})" for name, count in keys.items()
+                f"{count} keys depend on a pepper that is not configured ({name})" for name, count in keys.items()
             )
             raise CommandError(f"{lost}: they do not work.")
 

@@ -1,4 +1,4 @@
-"""``manage.py remove_second_factor USERNAME``: for somebody who lost both the phone and the recovery codes."""
+"""``manage.py remove_second_factor USERNAME``: for a user who lost both the phone and the recovery codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accounts.models import User
 
 
 class Command(BaseCommand):
-    help = "Removes a user's authenticator and recovery codes and ends all sign-ins."
+    help = "Remove a user's authenticator and recovery codes and end all sign-ins."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
@@ -23,4 +23,4 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user {username!r}.")
         factors.remove(user)
         user.end_sign_ins()
-        self.stdout.write(f"{username} signs in with the password alone, and staff set up a new authenticator then.")
+        self.stdout.write(f"{username} can sign in with the password alone. Staff then set up a new authenticator.")
