@@ -8,11 +8,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import logging
 import lzma
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from io import BufferedIOBase
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,6 +22,8 @@ from typing import IO, Final
 from fonproxy_agent.errors import Stop
 from fonproxy_agent.request import MAX_LINE
 from fonproxy_agent.state import SUFFIX, Identity
+
+log_messages = logging.getLogger(__name__)
 
 # A chunk ends at a line's end within these limits. They bound the agent's memory.
 MAX_LINES: Final = 5_000
@@ -175,7 +178,7 @@ class Rotation:
             if found := self._identities.get(key):
                 return found
             with _open_content(path) as file:
-                found = _identity(file.read(BEGINNING), status.st_ino, status.st_mtime, self._time_of)
+                found = _identity(_beginning(file), status.st_ino, status.st_mtime, self._time_of)
         except (OSError, *_DAMAGED):  # gone, not readable for us, or still being compressed
             return None
         if path.suffix in _COMPRESSED:
@@ -202,7 +205,11 @@ class Rotation:
             self._unpacked = None
             content = TemporaryFile(dir=path.parent)  # noqa: SIM115 - kept for the next chunks
             with _open_content(path) as packed:
-                shutil.copyfileobj(packed, content, 2**16)
+                is_complete = _copy(packed, content)
+            if not is_complete:
+                if path == self.path or not content.tell():
+                    raise EOFError("The compressed file ends too early")
+                log_messages.warning(f"{path} ends too early, as after a full disk: its lines up to there are shipped.")
             content.flush()
             self._unpacked = (path, inode, content)
         return self._unpacked[2]
@@ -216,6 +223,24 @@ class Rotation:
             and not rest.endswith(_NOT_SUPPORTED)
             and path.is_file()
         )
+
+
+def _copy(packed: BufferedIOBase, content: IO[bytes]) -> bool:
+    """Unpacks; False if the packed file ends too early. What could be read until then is as it was written."""
+    try:
+        while part := packed.read1(2**16):
+            content.write(part)
+    except EOFError:
+        return False
+    return True
+
+
+def _beginning(file: BufferedIOBase) -> bytes:
+    start = b""
+    with suppress(EOFError):
+        while len(start) < BEGINNING and (part := file.read1(BEGINNING - len(start))):
+            start += part
+    return start
 
 
 def _open_content(path: Path) -> BufferedIOBase:

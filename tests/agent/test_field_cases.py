@@ -9,6 +9,7 @@ import lzma
 import os
 import signal
 import time
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -238,6 +239,26 @@ def test_compressed_rotations_are_read(suffix: str, server: Server, log: Path) -
     assert (code, err) == (0, "")
     assert out.startswith("200 lines: 200 requests shipped")
     assert total(counted(server, tokens)) - before == total(independent_count(b"".join(lines)))
+
+
+@pytest.mark.parametrize("lines_before", [30, 3000])
+def test_truncated_compressed_rotation_is_shipped_up_to_its_end(lines_before: int, server: Server, log: Path) -> None:
+    """As gzip leaves it on a full disk. Whatever the beginning that identifies a file holds of it."""
+    began = time.time() - 7200
+    written = b"".join(line("alice", at=f"{began + number:.3f}", size=number + 1) for number in range(lines_before))
+    log.write_bytes(written[: written.index(b"\n") + 1])
+    assert ship(log, server)[0] == 0
+    packed = gzip.compress(written)
+    cut = packed[: len(packed) // 2]
+    log.with_name("access.log.1.gz").write_bytes(cut)
+    os.utime(log.with_name("access.log.1.gz"), (time.time() - 60,) * 2)
+    log.write_bytes(line("alice"))
+    whole_lines = zlib.decompressobj(31).decompress(cut).count(b"\n")
+    assert 1 < whole_lines < lines_before
+    code, out, err = ship(log, server)
+    assert code == 0
+    assert f"{whole_lines:,} requests shipped" in out  # without the first, with that of the new log
+    assert "access.log.1.gz ends too early" in err
 
 
 def total(counts: Counts) -> int:
