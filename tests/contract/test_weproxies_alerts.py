@@ -54,6 +54,16 @@ def test_the_documented_alert(order: Order, api: APIClient) -> None:
     assert {name: made[name] for name in documented(order)} == documented(order)
 
 
+def test_whole_percentage_may_be_a_floating_point_number(order: Order, api: APIClient) -> None:
+    made = call(api, "post", "", 201, **documented(order, threshold_percent=80.0))
+    assert made["threshold_percent"] == 80
+    assert type(made["threshold_percent"]) is int
+    for beyond in (1e308, 100.5):
+        assert (
+            "threshold_percent" in call(api, "post", "", 400, **documented(order, threshold_percent=beyond))["details"]
+        )
+
+
 def test_a_body_without_a_type_is_json(order: Order, api: APIClient) -> None:
     body = json.dumps(documented(order))
     assert api.generic("POST", "/api/v1/usage/alerts", body, content_type="").status_code == 201

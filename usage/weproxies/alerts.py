@@ -33,8 +33,16 @@ _UNITS: Final = (
 )
 
 
+class PercentField(StrictIntegerField):
+    """Also ``80.0``, as clients write it that hold a percentage as a floating-point number."""
+
+    def to_internal_value(self, data: Any) -> int:
+        is_whole = isinstance(data, float) and data.is_integer()
+        return super().to_internal_value(int(data) if is_whole else data)
+
+
 class AlertChange(drf.Serializer[Any]):
-    threshold_percent = StrictIntegerField(min_value=1, max_value=100, required=False)
+    threshold_percent = PercentField(min_value=1, max_value=100, required=False)
     threshold = StrictIntegerField(
         min_value=1, max_value=max(MAX_THRESHOLD.values()), required=False, help_text="With a `kind`: " + _UNITS
     )
