@@ -213,6 +213,10 @@ DEFAULT = LINE.encode().removesuffix(b" 184\n")
         DEFAULT.removesuffix(b"a/b") + b"99999999\n",
         DEFAULT.removesuffix(b"a/b") + b"HIER_DIRECT/1.1.1.1\n",
         DEFAULT.removesuffix(b"a/b") + b"TEXT/html\n",
+        DEFAULT + b"; charset=utf-8\n",
+        DEFAULT + b";charset=utf-8; boundary=x\n",
+        DEFAULT + b" ; charset=utf-8 -\n",
+        DEFAULT + b" -\n",
         DEFAULT.removesuffix(b"a/b") + b"a" * 9000 + b"\n",
         DEFAULT.replace(b"HIER_DIRECT/127.0.1.1", b"DEFAULT_PARENT/") + b"\n",
         DEFAULT.replace(b"HIER_DIRECT/127.0.1.1", b"TIMEOUT_HIER_DIRECT/parent.example") + b"\n",
@@ -233,6 +237,22 @@ def test_zeros_where_a_crash_cut_a_line_off_do_not_cost_the_next(cut: bytes) -> 
     assert parse(cut + b"\0" * 100 + LINE.encode()) == REQUEST
     odd = LINE.encode().replace(b"a/b 184", b"a\0b")
     assert parse(odd) == REQUEST._replace(bytes_sent=0)
+
+
+@pytest.mark.parametrize("parameters", [b"; charset=utf-8", b" ; charset=utf-8 ; x=y", b";"])
+def test_bytes_from_the_client_follow_the_parameters_of_a_content_type(parameters: bytes) -> None:
+    assert parse(LINE.encode().replace(b"a/b", b"a/b" + parameters)) == REQUEST
+
+
+@pytest.mark.parametrize(
+    "target", ["http://a.example/ bob HIER_DIRECT/1.1.1.1 x;", "http://a/ bob HIER_DIRECT/1 ;x=1;"]
+)
+@pytest.mark.parametrize("kind", ["a/b", "12", "a/b; x=y"])
+def test_url_cannot_move_bytes_to_another_login(target: str, kind: str) -> None:
+    request = parse(changed(target=target, type=kind))
+    assert isinstance(request, Request)
+    assert request.shorter_logins[-1] == "alice"
+    assert "bob" not in (request.login, *request.shorter_logins)
 
 
 def test_bytes_from_the_client_follow_an_empty_content_type() -> None:
@@ -283,7 +303,9 @@ def test_an_unreadable_line_has_a_reason(line: bytes, error: LineError) -> None:
     assert parse(line) == error
 
 
-@pytest.mark.parametrize("piece", [b" ", b" [", b"a ", b"A/ ", b"] [", b" A/a", b"%", b"\\", b"x/"])
+@pytest.mark.parametrize(
+    "piece", [b" ", b" [", b"a ", b"A/ ", b"] [", b" A/a", b"%", b"\\", b"x/", b"A/ ;x=y ", b"; x=y"]
+)
 def test_parsing_time_is_linear_in_line_length(piece: bytes) -> None:
     def cpu_seconds(size: int) -> float:
         filling = piece * (size // len(piece))

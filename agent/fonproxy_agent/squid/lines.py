@@ -39,10 +39,14 @@ _HEAD: Final = re.compile(
 # them, so they are taken off first. The last bracket is missing where the line was cut off for its length.
 _HEADERS: Final = re.compile(r"\s\[[^\[\]]*\]\s\[[^\[\]]*\]$")
 _CUT_HEADERS: Final = re.compile(r"\s\[[^\[\]]*(?:\]\s\[[^\[\]]*)?$")
+# Squid leaves out the parameters of a content type, other writers do not: "text/html; charset=utf-8". None has a slash,
+# so that they cannot hold another hierarchy code.
+_CONTENT_TYPE: Final = r"\S*(?:(?:(?<=;)\s|\s;\s?)[^\s/=]+=[^\s/]*)*"
 # The first hierarchy code with at most two more columns behind it: a URL may hold something like it, and so may the
-# content type, which never holds a space.
+# content type.
 _TAIL: Final = re.compile(
-    r"(?P<target>\S++)\s++(?P<logins>.*?\S)\s++(?P<hierarchy>[A-Z][A-Z0-9_]*+)/(?P<peer>\S*)(?:\s\S*(?:\s(?P<sent>\d+))?)?",
+    r"(?P<target>\S++)\s++(?P<logins>.*?\S)\s++(?P<hierarchy>[A-Z][A-Z0-9_]*+)/(?P<peer>\S*)"
+    rf"(?:\s{_CONTENT_TYPE}(?:\s(?:(?P<sent>\d+)|-))?)?",
     re.ASCII | re.DOTALL,
 )
 _HOST: Final = r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]/?#@:\\\x00-\x20\x7f]+))"
