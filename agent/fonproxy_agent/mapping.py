@@ -71,9 +71,10 @@ PRESETS: Final = {
     # logformat "- +_L%t.%. %N.%p %E %U %C:%c %R:%r %O %I %h %T"
     "3proxy": MappingConfig(
         format="regex",
-        pattern=r"(?<!\S)(?P<time>\d++\.\d++) \S+ (?P<error>\d+) (?P<login>\S+) (?P<client>\S+):\d+ \S+ (?P<sent>\d+) "
-        r"(?P<received>\d+) \d+ (?:[A-Z]+_)?(?P<target>[^\s_]*)",
-        failed_sign_in=r"^\d++\.\d++ \S+ 0000[1-9] ",
+        # Behind white space or RFC 5424's byte order mark: a syslog daemon may have put something in front.
+        pattern=r"(?<![^\s\ufeff])(?P<time>\d++\.\d++) \S+ (?P<error>\d+) (?P<login>\S+) (?P<client>\S+):\d+ \S+ "
+        r"(?P<sent>\d+) (?P<received>\d+) \d+ (?:[A-Z]+_)?(?P<target>[^\s_]*)",
+        failed_sign_in=r"(?<![^\s\ufeff])\d++\.\d++ \S+ 0000[1-9] ",
     ),
 }
 

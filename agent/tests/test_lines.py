@@ -226,6 +226,7 @@ DEFAULT = LINE.encode().removesuffix(b" 184\n")
         b"<134>Dec  4 03:31:46 host squid[4711]: " + DEFAULT + b"\n",
         b"2026-12-04T03:31:46.123456+00:00 host (squid-1): " + DEFAULT + b"\n",
         b"<134>1 2026-12-04T03:31:46Z host squid 4711 - - " + DEFAULT + b"\n",
+        b"<134>1 2026-12-04T03:31:46Z host squid 4711 - - \xef\xbb\xbf" + DEFAULT + b"\n",
     ],
 )
 def test_an_unreadable_field_that_billing_does_not_need_skips_no_line(line: bytes) -> None:

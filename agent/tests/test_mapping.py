@@ -91,9 +91,12 @@ def test_dante_counts_a_connection_once() -> None:
 
 def test_3proxy() -> None:
     assert parse("3proxy", PROXY3) == request(end_ms=1795990077697, duration_ms=0)
-    failed = parse("3proxy", PROXY3.replace("00000", "00006"))
-    assert isinstance(failed, Request)
-    assert (failed.error, failed.is_failed_sign_in) == ("00006", True)
+    assert parse("3proxy", f"<30>1 2026-11-29T22:07:57Z gw 3proxy 7 - - \ufeff{PROXY3}") == parse("3proxy", PROXY3)
+    assert parse("3proxy", f"1{PROXY3}") != parse("3proxy", PROXY3)
+    for prefix in ("", "<30>Nov 29 22:07:57 gw 3proxy[7]: ", "<30>1 2026-11-29T22:07:57Z gw 3proxy 7 - - \ufeff"):
+        failed = parse("3proxy", prefix + PROXY3.replace("00000", "00006"))
+        assert isinstance(failed, Request)
+        assert (failed.error, failed.is_failed_sign_in) == ("00006", True)
 
 
 COMBINED = MappedFormat(

@@ -29,9 +29,9 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 MAX_WORDS: Final = 4
 
 # A syslog daemon may have put something in front of the line. It must not hold a slash: so a broken line cannot begin
-# in the middle of a URL.
+# in the middle of a URL. RFC 5424 has a byte order mark between them.
 _HEAD: Final = re.compile(
-    r"(?:[^/]{0,256}?\s)??(?P<second>\d{9,12})(?:\.(?P<fraction>\d{1,9}))?\s+(?P<elapsed>-?\d+|-)\s+(?P<client>\S+)\s+"
+    r"(?:[^/]{0,256}?\s(?:\xef\xbb\xbf)?)??(?P<second>\d{9,12})(?:\.(?P<fraction>\d{1,9}))?\s+(?P<elapsed>-?\d+|-)\s+(?P<client>\S+)\s+"
     r"(?P<result>[^\s/]*)/(?P<status>\S*)\s+(?P<size>-?\d+)\s+(?P<method>\S+)\s+",
     re.ASCII,
 )
