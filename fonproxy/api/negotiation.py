@@ -1,11 +1,12 @@
 """Selects the renderer by ``format=``, then ``Accept``; JSON if nothing acceptable is available.
 
-Selects the parser by ``Content-Type``; JSON if there is none.
+Selects the parser by ``Content-Type``; JSON if it does not tell: no route takes a form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -15,13 +16,16 @@ from rest_framework.utils.mediatypes import _MediaType
 
 from fonproxy.api.errors import FieldError, InvalidInput
 
+FORM: Final = "application/x-www-form-urlencoded"
+
 
 class FormatNegotiation(DefaultContentNegotiation):
     """DRF's own choice ignores ``q``; its bounds of the header's length and number of types hold here too."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        """Clients that send one kind of body often leave its type out, which HTTP allows."""
-        return super().select_parser(request, parsers) if request.content_type else next(iter(parsers))
+        """Clients often leave the type of JSON out, or leave it to curl, which then calls it a form."""
+        is_told = request.content_type.partition(";")[0].strip().lower() not in ("", FORM)
+        return super().select_parser(request, parsers) if is_told else next(iter(parsers))
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

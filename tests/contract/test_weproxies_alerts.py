@@ -64,11 +64,15 @@ def test_whole_percentage_may_be_a_floating_point_number(order: Order, api: APIC
         )
 
 
-def test_a_body_without_a_type_is_json(order: Order, api: APIClient) -> None:
+@pytest.mark.parametrize("content_type", ["", "application/x-www-form-urlencoded", "application/json; charset=utf-8"])
+def test_body_is_json_unless_its_type_says_otherwise(content_type: str, order: Order, api: APIClient) -> None:
+    def sent(body: str, content_type: str) -> int:
+        return api.generic("POST", "/api/v1/usage/alerts", body, content_type=content_type).status_code
+
     body = json.dumps(documented(order))
-    assert api.generic("POST", "/api/v1/usage/alerts", body, content_type="").status_code == 201
-    form = api.generic("POST", "/api/v1/usage/alerts", body, content_type="application/x-www-form-urlencoded")
-    assert form.status_code == 415
+    assert sent("threshold_percent=80", content_type) == 400
+    assert sent(body, "text/plain") == sent(body, "multipart/form-data; boundary=x") == 415
+    assert sent(body, content_type) == 201
 
 
 def test_an_alert_is_read_changed_and_deleted(order: Order, api: APIClient) -> None:
