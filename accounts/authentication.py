@@ -6,6 +6,7 @@ stores ``account_id`` on Django's request for the access log.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
@@ -61,11 +62,9 @@ class ApiKeyAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
-        secret = request.headers.get("x-api-key")
+        secret = key_secret(request.headers.get("x-api-key"), _authorization(request))
         if secret is None:
-            secret = _bearer(request)
-            if secret is None or not secret.startswith(KEY_START):
-                return None
+            return None
         key = find_active_key(secret)
         remember(request, key.user)
         return key.user, key
@@ -127,22 +126,45 @@ class ShareLinkAuthentication(BaseAuthentication):
         return AnonymousUser(), link
 
 
+def key_secret(x_api_key: str | None, authorization: str) -> str | None:
+    """The secret of the API key in these two headers, valid or not; None if there is none."""
+    if x_api_key is not None:
+        return x_api_key
+    bearer = _bearer(authorization)
+    return bearer if bearer is not None and bearer.startswith(KEY_START) else None
+
+
 def find_active_key(secret: str) -> ApiKey:
     """The active key of this secret with its user; records the use. Raises AuthenticationFailed."""
-    if not KEY_SHAPE.fullmatch(secret):
+    key = find_active_keys({secret}).get(secret)
+    if key is None:
         raise AuthenticationFailed(BAD_KEY)
-    now = timezone.now()
-    # Hashes are unique and a secret has one per pepper, so several rows would be the same key stored twice.
-    key = next(iter(_keys_by_hash.rows(peppers.hashes(secret))), None)
-    if key is None or not key.is_active(now) or not key.user.is_active:
-        raise AuthenticationFailed(BAD_KEY)
-    record_access(key, now)
-    peppers.renew(key, secret)
     return key
 
 
-def _bearer(request: Request) -> str | None:
-    scheme, _, credential = get_authorization_header(request).decode("latin-1").partition(" ")
+def find_active_keys(secrets: Collection[str]) -> dict[str, ApiKey]:
+    """The active keys by their secrets, with their users, by one query; records their use. Leaves out other secrets."""
+    # Hashes are unique and a secret has one per pepper, so several rows would be the same key stored twice.
+    secret_of = {
+        key_hash: secret for secret in secrets if KEY_SHAPE.fullmatch(secret) for key_hash in peppers.hashes(secret)
+    }
+    now = timezone.now()
+    found: dict[str, ApiKey] = {}
+    for key in _keys_by_hash.rows(list(secret_of)):
+        if key.is_active(now) and key.user.is_active:
+            secret = secret_of[key.key_hash]
+            record_access(key, now)
+            peppers.renew(key, secret)
+            found[secret] = key
+    return found
+
+
+def _authorization(request: Request) -> str:
+    return get_authorization_header(request).decode("latin-1")
+
+
+def _bearer(authorization: str) -> str | None:
+    scheme, _, credential = authorization.partition(" ")
     return credential.strip() if scheme.lower() == "bearer" else None
 
 
@@ -150,7 +172,7 @@ class JwtAuthentication(BaseAuthentication):
     """``Authorization: Bearer <jwt>``; leaves API keys to their own authenticator."""
 
     def authenticate(self, request: Request) -> tuple[User, Token] | None:
-        credential = _bearer(request)
+        credential = _bearer(_authorization(request))
         if credential is None or credential.startswith(KEY_START):
             return None
         family, token = tokens.family_of(credential, timezone.now())

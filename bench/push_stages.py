@@ -102,7 +102,7 @@ def measure_large(body: PushBody) -> dict[str, float]:
     stages: dict[str, Callable[[], object]] = {
         "hash": lambda: hashlib.sha256(body.content).digest(),
         "decode": lambda: TRAFFIC.decode_rows(body.content),
-        "columns": lambda: decode._columns(TRAFFIC, rows),
+        "columns": lambda: decode.columns_of(TRAFFIC, rows),
         "look up the owners": lambda: AttributionMap.of(set(columns["who"])),
         "check": lambda: all_sound(columns, owners, oldest, now),
         "to table": lambda: to_table(columns, owners, now),

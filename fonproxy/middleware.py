@@ -29,36 +29,55 @@ class RequestLog:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-Id", "")
-        token = request_id.set(given if SANE_ID.fullmatch(given) else str(uuid.uuid4()))
+        token = request_id.set(new_request_id(request.headers.get("X-Request-Id", "")))
         queries = query_ids.set([])
         started = perf_counter()
         try:
             response = self.get_response(request)
             response["X-Request-Id"] = request_id.get()
             seconds = perf_counter() - started
-            _count(request, response, seconds)
-            self._log(request, response, seconds)
+            match = request.resolver_match
+            count_response(
+                request.method or "", str(match.route) if match else "unknown", response.status_code, seconds
+            )
+            if not request.path.startswith(QUIET):
+                log_response(
+                    request.method,
+                    _loggable_path(request),
+                    response.status_code,
+                    seconds,
+                    getattr(request, "account_id", None),
+                )
             return response
         finally:
             query_ids.reset(queries)
             request_id.reset(token)
 
-    def _log(self, request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-        if request.path.startswith(QUIET):
-            return
-        # Without the query string, which may contain private data.
-        access_log.info(
-            "%s %s %s",
-            request.method,
-            _loggable_path(request),
-            response.status_code,
-            extra={
-                "ms": round(seconds * 1000, 1),
-                "account": getattr(request, "account_id", None),
-                **({"query_ids": asked} if (asked := query_ids.get()) else {}),
-            },
-        )
+
+def log_response(method: str | None, path: str, status: int, seconds: float, account_id: int | None) -> None:
+    """Writes the access log's line, without the query string, which may contain private data."""
+    access_log.info(
+        "%s %s %s",
+        method,
+        path,
+        status,
+        extra={
+            "ms": round(seconds * 1000, 1),
+            "account": account_id,
+            **({"query_ids": asked} if (asked := query_ids.get()) else {}),
+        },
+    )
+
+
+def count_response(method: str, route: str, status: int, seconds: float) -> None:
+    """Counts by route, not by path: callers must not be able to create time series."""
+    known = method if method in METHODS else "other"
+    instruments.HTTP_SECONDS.labels(known, route, status).observe(seconds)
+
+
+def new_request_id(given: str) -> str:
+    """The id that the caller gives, if it is valid, else a new one."""
+    return given if SANE_ID.fullmatch(given) else str(uuid.uuid4())
 
 
 def _loggable_path(request: HttpRequest) -> str:
@@ -94,11 +113,3 @@ class SecureHeaders:
         if getattr(request, "account_id", None) is not None:
             response.headers.setdefault("Cache-Control", "private, no-store")
         return response
-
-
-def _count(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    """Counts by route, not by path: callers must not be able to create time series."""
-    match = request.resolver_match
-    route = str(match.route) if match else "unknown"
-    method = request.method if request.method in METHODS else "other"
-    instruments.HTTP_SECONDS.labels(method, route, response.status_code).observe(seconds)

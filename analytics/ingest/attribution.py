@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
@@ -58,6 +58,14 @@ class AttributionMap:
             else:
                 faults[caller] = answer
         return cls(known, faults)
+
+    def among(self, callers: Iterable[tuple[int, int, str]]) -> Self:
+        """The same for some of the callers."""
+        some = set(callers)
+        return type(self)(
+            {caller: self.known[caller] for caller in some & self.known.keys()},
+            {caller: self.faults[caller] for caller in some & self.faults.keys()},
+        )
 
 
 def _by_login(who: RowOwner, facts: selectors.ProxyUserFacts | None) -> Attribution | tuple[str, str]:

@@ -36,14 +36,15 @@ def parse(
     except FAULTS:
         raise _refusal(kind, _sketch(body, max_rows), oldest, now) from None
     _refuse_too_many(len(rows), max_rows)
-    columns = _columns(kind, rows)
+    columns = columns_of(kind, rows)
     directory = AttributionMap.of(set(columns["who"]))
     if not all_sound(columns, directory, oldest, now):
         raise _refusal(kind, _sketch(body, max_rows), oldest, now)
     return columns, directory
 
 
-def _columns(kind: RowSchema[Any], rows: Sequence[IngestRow]) -> Columns:
+def columns_of(kind: RowSchema[Any], rows: Sequence[IngestRow]) -> Columns:
+    """Decoded rows as columns."""
     columns: dict[str, Any] = {field: list(map(attrgetter(field), rows)) for field in kind.names}
     columns["ts"] = pa.array(columns["ts"], TIME)  # times without a zone are UTC
     columns["who"] = list(zip(*(columns.pop(field) for field in RowOwner._fields), strict=True))

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Queued:
+class QueuedBatch:
     batch: IngestBatch
     rows: lists.Rows
     finished: Event = field(default_factory=Event)
@@ -57,7 +57,7 @@ class Flusher:
 
     def __init__(self) -> None:
         self._condition = Condition()
-        self._queue: deque[_Queued] = deque()
+        self._queue: deque[QueuedBatch] = deque()
         self._queued_rows = 0
         self._due_at = inf
         self._reading = 0
@@ -66,6 +66,11 @@ class Flusher:
         self._unavailable_until = 0.0
         self._thread: Thread | None = None
         self._is_stopping = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread that sends is running, as it is while a server runs."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def engine_is_unavailable(self) -> bool:
@@ -107,8 +112,28 @@ class Flusher:
 
     def write(self, batch: IngestBatch, rows: lists.Rows) -> None:
         """Returns when the rows are readable or left to replay. Never raises: the rows are durable already."""
-        mine = _Queued(batch, rows)
-        self._enqueue(mine, monotonic())
+        mine = self.queue(batch, rows, waits=True)
+        assert mine is not None
+        self.wait_for(mine)
+
+    def write_later(self, batch: IngestBatch, rows: lists.Rows) -> None:
+        """Returns at once if there is a thread that keeps up; the rows are readable soon."""
+        mine = self.queue(batch, rows, waits=False)
+        if mine is not None:
+            self.wait_for(mine)
+
+    def queue(self, batch: IngestBatch, rows: lists.Rows, *, waits: bool) -> QueuedBatch | None:
+        """Queues the rows and returns at once, with what ``wait_for`` is to wait for before the push is answered.
+
+        Without ``waits`` that is None, if there is a thread that keeps up.
+        """
+        waits = waits or self._thread is None or self._is_behind()
+        mine = QueuedBatch(batch, rows)
+        self._enqueue(mine, monotonic() + (0 if waits else LATER_SECONDS))
+        return mine if waits else None
+
+    def wait_for(self, mine: QueuedBatch) -> None:
+        """Returns when the rows are readable or left to replay."""
         if self._thread is None:
             self._send_until_finished(mine)
             return
@@ -117,19 +142,12 @@ class Flusher:
                 self._leave(mine)
                 return
 
-    def write_later(self, batch: IngestBatch, rows: lists.Rows) -> None:
-        """Returns at once if there is a thread that keeps up; the rows are readable soon."""
-        if self._thread is None or self._is_behind():
-            self.write(batch, rows)
-        else:
-            self._enqueue(_Queued(batch, rows), monotonic() + LATER_SECONDS)
-
     def _is_behind(self) -> bool:
         """Whether too much is queued, or some of it has been due for too long."""
         too_many = self._queued_rows > QUEUED_BLOCKS * journal.BLOCK_ROWS
         return too_many or monotonic() > self._due_at + OVERDUE_SECONDS
 
-    def _enqueue(self, queued: _Queued, due_at: float) -> None:
+    def _enqueue(self, queued: QueuedBatch, due_at: float) -> None:
         queued.batch.columns = None  # they are in the journal, and the rows are kept beside the batch
         with self._condition:
             self._queue.append(queued)
@@ -147,7 +165,7 @@ class Flusher:
         finally:
             connection.close()
 
-    def _next(self) -> list[_Queued]:
+    def _next(self) -> list[QueuedBatch]:
         """Waits until a block is due and takes it; nothing at the end."""
         with self._condition:
             while self._queue or not self._is_stopping:
@@ -162,7 +180,7 @@ class Flusher:
                         return self._take()
             return []
 
-    def _send_until_finished(self, mine: _Queued) -> None:
+    def _send_until_finished(self, mine: QueuedBatch) -> None:
         """One of the callers that wait sends for all."""
         while True:
             with self._condition:
@@ -176,7 +194,7 @@ class Flusher:
             self._send_and_finish(taken)
         self._leave(mine)
 
-    def _send_and_finish(self, taken: list[_Queued]) -> None:
+    def _send_and_finish(self, taken: list[QueuedBatch]) -> None:
         try:
             self._send_together(taken)
         except Exception:
@@ -189,7 +207,7 @@ class Flusher:
             for queued in taken:
                 queued.finished.set()
 
-    def _leave(self, mine: _Queued) -> None:
+    def _leave(self, mine: QueuedBatch) -> None:
         """Stops waiting: replay sends the batch, unless it is in the hanging block."""
         with self._condition:
             if mine not in self._queue:
@@ -201,12 +219,12 @@ class Flusher:
         except Error as error:
             log.warning("claim of a batch not released, replay waits until it expires: %s", error)
 
-    def _take(self) -> list[_Queued]:
+    def _take(self) -> list[QueuedBatch]:
         """Begins a block: batches of the first one's route, removed from the queue; at least one, of any size."""
         self._is_sending = True
         self._stuck_from = monotonic() + STUCK_SECONDS
         route = self._queue[0].batch.route
-        taken: list[_Queued] = []
+        taken: list[QueuedBatch] = []
         rows = size = 0
         for queued in [queued for queued in self._queue if queued.batch.route == route]:
             rows, size = rows + queued.batch.rows, size + queued.batch.size
@@ -219,7 +237,7 @@ class Flusher:
         self._due_at = monotonic() if self._queue else inf
         return taken
 
-    def _send_together(self, taken: list[_Queued]) -> None:
+    def _send_together(self, taken: list[QueuedBatch]) -> None:
         ids = sorted(queued.batch.pk for queued in taken)
         try:
             block, joined = journal.form_block(ids, timezone.now())

@@ -9,6 +9,7 @@ answer; afterwards all of them are durable (``analytics.ingest.journal``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Lock
 from typing import Final
 
@@ -46,6 +47,11 @@ class GroupCommit:
         if isinstance(mine.outcome, Exception):
             raise mine.outcome
         return mine.outcome
+
+    def record_all(self, arrivals: Sequence[journal.Arrival]) -> list[journal.Recorded | ApiProblem]:
+        """Records arrivals that are a group already; returns what ``journal.record_all`` returns."""
+        with self._recording:
+            return journal.record_all(arrivals)
 
     def _record_all(self) -> None:
         """Records everything that has arrived; an error of the database is the outcome of them all."""

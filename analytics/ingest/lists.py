@@ -6,7 +6,7 @@ ten rows. With lists, a block of hundreds of batches pays that once. Both forms 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain
@@ -59,6 +59,14 @@ def to_lists(columns: Columns, directory: AttributionMap, now: datetime) -> List
         "unlogged": _are_kept_in("requests", ts, now),
     }
     return Lists({name: enriched[name] for name in SCHEMA.names})
+
+
+def split(rows: Lists, sizes: Iterable[int]) -> Iterator[Lists]:
+    """Parts of these sizes, in the order of the rows."""
+    start = 0
+    for size in sizes:
+        yield Lists({name: values[start : start + size] for name, values in rows.columns.items()})
+        start += size
 
 
 def _are_kept_in(table: str, ts: Iterable[int], now: datetime) -> list[int]:

@@ -9,6 +9,7 @@ time by the bytes that it moves, bodies by route and credential, threads by the 
     listener     accepts connections, counts them by address, stops in order
     connection   one connection: request after request, each with its deadlines
     bodies       how large a body may be, and the room that all bodies share
+    batches      requests of one kind that one thread works on together
     lanes        which threads serve which routes, and how many one caller may hold
     wsgi         the request as a WSGI environ, the application's answer as chunks
     refusals     the server's own errors, in the shape of the path's family

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from fonproxy.api.parsers import MAX_BYTES as SMALL_BYTES
 from fonproxy.server import refusals
+from fonproxy.server.batches import Batches
 from fonproxy.server.bodies import Gate, RequestBody, caller_of
 from fonproxy.server.lanes import Lane, Lanes
 from fonproxy.server.pace import Pace
@@ -57,6 +58,7 @@ class ConnectionContext:
     address: tuple[str, int]
     lanes: Lanes
     gate: Gate
+    batches: Batches | None
 
 
 class Connection:
@@ -118,8 +120,12 @@ class Connection:
                 body.close()
 
     async def _call(self, environ: dict[str, Any], lane: Lane) -> WsgiResponse:
+        ordinarily = partial(call, self._service.application, environ)
+        batches = self._service.batches
         try:
-            return await lane.run(partial(call, self._service.application, environ))
+            if batches is not None and batches.is_for(environ):
+                return await batches.answer(environ, lane, ordinarily)
+            return await lane.run(ordinarily)
         except RequestRefused:
             raise
         except Exception:

@@ -15,6 +15,7 @@ from typing import Final
 from django.conf import settings
 
 from fonproxy.networks import network_of
+from fonproxy.server.batches import Batches
 from fonproxy.server.bodies import Gate
 from fonproxy.server.connection import BLOCK_BYTES, Connection, ConnectionContext, ConnectionState
 from fonproxy.server.lanes import Lanes
@@ -34,7 +35,7 @@ TOO_MANY: Final = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-
 class HttpServer:
     """Listens from the moment it is made; ``run`` serves until the process gets a signal to stop."""
 
-    def __init__(self, application: Application, host: str, port: int) -> None:
+    def __init__(self, application: Application, host: str, port: int, batches: Batches | None = None) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -42,6 +43,7 @@ class HttpServer:
         self._socket.listen(BACKLOG)
         self.port: int = self._socket.getsockname()[1]
         self._application = application
+        self._batches = batches
         self._host = host
         self._open: dict[Connection, asyncio.Task[None]] = {}
         self._by_address: Counter[str] = Counter()
@@ -61,7 +63,7 @@ class HttpServer:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until the event is set, then answers what is under way."""
-        self._service = ConnectionContext(self._application, (self._host, self.port), Lanes(), Gate())
+        self._service = ConnectionContext(self._application, (self._host, self.port), Lanes(), Gate(), self._batches)
         listening = await asyncio.start_server(self._accept, sock=self._socket, limit=BLOCK_BYTES, backlog=BACKLOG)
         await stop.wait()
         listening.close()

@@ -19,11 +19,14 @@ from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.embedded_celery import EmbeddedJobs
 from fonproxy.memory import share_arenas
+from fonproxy.server.batches import Batches
 from fonproxy.server.listener import HttpServer
 from fonproxy.wsgi import application
 
 # By name: the floor imports no app.
 RECOVER: Final = "analytics.ingest.flusher.recover"
+PUSHES: Final = "/analytics/ingest"
+ACCEPT_PUSHES: Final = "analytics.traffic.push_batches.accept"
 FLUSHER: Final = "analytics.ingest.flusher.flusher"
 
 log = logging.getLogger(__name__)
@@ -59,7 +62,7 @@ class Command(BaseCommand):
         # Batches accepted by a process that died are settled before requests are answered.
         import_string(RECOVER)()
         try:
-            server = HttpServer(application, host, port)
+            server = HttpServer(application, host, port, Batches(PUSHES, import_string(ACCEPT_PUSHES)))
         except OSError as error:
             raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
         if not settings.HAS_PUBLIC_URL:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from accounts.models import User
 from analytics.ingest import flusher as module
 from analytics.ingest import journal, pause
-from analytics.ingest.flusher import Flusher, _Queued, recover
+from analytics.ingest.flusher import Flusher, QueuedBatch, recover
 from analytics.models import IngestBatch, InsertBlock
 from analytics.traffic.ingest_columns import to_inbox
 from fonproxy.clickhouse.client import Client, get_client
@@ -48,31 +48,31 @@ def send() -> Flusher:
     return Flusher()
 
 
-def recorded(user: User, *, claimed: bool = True, route: ROUTE = ROUTE.TRAFFIC) -> _Queued:
+def recorded(user: User, *, claimed: bool = True, route: ROUTE = ROUTE.TRAFFIC) -> QueuedBatch:
     rows = to_inbox(body_of([documented_row()]), timezone.now())
     batch = journal.record(journal.BatchOrigin(user.pk, route), rows, now=timezone.now(), claimed=claimed).batch
-    return _Queued(batch, rows)
+    return QueuedBatch(batch, rows)
 
 
-def write(send: Flusher, queued: _Queued) -> None:
+def write(send: Flusher, queued: QueuedBatch) -> None:
     send.write(queued.batch, queued.rows)
 
 
-def poisoned(user: User) -> _Queued:
+def poisoned(user: User) -> QueuedBatch:
     """A batch that the engine refuses."""
     queued = recorded(user)
     table: Any = queued.rows
     columns = journal.pack(table.rename_columns(["no_such", *table.column_names[1:]]))
     IngestBatch.objects.filter(pk=queued.batch.pk).update(columns=columns)
-    return _Queued(queued.batch, journal.unpack(columns))
+    return QueuedBatch(queued.batch, journal.unpack(columns))
 
 
 # --- blocks
 
 
-def queue(send: Flusher, *batches: tuple[ROUTE, int, int]) -> list[_Queued]:
+def queue(send: Flusher, *batches: tuple[ROUTE, int, int]) -> list[QueuedBatch]:
     """Batches of so many rows and bytes, put into the queue."""
-    queued = [_Queued(IngestBatch(route=route, rows=rows, size=size), rows=None) for route, rows, size in batches]  # type: ignore[arg-type]
+    queued = [QueuedBatch(IngestBatch(route=route, rows=rows, size=size), rows=None) for route, rows, size in batches]  # type: ignore[arg-type]
     for each in queued:
         send._enqueue(each, 1.0)
     return queued
@@ -113,7 +113,7 @@ def test_nothing_is_due_once_the_queue_is_empty(send: Flusher, clock: Clock) -> 
 
 def test_the_queue_is_due_with_its_first_batch(send: Flusher) -> None:
     for due_at in (5.0, 3.0, 4.0):
-        send._enqueue(_Queued(IngestBatch(rows=1, columns=b"x"), rows=None), due_at)  # type: ignore[arg-type]
+        send._enqueue(QueuedBatch(IngestBatch(rows=1, columns=b"x"), rows=None), due_at)  # type: ignore[arg-type]
     assert send._due_at == 3.0
     assert [each.batch.columns for each in send._queue] == [None] * 3
 

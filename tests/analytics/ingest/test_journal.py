@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from analytics import tasks
 from analytics.ingest import journal, pause
-from analytics.ingest.flusher import Flusher, _Queued, recover
+from analytics.ingest.flusher import Flusher, QueuedBatch, recover
 from analytics.models import IngestBatch, IngestPause, InsertBlock
 from analytics.traffic.ingest_columns import to_inbox
 from fonproxy.api.errors import Unavailable
@@ -350,8 +350,8 @@ def _recorded(user: Any, now: Any, route: IngestBatch.Route = IngestBatch.Route.
     return journal.record(journal.BatchOrigin(user.pk, route), table, now=now, claimed=True)[0]
 
 
-def _queued(batch: IngestBatch) -> _Queued:
-    return _Queued(batch, journal.unpack(bytes(batch.columns or b"")))
+def _queued(batch: IngestBatch) -> QueuedBatch:
+    return QueuedBatch(batch, journal.unpack(bytes(batch.columns or b"")))
 
 
 def test_during_a_backup_rows_are_accepted_and_sent_only_afterwards(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import resource
 import socket
 import threading
@@ -15,16 +14,15 @@ import pytest
 
 from fonproxy.networks import network_of
 from fonproxy.server import connection, listener, pace
-from fonproxy.server.listener import HttpServer
+from tests.fonproxy.server.running import WAIT_SECONDS, RunningServer
 from tests.serving import Answer
 from tests.waiting import wait_for
 
 LARGE = b"x" * 2**24
 GET = b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n"
-WAIT_SECONDS = 30
 
 
-class App:
+class EchoApp:
     """Answers ``/large`` with 16 MiB, ``/count`` with how many of these were closed, the rest with its own body.
 
     ``/held`` waits for ``release`` first.
@@ -47,7 +45,7 @@ class App:
 
 
 class BodyParts:
-    def __init__(self, app: App, body: bytes) -> None:
+    def __init__(self, app: EchoApp, body: bytes) -> None:
         self._app = app
         self._is_large = body is LARGE
         self._parts = (body[start : start + 2**20] for start in range(0, len(body), 2**20))
@@ -59,42 +57,20 @@ class BodyParts:
         self._app.closed += self._is_large
 
 
-class Running:
-    """The server in a thread of its own."""
-
+class EchoServer(RunningServer):
     def __init__(self) -> None:
-        self.app = App()
-        self._server = HttpServer(self.app, "127.0.0.1", 0)
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),))
-        self._thread.start()
-        assert self._ready.wait(WAIT_SECONDS)
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._ready.set()
-        await self._server.serve(self._stop)
-
-    def connect(self, source: str = "127.0.0.1") -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self._server.port), WAIT_SECONDS, (source, 0))
+        self.app = EchoApp()
+        super().__init__(self.app)
 
     def ask(self, path: bytes = b"x", source: str = "127.0.0.1") -> Answer:
         with self.connect(source) as client:
             client.sendall(GET % path)
             return Answer.read_from(client)
 
-    def has_connections(self) -> bool:
-        return bool(self._server._open)
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(WAIT_SECONDS)
-        assert not self._thread.is_alive()
-
 
 @pytest.fixture
-def running() -> Iterator[Running]:
-    server = Running()
+def running() -> Iterator[EchoServer]:
+    server = EchoServer()
     yield server
     server.stop()
 
@@ -113,14 +89,14 @@ def everything(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(2**20), b""))
 
 
-def test_clients_that_do_not_read_block_no_threads(running: Running) -> None:
+def test_clients_that_do_not_read_block_no_threads(running: EchoServer) -> None:
     with ExitStack() as held:
         for _ in range(40):
             held.enter_context(running.connect()).sendall(GET % b"large" * 100)
         assert running.ask(source="127.0.0.2").status == 200
 
 
-def test_clients_that_do_not_finish_a_body_block_no_threads(running: Running) -> None:
+def test_clients_that_do_not_finish_a_body_block_no_threads(running: EchoServer) -> None:
     head = b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc"
     with ExitStack() as held:
         for _ in range(40):
@@ -129,7 +105,7 @@ def test_clients_that_do_not_finish_a_body_block_no_threads(running: Running) ->
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_client_that_does_not_read_is_cut_off_and_its_answer_closed(running: Running) -> None:
+def test_a_client_that_does_not_read_is_cut_off_and_its_answer_closed(running: EchoServer) -> None:
     with running.connect() as client:
         client.sendall(GET % b"large")
         while running.ask(b"count").body == b"0":
@@ -139,7 +115,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_its_answer_closed(running: R
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("start", [b"GET", b"GET / HTTP/1.1\r\nHost: loc", b"POST / HTTP/1.1\r\nHost: l\r\nX: "])
-def test_a_head_has_to_arrive_in_time(running: Running, start: bytes) -> None:
+def test_a_head_has_to_arrive_in_time(running: EchoServer, start: bytes) -> None:
     with running.connect() as client:
         client.sendall(start)
         assert everything(client).startswith(b"HTTP/1.1 408 ")
@@ -147,7 +123,7 @@ def test_a_head_has_to_arrive_in_time(running: Running, start: bytes) -> None:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("framing", [b"Content-Length: 9", b"Transfer-Encoding: chunked"])
-def test_a_body_has_to_arrive_in_time(running: Running, framing: bytes) -> None:
+def test_a_body_has_to_arrive_in_time(running: EchoServer, framing: bytes) -> None:
     with running.connect() as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n1" % framing)
         assert everything(client).startswith(b"HTTP/1.1 408 ")
@@ -155,7 +131,7 @@ def test_a_body_has_to_arrive_in_time(running: Running, framing: bytes) -> None:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("sent", [b"", GET % b"x"])
-def test_a_connection_that_lies_idle_is_closed(running: Running, sent: bytes) -> None:
+def test_a_connection_that_lies_idle_is_closed(running: EchoServer, sent: bytes) -> None:
     with running.connect() as client:
         client.sendall(sent)
         assert everything(client).count(b"HTTP/1.1") == bool(sent)
@@ -166,7 +142,7 @@ def test_the_time_limit_grows_with_the_bytes_transferred() -> None:
     assert pace.patience(64 * 2**20) == 10 + 1024
 
 
-def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
+def test_pipelined_requests_are_answered_in_order(running: EchoServer) -> None:
     bodies = [str(number).encode() for number in range(50)]
     requests = (b"POST / HTTP/1.1\r\nHost: l\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body) for body in bodies)
     with running.connect() as client:
@@ -176,7 +152,7 @@ def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
     assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == bodies
 
 
-def test_pipelined_requests_of_a_disconnected_client_are_dropped(running: Running) -> None:
+def test_pipelined_requests_of_a_disconnected_client_are_dropped(running: EchoServer) -> None:
     with running.connect() as client:
         client.sendall(GET % b"held" + GET % b"x" * 50)
         assert running.app.is_holding.wait(WAIT_SECONDS)
@@ -187,7 +163,7 @@ def test_pipelined_requests_of_a_disconnected_client_are_dropped(running: Runnin
     assert running.app.calls == 2
 
 
-def test_connections_are_limited_per_address(running: Running, settings: Any) -> None:
+def test_connections_are_limited_per_address(running: EchoServer, settings: Any) -> None:
     settings.CONNECTIONS_PER_ADDRESS = 20
     with ExitStack() as held:
         for _ in range(20):
@@ -204,14 +180,14 @@ def answered(client: socket.socket) -> int:
     return Answer.read_from(client).status
 
 
-def status_if_let_in(running: Running) -> int:
+def status_if_let_in(running: EchoServer) -> int:
     try:
         return running.ask(source="127.0.0.2").status
     except OSError:
         return 0
 
 
-def test_with_too_many_connections_the_longest_idle_one_is_closed(running: Running, settings: Any) -> None:
+def test_with_too_many_connections_the_longest_idle_one_is_closed(running: EchoServer, settings: Any) -> None:
     settings.CONNECTIONS = 20
     with ExitStack() as held:
         clients = [held.enter_context(running.connect(f"127.0.1.{number}")) for number in range(20)]

@@ -1,0 +1,130 @@
+"""Small pushes to ``/analytics/ingest`` that arrive at the same time, stored together.
+
+One query finds their keys and one their owners, their columns are built at once, and one transaction records them: for
+each push alone, these steps cost more than its rows. Only a push that would be stored without remark is stored here.
+Any other one is left to the view, which answers it as if it had come alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from django.conf import settings
+from django.db import close_old_connections
+from django.utils import timezone
+
+from accounts.authentication import find_active_keys, key_secret
+from accounts.models import ApiKey, Scope
+from analytics.ingest import decode, journal, lists
+from analytics.ingest.attribution import AttributionMap
+from analytics.ingest.checks import all_sound
+from analytics.ingest.flusher import flusher
+from analytics.ingest.group_commit import committer
+from analytics.ingest.schema import FAULTS
+from analytics.ingest.service import KEY, prefers_async
+from analytics.models import IngestBatch
+from analytics.traffic.ingest_row import TRAFFIC
+from fonproxy import instruments
+from fonproxy.clickhouse import retention
+from fonproxy.server.batches import Accepted
+
+ROUTE: Final = IngestBatch.Route.TRAFFIC
+
+Environ = Mapping[str, Any]
+
+
+class _Push(NamedTuple):
+    """A push with a valid key, decoded but not checked."""
+
+    account_id: int
+    idempotency_key: str | None
+    waits: bool
+    body: bytes
+    rows: Sequence[Any]
+
+
+def accept(environs: Sequence[Environ]) -> list[Accepted | None]:
+    """Stores these requests' rows; None for those that the view must answer, of which nothing is stored.
+
+    Raises errors of the database. Whether a push is stored is then as uncertain as after a lost response.
+    """
+    close_old_connections()
+    try:
+        if not flusher.is_running or flusher.engine_is_unavailable:
+            return [None] * len(environs)
+        with flusher.reading():
+            return _accept(environs, timezone.now())
+    finally:
+        close_old_connections()
+
+
+def _accept(environs: Sequence[Environ], now: datetime) -> list[Accepted | None]:
+    pushes = dict(enumerate(_decoded(environs)))
+    sound = _sound({number: push for number, push in pushes.items() if push is not None}, now)
+    answers: list[Accepted | None] = [None] * len(environs)
+    if not sound:
+        return answers
+    arrivals = [_arrival(push, rows, now) for push, rows in sound.values()]
+    for (number, (push, rows)), outcome in zip(sound.items(), committer.record_all(arrivals), strict=True):
+        if isinstance(outcome, journal.Recorded) and outcome.is_new:
+            instruments.INGESTED_BYTES.labels(ROUTE.value).inc(len(push.body))
+            instruments.INGESTED_ROWS.labels(ROUTE.value).inc(rows.num_rows)
+            queued = flusher.queue(outcome.batch, rows, waits=push.waits)
+            answers[number] = Accepted(push.account_id, partial(flusher.wait_for, queued) if queued else None)
+    return answers
+
+
+def _decoded(environs: Sequence[Environ]) -> Iterator[_Push | None]:
+    secrets = [key_secret(environ.get("HTTP_X_API_KEY"), environ.get("HTTP_AUTHORIZATION", "")) for environ in environs]
+    keys = find_active_keys({secret for secret in secrets if secret is not None})
+    for environ, secret in zip(environs, secrets, strict=True):
+        key = keys.get(secret) if secret is not None else None
+        yield _push(environ, key) if key is not None and key.has_scope(Scope.INGEST) else None
+
+
+def _push(environ: Environ, key: ApiKey) -> _Push | None:
+    """The push, if it has a few rows of JSON and nothing unusual."""
+    idempotency_key = environ.get("HTTP_IDEMPOTENCY_KEY")
+    if "HTTP_CONTENT_ENCODING" in environ or (idempotency_key is not None and not KEY.fullmatch(idempotency_key)):
+        return None
+    body = environ["wsgi.input"].read()
+    try:
+        rows = TRAFFIC.decode_rows(body)
+    except FAULTS:
+        return None
+    if not 0 < len(rows) <= min(lists.MAX_ROWS, settings.INGEST_MAX_ROWS) or len(body) > settings.INGEST_MAX_BYTES:
+        return None
+    return _Push(key.user_id, idempotency_key, not prefers_async(environ.get("HTTP_PREFER", "")), body, rows)
+
+
+def _sound(pushes: Mapping[int, _Push], now: datetime) -> dict[int, tuple[_Push, lists.Lists]]:
+    """Those whose rows pass every check, with their rows for the inbox."""
+    oldest = retention.floor("traffic", now)
+    owners = AttributionMap.of({row.who for push in pushes.values() for row in push.rows})
+    columns = _columns(pushes)
+    if not all_sound(columns, owners, oldest, now):
+        pushes = {number: push for number, push in pushes.items() if _is_sound(push, owners, oldest, now)}
+        columns = _columns(pushes)
+    if not pushes:
+        return {}
+    parts = lists.split(lists.to_lists(columns, owners, now), [len(push.rows) for push in pushes.values()])
+    return dict(zip(pushes, zip(pushes.values(), parts, strict=True), strict=True))
+
+
+def _is_sound(push: _Push, owners: AttributionMap, oldest: datetime, now: datetime) -> bool:
+    columns = decode.columns_of(TRAFFIC, push.rows)
+    return all_sound(columns, owners.among(columns["who"]), oldest, now)
+
+
+def _columns(pushes: Mapping[int, _Push]) -> Any:
+    return decode.columns_of(TRAFFIC, [row for push in pushes.values() for row in push.rows])
+
+
+def _arrival(push: _Push, rows: lists.Lists, now: datetime) -> journal.Arrival:
+    key = push.idempotency_key
+    origin = journal.BatchOrigin(push.account_id, ROUTE, key, hashlib.sha256(push.body).digest() if key else None)
+    return journal.Arrival.of(origin, rows, now=now, claimed=True)

@@ -1,0 +1,190 @@
+"""Requests of one kind that arrive at the same time, worked on together by one thread.
+
+The application answers the first request of each kind, and decides its headers. Later ones that differ only in whom
+they are from and in what they send go to a handler, many at once, and get the same answer. Those that the handler
+leaves go to the application like any other request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from time import perf_counter
+from typing import Any, Final, NamedTuple
+
+from fonproxy.logs import request_id
+from fonproxy.middleware import count_response, log_response, new_request_id
+from fonproxy.server.lanes import Lane
+from fonproxy.server.refusals import RequestRefused
+from fonproxy.server.wsgi import WsgiResponse
+
+STATUS: Final = 204
+# A larger body is worth a thread of its own.
+MAX_BYTES: Final = 2**16
+# So many at once; the others are the next batch.
+MAX_REQUESTS: Final = 256
+MAX_KINDS: Final = 256
+# What the handler judges, and what makes no difference to the answer. All else must be as in a request that the
+# application answered.
+_FREE: Final = frozenset(
+    {
+        "CONTENT_LENGTH",
+        "HTTP_AUTHORIZATION",
+        "HTTP_IDEMPOTENCY_KEY",
+        "HTTP_USER_AGENT",
+        "HTTP_X_API_KEY",
+        "HTTP_X_FORWARDED_FOR",
+        "HTTP_X_REAL_IP",
+        "HTTP_X_REQUEST_ID",
+        "REMOTE_ADDR",
+        "REMOTE_PORT",
+    }
+)
+REQUEST_ID: Final = "X-Request-Id"
+
+log = logging.getLogger(__name__)
+
+Environ = Mapping[str, Any]
+Headers = list[tuple[str, str]]
+
+
+class Accepted(NamedTuple):
+    """A request that was done, for the account; ``wait`` returns when it may be answered, at once if it is None."""
+
+    account_id: int
+    wait: Callable[[], None] | None = None
+
+
+Handler = Callable[[Sequence[Environ]], Sequence[Accepted | None]]
+"""Does what the requests ask for; None for each that the application must answer, for which nothing was done.
+
+Runs in a thread, one call at a time.
+"""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    environ: Environ
+    request_id: str
+    is_accepted: asyncio.Future[bool]
+    since: float = field(default_factory=perf_counter)
+
+
+Outcome = tuple[_Waiting, bool | RequestRefused]
+
+
+class Batches:
+    """The requests to one path, for one event loop."""
+
+    def __init__(self, path: str, handler: Handler) -> None:
+        self.path = path
+        self._handler = handler
+        self._headers: dict[tuple[tuple[str, str], ...], Headers] = {}
+        self._waiting: deque[_Waiting] = deque()
+        self._is_called = False
+        self._turn = Lock()
+        self._calls: set[asyncio.Task[None]] = set()
+
+    def is_for(self, environ: Environ) -> bool:
+        """Whether the handler may be asked to do it."""
+        return (
+            environ["PATH_INFO"] == self.path
+            and environ["REQUEST_METHOD"] == "POST"
+            and int(environ["CONTENT_LENGTH"]) <= MAX_BYTES
+        )
+
+    async def answer(self, environ: dict[str, Any], lane: Lane, ordinarily: Callable[[], WsgiResponse]) -> WsgiResponse:
+        """The answer to a request that the handler may do. ``ordinarily`` calls the application, in a thread."""
+        kind = tuple((name, value) for name, value in environ.items() if name not in _FREE and isinstance(value, str))
+        headers = self._headers.get(kind)
+        if headers is not None:
+            identity = new_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+            if await self._is_accepted(environ, identity, lane):
+                return WsgiResponse(STATUS, "No Content", [*headers, (REQUEST_ID, identity)], b"")
+            environ["wsgi.input"].seek(0)
+        answer = await lane.run(ordinarily)
+        if answer.status == STATUS and not any(name == "Set-Cookie" for name, _ in answer.headers):
+            if len(self._headers) >= MAX_KINDS:
+                self._headers.clear()
+            self._headers[kind] = [(name, value) for name, value in answer.headers if name != REQUEST_ID]
+        return answer
+
+    async def _is_accepted(self, environ: Environ, identity: str, lane: Lane) -> bool:
+        waiting = _Waiting(environ, identity, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._ensure_call(lane)
+        return await waiting.is_accepted
+
+    def _ensure_call(self, lane: Lane) -> None:
+        if not self._is_called and self._waiting:
+            self._is_called = True
+            call = asyncio.create_task(self._call(lane))
+            self._calls.add(call)  # the loop itself would forget it
+            call.add_done_callback(self._calls.discard)
+
+    async def _call(self, lane: Lane) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await lane.run(lambda: self._work(lambda outcomes: loop.call_soon_threadsafe(_tell, outcomes)))
+        except RequestRefused as refused:  # no thread came free
+            self._is_called = False
+            _tell([(waiting, refused) for waiting in self._taken()])
+        self._ensure_call(lane)
+
+    def _work(self, tell: Callable[[Sequence[Outcome]], object]) -> None:
+        """Has the handler do what waits by then. Runs in a thread; meanwhile the next requests gather."""
+        with self._turn:
+            self._is_called = False
+            batch = self._taken()
+            try:
+                answers = self._handler([waiting.environ for waiting in batch])
+            except Exception:
+                log.exception("requests failed together")
+                tell([(waiting, _failure()) for waiting in batch])
+                return
+        done = list(zip(batch, answers, strict=True))
+        tell([self._outcome(waiting, answer) for waiting, answer in done if answer is None or answer.wait is None])
+        for waiting, answer in done:
+            if answer is not None and answer.wait is not None:
+                tell([self._outcome_after(answer.wait, waiting, answer)])
+
+    def _taken(self) -> list[_Waiting]:
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_REQUESTS))]
+
+    def _outcome_after(self, wait: Callable[[], None], waiting: _Waiting, answer: Accepted) -> Outcome:
+        try:
+            wait()
+        except Exception:
+            log.exception("a request failed after it was accepted")
+            return waiting, _failure()
+        return self._outcome(waiting, answer)
+
+    def _outcome(self, waiting: _Waiting, answer: Accepted | None) -> Outcome:
+        """Whether it was accepted; counts and logs it then, as the application does for what it answers."""
+        if answer is not None:
+            seconds = perf_counter() - waiting.since
+            token = request_id.set(waiting.request_id)
+            try:
+                count_response("POST", self.path.removeprefix("/"), STATUS, seconds)
+                log_response("POST", self.path, STATUS, seconds, answer.account_id)
+            finally:
+                request_id.reset(token)
+        return waiting, answer is not None
+
+
+def _failure() -> RequestRefused:
+    return RequestRefused(503, "The request could not be completed. Retry shortly.", wait=1)
+
+
+def _tell(outcomes: Sequence[Outcome]) -> None:
+    for waiting, outcome in outcomes:
+        if waiting.is_accepted.done():  # the client has gone
+            continue
+        if isinstance(outcome, RequestRefused):
+            waiting.is_accepted.set_exception(outcome)
+        else:
+            waiting.is_accepted.set_result(outcome)

@@ -1,0 +1,38 @@
+"""The web server with an application of the test's, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+from fonproxy.server.batches import Batches
+from fonproxy.server.listener import HttpServer
+from fonproxy.server.wsgi import Application
+
+WAIT_SECONDS = 30
+
+
+class RunningServer:
+    def __init__(self, application: Application, batches: Batches | None = None) -> None:
+        self._server = HttpServer(application, "127.0.0.1", 0, batches)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),))
+        self._thread.start()
+        assert self._ready.wait(WAIT_SECONDS)
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._ready.set()
+        await self._server.serve(self._stop)
+
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._server.port), WAIT_SECONDS, (source, 0))
+
+    def has_connections(self) -> bool:
+        return bool(self._server._open)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(WAIT_SECONDS)
+        assert not self._thread.is_alive()
