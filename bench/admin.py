@@ -54,10 +54,14 @@ def _embedded(store: str) -> Iterator[tuple[Embedded, Embedded]]:
 def _compare(store: str, small: Embedded, full: Embedded) -> None:
     rows = []
     for name, path in full.run("admin_pages.pages").items():
-        times = [tuple(one.run("admin_pages.milliseconds", path) for one in (small, full)) for _ in range(ROUNDS)]
-        few, many = (median(column) for column in zip(*times, strict=True))
-        rows.append((name, f"{few:.0f}", f"{many:.0f}", f"{many / few:.1f}", MILLISECONDS.verdict(many)))
-    print_table((f"{store}, p50 in milliseconds", "a hundredth", "full", "ratio", ""), rows)
+        times = [
+            [time for one in (small, full) for time in one.run("admin_pages.milliseconds", path)] for _ in range(ROUNDS)
+        ]
+        few, few_cpu, many, many_cpu = (median(column) for column in zip(*times, strict=True))
+        figures = (f"{number:.0f}" for number in (few, many, few_cpu, many_cpu))
+        rows.append((name, *figures, f"{many_cpu / few_cpu:.1f}", MILLISECONDS.verdict(many)))
+    header = ("a hundredth", "full", "CPU of a hundredth", "CPU", "ratio", "")
+    print_table((f"{store}, p50 in milliseconds", *header), rows)
 
 
 if __name__ == "__main__":
