@@ -140,9 +140,10 @@ class ReadOnlyMixin:
 class LogEntryAdmin(ReadOnlyMixin, ConsoleAdmin):
     """Read-only. The admin therefore cannot delete authors of entries, only deactivate them."""
 
-    list_display = ("action_time", "user", "action", "content_type", "changed", "message")
+    list_display = ("action_time", "user", "action", "changed", "message")
+    csv_columns = ("action_time", "user", "action", "content_type", "changed", "message")
     list_display_links = None
-    list_filter = (StaffFilter, "action_flag", "content_type", "action_time")
+    list_filter = (StaffFilter, "action_flag", ("content_type", admin.RelatedOnlyFieldListFilter), "action_time")
     list_select_related = ("user", "content_type")
     search_fields = ("user__username", "object_repr", "object_id", "change_message")
     search_help_text = "A name, an object or its number, an address, a request id, or a word of the change"

@@ -56,15 +56,16 @@ class AbuseReportForm(forms.ModelForm[AbuseReport]):
         label=_("Time zone"),
         choices=zone_choices,
         initial="UTC",
-        help_text=_("Of times that name none, and of the two below."),
+        help_text=_("For times without a zone, and for the two fields below."),
     )
-    since = _moment(_("Time, or from"), _("For addresses without a time."))
-    until = _moment(_("Until"), _("Empty: around that time."))
+    since = _moment(_("Time, or from"), _("For addresses that come without a time."))
+    until = _moment(_("Until"), _("Empty: only around that time."))
 
     class Meta:
         model = AbuseReport
         fields = ("reference", "text", "time_zone", "since", "until", "margin", "domain")
-        labels: Final = {"margin": _("Before and after each time")}
+        labels: Final = {"margin": _("Margin around each time")}
+        help_texts: Final = {"domain": _("Only uses of this domain.")}
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or {}
@@ -140,11 +141,19 @@ class AbuseReportAdmin(AuditedAdmin):
             "author",
             "text",
             "time_zone",
-            "since",
-            "until",
+            "local_since",
+            "local_until",
             "margin",
             "domain",
         )
+
+    @admin.display(description=_("time, or from"))
+    def local_since(self, report: AbuseReport) -> str:
+        return _on_clock(report.since, report)
+
+    @admin.display(description=_("until"))
+    def local_until(self, report: AbuseReport) -> str:
+        return _on_clock(report.until, report)
 
     def get_readonly_fields(self, request: HttpRequest, obj: AbuseReport | None = None) -> Any:
         return () if obj is None else self.get_fields(request, obj)[1:]
@@ -155,6 +164,11 @@ class AbuseReportAdmin(AuditedAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         return super().add_view(request, form_url, {"title": _("Who used an exit address?"), **(extra_context or {})})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        return super().change_view(request, object_id, form_url, {"title": _("Abuse report"), **(extra_context or {})})
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -206,6 +220,11 @@ class AbuseReportAdmin(AuditedAdmin):
         except EngineError:
             self.message_user(request, _("ClickHouse is unavailable: try again later."), messages.ERROR)
         return None
+
+
+def _on_clock(at: datetime | None, report: AbuseReport) -> str:
+    """The time as it was entered, on the clock of the report's zone."""
+    return f"{at.astimezone(parse_zone(report.time_zone)):%Y-%m-%d %H:%M}" if at else ""
 
 
 def _rows(report: AbuseReport, result: ReportedResult) -> Iterator[list[Any]]:

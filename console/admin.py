@@ -93,7 +93,8 @@ class LedgerAdmin(LedgerEntryAdmin):
     """Lines with readable amounts; usage leads to the traffic that it was made from."""
 
     list_display: tuple[str, ...] = (
-        "period_date", "order", "reason", "size", "requests", "evidence", "reference", "author", "note", "created_at",
+        "period_date", "order", "user", "reason", "size", "requests", "evidence", "reference", "author", "note",
+        "created_at",
     )  # fmt: skip
     csv_columns = LedgerEntryAdmin.list_display
 

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import viewing
+from accounts import audit_trail, viewing
 from accounts.admin import ask_for_proof
 from accounts.models import User
 from console import customer, stop_everything
@@ -42,7 +42,8 @@ class StopForm(forms.Form):
         label=gettext_lazy("Reason"),
         max_length=400,
         required=False,
-        help_text=gettext_lazy("It is kept in the audit log."),
+        widget=forms.TextInput(attrs={"size": 60, "autofocus": True}),
+        help_text=gettext_lazy("Kept in the audit log."),
     )
 
 
@@ -65,6 +66,7 @@ def customer_page(request: HttpRequest, number: int) -> HttpResponse:
         },
         "accounts.view_auditrecord": lambda user, now: {"records": customer.audit_records(user)},
     }
+    stopped = stop_everything.stops(user).first()
     shown: dict[str, Any] = {}
     for permission, section in sections.items():
         if staff.has_perm(permission):
@@ -80,7 +82,8 @@ def customer_page(request: HttpRequest, number: int) -> HttpResponse:
         may_stop=_may_stop(staff, user),
         may_credit=staff.has_perm("orders.change_order"),
         may_note=_may_note(request, user),
-        stopped_at=next(iter(stop_everything.stops(user)), None),
+        stopped=stopped,
+        stopped_by=stopped and audit_trail.authors_of([stopped])[stopped.pk].user,
         reach=stop_everything.reach(user, now),
         undo_reach=stop_everything.undo_reach(user, now),
         note_form=NoteForm(),
@@ -139,21 +142,21 @@ class Change(NamedTuple):
 STOP: Final = Change(
     stop_everything.reach,
     stop_everything.stop,
-    gettext_lazy("Stop everything of %(name)s"),
+    gettext_lazy("Stop everything for %(name)s"),
     "Suspended with everything of",
     "Stopped everything",
-    gettext_lazy("Everything of %(name)s is stopped."),
-    gettext_lazy("Everything of %(name)s was stopped already."),
+    gettext_lazy("Stopped everything for %(name)s."),
+    gettext_lazy("Everything was already stopped for %(name)s."),
     is_undo=False,
 )
 UNDO: Final = Change(
     stop_everything.undo_reach,
     stop_everything.undo,
-    gettext_lazy("Undo the stop of %(name)s"),
+    gettext_lazy("Undo the stop for %(name)s"),
     "Resumed with everything of",
     "Undid the stop",
     gettext_lazy("%(name)s can use what was stopped again."),
-    gettext_lazy("The stop of %(name)s was undone already."),
+    gettext_lazy("The stop for %(name)s was already undone."),
     is_undo=True,
 )
 

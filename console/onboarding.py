@@ -48,7 +48,13 @@ class NewCustomer(NamedTuple):
 
 
 class NewCustomerForm(forms.Form):
-    username = forms.CharField(label=gettext_lazy("User name"), max_length=150, validators=[UnicodeUsernameValidator()])
+    required_css_class = "required"
+    username = forms.CharField(
+        label=gettext_lazy("User name"),
+        max_length=150,
+        validators=[UnicodeUsernameValidator()],
+        widget=forms.TextInput(attrs={"autofocus": True}),
+    )
     email = forms.EmailField(label=gettext_lazy("E-mail address"), max_length=254)
     external_id = forms.CharField(
         label=gettext_lazy("External id"),

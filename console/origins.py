@@ -25,18 +25,17 @@ from fonproxy.units import gigabytes
 LIMIT: Final = 100
 
 
+GROUPS: Final = {
+    OriginGroup.WORKER: gettext_lazy("Worker"),
+    OriginGroup.PEER: gettext_lazy("Peer"),
+    OriginGroup.EXIT_RANGE: gettext_lazy("Exit address range"),
+    OriginGroup.PRODUCT: gettext_lazy("Product"),
+    OriginGroup.CUSTOMER: gettext_lazy("Customer"),
+}
+
+
 class OriginForm(forms.Form):
-    group = forms.ChoiceField(
-        label=gettext_lazy("By"),
-        choices=[
-            (OriginGroup.WORKER, gettext_lazy("Worker")),
-            (OriginGroup.PEER, gettext_lazy("Peer")),
-            (OriginGroup.EXIT_RANGE, gettext_lazy("Exit address range")),
-            (OriginGroup.PRODUCT, gettext_lazy("Product")),
-            (OriginGroup.CUSTOMER, gettext_lazy("Customer")),
-        ],
-        initial=OriginGroup.WORKER,
-    )
+    group = forms.ChoiceField(label=gettext_lazy("By"), choices=[*GROUPS.items()], initial=OriginGroup.WORKER)
     days = forms.TypedChoiceField(
         label=gettext_lazy("Days"), choices=[(n, n) for n in (1, 7, 31)], coerce=int, initial=1
     )
@@ -86,5 +85,6 @@ def _found(given: dict[str, Any], now: datetime) -> dict[str, Any]:
             for row in found
         ],
         "by_day": given["by_day"],
+        "group": GROUPS[group],
         "logins": queries.login_clients(range_, given["above"], LIMIT, now),
     }

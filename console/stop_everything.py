@@ -86,16 +86,16 @@ def stop(user: User, staff: User, now: datetime) -> Reach:
     return stopped
 
 
-def stops(user: User) -> list[datetime]:
-    """When the customer was stopped since it was last undone, newest first; stops reach what is active by then."""
+def stops(user: User) -> QuerySet[AuditRecord]:
+    """The records of stops since the last undo, newest first; each stopped what was active then."""
     of_user = AuditRecord.objects.filter(kind=AuditRecord.Kind.USER, number=user.pk).order_by("-pk")
     resumed = of_user.filter(action=RESUMED).first()
-    return list(of_user.filter(action=STOPPED, pk__gt=resumed.pk if resumed else 0).values_list("at", flat=True))
+    return of_user.filter(action=STOPPED, pk__gt=resumed.pk if resumed else 0)
 
 
 def undo_reach(user: User, now: datetime) -> Reach:
     """What undoing brings back: orders that did not expire since, and the account if a stop deactivated it."""
-    times = stops(user)
+    times = _times(user)
     orders = [order for order in _suspended(user, times) if order.status(now) == OrderStatus.SUSPENDED]
     account = not user.is_active and _was_deactivated_by(user, times)
     keys = _keys(user, now) if account else []
@@ -109,7 +109,7 @@ def undo(user: User, staff: User, now: datetime) -> Reach:
         list(user.orders.select_for_update().order_by("pk"))
         user.refresh_from_db()
         resumed, actor = undo_reach(user, now), Actor(staff.pk)
-        times = stops(user)
+        times = _times(user)
         if not times:
             raise NothingToDo
         for order in _suspended(user, times):
@@ -125,6 +125,10 @@ def undo(user: User, staff: User, now: datetime) -> Reach:
             user.is_active = True
             user.save(update_fields=["is_active"])
     return resumed
+
+
+def _times(user: User) -> list[datetime]:
+    return list(stops(user).values_list("at", flat=True))
 
 
 def _was_deactivated_by(user: User, times: list[datetime]) -> bool:

@@ -30,6 +30,12 @@ from geo.static_ip_csv import COLUMNS, NotCsv, import_csv
 
 
 class MultiplierForm(forms.ModelForm[Multiplier]):
+    class Meta:
+        help_texts: Final = {
+            "country": _("A code such as DE; * for all countries without a factor of their own."),
+            "factor": _("Raw counts are multiplied by it; 0 hides the country."),
+        }
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, told in (("starts_at", _("Start")), ("ends_at", _("End"))):

@@ -135,7 +135,8 @@ class MultiplierChange(models.Model):
         verbose_name = "multiplier change"
 
     def __str__(self) -> str:
-        return f"{self.before} -> {self.after}"
+        row = self.after or self.before or {}
+        return " ".join(str(row.get(name, "")) for name in ("proxy_type", "pool", "country"))
 
 
 class CountSnapshot(models.Model):

@@ -22,6 +22,7 @@ from orders.models import CutOff, LedgerReason, Order
 
 
 class StepForm(forms.Form):
+    required_css_class = "required"
     note = forms.CharField(
         label=gettext_lazy("Note"), max_length=400, required=False, help_text=gettext_lazy("Why; it is kept.")
     )
@@ -47,7 +48,10 @@ def _bytes(size: Decimal) -> int:
 
 
 def _size(**options: Any) -> forms.DecimalField:
-    return forms.DecimalField(label=gettext_lazy("Gigabytes"), max_digits=12, decimal_places=3, **options)
+    widget = forms.NumberInput(attrs={"autofocus": True})
+    return forms.DecimalField(
+        label=gettext_lazy("Gigabytes"), max_digits=12, decimal_places=3, widget=widget, **options
+    )
 
 
 class CreditActionForm(ReferencedForm):

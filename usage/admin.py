@@ -16,6 +16,7 @@ from accounts.delivery_admin import BaseDeliveryInline, DeliveryStateFilter, Mes
 from accounts.service_form import ServiceForm
 from fonproxy import webhooks
 from fonproxy.mail_addresses import validate_address
+from orders.admin.customers import CustomerFilter, OfCustomerMixin
 from usage.alerts import chat
 from usage.alerts import services as alerts
 from usage.alerts.explanation import explain
@@ -94,11 +95,11 @@ class AlertAdminForm(ServiceForm[Alert]):
 
 
 @admin.register(Alert)
-class AlertAdmin(AuditedAdmin):
+class AlertAdmin(OfCustomerMixin, AuditedAdmin):
     form = AlertAdminForm
-    list_display = ("order", "condition", "method", "state", "last_fired_at", "created_at")
-    list_filter = ("kind", "method", "is_armed")
-    list_select_related = ("order",)
+    list_display = ("order", "user", "condition", "method", "state", "last_fired_at", "created_at")
+    list_filter = (CustomerFilter, "kind", "method", "is_armed")
+    list_select_related = ("order__user",)
     search_fields = ("order__name", "order__external_id", "order__user__username", "webhook_url", "masked_chat")
     autocomplete_fields = ("order",)
     readonly_fields = ("masked_chat", "state", "why", "last_fired_at")
@@ -129,7 +130,8 @@ class DeliveryInline(BaseDeliveryInline):
 
 @admin.register(Firing)
 class FiringAdmin(MessageAdmin):
-    list_display = ("fired_at", "alert", "condition", "percent", "error_percent", "delivered", "last_error")
+    list_display = ("fired_at", "alert", "delivered", "last_error", "percent", "error_percent")
+    csv_columns = ("fired_at", "alert", "condition", "percent", "error_percent", "delivered", "last_error")
     list_filter = (DeliveryStateFilter, "fired_at", "kind")
     list_select_related = ("alert",)
     search_fields = ("id", "alert__order__name", "alert__order__user__username", "deliveries__target")

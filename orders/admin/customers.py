@@ -1,4 +1,4 @@
-"""A filter by customer, for lists of what belongs to orders."""
+"""The customer as a column and as a filter, for lists of what belongs to orders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from fonproxy.numbers import WHOLE_NUMBER
+
+
+class OfCustomerMixin:
+    """A column ``user`` that leads to the customer's page; ``list_select_related`` needs ``order__user``."""
+
+    @admin.display(ordering="order__user__username")
+    def user(self, row: Any) -> str:
+        url = reverse("admin:console_customer", args=[row.order.user_id])
+        return format_html('<a href="{}">{}</a>', url, row.order.user)
 
 
 class CustomerFilter(admin.SimpleListFilter):

@@ -16,7 +16,7 @@ from accounts.audit import AuditedAdmin, ReadOnlyAdmin
 from accounts.service_form import ServiceForm
 from fonproxy.units import GIB
 from orders import services as order_services
-from orders.admin.customers import CustomerFilter
+from orders.admin.customers import CustomerFilter, OfCustomerMixin
 from orders.admin.sizes import SizesAdmin
 from orders.models import MAX_LIMIT_BYTES, LedgerEntry, LedgerMismatch, LedgerReason
 
@@ -45,7 +45,7 @@ class CreditForm(ServiceForm[LedgerEntry]):
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(SizesAdmin, ReadOnlyAdmin):
+class LedgerEntryAdmin(OfCustomerMixin, SizesAdmin, ReadOnlyAdmin):
     form = CreditForm
     sizes: ClassVar[dict[str, dict[str, Any]]] = {
         "bytes": {
@@ -58,6 +58,7 @@ class LedgerEntryAdmin(SizesAdmin, ReadOnlyAdmin):
     list_display: tuple[str, ...] = (
         "period_date",
         "order",
+        "user",
         "reason",
         "bytes",
         "requests",
@@ -67,7 +68,7 @@ class LedgerEntryAdmin(SizesAdmin, ReadOnlyAdmin):
         "created_at",
     )
     list_filter = (CustomerFilter, "reason", "period_date", "order__product__network")
-    list_select_related = ("order",)
+    list_select_related = ("order__user",)
     ordering = ("-pk",)
     search_fields = ("reference__exact", "order__name", "order__external_id", "order__user__username")
     search_help_text = "A whole reference, an order's name or external id, or a user name"

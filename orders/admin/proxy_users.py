@@ -15,9 +15,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.audit import AuditedAdmin
-from accounts.models import User
 from orders import addresses, passwords, proxy_users
-from orders.admin.customers import CustomerFilter
+from orders.admin.customers import CustomerFilter, OfCustomerMixin
 from orders.limits import FOREVER
 from orders.models import ProxyUser
 from orders.size_field import GigabytesField
@@ -58,7 +57,7 @@ class ProxyUserAdminForm(forms.ModelForm[ProxyUser]):
 
 
 @admin.register(ProxyUser)
-class ProxyUserAdmin(AuditedAdmin):
+class ProxyUserAdmin(OfCustomerMixin, AuditedAdmin):
     form = ProxyUserAdminForm
     list_display = ("login", "order", "user", "has_password", "max_connections", "stopped", "created_at")
     list_filter = (CustomerFilter, "order__product__network")
@@ -77,10 +76,6 @@ class ProxyUserAdmin(AuditedAdmin):
     )
     readonly_fields = ("stopped", "created_at")
     ordering = ("-pk",)
-
-    @admin.display(ordering="order__user__username")
-    def user(self, proxy_user: ProxyUser) -> User:
-        return proxy_user.order.user
 
     @admin.display(ordering="stopped_until", description=gettext_lazy("limit reached, stopped until"))
     def stopped(self, proxy_user: ProxyUser) -> str | datetime | None:

@@ -133,9 +133,13 @@ def test_all_lines_and_all_logins_are_those_of_the_customer_alone(
     other = User.objects.create_user("alice-2")
     for user, name in ((alice, "own"), (other, "foreign")):
         make_order(user, name=f"{name} order", limit=100, logins=(f"{name}-login",))
-    ledger, logins = (f"/admin/orders/{name}/?customer={alice.pk}" for name in ("ledgerentry", "proxyuser"))
-    assert ledger in browser.get(f"/admin/customers/{alice.pk}/").content.decode()
-    for path in (ledger, logins):
+    ledger, logins, alerts = (
+        f"/admin/{name}/?customer={alice.pk}" for name in ("orders/ledgerentry", "orders/proxyuser", "usage/alert")
+    )
+    page = browser.get(f"/admin/customers/{alice.pk}/").content.decode()
+    assert ledger in page
+    assert alerts in page
+    for path in (ledger, logins, alerts):
         page = browser.get(path).content.decode()
         assert "own order" in page
         assert "foreign" not in page
@@ -185,7 +189,7 @@ def test_a_stop_covers_orders_logins_keys_applications_and_sign_ins(
     assert (change.state, change.logins) == (CutOff.State.SUSPENDED, ["active-login"])
     assert api.get("/orders", headers={"x-api-key": secret}).status_code == 401
     assert customer.get("/dashboard").status_code == 302
-    assert stop_everything.stops(alice) == [now]
+    assert [stop.at for stop in stop_everything.stops(alice)] == [now]
 
 
 def test_undo_restores_exactly_the_stopped_items(
@@ -198,7 +202,7 @@ def test_undo_restores_exactly_the_stopped_items(
     assert [order.name for order in resumed.orders] == ["active"]
     assert states(bought, later) == ["active", "suspended", "expired"]
     assert APIClient().get("/orders", headers={"x-api-key": secret}).status_code == 200
-    assert stop_everything.stops(alice) == []
+    assert not stop_everything.stops(alice)
     with pytest.raises(stop_everything.NothingToDo):
         stop_everything.undo(alice, staff, later)
 
@@ -308,7 +312,7 @@ def test_stopping_twice_changes_nothing_the_second_time(
     with pytest.raises(stop_everything.NothingToDo):
         stop_everything.stop(alice, staff, now + timedelta(minutes=1))
     assert AuditRecord.objects.count() == records
-    assert stop_everything.stops(alice) == [now]
+    assert [stop.at for stop in stop_everything.stops(alice)] == [now]
 
 
 def test_a_stop_that_fails_half_way_stops_nothing(
@@ -338,7 +342,7 @@ def test_the_page_previews_the_stop_then_performs_and_logs_it(
     assert Order.objects.get(pk=order.pk).suspended_at is None
     browser.post(f"/admin/customers/{alice.pk}/stop/", {"note": "spam"})
     page = text_of(browser, alice)
-    assert "Everything is stopped" in page
+    assert "Everything is stopped Stopped by root at " in page
     assert "Stopped everything: 1 orders with 1 logins, 0 API keys, 0 applications, 0 sign-ins. spam" in page
     assert {entry.object_repr for entry in LogEntry.objects.all()} == {"alice", str(order)}
     actions = set(AuditRecord.objects.values_list("action", flat=True))
@@ -353,7 +357,7 @@ def test_a_stop_or_undo_that_finds_nothing_to_do_logs_nothing(
     engine: Client, browser: Browser, alice: User, make_order: MakeOrder
 ) -> None:
     make_order(alice, limit=100)
-    for part, told in (("stop/", "was stopped already"), ("resume/", "was undone already")):
+    for part, told in (("stop/", "was already stopped"), ("resume/", "was already undone")):
         browser.post(f"/admin/customers/{alice.pk}/{part}", {"note": "first"})
         entries = LogEntry.objects.count()
         browser.post(f"/admin/customers/{alice.pk}/{part}", {"note": "again"})

@@ -112,7 +112,7 @@ def test_the_page_has_the_sums_the_share_and_the_change(browser: Browser, orders
     page = text(browser, group="customer")
     assert f"Traffic 7 GB {MINUS}22.2 %" in page
     assert "Requests 40 +100 %" in page
-    assert f"alice · page of alice 4 GB 57.1 % 8 GB {MINUS}50.0 % 20 2 (10.0 %)" in page
+    assert f"alice · customer page of alice 4 GB 57.1 % 8 GB {MINUS}50.0 % 20 2 (10.0 %)" in page
     assert "unknown (999999) 1 GB" in page
 
 

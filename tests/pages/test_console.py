@@ -68,7 +68,7 @@ def test_an_abuser_is_stopped_and_resumed(visit: Visit, server: Server) -> None:
     page.get_by_label("Find a customer").fill("bob@example.com")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Stop everything").click()
-    expect(page.locator("main")).to_contain_text("is deactivated: the customer cannot sign in")
+    expect(page.locator("main")).to_contain_text("will be deactivated: the customer cannot sign in")
     page.get_by_role("button", name="Stop everything").click()
     expect(page.get_by_role("heading", name="Everything is stopped")).to_be_visible()
     page.get_by_role("link", name="Undo").click()
