@@ -2,7 +2,8 @@
 
     FONPROXY_DATA_DIR=… python -m tests.crash.pusher SPREAD [POINT]
 
-With the spread ``gateways`` it is one batch of each of several gateways, pushed at once and recorded as one group.
+With the spread ``gateways`` it is one batch of each of several gateways, pushed at once and recorded as one group; with
+``together`` the web server hands them over together.
 ``POINT`` is ``before-commit-N``, ``after-commit-N`` (the Nth transaction of the push), ``before-insert`` or
 ``after-insert``. Whoever gets to the end prints the answer's status, and what every table holds, as JSON.
 """
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any, Final
 from unittest import mock
 
@@ -27,12 +29,14 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, connections  # noqa: E402
 from django.db.transaction import Atomic  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from rest_framework.test import APIClient  # noqa: E402
 
 from analytics.ingest import group_commit  # noqa: E402
 from analytics.ingest.flusher import flusher, recover  # noqa: E402
 from analytics.ingest.group_commit import GroupCommit  # noqa: E402
+from analytics.traffic import push_batches  # noqa: E402
 from demo.accounts import make_accounts  # noqa: E402
 from fonproxy.clickhouse import migrator, retention  # noqa: E402
 from fonproxy.clickhouse.client import close_client, get_client  # noqa: E402
@@ -47,6 +51,7 @@ SPREADS: Final = {
     "requests": timedelta(hours=1),
     "events": timedelta(days=2),
     "gateways": timedelta(hours=1),
+    "together": timedelta(hours=1),
 }
 ROWS: Final = 60
 GATEWAYS: Final = 6
@@ -117,6 +122,28 @@ def push_at_once(client: APIClient, spread: str) -> Any:
         return [answer.result() for answer in answers][-1]
 
 
+def push_together(client: APIClient, spread: str) -> Any:
+    """The answer to the last of these pushes, which the web server hands over together; the view answers those left."""
+    shares = [rows(spread)[number::GATEWAYS] for number in range(GATEWAYS)]
+    environs = [
+        {
+            "wsgi.input": BytesIO(json.dumps({"logs": share}).encode()),
+            "HTTP_X_API_KEY": client._credentials["HTTP_X_API_KEY"],  # type: ignore[attr-defined]
+            "HTTP_IDEMPOTENCY_KEY": f"gateway {number}",
+        }
+        for number, share in enumerate(shares)
+    ]
+    answer: Any = None
+    for number, accepted in enumerate(push_batches.accept(environs)):
+        if accepted is None:
+            answer = post(client, spread, shares[number], f"gateway {number}")
+        else:
+            assert accepted.wait is not None
+            accepted.wait()
+            answer = HttpResponse(status=204)
+    return answer
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -168,7 +195,7 @@ def main(spread: str, point: str = "") -> None:
         HTTP_X_AUTH_KEY=credentials.application_keys.write,
         HTTP_HOST="localhost",
     )
-    send = push_at_once if spread == "gateways" else push
+    send = {"gateways": push_at_once, "together": push_together}.get(spread, push)
     if point:
         with deadly_at(point):
             send(client, spread)
