@@ -12,7 +12,7 @@ from typing import Final
 from django.http import HttpRequest, HttpResponse
 
 from fonproxy import instruments
-from fonproxy.logs import query_ids, request_id
+from fonproxy.logs import query_ids, request_id, without_secrets
 
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -83,7 +83,9 @@ def new_request_id(given: str) -> str:
 def _loggable_path(request: HttpRequest) -> str:
     """The path; its route if the path contains a token, such as a password-reset link."""
     match = request.resolver_match
-    return f"/{match.route}" if match and "token" in match.kwargs else request.path
+    if match is None:
+        return without_secrets(request.path)
+    return f"/{match.route}" if "token" in match.kwargs else request.path
 
 
 class StorableCookies:

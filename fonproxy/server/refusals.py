@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from fonproxy.api.families import Problem, shape_for
 from fonproxy.api.renderers import JsonRenderer
-from fonproxy.logs import request_id
+from fonproxy.logs import request_id, without_secrets
 from fonproxy.middleware import access_log
 from fonproxy.server.wsgi import WsgiResponse, split_target, unquoted
 
@@ -54,7 +54,7 @@ def answer(refused: RequestRefused, method: str, path: str) -> WsgiResponse:
         ]
         if refused.wait is not None:
             headers.append(("Retry-After", str(refused.wait)))
-        access_log.info("%s %s %s", method, path, refused.status, extra={"ms": None, "account": None})
+        access_log.info("%s %s %s", method, without_secrets(path), refused.status, extra={"ms": None, "account": None})
     finally:
         request_id.reset(token)
     return WsgiResponse(refused.status, HTTPStatus(refused.status).phrase, headers, body)

@@ -52,6 +52,8 @@ def test_logs_hold_no_secrets(server: Server) -> None:
     server.post(mark.encode())
     server.raw(request(f"GET /x?{mark} HTTP/1.1", f"X-Key {mark}", "Host: localhost"))
     server.raw(request(f"GET http://[{mark} HTTP/1.1"))
+    server.call("GET", f"/join/{mark}/")  # a link with one character too many
+    server.raw(request(f"POST /password-reset/MQ/{mark} HTTP/1.1", "Host: localhost", f"Content-Length: {2**30}"))
     # The log of a refused host names that host, so that an operator can allow it.
     said = [e for e in logged(server) if mark in str(e) and e["logger"] != "django.security.DisallowedHost"]
     assert said == []
