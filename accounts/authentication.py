@@ -52,7 +52,8 @@ def record_change(action: str, request: Request, now: datetime) -> None:
 
 
 def remember(request: Request, user: User) -> None:
-    request._request.account_id = user.pk  # type: ignore[attr-defined]  # the access log reads it
+    """Notes whose credential it is, for the access log and for the server."""
+    request._request.account_id = request._request.caller_id = user.pk  # type: ignore[attr-defined]
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -122,7 +123,7 @@ class ShareLinkAuthentication(BaseAuthentication):
         link = sharing.find(request.parser_context["kwargs"]["token"], timezone.now())
         if link is None:
             raise NotFound
-        remember(request, link.account)
+        request._request.account_id = link.account_id  # type: ignore[attr-defined]  # for the access log; a link is no credential
         return AnonymousUser(), link
 
 

@@ -17,6 +17,8 @@ from fonproxy.logs import query_ids, request_id, without_secrets
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 PERMISSIONS: Final = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+# The key of the environ under which the server finds whose credential the request had.
+CALLER: Final = "fonproxy.caller"
 QUIET: Final = ("/healthz", "/readyz", "/static/")
 
 access_log = logging.getLogger("fonproxy.access")
@@ -35,6 +37,7 @@ class RequestLog:
         try:
             response = self.get_response(request)
             response["X-Request-Id"] = request_id.get()
+            _name_caller(request)
             seconds = perf_counter() - started
             match = request.resolver_match
             count_response(
@@ -78,6 +81,14 @@ def count_response(method: str, route: str, status: int, seconds: float) -> None
 def new_request_id(given: str) -> str:
     """The id that the caller gives, if it is valid, else a new one."""
     return given if SANE_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def _name_caller(request: HttpRequest) -> None:
+    """The user of the key or token, which the authenticators note, or of the session, if it was looked up."""
+    signed_in = getattr(request, "_cached_user", None)
+    number = getattr(request, "caller_id", None) or getattr(signed_in, "pk", None)
+    if number is not None:
+        request.META[CALLER] = number
 
 
 def _loggable_path(request: HttpRequest) -> str:

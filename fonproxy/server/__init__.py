@@ -8,6 +8,7 @@ time by the bytes that it moves, bodies by route and credential, threads by the 
 
     listener     accepts connections, counts them by address, stops in order
     connection   one connection: request after request, each with its deadlines
+    callers      whose a request is, as far as that is known before it is answered
     bodies       how large a body may be, and the room that all bodies share
     batches      requests of one kind that one thread works on together
     lanes        which threads serve which routes, and how many one caller may hold

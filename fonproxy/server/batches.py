@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from fonproxy.logs import request_id
-from fonproxy.middleware import count_response, log_response, new_request_id
+from fonproxy.middleware import CALLER, count_response, log_response, new_request_id
 from fonproxy.server.lanes import Lane
 from fonproxy.server.refusals import RequestRefused
 from fonproxy.server.wsgi import WsgiResponse
@@ -68,7 +68,7 @@ Runs in a thread, one call at a time.
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    environ: Environ
+    environ: dict[str, Any]
     request_id: str
     is_accepted: asyncio.Future[bool]
     since: float = field(default_factory=perf_counter)
@@ -113,7 +113,7 @@ class Batches:
             self._headers[kind] = [(name, value) for name, value in answer.headers if name != REQUEST_ID]
         return answer
 
-    async def _is_accepted(self, environ: Environ, identity: str, lane: Lane) -> bool:
+    async def _is_accepted(self, environ: dict[str, Any], identity: str, lane: Lane) -> bool:
         waiting = _Waiting(environ, identity, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._ensure_call(lane)
@@ -166,6 +166,7 @@ class Batches:
     def _outcome(self, waiting: _Waiting, answer: Accepted | None) -> Outcome:
         """Whether it was accepted; counts and logs it then, as the application does for what it answers."""
         if answer is not None:
+            waiting.environ[CALLER] = answer.account_id
             seconds = perf_counter() - waiting.since
             token = request_id.set(waiting.request_id)
             try:

@@ -6,7 +6,6 @@ who may use it: the route's own authentication and permissions are asked about t
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping
 from http.cookies import CookieError
@@ -22,6 +21,7 @@ from rest_framework.exceptions import APIException
 
 from fonproxy.api.body import too_large
 from fonproxy.api.parsers import MAX_BYTES as SMALL_BYTES
+from fonproxy.server.callers import credentials_of, fingerprint
 from fonproxy.server.lanes import Lane
 from fonproxy.server.refusals import RequestRefused
 from fonproxy.units import MIB
@@ -30,14 +30,6 @@ from fonproxy.wsgi import Utf8Request
 IN_MEMORY_BYTES: Final = MIB
 REMEMBERED_SECONDS: Final = 30.0
 REMEMBERED_CALLERS: Final = 10_000
-CREDENTIALS: Final = (
-    "HTTP_X_API_KEY",
-    "HTTP_AUTHORIZATION",
-    "HTTP_X_API_PRIVATE_KEY",
-    "HTTP_X_AUTH_USER",
-    "HTTP_X_AUTH_KEY",
-    "HTTP_COOKIE",
-)
 
 
 class RequestBody:
@@ -94,18 +86,7 @@ class Gate:
 
 
 def _fingerprint(environ: Mapping[str, Any]) -> bytes:
-    texts = (str(environ.get(name, "")) for name in ("REQUEST_METHOD", "PATH_INFO", *CREDENTIALS))
-    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).digest()
-
-
-def caller_of(environ: Mapping[str, Any], trusted_proxies: int) -> str:
-    """Identifies the caller before a credential is looked up: the credential itself, else the address."""
-    if any(name in environ for name in CREDENTIALS[:-1]) or "sessionid" in environ.get("HTTP_COOKIE", ""):
-        return _fingerprint({name: environ[name] for name in CREDENTIALS if name in environ}).hex()
-    if trusted_proxies and (forwarded := environ.get("HTTP_X_FORWARDED_FOR")):
-        addresses = str(forwarded).split(",")
-        return addresses[-min(trusted_proxies, len(addresses))].strip()
-    return str(environ["REMOTE_ADDR"])
+    return fingerprint((environ["REQUEST_METHOD"], environ["PATH_INFO"], *credentials_of(environ)))
 
 
 def _is_let_in(environ: Mapping[str, Any]) -> bool:

@@ -13,12 +13,12 @@ from time import monotonic
 from typing import Any, Final
 
 import h11
-from django.conf import settings
 
 from fonproxy.api.parsers import MAX_BYTES as SMALL_BYTES
 from fonproxy.server import refusals
 from fonproxy.server.batches import Batches
-from fonproxy.server.bodies import Gate, RequestBody, caller_of
+from fonproxy.server.bodies import Gate, RequestBody
+from fonproxy.server.callers import Caller, Callers, address_of
 from fonproxy.server.lanes import Lane, Lanes
 from fonproxy.server.pace import Pace
 from fonproxy.server.refusals import RequestRefused
@@ -58,6 +58,7 @@ class ConnectionContext:
     address: tuple[str, int]
     lanes: Lanes
     gate: Gate
+    callers: Callers
     batches: Batches | None
 
 
@@ -106,13 +107,15 @@ class Connection:
             environ = environ_of(request, self.client, self._service.address)
         except ValueError as fault:
             raise RequestRefused(400, str(fault)) from None
-        caller = self.client[0] if lane.rules.by_address else caller_of(environ, settings.TRUSTED_PROXIES)
+        callers = self._service.callers
+        caller = Caller(address_of(environ), is_known=False) if lane.rules.by_address else callers.of(environ)
         async with lane.share(caller):
             body = await self._body(request, environ, lane)
             try:
                 environ.update({"wsgi.input": body.file, "CONTENT_LENGTH": str(body.size)})
                 self.state = ConnectionState.WORKING
                 answer = await self._call(environ, lane)
+                callers.learn(environ, answer.status)
                 if answer.status == 429:
                     await asyncio.sleep(THROTTLED_SECONDS)
                 await self._send(answer, request.method, lane)

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from django.conf import settings
 
 from fonproxy.api.parsers import MAX_ORDER_BYTES
+from fonproxy.server.callers import Caller
 from fonproxy.server.refusals import RequestRefused
 from fonproxy.units import MIB
 
@@ -28,9 +29,10 @@ T = TypeVar("T")
 class Rules:
     """The limits of a lane.
 
-    ``per_caller`` is how many requests of one caller it works on at once; some more wait for up to ``wait_seconds`` and
-    are refused then. ``body_bytes`` is the largest body of a caller who may send rows or files, ``buffer_bytes`` the
-    room for all such bodies together.
+    ``per_caller`` is how many requests of one caller it works on at once, of an address without a known credential at
+    most ``PER_ADDRESS``; some more wait for up to ``wait_seconds`` and are refused then. ``body_bytes`` is the largest
+    body of a caller who may send rows or files, ``buffer_bytes`` the room for all such bodies together. ``by_address``
+    is for routes that check credentials: there every caller is an address.
     """
 
     name: str
@@ -43,6 +45,9 @@ class Rules:
     buffer_bytes: int = 0
     by_address: bool = False
 
+    def share_of(self, caller: Caller) -> int:
+        return self.per_caller if caller.is_known else min(self.per_caller, PER_ADDRESS)
+
 
 _ANY: Final = re.compile(".*", re.DOTALL)
 _POST: Final = re.compile("POST")
@@ -50,6 +55,7 @@ _READ: Final = re.compile("GET|HEAD")
 # How many requests wait for a lane's threads, and how many of one caller for its share.
 WAITING: Final = 512
 WAITING_OF_CALLER: Final = 128
+PER_ADDRESS: Final = 4
 
 # The first that fits.
 RULES: Final = (
@@ -58,7 +64,7 @@ RULES: Final = (
     Rules(
         "sign-in",
         _POST,
-        re.compile(r"/(auth/token|sign-in(/.*)?|confirm|password-reset/.*)"),
+        re.compile(r"/(auth/token|sign-in(/.*)?|confirm|password-reset/.*|join/.*|dashboard/account/password)"),
         threads=2,
         per_caller=1,
         wait_seconds=3,
@@ -70,6 +76,15 @@ RULES: Final = (
         _POST,
         re.compile(r"/gateway/(authorize|radius/authorize|gost/auth)"),
         threads=4,
+        per_caller=WAITING,
+        wait_seconds=5,
+    ),
+    # What stops customers at the gateways does not wait for other reads. All gateways may belong to one account.
+    Rules(
+        "feeds",
+        _READ,
+        re.compile(r"/gateway/logins|/provisioning/exhausted"),
+        threads=2,
         per_caller=WAITING,
         wait_seconds=5,
     ),
@@ -102,7 +117,7 @@ RULES: Final = (
             r"|(/1\.0/public/user)?/(log/search|analytics/(graph|breakdown))"
         ),
         threads=settings.HEAVY_CONCURRENCY,
-        per_caller=2,
+        per_caller=3,  # two exports, and a read beside them
         wait_seconds=5,
     ),
     # An order may have thousands of logins.
@@ -139,17 +154,18 @@ class Lane:
         self.buffered = 0
         self._threads = ThreadPoolExecutor(rules.threads, thread_name_prefix=rules.name)
         self._free = asyncio.Semaphore(rules.threads)
-        self._shares: dict[str, asyncio.Semaphore] = {}
-        self._users: Counter[str] = Counter()
+        self._shares: dict[Caller, asyncio.Semaphore] = {}
+        self._users: Counter[Caller] = Counter()
         self._waiting = 0
 
     @asynccontextmanager
-    async def share(self, caller: str) -> AsyncIterator[None]:
+    async def share(self, caller: Caller) -> AsyncIterator[None]:
         """One of the caller's places in this lane for as long as the block runs; Refused when none comes free."""
-        places = self._shares.setdefault(caller, asyncio.Semaphore(self.rules.per_caller))
+        share = self.rules.share_of(caller)
+        places = self._shares.setdefault(caller, asyncio.Semaphore(share))
         self._users[caller] += 1
         try:
-            if self._users[caller] > self.rules.per_caller + WAITING_OF_CALLER:
+            if self._users[caller] > share + WAITING_OF_CALLER:
                 raise self._busy()
             await self._wait_for(places)
             try:

@@ -17,6 +17,7 @@ from django.conf import settings
 from fonproxy.networks import network_of
 from fonproxy.server.batches import Batches
 from fonproxy.server.bodies import Gate
+from fonproxy.server.callers import Callers
 from fonproxy.server.connection import BLOCK_BYTES, Connection, ConnectionContext, ConnectionState
 from fonproxy.server.lanes import Lanes
 from fonproxy.server.wsgi import Application
@@ -63,7 +64,8 @@ class HttpServer:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until the event is set, then answers what is under way."""
-        self._service = ConnectionContext(self._application, (self._host, self.port), Lanes(), Gate(), self._batches)
+        address = (self._host, self.port)
+        self._service = ConnectionContext(self._application, address, Lanes(), Gate(), Callers(), self._batches)
         listening = await asyncio.start_server(self._accept, sock=self._socket, limit=BLOCK_BYTES, backlog=BACKLOG)
         await stop.wait()
         listening.close()

@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 
+from fonproxy.middleware import CALLER
 from fonproxy.server import batches
 from fonproxy.server.batches import Accepted, Batches
+from fonproxy.server.callers import Callers
 from tests.fonproxy.server.running import WAIT_SECONDS, RunningServer
 from tests.serving import Answer
 from tests.waiting import wait_for
 
-HEAD = "POST /analytics/ingest HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n"
+HEAD = (
+    "POST /analytics/ingest HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer worker\r\n"
+    "{headers}Content-Length: {length}\r\n\r\n"
+)
 
 
 class StoringApp:
@@ -28,6 +33,7 @@ class StoringApp:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         body = environ["wsgi.input"].read()
+        environ[CALLER] = 1
         self.bodies.append(body)
         headers = [("X-Kind", environ.get("HTTP_PREFER", "plain")), ("X-Request-Id", "of-the-application")]
         if environ.get("HTTP_COOKIE") == "set":
@@ -76,6 +82,9 @@ class BatchingServer(RunningServer):
         self.batches = Batches("/analytics/ingest", self.handler)
         super().__init__(self.app, self.batches)
 
+    def callers(self) -> Callers:
+        return self._server._service.callers
+
     def waiting(self) -> int:
         return len(self.batches._waiting)
 
@@ -105,6 +114,13 @@ def test_later_requests_of_a_kind_get_the_headers_that_the_application_gave_the_
     assert (answer.status, answer.headers["X-Kind"]) == (204, "plain")
     assert answer.headers.get_all("X-Request-Id") == ["mine"]
     assert (running.app.bodies, running.handler.batches) == ([b"first"], [[b"second"]])
+
+
+def test_a_caller_stays_known_by_requests_that_the_application_never_sees(running: BatchingServer) -> None:
+    running.callers()._known.clear()
+    running.ask(b"second")
+    assert running.app.bodies == [b"first"]
+    assert [name for name, _ in running.callers()._known.values()] == ["account 1"]
 
 
 def test_each_answer_has_a_request_id_of_its_own(running: BatchingServer) -> None:

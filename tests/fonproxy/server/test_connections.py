@@ -11,6 +11,7 @@ from struct import pack
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from fonproxy.networks import network_of
 from fonproxy.server import connection, listener, pace
@@ -25,7 +26,7 @@ GET = b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n"
 class EchoApp:
     """Answers ``/large`` with 16 MiB, ``/count`` with how many of these were closed, the rest with its own body.
 
-    ``/held`` waits for ``release`` first.
+    A path that ends in ``/held`` waits for ``release`` first.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class EchoApp:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         self.calls += 1
         path = environ["PATH_INFO"]
-        if path == "/held":
+        if path.endswith("/held"):
             self.is_holding.set()
             assert self.release.wait(WAIT_SECONDS)
         body = {"/large": LARGE, "/count": str(self.closed).encode()}.get(path, environ["wsgi.input"].read())
@@ -102,6 +103,27 @@ def test_clients_that_do_not_finish_a_body_block_no_threads(running: EchoServer)
         for _ in range(40):
             held.enter_context(running.connect()).sendall(head)
         assert running.ask(source="127.0.0.2").status == 200
+
+
+def test_invented_credentials_take_no_thread_from_others(running: EchoServer) -> None:
+    with ExitStack() as held:
+        for number in range(2 * settings.SERVER_THREADS):
+            head = b"GET /held HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: %d\r\n\r\n" % number
+            held.enter_context(running.connect()).sendall(head)
+        assert running.app.is_holding.wait(WAIT_SECONDS)
+        assert running.ask(source="127.0.0.2").status == 200
+        running.app.release.set()
+
+
+def test_behind_a_proxy_one_client_that_signs_in_holds_up_no_other(running: EchoServer, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = 1
+    sign_in = b"POST /sign-in/%b HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: %b\r\nContent-Length: 0\r\n\r\n"
+    with running.connect() as slow, running.connect() as other:
+        slow.sendall(sign_in % (b"held", b"203.0.113.1"))
+        assert running.app.is_holding.wait(WAIT_SECONDS)
+        other.sendall(sign_in % (b"x", b"203.0.113.2"))
+        assert Answer.read_from(other).status == 200
+        running.app.release.set()
 
 
 @pytest.mark.usefixtures("impatient")

@@ -6,11 +6,12 @@ import asyncio
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from fonproxy.server.lanes import WAITING_OF_CALLER, Lane, Lanes, Rules
+from fonproxy.server.callers import Caller
+from fonproxy.server.lanes import PER_ADDRESS, WAITING_OF_CALLER, Lane, Lanes, Rules
 from fonproxy.server.refusals import RequestRefused
 
 ANY = re.compile(".*")
@@ -23,6 +24,10 @@ ANY = re.compile(".*")
         ("POST", "/healthz", "other"),
         ("POST", "/auth/token", "sign-in"),
         ("GET", "/sign-in", "other"),
+        ("POST", "/join/abc", "sign-in"),
+        ("POST", "/dashboard/account/password", "sign-in"),
+        ("GET", "/gateway/logins", "feeds"),
+        ("GET", "/provisioning/exhausted", "feeds"),
         ("POST", "/sign-in", "sign-in"),
         ("POST", "/analytics/ingest", "intake"),
         ("POST", "/log/ingest", "intake"),
@@ -49,6 +54,10 @@ def test_each_route_has_a_lane(method: str, path: str, name: str) -> None:
     assert asyncio.run(lane()) == name
 
 
+def known(name: str) -> Caller:
+    return Caller(name, is_known=True)
+
+
 def lane_of(threads: int, per_caller: int, wait_seconds: float = 30) -> Lane:
     return Lane(Rules("test", ANY, ANY, threads, per_caller, wait_seconds))
 
@@ -64,7 +73,7 @@ async def working(lane: Lane, *callers: str) -> AsyncIterator[Callable[[], Await
         end.wait()
 
     async def request(caller: str) -> None:
-        async with lane.share(caller):
+        async with lane.share(known(caller)):
             await lane.run(work)
 
     tasks = [asyncio.create_task(request(caller)) for caller in callers]
@@ -83,7 +92,7 @@ async def working(lane: Lane, *callers: str) -> AsyncIterator[Callable[[], Await
 
 
 async def ask(lane: Lane, caller: str) -> str:
-    async with lane.share(caller):
+    async with lane.share(known(caller)):
         return await lane.run(lambda: "answer")
 
 
@@ -156,5 +165,20 @@ def test_an_answer_that_is_sent_in_part_is_not_refused_the_rest() -> None:
             assert not rest.done()
             await finish()
             assert await rest == "rest"
+
+    asyncio.run(scenario())
+
+
+def test_an_address_without_a_known_credential_has_a_small_share_of_any_lane() -> None:
+    async def scenario() -> None:
+        lane = lane_of(threads=8, per_caller=100, wait_seconds=0.1)
+        stranger = Caller("192.0.2.1", is_known=False)
+        async with AsyncExitStack() as held:
+            for _ in range(PER_ADDRESS):
+                await held.enter_async_context(lane.share(stranger))
+            with pytest.raises(RequestRefused):
+                await held.enter_async_context(lane.share(stranger))
+            assert await ask(lane, "known") == "answer"
+        lane.shut_down()
 
     asyncio.run(scenario())
