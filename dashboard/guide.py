@@ -12,7 +12,7 @@ from django.views.generic import TemplateView
 
 from accounts.models import Scope
 from dashboard.samples import CodeSample
-from fonproxy.api.docs import CachedGenerator
+from fonproxy.api.docs import description
 from fonproxy.pages import Page
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
@@ -48,7 +48,7 @@ class Audience(NamedTuple):
 def audiences() -> list[Audience]:
     """Every operation of the description, customers' first."""
     found: dict[str, list[Operation]] = {name: [] for name in AUDIENCES}
-    paths = CachedGenerator().get_schema(public=True)["paths"]  # type: ignore[no-untyped-call]  # not typed
+    paths = description()["paths"]
     for path, methods in paths.items():
         who = next(name for name, (_label, starts) in AUDIENCES.items() if path.startswith(starts))
         for method in METHODS:

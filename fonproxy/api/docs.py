@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
 from django.conf import settings
 from django.utils import translation
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.renderers import OpenApiJsonRenderer
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_serializer
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from fonproxy.api.families import is_alias
 from fonproxy.api.throttles import PublicThrottle
@@ -22,24 +27,50 @@ def without_aliases(endpoints: list[Any], **_: Any) -> list[Any]:
 
 
 @cache
-def _description() -> Any:
+def description() -> Any:
     """Only the code determines it, not the request, and to generate it takes a third of a second of CPU time."""
     with translation.override(settings.LANGUAGE_CODE):
         return SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]  # not typed
 
 
-class CachedGenerator(SchemaGenerator):
-    def get_schema(self, request: Any = None, public: bool = False) -> Any:
-        return _description()
+class DescriptionRenderer(OpenApiJsonRenderer):
+    """Writes the description once: it is nearly a megabyte, and public."""
+
+    media_type = "application/json"
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        if data is not description():  # an error
+            return super().render(data, accepted_media_type, renderer_context)
+        return _written_description()
 
 
-class SchemaView(SpectacularJSONAPIView):
-    """``GET /openapi.json``, for anyone."""
+class VendorRenderer(DescriptionRenderer):
+    media_type = OpenApiJsonRenderer.media_type
 
-    generator_class = CachedGenerator
+
+@cache
+def _written_description() -> Any:
+    return OpenApiJsonRenderer().render(description(), renderer_context={})
+
+
+class SchemaView(APIView):
+    """``GET /openapi.json``, for anyone.
+
+    Without the parameters of drf-spectacular's own view: Django keeps a catalogue for every ``lang`` that was asked
+    for, for ever, and ``version`` goes into a header.
+    """
+
+    renderer_classes = [VendorRenderer, DescriptionRenderer]
     authentication_classes = []
     permission_classes = []
     throttle_classes = [PublicThrottle]
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        headers = {"Content-Disposition": f'inline; filename="{settings.SPECTACULAR_SETTINGS["TITLE"]}.json"'}
+        return Response(description(), headers=headers)
 
 
 class ReferenceView(SpectacularSwaggerSplitView):

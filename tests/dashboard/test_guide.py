@@ -8,12 +8,12 @@ from typing import Any
 from django.test import Client
 
 from dashboard import guide
-from fonproxy.api.docs import CachedGenerator
+from fonproxy.api.docs import description
 from fonproxy.webhooks import new_secret, signature
 
 
 def test_every_operation_is_listed_once_with_its_summary(client: Client, db: None) -> None:
-    paths = CachedGenerator().get_schema(public=True)["paths"]  # type: ignore[no-untyped-call]  # not typed
+    paths = description()["paths"]
     described = {
         (method.upper(), path) for path, methods in paths.items() for method in methods if method != "parameters"
     }
