@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -82,4 +83,9 @@ def label(edge: BucketKey, axis: TimeGrid, granularity: Granularity, zone: ZoneI
         day -= DAY * day.weekday()
     elif granularity is Granularity.MONTHLY:
         day = day.replace(day=1)
+    return _start_of(day, zone)
+
+
+@lru_cache(maxsize=4096)  # seven or thirty days in turn have the same
+def _start_of(day: date, zone: ZoneInfo) -> str:
     return _written(datetime.combine(day, time(), zone))

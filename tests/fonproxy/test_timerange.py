@@ -428,3 +428,20 @@ def test_a_time_is_formatted_in_local_time() -> None:
 
 def test_an_interval_has_the_length_in_its_name() -> None:
     assert {each.value: each.seconds for each in Interval} == {"1m": 60, "15m": 900, "1h": 3600, "1d": 86400}
+
+
+def test_the_days_of_a_century_are_put_in_order_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    range_ = Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    grid = TimeGrid.over(range_, Interval.DAY, ZoneInfo("Europe/London"))
+    compared: list[BucketKey] = []
+    is_less = BucketKey.__lt__
+
+    def counted(one: BucketKey, other: BucketKey) -> bool:
+        compared.append(one)
+        return is_less(one, other)
+
+    monkeypatch.setattr(BucketKey, "__lt__", counted)
+    edges = grid.edges()
+    assert edges[0].label == "2000-01-01 00:00:00"
+    assert len(edges) == 36525
+    assert len(compared) < 2 * len(edges)

@@ -104,7 +104,7 @@ class GraphReader:
         axis = TimeGrid.over(query.range, asked.width.interval, asked.zone)
         rows = _fetch(query.points(axis), "graph")
         found = {BucketKey(segment, local): GraphPoint(*measures) for segment, local, *measures in rows}
-        edges = sorted({edge for edge in axis.edges() if _start(edge, axis) <= self.now} | found.keys())
+        edges = sorted(dict.fromkeys([*(edge for edge in axis.edges() if _start(edge, axis) <= self.now), *found]))
         points = [(edge.label, found.get(edge, GraphPoint())) for edge in edges]
         if asked.width is not GraphInterval.MONTH:
             return points

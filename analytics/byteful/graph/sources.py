@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from fonproxy.timerange import DAY, GRAIN, UTC_ZONE, Interval, Range, TimeGrid, ceil, floor
+from fonproxy.timerange import DAY, GRAIN, UTC_ZONE, Interval, Range, ceil, floor, offset_spans
 
 MINUTE: Final = timedelta(minutes=1)
 # Traffic that is not in the log.
@@ -132,12 +133,13 @@ def _can_answer(source: Source, asked: GraphRequest) -> bool:
 
 def _has_days_of_utc(asked: GraphRequest) -> bool:
     """Whether the zone's offset is zero throughout the period; UTC has many names."""
-    if asked.zone == UTC_ZONE:
-        return True
-    if asked.start.astimezone(asked.zone).utcoffset():
-        return False
-    axis = TimeGrid.over(Range(floor(asked.start, GRAIN), ceil(asked.end, GRAIN)), Interval.DAY, asked.zone)
-    return all(segment.offset == 0 for segment in axis.segments)
+    return asked.zone == UTC_ZONE or _is_utc_throughout(asked.start, asked.end, asked.zone)
+
+
+@lru_cache(maxsize=128)  # asked of several tables, while a century takes a while
+def _is_utc_throughout(start: datetime, end: datetime, zone: ZoneInfo) -> bool:
+    range_ = Range(floor(start, GRAIN), ceil(end, GRAIN))
+    return not start.astimezone(zone).utcoffset() and all(span.offset == 0 for span in offset_spans(range_, zone))
 
 
 def _is_exact(source: Source, asked: GraphRequest) -> bool:
