@@ -21,6 +21,8 @@ from fonproxy.logs import request_id
 from fonproxy.numbers import WHOLE_NUMBER
 
 MAX_VALUE_LENGTH: Final = 200
+# Besides passwords: the address of a chat holds its token.
+SECRET_FIELDS: Final = ("chat",)
 
 
 class AuditedAdmin(ConsoleAdmin):
@@ -88,7 +90,7 @@ def _changes(form: forms.BaseForm) -> list[str]:
 
 
 def _is_open(name: str) -> bool:
-    return "password" not in name
+    return "password" not in name and name not in SECRET_FIELDS
 
 
 def _before(form: forms.BaseForm, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.admin.models import LogEntry
 from django.test import Client as Browser
 from django.urls import reverse
 
@@ -112,3 +113,7 @@ def test_an_alert_to_a_chat_is_made_and_its_token_is_not_shown(order: Order, cli
     assert client.post(change, {"threshold": 11}).status_code == 302
     alert.refresh_from_db()
     assert (alert.threshold, alert.chat) == (11, slack)
+    assert client.post(change, {"threshold": 11, "chat": slack.replace("evi7", "evi8")}).status_code == 302
+    entries = [str(entry.get_change_message()) for entry in LogEntry.objects.order_by("pk")]
+    assert [("threshold" in text, "chat" in text) for text in entries] == [(True, False), (True, False), (False, True)]
+    assert "hooks.slack.com" not in "".join(entries)
