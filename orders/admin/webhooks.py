@@ -86,7 +86,8 @@ class WebhookEndpointAdmin(SecretsAdmin, AuditedAdmin):
         saved = form.apply(request.user.get_username(), timezone.now())
         obj.pk = saved.pk
         obj.refresh_from_db()
-        obj.new_secrets = [("Secret", f"whsec_{saved.secret}")]  # type: ignore[attr-defined]
+        if not change:  # one that was stored under another secret key cannot be read
+            obj.new_secrets = [("Secret", f"whsec_{saved.secret}")]  # type: ignore[attr-defined]
 
     @admin.action(description=gettext_lazy("Send a test event"), permissions=["change"])
     def send_test(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:

@@ -363,6 +363,18 @@ def test_staff_make_test_and_send_again_in_the_admin(order: Order, receiver: Web
     assert not EventDelivery.objects.exists()
 
 
+def test_a_webhook_of_before_another_secret_key_can_be_changed(
+    order: Order, receiver: WebhookReceiver, client: Browser, settings: Any
+) -> None:
+    endpoint = endpoint_at(receiver, "ok")
+    settings.SEALING_KEYS = ["0" * 64]
+    client.force_login(User.objects.create_superuser("boss"))
+    change = reverse("admin:orders_webhookendpoint_change", args=[endpoint.pk])
+    assert client.post(change, {"url": endpoint.url, "description": "old", "is_enabled": "on"}).status_code == 302
+    endpoint.refresh_from_db()
+    assert endpoint.description == "old"
+
+
 def test_the_code_in_the_document_verifies_a_call_and_refuses_others(order: Order, receiver: WebhookReceiver) -> None:
     endpoint = endpoint_at(receiver, "ok")
     webhooks.attempt(suspended(order).pk)
