@@ -23,8 +23,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from accounts import factors, proof, services, sign_in_policy, tasks
 from accounts.models import User
-from accounts.throttles import FormNameThrottle, FormThrottle, UserThrottle, remember_origin
-from fonproxy.api.throttles import PublicThrottle
+from accounts.throttles import FormNameThrottle, FormThrottle, UserNameThrottle, UserThrottle, remember_origin
 from fonproxy.pages import Page, error_page
 
 PENDING: Final = "pending_factor"
@@ -43,8 +42,7 @@ class ThrottledForm(Page):
         return FormThrottle(self.named_by), FormNameThrottle(self.named_by)
 
     def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
-        throttles = (PublicThrottle(), *self.throttles())
-        refusing = [one for one in throttles if not one.allow_request(request, self)]  # type: ignore[arg-type]  # reads no more than any request has
+        refusing = [one for one in self.throttles() if not one.allow_request(request, self)]  # type: ignore[arg-type]  # reads no more than any request has
         if not refusing:
             return super().post(request, *args, **kwargs)  # type: ignore[misc,no-any-return]  # of the view beside this base
         return _too_often(request, math.ceil(max(throttle.wait() or 60 for throttle in refusing)))
@@ -105,11 +103,6 @@ class SecondFactorView(Page, views.RedirectURLMixin, FormView[CodeForm]):
         setup = {} if factors.is_enrolled(self.user) else factors.setup(self.user, new_key(self.request))
         return super().get_context_data(**kwargs, **setup, next=self.get_redirect_url())
 
-    def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
-        if not PublicThrottle().allow_request(request, self):  # type: ignore[arg-type]  # reads no more than any request has
-            return _too_often(request, 60)
-        return super().post(request, *args, **kwargs)
-
     def form_valid(self, form: CodeForm) -> HttpResponse:
         assert self.user is not None
         code, codes = form.cleaned_data["code"], None
@@ -161,7 +154,7 @@ class ConfirmView(LoginRequiredMixin, ThrottledForm, views.RedirectURLMixin, For
     next_page = "overview"
 
     def throttles(self) -> tuple[SimpleRateThrottle, ...]:
-        return (UserThrottle(),)
+        return UserThrottle(), UserNameThrottle()
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "user": self.request.user}

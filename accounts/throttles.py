@@ -90,6 +90,10 @@ class FormNameThrottle(FormThrottle, NameThrottle):
     """The same for the forms of pages."""
 
 
+class UserNameThrottle(UserThrottle, NameThrottle):
+    """The same for forms of somebody who is signed in: a stolen cookie comes from a thousand addresses too."""
+
+
 def remember_origin(request: HttpRequest, name: str) -> None:
     """Records that the user has signed in from this address."""
     cache.set(_origin_key(name, NameThrottle().get_ident(request)), True, REMEMBERED_SECONDS)  # type: ignore[arg-type]  # reads no more than any request has

@@ -22,7 +22,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from accounts import email_change, factors, sessions, sign_in_policy
 from accounts.models import User
 from accounts.sign_in import RevokingForm, ThrottledForm
-from accounts.throttles import EmailChangeThrottle, UserThrottle
+from accounts.throttles import EmailChangeThrottle, UserNameThrottle, UserThrottle
 from dashboard.browsers import browser_name
 from dashboard.pages import PersonPage, ProvedPage
 from fonproxy.mail_addresses import validate_address
@@ -199,7 +199,7 @@ class PasswordPage(PersonPage, ThrottledForm, FormView[PasswordForm]):
     }
 
     def throttles(self) -> tuple[SimpleRateThrottle, ...]:
-        return (UserThrottle(),)
+        return UserThrottle(), UserNameThrottle()
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "user": self.customer}

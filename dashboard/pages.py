@@ -19,6 +19,7 @@ from accounts import proof, viewing
 from accounts.audit_trail import Actor, record
 from accounts.models import AuditRecord, Role, User
 from accounts.viewing import Viewed
+from fonproxy.api.throttles import PageThrottle
 from fonproxy.countries import CODES, name_of
 from fonproxy.pages import Page, error_page
 from orders import selectors
@@ -36,6 +37,7 @@ class CustomerPage(LoginRequiredMixin, Page):
 
     read_role: ClassVar[Role] = Role.VIEWER
     write_role: ClassVar[Role] = Role.MANAGER
+    page_throttle = PageThrottle
     request: HttpRequest
 
     @property

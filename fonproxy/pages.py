@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -12,12 +13,14 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic.base import ContextMixin, View
 
 from fonproxy.api.handler import RETRY_AFTER_SECONDS, status_of
+from fonproxy.api.throttles import AddressThrottle, PublicThrottle
 from fonproxy.logs import request_id
 
 TITLES: Final = {
     400: _("Bad request"),
     403: _("Access denied"),
     404: _("Page not found"),
+    429: _("Too many requests"),
     500: _("Something went wrong"),
     503: _("Temporarily unavailable"),
 }
@@ -27,6 +30,7 @@ ADVICE: Final = {
         "Sign in with an account that has access. After submitting a form: go back, reload the page, submit it again."
     ),
     404: _("Check the address. The page may have been moved or deleted."),
+    429: _("Wait a moment, then try again."),
     500: _("The error has been logged. Try again; if it persists, contact us with the request ID below."),
     503: _("No data is lost. Try again in a few seconds."),
 }
@@ -62,16 +66,17 @@ def error_page(request: HttpRequest, status: int, advice: str = "") -> HttpRespo
 class Page(ContextMixin, View):
     """The first base class of a page's view: errors 404 and 503 become error pages.
 
-    This includes errors raised while the template is rendered.
+    This includes errors raised while the template is rendered. Pages are throttled as the APIs are.
     """
 
     http_method_names = ["get", "head"]
+    page_throttle: ClassVar[type[AddressThrottle]] = PublicThrottle
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if str(request.method).lower() not in self.http_method_names:
             return self.http_method_not_allowed(request)  # before Django's own views do any work in dispatch
         try:
-            response = super().dispatch(request, *args, **kwargs)
+            response = self._throttled(request) or super().dispatch(request, *args, **kwargs)
             render_now = getattr(response, "render", None)
             response = render_now() if render_now else response
             response.headers.setdefault("Cache-Control", "private, no-store")
@@ -81,6 +86,15 @@ class Page(ContextMixin, View):
             if status not in (404, 503):
                 raise
             return error_page(request, status)
+
+    def _throttled(self, request: HttpRequest) -> HttpResponse | None:
+        """The 429 for a caller who asks for too many pages."""
+        throttle = self.page_throttle()
+        if throttle.allow_request(request, self):  # type: ignore[arg-type]  # reads no more than any request has
+            return None
+        response = error_page(request, 429)
+        response["Retry-After"] = str(math.ceil(throttle.wait() or 1))
+        return response
 
 
 class NotFoundPage:

@@ -9,13 +9,14 @@ from django.core.signing import BadSignature
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.decorators import method_decorator
-from django.views import View
 from django.views.decorators.csrf import csrf_exempt
+
+from fonproxy.pages import Page
 
 
 # Authorised by the signed link, not by a session.
 @method_decorator(csrf_exempt, name="dispatch")
-class UnsubscribePage(View):
+class UnsubscribePage(Page):
     http_method_names = ["get", "head", "post"]
     template_name: ClassVar[str]
 

@@ -63,6 +63,12 @@ class ReadThrottle(AccountThrottle):
         return 1 if self.lacks_slot else super().wait()
 
 
+class PageThrottle(AccountThrottle):
+    """Counts an account's pages with its reads."""
+
+    scope = "read"
+
+
 class SharedViewThrottle(ReadThrottle):
     """The same for links to shared views, per link and apart from its account: a busy link blocks nobody else."""
 

@@ -1,0 +1,70 @@
+"""Pages are as many as reads: by account, and for anybody else by address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client as Browser
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from accounts.throttles import NameThrottle
+from fonproxy.api.throttles import PageThrottle, PublicThrottle, ReadThrottle
+from fonproxy.clickhouse.client import Client
+
+MOST = 3
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    for throttle in (PageThrottle, ReadThrottle, PublicThrottle):
+        monkeypatch.setattr(throttle, "rate", f"{MOST}/min", raising=False)
+
+
+def test_an_account_s_pages_and_reads_are_counted_together(
+    alice: User, bob: User, client_for: Callable[..., APIClient], clean_engine: Client
+) -> None:
+    pages, others = Browser(), Browser()
+    pages.force_login(alice)
+    others.force_login(bob)
+    assert client_for(alice, "read").get("/orders").status_code == 200
+    assert [pages.get("/dashboard/ledger").status_code for _ in range(MOST)] == [200, 200, 429]
+    refused = pages.get("/dashboard")
+    assert "Too many requests" in refused.content.decode()
+    assert 1 <= int(refused["Retry-After"]) <= 60
+    assert others.get("/dashboard/ledger").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sign-in",
+        "/password-reset",
+        "/password-reset/MQ/x-y",
+        "/shared/x",
+        "/join/x",
+        "/alerts/unsubscribe/x",
+        "/proxies",
+    ],
+)
+def test_pages_for_anybody_are_counted_by_address(path: str) -> None:
+    statuses = [Browser(REMOTE_ADDR="192.0.2.1").get(path).status_code for _ in range(MOST + 1)]
+    assert statuses[:MOST].count(429) == 0
+    assert statuses[MOST] == 429
+    assert Browser(REMOTE_ADDR="192.0.2.2").get(path).status_code == statuses[0]
+
+
+@pytest.mark.parametrize("path", ["/confirm", "/dashboard/account/password"])
+def test_who_has_a_stolen_cookie_guesses_the_password_a_few_times_from_however_many_addresses(
+    path: str, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NameThrottle, "rate", f"{MOST}/hour")
+    for throttle in (PageThrottle, PublicThrottle):
+        monkeypatch.setattr(throttle, "rate", "1000/min")
+    thief = Browser()
+    thief.force_login(alice)
+    form = {"password": "guess", "old_password": "guess", "new_password1": "x", "new_password2": "x"}
+    statuses = [thief.post(path, form, REMOTE_ADDR=f"192.0.2.{number}").status_code for number in range(MOST + 1)]
+    assert statuses == [200] * MOST + [429]
