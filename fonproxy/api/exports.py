@@ -1,6 +1,6 @@
 """Long downloads: streamed, and a few at once per account, over all processes where they share Redis.
 
-An export holds a lease in the cache, which it renews while it is read. That of a process that died runs out.
+An export holds a lease, which it renews while it is read.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from time import monotonic
 from typing import Final
-from uuid import uuid4
 
-from django.core.cache import cache
 from django.http import StreamingHttpResponse
 from redis.exceptions import RedisError
 
 from fonproxy.api.errors import TooBusy
+from fonproxy.api.leases import Lease
 
 AT_ONCE: Final = 2
 LEASE_SECONDS: Final = 120
@@ -31,11 +30,10 @@ class Export(Iterator[bytes]):
     """The parts of a download. Raises TooBusy when the account has enough of them already."""
 
     def __init__(self, account_id: int, parts: Iterator[bytes]) -> None:
-        self._account_id = account_id
         self._parts = parts
-        self._lease = uuid4().hex
+        self._lease = Lease(f"export:{account_id}", AT_ONCE, LEASE_SECONDS)
         self._renewed_at = monotonic()
-        if not self._take():
+        if not self._lease.take():
             raise TooBusy(
                 f"{AT_ONCE} exports of this account are running. Wait until one has ended.", wait=BUSY_SECONDS
             )
@@ -44,27 +42,14 @@ class Export(Iterator[bytes]):
         if monotonic() - self._renewed_at > RENEW_SECONDS:
             self._renewed_at = monotonic()
             with suppress(RedisError):  # an export that has begun continues without it
-                if not self._renew():
+                if not self._lease.renew():
                     raise Interrupted
         return next(self._parts)
 
     def close(self) -> None:
         if isinstance(self._parts, Generator):
             self._parts.close()
-        with suppress(RedisError):
-            for place in self._places():
-                if cache.get(place) == self._lease:
-                    cache.delete(place)
-
-    def _places(self) -> list[str]:
-        return [f"export:{self._account_id}:{place}" for place in range(AT_ONCE)]
-
-    def _take(self) -> bool:
-        return any(cache.add(place, self._lease, LEASE_SECONDS) for place in self._places())
-
-    def _renew(self) -> bool:
-        held = (place for place in self._places() if cache.get(place) == self._lease)
-        return any(cache.touch(place, LEASE_SECONDS) for place in held) or self._take()
+        self._lease.give_back()
 
 
 def streamed(account_id: int, parts: Iterator[bytes], content_type: str, file_name: str) -> StreamingHttpResponse:

@@ -1,18 +1,28 @@
-"""How many reads of one account this process works on at once, whichever of its keys they come with."""
+"""How many reads of one account are worked on at once, whichever of its keys they come with.
+
+Over all processes where they share Redis. Reads of one process wait for each other first, which wakes them at once;
+for those of others they ask again and again, for a moment.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from time import monotonic, sleep
 from typing import Final
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from fonproxy.api.leases import Lease
+
 # Waiting holds a thread, so few may, and not for long.
 WAITING: Final = 4
 WAIT_SECONDS: Final = 1.0
+ASK_AGAIN_SECONDS: Final = 0.05
+# Longer than any read lasts: a process that dies gives nothing back.
+LEASE_SECONDS: Final = 60
 
 
 class Slots:
@@ -21,22 +31,52 @@ class Slots:
         self._condition = threading.Condition()
         self._held: Counter[int] = Counter()
         self._waiting: Counter[int] = Counter()
+        self._leases: defaultdict[int, list[Lease]] = defaultdict(list)
 
     def take(self, account_id: int) -> bool:
         """Takes one of the account's slots, if one comes free soon."""
+        deadline = monotonic() + WAIT_SECONDS
         with self._condition:
             if self._waiting[account_id] >= WAITING:
                 return False
             self._waiting[account_id] += 1
+        try:
+            return self._take_here(account_id) and self._take_among_all(account_id, deadline)
+        finally:
+            with self._condition:
+                self._waiting = +(self._waiting - Counter({account_id: 1}))
+
+    def _take_here(self, account_id: int) -> bool:
+        with self._condition:
             is_free = self._condition.wait_for(lambda: self._held[account_id] < self._most, WAIT_SECONDS)
-            self._waiting = +(self._waiting - Counter({account_id: 1}))
             self._held[account_id] += is_free
             return is_free
 
+    def _take_among_all(self, account_id: int, deadline: float) -> bool:
+        lease = Lease(f"read:{account_id}", self._most, LEASE_SECONDS)
+        is_taken = False
+        try:
+            while not (is_taken := lease.take()) and monotonic() < deadline:
+                sleep(ASK_AGAIN_SECONDS)
+            return is_taken
+        finally:  # also without the cache
+            with self._condition:
+                if is_taken:
+                    self._leases[account_id].append(lease)
+                else:
+                    self._release(account_id)
+
     def give_back(self, account_id: int) -> None:
         with self._condition:
-            self._held = +(self._held - Counter({account_id: 1}))
-            self._condition.notify_all()
+            lease = self._leases[account_id].pop()
+            if not self._leases[account_id]:
+                del self._leases[account_id]
+            self._release(account_id)
+        lease.give_back()
+
+    def _release(self, account_id: int) -> None:
+        self._held = +(self._held - Counter({account_id: 1}))
+        self._condition.notify_all()
 
 
 reads: Final = Slots(settings.READS_AT_ONCE)

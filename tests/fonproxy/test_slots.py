@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
+import redis as redis_client
+from redis.exceptions import RedisError
 
 from fonproxy.api import slots
 from fonproxy.api.slots import Slots
+from tests import redis
 
 
 def test_each_account_has_its_own_limited_slots(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +37,37 @@ def test_a_read_that_waits_gets_the_slot_that_comes_free() -> None:
 def test_only_a_few_reads_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "WAITING", 0)
     assert not Slots(1).take(1)
+
+
+def test_processes_that_share_redis_share_the_slots(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0.1)
+    with redis.running() as server:
+        backend = "django.core.cache.backends.redis.RedisCache"
+        settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": server.url()}}
+        here, there = Slots(2), Slots(2)
+        assert [here.take(1), there.take(1), there.take(1), here.take(1), here.take(2)] == [
+            True,
+            True,
+            False,
+            False,
+            True,
+        ]
+        there.give_back(1)
+        assert here.take(1)
+        redis_client.Redis.from_url(server.url()).flushdb()  # as if a process had died and its leases run out
+        assert there.take(1)
+
+
+def test_without_the_cache_no_slot_stays_taken(settings: Any) -> None:
+    with redis.running() as server:
+        backend = "django.core.cache.backends.redis.RedisCache"
+        settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": server.url()}}
+        reads = Slots(1)
+        assert reads.take(1)
+        server.kill()
+        reads.give_back(1)
+        for _ in range(2):
+            with pytest.raises(RedisError):
+                reads.take(1)
+        settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+        assert reads.take(1)
