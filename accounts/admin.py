@@ -27,6 +27,7 @@ from accounts.audit import AuditedAdmin, PublishedIdAdmin, ReadOnlyAdmin
 from accounts.audit_trail import ACTIVATED, DEACTIVATED, Actor
 from accounts.models import ApiKey, Application, ApplicationKey, AuditRecord, Scope, User
 from accounts.notices import Notice
+from accounts.powers import GRANT_STAFF_SCOPES
 from fonproxy.mail_addresses import validate_address
 
 DASHBOARD = "/dashboard"
@@ -223,7 +224,10 @@ class ApiKeyAdmin(SecretsAdmin, GovernedAdmin):
         return ("user", *self.granted_fields) if obj is None else (*self.told_fields, *self.granted_fields)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        return () if obj is None else self.told_fields
+        """Scopes are granted by those who may add keys: else a key of one's own could be given any."""
+        if obj is None:
+            return ()
+        return self.told_fields if request.user.has_perm(GRANT_STAFF_SCOPES) else (*self.told_fields, *SCOPES)
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(request, obj, change, **({} if change else {"form": NewKeyForm}), **kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import path
+from django.views.generic import RedirectView
 from rest_framework.routers import SimpleRouter
 
 from accounts import sign_in, views
@@ -13,6 +14,9 @@ router.register("applications", views.ApplicationViewSet, basename="application"
 
 urlpatterns = [
     path("admin/stop-viewing", views.StopViewingView.as_view(), name="stop-viewing"),
+    # In place of Django's own, which limits no guesses of the old password, and ends one session alone.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
+    path("admin/logout/", sign_in.SignOutView.as_view()),
     path("auth/token", views.TokenView.as_view(), name="token"),
     path("auth/sign-out", views.TokenSignOutView.as_view(), name="end-sign-ins"),
     path("auth/token/refresh", views.TokenRefreshView.as_view(), name="token-refresh"),

@@ -168,9 +168,10 @@ def with_token(codes: Codes) -> Codes:
 TABLE = {
     ("GET", ""): REDIRECT,
     ("GET", "admin/login/"): REDIRECT,
+    ("GET", "admin/password_change/"): REDIRECT,
     **{
         (method, path): REDIRECT_UNSAFE
-        for path in ("", "admin/login/")
+        for path in ("", "admin/login/", "admin/password_change/")
         for method in ("POST", "PUT", "PATCH", "DELETE")
     },
     ("GET", "healthz"): EVERYBODY,
@@ -344,6 +345,7 @@ TABLE = {
     ("GET", "alerts/unsubscribe/<str:token>"): EVERYBODY,
     ("POST", "alerts/unsubscribe/<str:token>"): EVERYBODY,
     ("POST", "admin/stop-viewing"): ALWAYS_STOPPED,
+    ("POST", "admin/logout/"): REDIRECT_UNSAFE,
     ("GET", "api-keys"): KEYS_READ,
     ("POST", "api-keys"): KEYS_MADE,
     ("DELETE", "api-keys/<str:id>"): KEY_ENDED,
@@ -467,7 +469,7 @@ VIEWS = dict(routes(get_resolver().url_patterns))
 ROUTES = {path: methods(view) for path, view in VIEWS.items()}
 # Which methods a view answers depends on the view alone, not on the path: the last path of each view stands for all.
 ONE_PATH_PER_VIEW = set({identity(view): path for path, view in VIEWS.items()}.values())
-FOR_ANY_METHOD = {"", "admin/login/", "1.0/public/user/", "1.0/public/user/<path:rest>"}
+FOR_ANY_METHOD = {"", "admin/login/", "admin/password_change/", "1.0/public/user/", "1.0/public/user/<path:rest>"}
 
 
 def test_the_table_names_every_route_and_method() -> None:

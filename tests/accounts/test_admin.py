@@ -361,6 +361,30 @@ def test_staff_cannot_change_revoke_or_delete_keys_of_other_staff(client: Client
     assert application.keys.filter(ends_at=None).count() == 2
 
 
+def test_staff_who_may_change_keys_but_add_none_give_them_no_scope(client: Client, make_key: MakeKey) -> None:
+    staff = limited(client, "view_apikey", "change_apikey")
+    make_key(staff)
+    key = ApiKey.objects.get()
+    change = reverse("admin:accounts_apikey_change", args=[key.pk])
+    given = {"name": "renamed", "can_read": "on", "can_gateway": "on", "can_ingest": "on"}
+    assert client.post(change, given).status_code == 302
+    key.refresh_from_db()
+    assert (key.name, key.scopes) == ("renamed", ["read"])
+    staff.user_permissions.add(Permission.objects.get(codename="add_apikey"))
+    assert client.post(change, given).status_code == 302
+    key.refresh_from_db()
+    assert key.scopes == ["read", "ingest", "gateway"]
+
+
+def test_the_admin_changes_passwords_and_signs_out_as_the_pages_do(client: Client, db: None) -> None:
+    staff = limited(client)
+    other = Client()
+    other.force_login(staff)
+    assert client.post("/admin/password_change/", {"old_password": "a guess"})["Location"] == reverse("password")
+    assert client.post("/admin/logout/").status_code == 302
+    assert other.get("/admin/").status_code == 302
+
+
 GUESSES = [
     ("accounts_apikey", "key_hash__startswith"),
     ("accounts_apikey", "user__password__startswith"),
