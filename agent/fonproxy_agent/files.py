@@ -11,6 +11,7 @@ import hashlib
 import logging
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -33,6 +34,7 @@ BEGINNING: Final = 2**16
 LINES_SEARCHED: Final = 20
 _COMPRESSED: Final = (".gz", ".bz2", ".xz")
 _NOT_SUPPORTED: Final = (".zst", ".lz4", ".Z", ".zip")
+_DATE: Final = r"(?:19|20)\d\d([-.]?)\d\d\1\d\d(?:[-._T]?\d+)*"
 _DAMAGED: Final = (EOFError, zlib.error, lzma.LZMAError)
 
 # The time of a line in milliseconds since the epoch, or None if it has none.
@@ -130,6 +132,9 @@ class Rotation:
         self._time_of = time_of
         self._identities: dict[tuple[Path, int, int], Identity] = {}
         self._unpacked: tuple[Path, int, IO[bytes]] | None = None
+        # `extension .log` of logrotate puts the date in front of it. A mere number there may name another log.
+        end = "|".join(map(re.escape, ("", *_COMPRESSED)))
+        self._dated = re.compile(rf"{re.escape(path.stem)}[-._]{_DATE}{re.escape(path.suffix)}(?:{end})")
 
     def identity(self, log: LogFile) -> Identity:
         return _identity(log.read(0, BEGINNING), log.inode, log.changed_at, self._time_of)
@@ -216,13 +221,13 @@ class Rotation:
 
     def _is_rotated(self, path: Path) -> bool:
         rest = path.name.removeprefix(self.path.name)
-        return (
+        has_log_name = (
             rest[:1] in (".", "-")
             and rest != path.name
             and not rest.startswith(SUFFIX)
             and not rest.endswith(_NOT_SUPPORTED)
-            and path.is_file()
         )
+        return (has_log_name or bool(self._dated.fullmatch(path.name))) and path.is_file()
 
 
 def _copy(packed: BufferedIOBase, content: IO[bytes]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -128,3 +131,33 @@ def test_a_line_cut_off_by_a_kill_does_not_corrupt_the_next(tmp_path: Path) -> N
     with closing(Spool(tmp_path / "spool")) as continued:
         continued.append(b"whole")
     assert (tmp_path / "spool").read_bytes() == b"half a li\nwhole\n"
+
+
+def squid_line(number: int) -> str:
+    at = time.time() - 3600 + number
+    return f"{at:.3f} 5 192.0.2.1 TCP_TUNNEL/200 100 CONNECT a.example:443 alice HIER_DIRECT/192.0.2.9 -\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["access-20261130.log", "access.2026-11-30.log.gz", "access_20261130-1795220843.log.xz", "access.log-20261130"],
+)
+def test_rotated_files_are_found_wherever_the_date_is(name: str, tmp_path: Path, server: StandIn) -> None:
+    log, rotated, another = tmp_path / "access.log", tmp_path / name, tmp_path / "access-2.log"
+
+    def ship() -> None:
+        process = run_agent("ship", "squid", str(log), "--url", server.url, FONPROXY_KEY="fnp_1")
+        assert (process.communicate(timeout=60)[1], process.returncode) == ("", 0)
+
+    log.write_text("".join(map(squid_line, range(3))))
+    ship()
+    content = log.read_bytes() + squid_line(3).encode()
+    log.unlink()
+    if rotated.suffix == ".gz":
+        content = gzip.compress(content)
+    rotated.write_bytes(lzma.compress(content) if rotated.suffix == ".xz" else content)
+    os.utime(rotated, (time.time() - 60,) * 2)
+    another.write_text(squid_line(4) * 100)  # of another process of the proxy
+    log.write_text(squid_line(5))
+    ship()
+    assert sum(row["count"] for row in server.rows) == 5
