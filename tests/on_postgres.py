@@ -22,6 +22,7 @@ SUITES = (
     "tests/demo",
     "tests/analytics/gateway",
     "tests/analytics/ingest",
+    "tests/analytics/traffic/test_push_batches.py",
     "tests/fonproxy/test_prepared.py",
 )
 
