@@ -76,7 +76,13 @@ def measure(body: PushBody, key: str) -> dict[str, float]:
     together = _milliseconds(lambda: lists.concat([rows] * GROUP), REPEATS // GROUP) / GROUP
     with mock.patch("analytics.ingest.flusher.Flusher.write"):
         whole = _milliseconds(_requests(body, key), REPEATS)
-    return taken | {f"record, each of {GROUP}": grouped, f"table of {GROUP}, each": together, "whole request": whole}
+    stored = _milliseconds(_batches(body, key), REPEATS // GROUP) / GROUP
+    return taken | {
+        f"record, each of {GROUP}": grouped,
+        f"table of {GROUP}, each": together,
+        "whole request": whole,
+        f"stored together with {GROUP - 1} others, each": stored,
+    }
 
 
 def measure_large(body: PushBody) -> dict[str, float]:
@@ -152,6 +158,29 @@ def _requests(body: PushBody, key: str) -> Callable[[], None]:
             raise RuntimeError(f"The push was answered with {answer.status}.")
 
     return push
+
+
+def _batches(body: PushBody, key: str) -> Callable[[], None]:
+    """A call that stores as many pushes together as the server would hand over at once, without sending their rows."""
+    from analytics.ingest.flusher import Flusher
+    from analytics.traffic import push_batches
+
+    numbers = count()
+
+    def store() -> None:
+        environs = [
+            {
+                "HTTP_X_API_KEY": key,
+                "HTTP_IDEMPOTENCY_KEY": f"together-{next(numbers)}",
+                "wsgi.input": BytesIO(body.content),
+            }
+            for _ in range(GROUP)
+        ]
+        with mock.patch.multiple(Flusher, is_running=True, queue=lambda *_, **__: None):
+            if None in push_batches.accept(environs):
+                raise RuntimeError("A push was left to the view.")
+
+    return store
 
 
 if __name__ == "__main__":
