@@ -16,9 +16,9 @@ class InvalidNetwork(ValueError):
 
 
 def normalized(texts: Iterable[str]) -> list[str]:
-    """Addresses and networks as distinct networks in canonical form, sorted; raises InvalidNetwork.
+    """The addresses and networks as distinct networks in canonical form, sorted; raises InvalidNetwork.
 
-    Host bits are dropped: ``192.0.2.7/24`` is ``192.0.2.0/24``, an address alone a network of one.
+    Host bits are dropped: ``192.0.2.7/24`` is ``192.0.2.0/24``; a single address is a network of one.
     """
     networks = {str(_network(text)) for text in texts}
     if len(networks) > MAX_NETWORKS:
@@ -37,7 +37,7 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 
 def parse(text: str) -> IPv4Address | IPv6Address | None:
-    """The client's address; None for anything else."""
+    """The client's address; None for any other text."""
     try:
         return addresses.parse(text)
     except ValueError:
@@ -45,6 +45,6 @@ def parse(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_allowed(networks: Iterable[str], address: IPv4Address | IPv6Address | None) -> bool:
-    """Whether one of the networks, if there are any, has the address; an unknown address is in none."""
+    """Whether the address is in one of the networks, or there are none; an unknown address is in no network."""
     allowed = list(networks)
     return not allowed or (address is not None and any(address in ip_network(network) for network in allowed))

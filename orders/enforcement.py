@@ -1,4 +1,4 @@
-"""The cut-off feed: which logins gateways must block or accept again, in the order of the changes."""
+"""The cut-off feed: which logins gateways must block or unblock, in the order of the changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ERASED_RETENTION: Final = timedelta(days=30)
 
 
 def state_of(order: Order, balance: int, now: datetime) -> State:
-    """The state of an order by its status and balance. Pure. Exhausted: nothing is left of a limit."""
+    """The state of an order, from its status and balance. Pure. Exhausted: its limit is used up."""
     status = order.status(now)
     if status == OrderStatus.EXPIRED:
         return State.EXPIRED
@@ -39,10 +39,10 @@ def state_of(order: Order, balance: int, now: datetime) -> State:
 
 
 def publish(orders: Collection[Order], now: datetime, *, anew: bool = False) -> None:
-    """Publishes the state of those orders whose state changed; of all of them with ``anew``.
+    """Publishes the state of the orders whose state changed; of all given orders with ``anew``.
 
-    The caller has locked the orders' rows, in the transaction that changed them. A new order that is active has
-    nothing to publish: gateways accept logins that the feed does not stop.
+    The caller has locked the orders' rows, in the transaction that changed them. A new active order has nothing to
+    publish: gateways accept logins that the feed does not stop.
     """
     balances = ledger.balances([order.pk for order in orders])
     known = dict(CutOff.objects.filter(order__in=orders).values_list("order_id", "state"))
@@ -60,7 +60,8 @@ def publish(orders: Collection[Order], now: datetime, *, anew: bool = False) -> 
 def take_numbers(count: int) -> int:
     """The first of ``count`` consecutive numbers.
 
-    Other transactions that take numbers wait for this one: a reader that has seen a number has seen all smaller ones.
+    Other transactions that take numbers wait for this one, so a reader that has seen a number has seen all smaller
+    ones.
     """
     CutOffCounter.objects.get_or_create(pk=1)
     counter = CutOffCounter.objects.select_for_update().get(pk=1)
@@ -70,15 +71,15 @@ def take_numbers(count: int) -> int:
 
 
 def last_number() -> int:
-    """The last number whose change is committed, with all before it."""
+    """The last committed number; all smaller ones are committed too."""
     return CutOffCounter.objects.filter(pk=1).values_list("last", flat=True).first() or 0
 
 
 def publish_logins(order: Order, before: set[str], after: set[str], now: datetime) -> None:
-    """Publishes the order again when proxies would otherwise treat its logins wrongly; its row is locked.
+    """Publishes the order again when gateways would otherwise treat some logins wrongly; its row is locked.
 
-    Those that join a stopped order have to be stopped. Those that leave one are remembered, so that the order that
-    they join later is published as active.
+    Logins that join a stopped order must be stopped. Logins that leave one are stored, so that the order they join
+    later is published as active.
     """
     is_stopped = CutOff.objects.filter(order=order).exclude(state=State.ACTIVE).exists()
     if is_stopped:
@@ -90,12 +91,12 @@ def publish_logins(order: Order, before: set[str], after: set[str], now: datetim
 
 
 def remember_stopped(logins: Collection[str], now: datetime) -> None:
-    """Remembers logins that are gone while gateways block them."""
+    """Stores logins that are removed while gateways block them."""
     BlockedLogin.objects.bulk_create([BlockedLogin(login=login, since=now) for login in logins], ignore_conflicts=True)
 
 
 def publish_erased(orders: Collection[Order], now: datetime) -> None:
-    """Publishes, once, that orders are gone, with the logins that they have. In the transaction that deletes those."""
+    """Publishes, once, that orders are erased, with their logins. Call it in the transaction that deletes those."""
     known = set(
         ErasedOrder.objects.filter(order_number__in=[order.pk for order in orders]).values_list("pk", flat=True)
     )
@@ -124,7 +125,7 @@ def forget_erased(now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class CutOffChange:
-    """The latest change of an order, or of a login by its own limits, with the logins that are in that state."""
+    """The latest change of an order, or of a login by its own limits, with the logins in that state."""
 
     number: int
     external_id: str | None
@@ -142,10 +143,10 @@ class CutOffChange:
 def changes_since(number: int, limit: int) -> list[CutOffChange]:
     """The latest change of each order and each login after that number, oldest first; erased orders are expired.
 
-    A login that reached a limit of its own has an entry of its own: it is not among those of an active order, and its
-    own change says what holds of it, so that a reader who applies the changes in order has the set of stopped logins.
+    A login that reached its own limit has its own entry and is left out of an active order's entry. A reader that
+    applies the changes in order therefore has the right set of stopped logins.
     """
-    # All queries end at the same number: a change committed between them must not be passed over.
+    # All queries end at the same number, so that no change committed between them is skipped.
     numbers = (number + 1, last_number())
     kept = CutOff.objects.filter(number__range=numbers).exclude(order__in=ErasedOrder.objects.values("order_number"))
     kept = kept.order_by("number").select_related("order__user").prefetch_related("order__proxy_users")
@@ -189,7 +190,7 @@ def changes_since(number: int, limit: int) -> list[CutOffChange]:
 
 
 def login_state(user: ProxyUser) -> State:
-    """The state of a login as published: its order's, or exhausted by a limit of its own."""
+    """The published state of a login: its order's, or exhausted by its own limit."""
     cut_off: CutOff | None = getattr(user.order, "cut_off", None)
     if cut_off is not None and cut_off.state != State.ACTIVE:
         return State(cut_off.state)
@@ -197,7 +198,7 @@ def login_state(user: ProxyUser) -> State:
 
 
 def publish_overdue(now: datetime) -> int:
-    """Publishes suspensions whose time has come and days that have ended; returns the number of orders checked."""
+    """Publishes due suspensions and ended daily stops; returns the number of orders checked."""
     due = Order.objects.filter(suspended_at__lte=now).exclude(cut_off__state__in=[State.SUSPENDED, State.EXPIRED])
     over = Order.objects.filter(stopped_until__lte=now)
     numbers = {*due.values_list("pk", flat=True), *over.values_list("pk", flat=True)}

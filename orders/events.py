@@ -1,7 +1,7 @@
-"""Events for the provider's own systems: rows written in the transaction of what they tell, one delivery an endpoint.
+"""Events for the provider's own systems: rows written in the transaction of the change, one delivery per endpoint.
 
-If the process dies before the commit, neither has happened; after it, ``orders.webhooks`` delivers until it arrives.
-Without an enabled endpoint that wants it an event is not written.
+If the process dies before the commit, neither has happened; after it, ``orders.webhooks`` retries until the event
+arrives. An event that no enabled endpoint subscribes to is not written.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def _write(
 
 
 def record(kind: EventType, order: Order, now: datetime, *, left: int | None = None, **more: Any) -> None:
-    """An event about an order, in the caller's transaction. It names ids only, since its receiver may keep it.
+    """Writes an event about an order, in the caller's transaction.
 
-    ``left`` is the balance of the ledger, if it is known.
+    It contains ids only, because its receiver may keep it. ``left`` is the ledger balance, if the caller knows it.
     """
     if not (endpoints := _endpoints(kind)):
         return
@@ -61,7 +61,7 @@ def record(kind: EventType, order: Order, now: datetime, *, left: int | None = N
 
 
 def record_erased(user: User, now: datetime) -> None:
-    """The event that a customer was erased, in the transaction that does it."""
+    """Writes the event that a customer was erased, in the transaction of the erasure."""
     if endpoints := _endpoints(EventType.CUSTOMER_ERASED):
         data = {"externalId": user.external_id, "id": ids.encode("user", user.pk)}
         _write(EventType.CUSTOMER_ERASED, user.pk, data, endpoints, now)
@@ -74,7 +74,7 @@ def record_states(
     balances: Mapping[int, int],
     now: datetime,
 ) -> None:
-    """Events of orders whose published state changes, and of those that near their limit; their rows are locked."""
+    """Writes events for orders whose published state changes or that are near their limit; their rows are locked."""
     for order in orders:
         old, new = before.get(order.pk, State.ACTIVE), states[order.pk]
         for kind in transitions(old, new):
@@ -94,7 +94,10 @@ def record_states(
 
 
 def transitions(old: str, new: str) -> list[EventType]:
-    """The events of a change of the published state. Pure. A top-up or renewal that ends a stop has its own."""
+    """The events of a change of the published state. Pure.
+
+    A top-up or renewal that ends a stop has its own event.
+    """
     if old == new:
         return []
     resumed = [EventType.RESUMED] if old == State.SUSPENDED and new != State.EXPIRED else []
@@ -107,12 +110,12 @@ def transitions(old: str, new: str) -> list[EventType]:
 
 
 def is_near_limit(limit: int | None, left: int) -> bool:
-    """Whether so much of a positive limit is used, and something is left. Pure."""
+    """Whether NEAR_LIMIT_PERCENT of a positive limit is used and some is left. Pure."""
     return limit is not None and left > 0 and left * 100 <= limit * (100 - NEAR_LIMIT_PERCENT)
 
 
 def record_expiring(now: datetime) -> int:
-    """Events of orders that end within three days, once for each end; returns their number."""
+    """Writes events for orders that end within three days, once per end; returns their number."""
     if not _endpoints(EventType.EXPIRING):
         return 0
     untold = Q(event_mark=None) | Q(event_mark__expiring_at=None) | ~Q(event_mark__expiring_at=F("expires_at"))
@@ -127,7 +130,7 @@ def record_expiring(now: datetime) -> int:
 
 def _record_expiring(order: Order | None, now: datetime) -> None:
     if order is None or order.expires_at is None or not now < order.expires_at <= now + EXPIRING:
-        return  # erased or renewed since
+        return  # erased or renewed in the meantime
     mark, _ = EventMark.objects.get_or_create(order=order)
     if mark.expiring_at != order.expires_at:
         EventMark.objects.filter(pk=order.pk).update(expiring_at=order.expires_at)

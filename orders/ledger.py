@@ -1,4 +1,4 @@
-"""Reading and posting to the ledger. ``orders.services`` decides what is posted."""
+"""Reading and posting ledger entries. ``orders.services`` decides what is posted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SYSTEM: Final = "fonproxy"
 
 
 def balances(order_ids: Collection[int]) -> dict[int, int]:
-    """The sum of each order's ledger in bytes: what is left of its limit. 0 for an order without entries."""
+    """The sum of each order's ledger in bytes, which is the remainder of its limit. 0 for an order without entries."""
     sums = LedgerEntry.objects.filter(order_id__in=order_ids).order_by().values_list("order_id")
     return dict.fromkeys(order_ids, 0) | dict(sums.annotate(Sum("bytes")))
 
@@ -26,7 +26,7 @@ def balance(order: Order) -> int:
 
 
 def used_in_total(order_ids: Collection[int]) -> dict[int, int]:
-    """Bytes that each order ever used, by its usage lines."""
+    """The total bytes of each order's usage lines."""
     lines = LedgerEntry.objects.filter(order_id__in=order_ids, reason=LedgerReason.USAGE).order_by()
     sums = lines.values_list("order_id").annotate(Sum("bytes"))
     return dict.fromkeys(order_ids, 0) | {order_id: -total for order_id, total in sums}
@@ -35,13 +35,13 @@ def used_in_total(order_ids: Collection[int]) -> dict[int, int]:
 def statement(order: Order, first: date | None, last: date | None) -> QuerySet[LedgerEntry]:
     """The order's lines of these days (both inclusive), newest first, each with the ``balance`` in bytes after it.
 
-    Lines are in the order of the days on which they were posted; usage comes last of its day, since its line is made
-    at the first traffic and grows from then on.
+    Lines are sorted by the day of posting; usage comes last on its day, because its line is created at the day's first
+    traffic and grows from then on.
     """
     posted = (TruncDate("created_at", tzinfo=UTC), F("usage_day").asc(nulls_first=True), F("pk").asc())
     lines = LedgerEntry.objects.filter(order=order).annotate(
         balance=Window(Sum("bytes"), order_by=posted),
-        # A condition on a column would drop lines from the balance; one on a window filters after it.
+        # A condition on a column would drop lines from the balance; a condition on the window is applied after it.
         day=Window(Max("period_date"), partition_by="pk"),
         posted_day=TruncDate("created_at", tzinfo=UTC),
     )
@@ -57,7 +57,7 @@ def used(orders: Collection[Order]) -> dict[int, int]:
 
 
 def closings(orders: Collection[Order]) -> dict[int, int]:
-    """The remainder posted at the end of each order's current period, negative or 0."""
+    """The remainder posted away at the end of each order's current period, negative or 0."""
     sums = LedgerEntry.objects.filter(order__in=orders, closes_period=True).order_by()
     by_period = sums.values_list("order_id", "period_number").annotate(Sum("bytes"))
     current = {order.pk: order.period_number for order in orders}
@@ -68,7 +68,7 @@ def closings(orders: Collection[Order]) -> dict[int, int]:
 def earlier(order: Order, reference: str | None, reason: LedgerReason, amount: int | None) -> LedgerEntry | None:
     """The earlier entry with this reference.
 
-    Raises Conflict when it belongs to another posting; an ``amount`` of None asks for no particular one.
+    Raises Conflict when it belongs to another posting; with an ``amount`` of None any amount matches.
     """
     entry = LedgerEntry.objects.filter(order=order, reference=reference).first() if reference is not None else None
     if entry is None or (entry.reason == reason and amount in (None, entry.bytes)):
@@ -88,7 +88,7 @@ def post(
     closes_period: bool = False,
     in_period: bool = True,
 ) -> LedgerEntry:
-    """A new line, other than of usage, by default in the order's current period. The caller holds the order's lock."""
+    """Adds a line, except of usage, by default to the order's current period. The caller holds the order's lock."""
     return LedgerEntry.objects.create(
         order=order,
         reason=reason,
@@ -106,5 +106,5 @@ def post(
 
 
 def _next_adjustment(order: Order) -> int:
-    """Numbered per order: a global number would reveal how busy other customers are."""
+    """The next number within the order: a global number would reveal how busy other customers are."""
     return LedgerEntry.objects.filter(order=order, adjustment_number__isnull=False).count() + 1

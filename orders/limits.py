@@ -14,7 +14,7 @@ AT_ONCE: Final = EPOCH
 
 
 class Limits(NamedTuple):
-    """Bytes both ways; None is no limit."""
+    """Bytes of both directions; None is no limit."""
 
     day: int | None = None
     month: int | None = None
@@ -22,7 +22,7 @@ class Limits(NamedTuple):
 
 
 class Used(NamedTuple):
-    """Bytes both ways, of the running day and month and ever."""
+    """Bytes of both directions, in the current day and month and in total."""
 
     day: int = 0
     month: int = 0
@@ -31,7 +31,7 @@ class Used(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The day and the month that run at an instant, on the clock of a zone."""
+    """The current day and month at an instant, in a zone."""
 
     day: datetime
     next_day: datetime

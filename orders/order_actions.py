@@ -1,4 +1,4 @@
-"""Staff actions on an order. Each is run and rolled back first, to show its effect."""
+"""Staff actions on an order. Each is first run and rolled back, to preview its effect."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class StepForm(forms.Form):
 
 
 class ReferencedForm(StepForm):
-    """Posts under a reference, so that submitting the form twice posts once."""
+    """Posts under a reference, so that sending the form twice posts once."""
 
     reference = forms.CharField(
         label=gettext_lazy("Reference"),
         max_length=128,
         initial=lambda: f"console-{uuid.uuid4()}",
-        help_text=gettext_lazy("The billing system's own id for it, if it has one. It is posted once."),
+        help_text=gettext_lazy("The billing system's id for this posting, if it has one. A reference is posted once."),
     )
 
 
@@ -91,7 +91,7 @@ class RenewForm(ReferencedForm):
         label=gettext_lazy("Ends, in UTC"),
         required=False,
         widget=forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        help_text=gettext_lazy("Empty: when it ended before."),
+        help_text=gettext_lazy("Empty: the same end as before."),
     )
     field_order = ("size", "expires_at")
 
@@ -153,7 +153,7 @@ ORDER_ACTIONS: Final = {
         OrderAction(
             "refund",
             gettext_lazy("Refund"),
-            gettext_lazy("Returns traffic to the customer: adds to this period's limit."),
+            gettext_lazy("Gives traffic back to the customer: adds to this period's limit."),
             RefundForm,
             _takes_credit,
         ),
@@ -222,7 +222,7 @@ def facts_of(order: Order, now: datetime) -> dict[str, str]:
 
 
 def effect(form: StepForm, order: Order, author: str, now: datetime, *, is_trial: bool) -> list[OrderFact]:
-    """Takes the step, and says what it changed; a trial is taken back. Raises APIException and changes nothing."""
+    """Performs the action and returns its effect; a preview is rolled back. Raises APIException and changes nothing."""
     before = facts_of(order, now)
     with transaction.atomic():
         form.apply(order, author, now)

@@ -1,4 +1,4 @@
-"""Recurring periods: at which instants an order renews by itself. Pure: times are passed in."""
+"""Recurring periods: the instants at which an order renews automatically. Pure: times are passed in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Every(TextChoices):
 
 
 class Boundary(NamedTuple):
-    """The start of a period: the first instant of a day on the period's clock."""
+    """The start of a period: the first instant of a day in the period's zone."""
 
     day: date
     at: datetime
@@ -28,9 +28,9 @@ class Boundary(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecurringPeriod:
-    """Boundaries are at the start of the day ``anchor`` and of every day, week or month from there.
+    """Boundaries are at the start of the day ``anchor`` and of every day, week or month after it.
 
-    A month that lacks the anchor's day has its boundary on its last day. ``rollover`` keeps what is left.
+    In a month without the anchor's day the boundary is on the last day. ``rollover`` keeps the remaining bytes.
     """
 
     every: Every
@@ -43,7 +43,7 @@ class RecurringPeriod:
         return ZoneInfo(self.timezone)
 
     def boundary(self, number: int) -> Boundary:
-        """The boundary of that number; the anchor's is 0."""
+        """The boundary with that number; the anchor's is 0."""
         match self.every:
             case Every.DAY:
                 day = self.anchor + timedelta(days=number)
@@ -67,7 +67,7 @@ class RecurringPeriod:
         return None
 
     def _from_around(self, at: datetime) -> Iterator[Boundary]:
-        """Boundaries in order, from at least one before that instant, or from the anchor."""
+        """Boundaries in order, starting at least one before that instant, or at the anchor."""
         today = at.astimezone(self.zone).date()
         match self.every:
             case Every.DAY:

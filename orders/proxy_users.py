@@ -1,4 +1,4 @@
-"""Changes of proxy users: every one takes a number, by which gateways follow them."""
+"""Changes of proxy users. Each takes a number, by which gateways follow the changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orders.limits import AT_ONCE, FOREVER
 from orders.models import EventType, Order, ProxyUser, RemovedLogin
 
 Settings = Mapping[str, Any]
-"""Some of SETTINGS; missing ones stay unchanged."""
+"""A subset of SETTINGS; missing ones stay unchanged."""
 
 LIMITS: Final = {
     "dayBytes": "day_limit_bytes",
@@ -27,10 +27,10 @@ SETTINGS: Final = ("verifier", "allowed_ips", "max_connections", *LIMITS.values(
 
 
 def put(order: Order, wanted: Mapping[str, Settings], now: datetime) -> None:
-    """Exactly these logins belong to the order, with these settings; the caller holds the order's lock.
+    """Gives the order exactly these logins with these settings; the caller holds the order's lock.
 
-    A setting equal to that of the last PUT is left alone, so that repeating an old PUT does not undo a change made
-    since. Raises Conflict when a login belongs to another order.
+    A setting equal to that of the last PUT is not applied, so that repeating an old PUT does not undo a later change.
+    Raises Conflict when a login belongs to another order.
     """
     taken = ProxyUser.objects.filter(login__in=wanted).exclude(order=order).values_list("login", flat=True)
     if taken:
@@ -51,8 +51,8 @@ def put(order: Order, wanted: Mapping[str, Settings], now: datetime) -> None:
 def lock(orders: Collection[Order]) -> None:
     """Locks the logins of locked orders.
 
-    Orders are locked before logins, and both before the counter of published changes, here as everywhere: else two
-    transactions could wait for each other.
+    Everywhere, orders are locked before logins, and both before the counter of published changes: otherwise two
+    transactions could deadlock.
     """
     list(ProxyUser.objects.select_for_update().filter(order__in=orders).order_by("pk").values_list("pk"))
 
@@ -65,7 +65,7 @@ def _locked(users: QuerySet[ProxyUser]) -> list[ProxyUser]:
 
 
 def _apply(user: ProxyUser, settings: Settings) -> bool:
-    """Sets what is not as in the last PUT; returns whether there is anything to save."""
+    """Applies settings that differ from the last PUT; returns whether there is anything to save."""
     fresh = {
         name: value for name, value in settings.items() if name not in user.last_put or user.last_put[name] != value
     }
@@ -75,7 +75,10 @@ def _apply(user: ProxyUser, settings: Settings) -> bool:
 
 
 def _set(user: ProxyUser, settings: Settings) -> None:
-    """Limits are checked within seconds: usage is in the traffic tables, which this app cannot read."""
+    """Sets the values.
+
+    Limits are checked within seconds, because usage is in the traffic tables, which this app cannot read.
+    """
     for name, value in settings.items():
         setattr(user, name, value)
     if not settings.keys().isdisjoint(LIMITS.values()):
@@ -83,7 +86,7 @@ def _set(user: ProxyUser, settings: Settings) -> None:
 
 
 def change(user: ProxyUser, settings: Settings) -> ProxyUser:
-    """The proxy user with these settings; raises NotFound for one that was deleted meanwhile."""
+    """The proxy user with these settings; raises NotFound for one that was deleted concurrently."""
     with transaction.atomic():
         found = _locked(ProxyUser.objects.filter(pk=user.pk))
         if not found:
@@ -96,9 +99,10 @@ def change(user: ProxyUser, settings: Settings) -> ProxyUser:
 
 
 def change_by_owner(user: ProxyUser, given: Mapping[str, Any]) -> tuple[ProxyUser, str | None]:
-    """The proxy user as its customer wants it, and the password if that was generated: None asks for one.
+    """Applies the customer's changes; returns the proxy user, and the password if it was generated.
 
-    ``given`` has some of ``password``, ``allowedIps`` and ``limits``, checked.
+    ``given`` has some of ``password``, ``allowedIps`` and ``limits``, validated; a password of None requests a
+    generated one.
     """
     settings = limits_of(given)
     generated = passwords.generate() if given.get("password", "") is None else None
@@ -115,10 +119,10 @@ def limits_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def save(user: ProxyUser, now: datetime) -> None:
-    """Saves one as staff edited it, with another login or order perhaps, and publishes what that changes."""
+    """Saves a proxy user edited by staff, possibly with another login or order, and publishes the effects."""
     with transaction.atomic():
         orders = Order.objects.filter(Q(proxy_users=user.pk) | Q(pk=user.order_id))
-        len(Order.objects.select_for_update().filter(pk__in=orders.values("pk")).order_by("pk"))  # locks them
+        len(Order.objects.select_for_update().filter(pk__in=orders.values("pk")).order_by("pk"))  # locks the rows
         before = ProxyUser.objects.select_for_update().filter(pk=user.pk).first()
         if before is None or (before.limits, before.order_id) != (user.limits, user.order_id):
             user.limits_due_at = AT_ONCE
@@ -136,7 +140,7 @@ def save(user: ProxyUser, now: datetime) -> None:
 
 
 def stop(ends: Mapping[ProxyUser, datetime | None], due_at: Mapping[ProxyUser, datetime | None], now: datetime) -> None:
-    """Stops each until the given time, or releases it for None, and publishes the changes; the rows are locked.
+    """Stops each login until the given time, or releases it for None, and publishes the changes; the rows are locked.
 
     ``due_at`` is the time of the next check of its limits.
     """
@@ -161,7 +165,7 @@ def release_over(now: datetime) -> int:
 
 
 def _publish_stops(users: Collection[ProxyUser], now: datetime) -> None:
-    """Tells both kinds of followers: those of stopped logins and those of all logins' states."""
+    """Publishes to both feeds: that of stopped logins and that of all logins' states."""
     publish(users)
     for user in users:
         user.stop_number, user.stop_changed_at = user.number, now
@@ -169,7 +173,7 @@ def _publish_stops(users: Collection[ProxyUser], now: datetime) -> None:
 
 
 def publish(users: Collection[ProxyUser]) -> None:
-    """Gives each a new number and forgets that its login was deleted once; in the transaction of the change."""
+    """Gives each login a new number and drops earlier records of its deletion; in the transaction of the change."""
     if users:
         RemovedLogin.objects.filter(login__in=[user.login for user in users]).delete()
         for number, user in enumerate(users, enforcement.take_numbers(len(users))):
@@ -178,7 +182,7 @@ def publish(users: Collection[ProxyUser]) -> None:
 
 
 def remove(users: Collection[ProxyUser], now: datetime) -> None:
-    """Deletes them and publishes that they are gone, in one transaction."""
+    """Deletes the logins and publishes that, in one transaction."""
     if not users:
         return
     with transaction.atomic():

@@ -1,7 +1,7 @@
-"""Periods of orders: beginning one, taking back what is left of one, and renewing at each recurring boundary.
+"""Periods of orders: starting a period, posting away the remainder of one, and renewing at each recurring boundary.
 
-A recurring renewal has a reference that names its boundary, so that it is posted once: the database refuses a second.
-It is one transaction under the order's lock: a process that dies leaves the order due, and another renews it.
+A recurring renewal has a reference that names its boundary; the database refuses a second entry with it. A renewal is
+one transaction under the order's lock: if the process dies, the order stays due and another process renews it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ BOUNDARY_REFERENCE: Final = re.compile(r"period-\d{4}-\d\d-\d\d")
 
 
 def refuse_boundary(reference: str | None) -> None:
-    """Raises InvalidInput for a reference that names a boundary: the order would not renew there."""
+    """Raises InvalidInput for a reference that names a boundary, because the order could then not renew there."""
     if reference is not None and BOUNDARY_REFERENCE.fullmatch(reference):
         errors = [FieldError("reference", "Must not be period- and a date.")]
-        raise InvalidInput("Such references are kept for automatic renewals.", errors=errors)
+        raise InvalidInput("Such references are reserved for automatic renewals.", errors=errors)
 
 
 def start_period(
     order: Order, limit_bytes: int | None, now: datetime, *, started_at: datetime | None = None, used: int | None = None
 ) -> int:
-    """Begins a period, by default now, and takes back what was left of the one before; returns that, in bytes.
+    """Starts a period, by default now, and posts away the remainder of the one before; returns the remainder in bytes.
 
-    ``used`` is what the order had ever used when the period began, by default all that its usage lines say. The caller
+    ``used`` is the order's total usage at the start of the period, by default the sum of its usage lines. The caller
     holds the order's lock.
     """
     posted = ledger.used_in_total([order.pk])[order.pk]
@@ -65,23 +65,23 @@ def start_period(
 
 
 def take_back(order: Order, left: int, now: datetime) -> None:
-    """Posts what is left of the period away; an overrun is not carried over either."""
+    """Posts the remainder of the period away; an overrun is not carried over either."""
     if left:
         note = f"end of period {order.period_number}"
         ledger.post(order, LedgerReason.ADJUSTMENT, -left, now=now, note=note, closes_period=True)
 
 
 def schedule(order: Order, now: datetime) -> None:
-    """Sets when the order renews next: the first boundary after now and after its start. Does not save it."""
+    """Sets the next renewal: the first boundary after now and after the order's start. Does not save."""
     period = order.period
     order.renews_at = period.next_after(max(now, order.started_at)).at if period else None
 
 
 def reschedule(order: Order, before: RecurringPeriod, now: datetime) -> None:
-    """Sets when the order renews next after a change of its period alone. Does not save it.
+    """Sets the next renewal after a change of the period alone. Does not save.
 
-    If the days of its boundaries are the same, it renews next on the same day as before, by the new clock, on which
-    that day may have begun: no boundary is passed over.
+    If its boundaries are on the same days, the order renews next on the same day as before, by the new clock, even if
+    that day has begun: no boundary is skipped.
     """
     period = order.period
     if period and order.renews_at and (period.every, period.anchor) == (before.every, before.anchor):
@@ -93,23 +93,23 @@ def reschedule(order: Order, before: RecurringPeriod, now: datetime) -> None:
 
 
 def skip_missed(order: Order, now: datetime) -> None:
-    """Passes over the boundaries that passed while the order had expired, but for the last one. Does not save it."""
+    """Skips the boundaries that passed while the order had expired, except the last. Does not save."""
     if order.period and order.renews_at and order.renews_at <= now and (last := order.period.last_until(now)):
         order.renews_at = last.at
 
 
 def catch_up(orders: Collection[Order], now: datetime) -> None:
-    """Renews the orders at every boundary that has passed while they had not expired; their rows are locked.
+    """Renews the orders at every boundary that passed while they had not expired; their rows are locked.
 
-    Each missed boundary is posted, because each is a purchase. Traffic before a boundary counts in the period
-    before it, even if the boundary is posted much later. If the traffic tables cannot be read, the usage posted counts.
+    Each missed boundary is posted, because each is a purchase. Traffic before a boundary counts in the period before
+    it, even if the boundary is posted much later. If the traffic tables cannot be read, the posted usage is used.
     """
     while _renew_next(orders, now):
         pass
 
 
 def _renew_next(orders: Collection[Order], now: datetime) -> bool:
-    """Renews at the earliest boundary that has passed, those of the orders that have it; whether there was one."""
+    """Renews the orders that share the earliest passed boundary; returns whether there was one."""
     due = [order for order in orders if _is_due(order, now)]
     if not due:
         return False
@@ -129,11 +129,11 @@ def _is_due(order: Order, now: datetime) -> bool:
 
 def _renew_at(order: Order, at: datetime, used: int | None, now: datetime) -> None:
     period = order.period
-    assert period is not None  # a constraint of the table
+    assert period is not None  # guaranteed by a constraint of the table
     day = at.astimezone(period.zone).date()
     reference = f"period-{day}"
     order.renews_at = period.next_after(at).at
-    # A period that was changed to another time zone may have the day's boundary twice.
+    # After a change of the time zone a period may have the same day's boundary twice.
     if not LedgerEntry.objects.filter(order=order, reference=reference).exists():
         before = order.period_number
         bought = order.traffic_limit_bytes
@@ -156,8 +156,8 @@ def _carry_over(order: Order, left: int, period_number: int, now: datetime) -> N
 def renew_due(now: datetime) -> int:
     """Renews all orders at the boundaries that have passed; returns the number of renewals.
 
-    Several processes share the work: each skips the orders that another one has locked. A transaction is one boundary
-    of some orders, so that a process that dies after an outage of days leaves what it has done.
+    Several processes share the work: each skips orders that another has locked. A transaction covers one boundary of
+    some orders, so a process that dies after a long outage keeps its progress.
     """
     done = 0
     while count := _renew_some(now):

@@ -1,7 +1,7 @@
 """Reads of orders and proxy users.
 
 A published id that is malformed, of another kind, unknown or of another account raises the same NotFound, so that
-answers do not reveal which ids exist.
+responses do not reveal which ids exist.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fonproxy.api.search import chosen
 from fonproxy.prepared import Prepared
 from orders.models import Order, ProxyUser
 
-CHUNK: Final = 5000  # both relational stores accept this many bound values in a statement
+CHUNK: Final = 5000  # both relational stores allow this many bound values per statement
 
 
 LOGIN_LENGTH: Final = 255
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class OrderFacts(NamedTuple):
-    """Owner and network of an order; ``proxy_user_id`` is its only proxy user, 0 if it has none or several."""
+    """Owner and network of an order; ``proxy_user_id`` is its only proxy user, 0 for none or several."""
 
     user_id: int
     network: str
@@ -45,7 +45,7 @@ class ProxyUserFacts(NamedTuple):
     network: str
 
 
-# Each push asks for the owners of its rows.
+# Every push looks up the owners of its rows.
 _orders: Final = Prepared(
     lambda numbers: Order.objects.filter(pk__in=numbers).values_list(
         "pk", "user_id", "product__network", Count("proxy_users"), Min("proxy_users__pk")
@@ -87,7 +87,7 @@ def own_proxy_user(user_id: int, published_id: str) -> ProxyUser:
 
 
 def proxy_user_number(user_id: int, login: str) -> int:
-    """The number of the user's proxy user; for a login that is none of theirs NO_PROXY_USER, which no row has."""
+    """The number of the user's proxy user with that login; NO_PROXY_USER, which no row has, for any other login."""
     facts = proxy_users_by_login([login]).get(login)
     return facts.id if facts is not None and facts.user_id == user_id else NO_PROXY_USER
 
@@ -122,12 +122,12 @@ def proxy_users_by_login(logins: Iterable[str]) -> dict[str, ProxyUserFacts]:
 
 
 def is_storable(login: str) -> bool:
-    """Whether a login can exist at all: databases refuse NUL and lone surrogates even in a comparison."""
+    """Whether a login can exist: databases refuse NUL and lone surrogates even in a comparison."""
     return 0 < len(login) <= LOGIN_LENGTH and "\0" not in login and not any("\ud800" <= c <= "\udfff" for c in login)
 
 
 def chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    """The items, as many at a time as a statement may name."""
+    """The items in chunks that fit into one statement."""
     rest = iter(items)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk

@@ -1,4 +1,4 @@
-"""Shapes of `/orders` and `/proxy-users`."""
+"""Bodies and responses of `/orders` and `/proxy-users`."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ class NetworksField(serializers.ListField):
 
 
 class LimitField(StrictIntegerField):
-    """Bytes, or null for no limit. 0 is refused: some take it for no limit, others for nothing at all."""
+    """Bytes, or null for no limit. 0 is refused, because it could mean no limit or nothing at all."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=1, max_value=MAX_LIMIT_BYTES, allow_null=True, required=False, **kwargs)
 
 
 class LimitsBody(serializers.Serializer[Any]):
-    """Bytes both ways; null: no limit; missing fields stay unchanged."""
+    """Bytes of both directions; null: no limit; missing fields stay unchanged."""
 
-    dayBytes = LimitField(help_text="Until the day ends.")
-    monthBytes = LimitField(help_text="Until the month ends.")
-    totalBytes = LimitField(help_text="Until the limit is raised.")
+    dayBytes = LimitField(help_text="Resets at the end of the day.")
+    monthBytes = LimitField(help_text="Resets at the end of the month.")
+    totalBytes = LimitField(help_text="Never resets.")
 
 
 class LoginBytesSerializer(serializers.Serializer[Any]):
-    """Bytes both ways of a day, a month and in total."""
+    """Bytes of both directions in a day, in a month and in total."""
 
     dayBytes = serializers.IntegerField(source="day", allow_null=True)
     monthBytes = serializers.IntegerField(source="month", allow_null=True)
@@ -64,15 +64,17 @@ class LoginBytesSerializer(serializers.Serializer[Any]):
 
 
 class ProxyUserSettings(serializers.Serializer[Any]):
-    """What both the provider and the customer may set of a proxy user."""
+    """The settings of a proxy user that both the provider and the customer may change."""
 
     password = PasswordField(required=False)
     allowedIps = NetworksField(required=False, help_text="Addresses and networks of clients; none means any.")
-    limits = LimitsBody(required=False, help_text="Only the login that reaches one is stopped.")
+    limits = LimitsBody(required=False, help_text="Only the login that reaches a limit is stopped.")
 
 
 class ProxyUserPatch(ProxyUserSettings):
-    password = PasswordField(required=False, allow_null=True, help_text="null: a generated one, in this answer only.")
+    password = PasswordField(
+        required=False, allow_null=True, help_text="null: generate one; only this response contains it."
+    )
 
 
 class ProxyUserSerializer(serializers.Serializer[ProxyUser]):
@@ -86,7 +88,7 @@ class ProxyUserSerializer(serializers.Serializer[ProxyUser]):
     maxConnections = serializers.IntegerField(source="max_connections", allow_null=True)
     limits = LoginBytesSerializer()
     stoppedUntil = serializers.SerializerMethodField(
-        help_text="Set while a limit is reached: when it resets; the year 9999 for a total limit."
+        help_text="While a limit is reached, the time when it resets; the year 9999 for a total limit."
     )
     createdAt = serializers.DateTimeField(source="created_at")
 
@@ -97,7 +99,7 @@ class ProxyUserSerializer(serializers.Serializer[ProxyUser]):
 
 
 class UsedProxyUserSerializer(ProxyUserSerializer):
-    """The same with what it has used; the context holds ``used``, a mapping by key."""
+    """The same with its usage; the context holds ``used``, a mapping by primary key."""
 
     used = serializers.SerializerMethodField(
         help_text="In the current day and month in the order's time zone, and in total."
@@ -108,7 +110,7 @@ class UsedProxyUserSerializer(ProxyUserSerializer):
         return LoginBytesSerializer(self.context["used"][user.pk]).data
 
 
-@extend_schema_serializer(many=False)  # or it would be described as a list of these
+@extend_schema_serializer(many=False)  # otherwise the schema would be a list of these
 class ProxyUserListSerializer(serializers.Serializer[Any]):
     proxyUsers = UsedProxyUserSerializer(many=True)
 
@@ -119,7 +121,7 @@ class ProxyUserAnswer(serializers.Serializer[Any]):
 
 
 class PeriodSerializer(serializers.Serializer[RecurringPeriod]):
-    """How an order renews by itself."""
+    """When an order renews automatically."""
 
     every = serializers.ChoiceField(choices=Every.choices)
     anchor = serializers.DateField()
@@ -146,6 +148,6 @@ class OrderSerializer(serializers.Serializer[Order]):
         return order.status(self.context["now"]).value
 
 
-@extend_schema_serializer(many=False)  # or it would be described as a list of these
+@extend_schema_serializer(many=False)  # otherwise the schema would be a list of these
 class OrderListSerializer(serializers.Serializer[Any]):
     orders = OrderSerializer(many=True)

@@ -1,6 +1,6 @@
-"""Changes of an order: buying, credits, renewal, suspension, expiry and logins.
+"""Changes of an order: purchase, credits, renewal, suspension, expiry and logins.
 
-Each is one transaction together with its ledger entry and what is published to the proxies: a process that dies leaves
+Each is one transaction together with its ledger entry and the state published to gateways: a process that dies leaves
 all of it or nothing. Each may be repeated: a reference that was posted before adds nothing.
 """
 
@@ -79,7 +79,7 @@ def refuse_bad_life(started_at: datetime, expires_at: datetime | None) -> None:
 
 
 def opened(order: Order, *, author: str, now: datetime) -> None:
-    """Completes the creation of an order in the same transaction."""
+    """Completes the creation of an order, in the same transaction."""
     ledger.post(order, LedgerReason.SERVICE_PURCHASE, order.traffic_limit_bytes or 0, now=now, author=author)
     order_opened.send(Order, order=order, now=now)
     close_if_expired(order, now)
@@ -96,10 +96,10 @@ def credit(
     now: datetime,
     note: str = "",
 ) -> tuple[LedgerEntry, bool]:
-    """A top-up, refund or adjustment of this period's limit. Returns the entry and whether it is new.
+    """Posts a top-up, refund or adjustment of this period's limit; returns the entry and whether it is new.
 
-    Raises Conflict for a reference that stands for something else, an order that is not metered or has expired, and
-    InvalidInput when an adjustment would leave a limit below zero.
+    Raises Conflict for a reference of another posting and for an order that is not metered or has expired, and
+    InvalidInput when an adjustment would make the limit negative.
     """
     with transaction.atomic():
         order = _current(order, now)
@@ -139,11 +139,11 @@ def renew(
     expires_at: datetime | None = None,
     note: str = "",
 ) -> tuple[LedgerEntry, bool]:
-    """A new period that begins now: what was left is taken back, what is bought is added.
+    """Starts a new period now: withdraws the remainder and adds the purchase.
 
-    ``amount`` is the new limit, by default the same as before; without ``expires_at`` the order ends when it did.
-    Returns the purchase and whether it is new; raises Conflict for a reference that stands for something else, and
-    InvalidInput for a limit that is too high or an end before the start.
+    ``amount`` is the new limit, by default the same as before; without ``expires_at`` the end stays the same. Returns
+    the purchase and whether it is new; raises Conflict for a reference of another posting, and InvalidInput for a limit
+    that is too high or an end before the start.
     """
     with transaction.atomic():
         order = _current(order, now)
@@ -159,7 +159,7 @@ def renew(
             _refuse_bad_limit(bought, "bytes")
         renewals.start_period(order, bought, now)
         order.expires_at = expires_at or order.expires_at
-        if order.renews_at is not None and order.renews_at <= now:  # it had expired
+        if order.renews_at is not None and order.renews_at <= now:  # the order had expired
             renewals.schedule(order, now)
         order.save(update_fields=["expires_at", "renews_at"])
         purchase = ledger.post(
@@ -182,7 +182,7 @@ def suspend(order: Order, now: datetime) -> Order:
 
 
 def resume(order: Order, now: datetime) -> Order:
-    """Raises Conflict for an order that has expired: only a renewal revives it."""
+    """Resumes the order. Raises Conflict for an expired order: only a renewal reactivates it."""
     with transaction.atomic():
         order = locked(order)
         if order.status(now) == OrderStatus.EXPIRED:
@@ -213,7 +213,7 @@ def close_expired(now: datetime) -> int:
     for pk in due:
         with transaction.atomic():
             order = Order.objects.select_for_update().filter(pk=pk).first()
-            if order is not None:  # it may have been erased since
+            if order is not None:  # it may have been erased in the meantime
                 close_if_expired(order, now)
                 enforcement.publish([order], now)
     return len(due)
@@ -242,16 +242,16 @@ def change(
     day_limit_bytes: int | None,
     zone: str | None = None,
 ) -> Order:
-    """Sets the fields of the order within its period; the same values again change nothing.
+    """Changes the given fields of the order within its period; the same values again change nothing.
 
-    A changed limit is adjusted by the difference. When a limit is added or removed a new period begins, because traffic
-    without a limit does not count against one. ``period`` is how the order renews from now on. Boundaries that have
-    passed are renewed first; of those that passed while the order had expired, only that of the running period is.
-    ``zone`` is where days begin without a period, unchanged by default. Limits are checked again within seconds.
+    A changed limit is adjusted by the difference. Adding or removing the limit starts a new period, because traffic
+    without a limit does not count against one. ``period`` decides later renewals. Passed boundaries are renewed first;
+    of those that passed while the order had expired, only that of the current period. ``zone`` is the zone of days
+    without a period. Limits are checked again within seconds.
     """
     with transaction.atomic():
         order = locked(order)
-        if (started_at, expires_at) != (order.started_at, order.expires_at):  # it may have been ended before it began
+        if (started_at, expires_at) != (order.started_at, order.expires_at):  # it may have ended before it began
             refuse_bad_life(started_at, expires_at)
         proxy_users.lock([order])
         renewals.catch_up([order], now)
@@ -310,14 +310,14 @@ def _change_limit(order: Order, limit_bytes: int | None, author: str, now: datet
 
 
 def _reopen(order: Order, now: datetime) -> None:
-    """Continues the period of an order that had ended: the remainder that was posted away is posted back."""
+    """Continues the period of an order that had ended: posts the withdrawn remainder back."""
     if taken := ledger.closings([order])[order.pk]:
         ledger.post(order, LedgerReason.ADJUSTMENT, -taken, now=now, note="extended", closes_period=True)
     order.period_closed_at = None
 
 
 def set_logins(order: Order, wanted: Mapping[str, proxy_users.Settings], now: datetime) -> None:
-    """Sets exactly these logins with these settings for the order, and publishes the changes.
+    """Gives the order exactly these logins with these settings, and publishes the changes.
 
     Raises Conflict when one belongs to another order.
     """
@@ -326,17 +326,14 @@ def set_logins(order: Order, wanted: Mapping[str, proxy_users.Settings], now: da
 
 
 def _current(order: Order, now: datetime) -> Order:
-    """The order, locked, and renewed at the boundaries that have passed: changes belong to the period that runs."""
+    """The order, locked, and renewed at passed boundaries, so that the change belongs to the current period."""
     order = locked(order)
     renewals.catch_up([order], now)
     return order
 
 
 def locked(order: Order) -> Order:
-    """The current order, locked until the transaction ends.
-
-    Raises NotFound for one that was erased meanwhile.
-    """
+    """The current order, locked until the transaction ends. Raises NotFound if it was erased concurrently."""
     found = Order.objects.select_for_update(of=("self",)).select_related("product", "user").filter(pk=order.pk).first()
     if found is None:
         raise NotFound

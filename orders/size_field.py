@@ -1,4 +1,4 @@
-"""A form field for sizes in GB, which keeps every byte of a size that is shown and sent back."""
+"""A form field for sizes in GB that preserves every byte of a size that is shown and sent back."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fonproxy.units import GIB
 from orders.models import MAX_LIMIT_BYTES
 
 DIGITS: Final = 60
-"""More than any number of bytes has as a fraction of a GB."""
+"""Enough digits for any number of bytes as a fraction of a GB."""
 
 
 class GigabytesField(forms.DecimalField):
-    """Bytes for the program, GB of 2^30 bytes for people."""
+    """Bytes in Python, GB of 2^30 bytes in the form."""
 
     def __init__(self, **options: Any) -> None:
         usual = {"help_text": _("GB of 2^30 bytes; empty: unmetered."), "required": False, "min_value": 0}

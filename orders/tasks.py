@@ -21,7 +21,7 @@ def send_events() -> None:
 
 @shared_task
 def send_notices() -> None:
-    """Mails staff about endpoints that were disabled."""
+    """Mails staff about disabled endpoints."""
     try:
         webhooks.send_notices()
     except (OSError, SMTPException) as error:
@@ -30,7 +30,7 @@ def send_notices() -> None:
 
 @shared_task
 def record_expiring() -> None:
-    """Records that orders end soon."""
+    """Writes events for orders that end soon."""
     events.record_expiring(timezone.now())
 
 

@@ -1,4 +1,4 @@
-"""How much orders and logins have used. The app that reads the traffic tables registers how to find out."""
+"""The usage of orders and logins. The app that reads the traffic tables registers the functions that read it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from orders.models import ProxyUser
 
 class UsageReader(Protocol):
     def used_before(self, orders: Mapping[int, int], at: datetime) -> Mapping[int, int]:
-        """Bytes ever used before that instant by order, where known; takes the orders with their users."""
+        """Total bytes used before that instant by order, where known; takes the orders with their users."""
 
     def used_by(self, users: Collection[ProxyUser], now: datetime) -> Mapping[int, Used]:
-        """What each proxy user has used in the day and month of its order, and ever. Raises EngineError."""
+        """The usage of each proxy user in the day and month of its order, and in total. Raises EngineError."""
 
 
 _readers: list[UsageReader] = []
@@ -26,10 +26,10 @@ def register(reader: UsageReader) -> None:
 
 
 def used_before(orders: Mapping[int, int], at: datetime) -> dict[int, int]:
-    """Bytes that each order ever used before that instant. Orders of which this is not known now are missing."""
+    """Total bytes of each order before that instant. Orders whose usage is not known now are missing."""
     return {order_id: size for reader in _readers for order_id, size in reader.used_before(orders, at).items()}
 
 
 def used_by(users: Collection[ProxyUser], now: datetime) -> dict[int, Used]:
-    """What each proxy user, with its order, has used in the day and month that run, and ever. Raises EngineError."""
+    """The usage of each proxy user in the current day and month of its order, and in total. Raises EngineError."""
     return {pk: used for reader in _readers for pk, used in reader.used_by(users, now).items()}

@@ -47,7 +47,7 @@ class ProxyUserViewSet(ViewSet):
     @extend_schema(
         operation_id="proxy_users_list",
         tags=["Proxy users"],
-        summary="List your proxy users and what they used",
+        summary="List your proxy users and their usage",
         parameters=[serializers.OrderParams],
         responses={200: serializers.ProxyUserListSerializer, **problems(400, 401, 403, 404, 429, 503)},
     )
@@ -65,7 +65,7 @@ class ProxyUserViewSet(ViewSet):
         responses={200: serializers.ProxyUserAnswer, **problems(400, 401, 403, 404, 413, 415, 429)},
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Gateways know the change within seconds. Open connections continue, unless a limit is reached."""
+        """Gateways learn of the change within seconds. Open connections continue, unless a limit is reached."""
         user = selectors.own_proxy_user(caller(request).pk, id)
         body = serializers.ProxyUserPatch(data=request.data)
         body.is_valid(raise_exception=True)

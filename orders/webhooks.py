@@ -1,7 +1,7 @@
 """The provider's webhooks: endpoints, and the delivery of events to them.
 
-Events are delivered as alerts are (``fonproxy.delivery``), at least once, by Standard Webhooks. An endpoint at which
-nothing has arrived for three days is disabled, and staff are mailed.
+Events are delivered like alerts (``fonproxy.delivery``), at least once, as specified by Standard Webhooks. An endpoint
+whose deliveries have all failed for three days is disabled, and staff are mailed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fonproxy.sealing import Unreadable
 from orders.models import TEST, EventDelivery, ProviderEvent, WebhookEndpoint
 
 MAX_ENDPOINTS: Final = 20
-# A healthy endpoint keeps up with a month's end; one that fails occupies few threads.
+# Enough for the end of a month at a healthy endpoint; a failing one occupies few threads.
 PER_ROUND: Final = 100
 THREADS: Final = 4
 MAX_FAILING: Final = timedelta(days=3)
@@ -67,9 +67,10 @@ def create(*, url: str, description: str, event_types: Sequence[str], now: datet
 
 
 def change(endpoint: WebhookEndpoint, given: dict[str, Any], now: datetime) -> WebhookEndpoint:
-    """Changes ``url``, ``description``, ``event_types`` or ``is_enabled``; raises NotFound if it was deleted meanwhile.
+    """Changes ``url``, ``description``, ``event_types`` or ``is_enabled``; raises NotFound if it was deleted
+    concurrently.
 
-    After a new URL, or when the endpoint is enabled again, waiting deliveries are sent at once.
+    After a change of the URL, or when the endpoint is enabled again, waiting deliveries are sent at once.
     """
     with transaction.atomic():
         current = WebhookEndpoint.objects.select_for_update().filter(pk=endpoint.pk).first()
@@ -88,10 +89,10 @@ def change(endpoint: WebhookEndpoint, given: dict[str, Any], now: datetime) -> W
 
 
 def send_due() -> int:
-    """Tries all due deliveries; returns how many arrived.
+    """Tries all due deliveries; returns the number that arrived.
 
-    Each endpoint has threads of its own. After a failure its other deliveries of this round are left to the next one,
-    so that a receiver that hangs is waited for once.
+    Each endpoint has its own threads. After a failure its other deliveries wait for the next round, so a hanging
+    receiver costs one timeout per round.
     """
     rounds: list[list[int]] = []
     owners: dict[int, int] = {}
@@ -114,7 +115,7 @@ def send_due() -> int:
 
 
 def attempt(number: int) -> bool:
-    """Tries the delivery once; True if it arrived."""
+    """Makes one attempt; True if the event arrived."""
     waiting = EventDelivery.objects.filter(endpoint__is_enabled=True).select_related("event", "endpoint")
     return delivery.attempt(waiting, number, _send)
 
@@ -150,7 +151,7 @@ def body_of(event: ProviderEvent) -> bytes:
 
 
 def _note_failure(endpoint_id: int, now: datetime) -> None:
-    """Remembers since when the endpoint fails, and disables it after three days."""
+    """Stores when the endpoint began to fail, and disables it after three days."""
     endpoint = WebhookEndpoint.objects.filter(pk=endpoint_id, is_enabled=True)
     endpoint.filter(failing_since=None).update(failing_since=now)
     too_long = endpoint.filter(failing_since__lte=now - MAX_FAILING)
@@ -161,9 +162,9 @@ def _note_failure(endpoint_id: int, now: datetime) -> None:
 def send_notices() -> int:
     """Mails staff about disabled endpoints; returns the number of endpoints that are done.
 
-    An endpoint is done once one address was accepted: one that is refused must not make the others be mailed again. If
-    none was, the next run tries again. If the process dies in between, staff are mailed again. Raises OSError or
-    SMTPException when the mail server cannot be reached.
+    An endpoint is done once one address was accepted: a refused address must not cause further mails to the others. If
+    no address was accepted, the next run tries again. If the process dies in between, staff are mailed again. Raises
+    OSError or SMTPException when the mail server cannot be reached.
     """
     due = list(WebhookEndpoint.objects.filter(is_notice_due=True))
     if not due:
@@ -181,7 +182,7 @@ def send_notices() -> int:
 def _is_mailed(text: str, address: str, connection: BaseEmailBackend) -> bool:
     try:
         send_mail("FonProxy: a webhook is disabled", text, None, [address], connection=connection)
-    except (OSError, SMTPException, ValueError) as error:  # ValueError: an address that has no ASCII form
+    except (OSError, SMTPException, ValueError) as error:  # ValueError: an address without an ASCII form
         log.warning("a member of staff could not be mailed about a disabled webhook: %s", error)
         return False
     return True
@@ -193,9 +194,9 @@ def _staff_addresses() -> list[str]:
 
 
 def send_test(endpoint: WebhookEndpoint, now: datetime) -> EventDelivery:
-    """Has an event of type ``webhook.test`` sent to this endpoint alone. Raises Conflict.
+    """Queues an event of type ``webhook.test`` for this endpoint only. Raises Conflict.
 
-    A test that fails is given up at once and does not count as a failure of the endpoint.
+    A failed test is not retried and does not count as a failure of the endpoint.
     """
     if not endpoint.is_enabled:
         raise Conflict("The webhook is disabled. Enable it first.")
@@ -207,7 +208,7 @@ def send_test(endpoint: WebhookEndpoint, now: datetime) -> EventDelivery:
 
 
 def forget_old(now: datetime) -> int:
-    """Deletes events of more than 30 days ago, and deliveries to deleted endpoints; returns the number of events."""
+    """Deletes events older than 30 days, and deliveries to deleted endpoints; returns the number of events."""
     EventDelivery.objects.exclude(endpoint__in=WebhookEndpoint.objects.all()).delete()
     old = ProviderEvent.objects.filter(occurred_at__lt=now - RETENTION)
     return old.delete()[1].get("orders.ProviderEvent", 0)

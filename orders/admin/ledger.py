@@ -1,4 +1,4 @@
-"""The ledger, to which staff add credits as a billing system does, and what the nightly comparison corrected."""
+"""The ledger, where staff can add credits like a billing system, and the mismatches found by the nightly comparison."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class LedgerEntryAdmin(OfCustomerMixin, SizesAdmin, ReadOnlyAdmin):
     list_select_related = ("order__user",)
     ordering = ("-pk",)
     search_fields = ("reference__exact", "order__name", "order__external_id", "order__user__username")
-    search_help_text = "A whole reference, an order's name or external id, or a user name"
+    search_help_text = "An exact reference, an order's name or external id, or a user name"
     autocomplete_fields = ("order",)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

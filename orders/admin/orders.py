@@ -1,6 +1,6 @@
-"""Orders with what is left of them.
+"""Orders with their remaining bytes.
 
-Orders cannot be deleted: their traffic stays in the engine and would belong to nothing.
+Orders cannot be deleted, because their traffic stays in ClickHouse and refers to them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ProxyUserInline(admin.TabularInline[ProxyUser, Order]):
 
 
 class StateFilter(admin.SimpleListFilter):
-    """The state as last published to gateways, at most seconds old."""
+    """Filters by the state last published to gateways, which is at most seconds old."""
 
     title = gettext_lazy("state")
     parameter_name = "state"
@@ -67,7 +67,7 @@ class OrderAdmin(SizesAdmin, PublishedIdAdmin):
         "day_limit_bytes": {
             "label": gettext_lazy("Daily limit, in GB"),
             "help_text": gettext_lazy(
-                "For an order without a traffic limit; when it is reached the order is stopped until its day ends."
+                "For an order without a traffic limit. At the limit, the order is stopped until the end of the day."
             ),
         },
     }
@@ -118,7 +118,7 @@ class OrderAdmin(SizesAdmin, PublishedIdAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
         everything: QuerySet[Order] = super().get_queryset(request)
-        # By a subquery, which is evaluated for the rows of the page only.
+        # A subquery is evaluated for the rows of the page only.
         entries = LedgerEntry.objects.filter(order=OuterRef("pk")).order_by().values("order")
         total = entries.annotate(total=Sum("bytes")).values("total")
         return everything.annotate(left_bytes=Coalesce(Subquery(total), 0))
@@ -128,7 +128,7 @@ class OrderAdmin(SizesAdmin, PublishedIdAdmin):
         return [path("<int:number>/step/<slug:name>/", step, name="orders_order_step"), *super().get_urls()]
 
     def step(self, request: HttpRequest, number: int, name: str) -> HttpResponse:
-        """An order action: shown with its effect first, then done and logged."""
+        """The page of an order action: first a preview of its effect, then the action and its log entry."""
         order = get_object_or_404(Order.objects.select_related("product", "user"), pk=number)
         step, now = order_actions.ORDER_ACTIONS.get(name), timezone.now()
         if step is None:
@@ -281,6 +281,6 @@ class OrderAdmin(SizesAdmin, PublishedIdAdmin):
 
 
 def _left(order: Order) -> int:
-    """The annotated balance in a list, else read again."""
+    """The annotated balance of a list; on a form, a query."""
     left: int | None = getattr(order, "left_bytes", None)
     return ledger.balance(order) if left is None else left

@@ -11,7 +11,7 @@ from orders.size_field import GigabytesField
 
 
 class SizesAdmin(AuditedAdmin):
-    """Has the fields of ``sizes`` entered in GB; the values are labels and the options of the form's field."""
+    """Lets staff enter the fields in ``sizes`` in GB; the values are labels and options of the form fields."""
 
     sizes: ClassVar[dict[str, dict[str, Any]]] = {}
 

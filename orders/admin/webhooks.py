@@ -30,7 +30,7 @@ class EndpointForm(ServiceForm[WebhookEndpoint]):
         choices=EventType.choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=gettext_lazy("None: all events, including types added later."),
+        help_text=gettext_lazy("Empty: all events, including types added later."),
     )
 
     class Meta:
@@ -98,7 +98,7 @@ class WebhookEndpointAdmin(SecretsAdmin, AuditedAdmin):
                 self.message_user(request, f"{endpoint.url}: {refusal.detail}", messages.ERROR)
             else:
                 told = format_html(
-                    'A test is on its way to {}. <a href="{}?type__exact={}">See its result.</a>',
+                    'A test event will be sent to {} within seconds. <a href="{}?type__exact={}">See its result.</a>',
                     *(endpoint.url, reverse("admin:orders_providerevent_changelist"), TEST),
                 )
                 self.message_user(request, told, messages.SUCCESS)

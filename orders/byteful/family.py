@@ -1,4 +1,4 @@
-"""Shared by the routes of Byteful's API: their two prefixes, errors, credentials and description.
+"""What all routes of Byteful's API share: their two prefixes, errors, credentials and description.
 
 ``analytics`` serves the log, summaries and graph; ``orders`` the ledgers and account summaries.
 """
@@ -24,7 +24,7 @@ from fonproxy.logs import request_id
 
 # Every route exists under both.
 PREFIXES: Final = ("", "1.0/public/user/")
-# Newer Pythons have newer phrases for these; clients compare with the ones they were written for.
+# Newer Pythons have newer phrases for these statuses; existing clients compare with the old ones.
 PHRASES: Final = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
 TAG: Final = "Byteful"
 
@@ -49,23 +49,23 @@ def _as_uuid(text: str) -> str:
 
 
 def family(*paths: str) -> Family:
-    """The family with these paths at the root and under the long prefix; the description shows the long ones."""
+    """The family with these paths, at the root and under the long prefix; the description lists the long ones."""
     return Family("byteful", (*paths, f"/{PREFIXES[1]}"), error, aliases=re.compile("|".join(map(re.escape, paths))))
 
 
 def routes(module: str) -> list[URLPattern | URLResolver]:
-    """The URL patterns of that module under both prefixes."""
+    """The module's URL patterns under both prefixes."""
     return [path(prefix, include(module)) for prefix in PREFIXES]
 
 
 class BytefulViewSet(ViewSet):
-    """Accepts a pair of keys beside the credentials of the other families."""
+    """Accepts a key pair in addition to the credentials of the other families."""
 
     authentication_classes = [KeyPairAuthentication, *ViewSet.authentication_classes]
 
 
 class UnknownRouteView(APIView):
-    """Any other path under the long prefix: bad credentials are a 401 there too, good ones find nothing."""
+    """Any other path under the long prefix: 401 for bad credentials, otherwise 404."""
 
     authentication_classes = BytefulViewSet.authentication_classes
     schema = None
@@ -78,7 +78,7 @@ class UnknownRouteView(APIView):
 class BytefulErrorSerializer(serializers.Serializer[Any]):
     """An error of Byteful's API."""
 
-    error = serializers.CharField(help_text="The status as a phrase.")
+    error = serializers.CharField(help_text="The phrase of the status.")
     message = serializers.CharField()
     api_request_id = serializers.UUIDField()
     errors = FieldErrorSerializer(many=True, required=False, help_text="The bad rows, for a body with rows.")  # type: ignore[assignment]  # the base class has a property of that name

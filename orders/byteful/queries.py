@@ -1,4 +1,4 @@
-"""Byteful's ledger searches and account summaries of one network."""
+"""Byteful's ledger searches and account summaries, for one network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from orders import ledger
 from orders import selectors as order_selectors
 from orders.models import LedgerEntry, LedgerReason, Network, Order, OrderStatus, ProxyUser
 
-# Field names without their prefix, with kind and column.
+# Field names without their prefix, with type and column.
 PREFIXED: Final[Mapping[str, tuple[FieldType, str]]] = {
     "id": (ID, "pk"),
     "bytes": (NUMBER, "bytes"),
@@ -50,12 +50,12 @@ SOLD_BY_TRAFFIC: Final = (Network.RESIDENTIAL, Network.MOBILE)
 
 
 def fields_of(network: Network) -> dict[str, tuple[FieldType, str]]:
-    """Every field of that network's ledger with its kind and its column."""
+    """Every field of that network's ledger with its type and column."""
     return {**{f"{network}_ledger_{name}": field for name, field in PREFIXED.items()}, **SHARED}
 
 
 def types_of(network: Network) -> dict[str, FieldType]:
-    """The same fields with their kinds alone."""
+    """The types of the same fields."""
     return {name: kind for name, (kind, _) in fields_of(network).items()}
 
 
@@ -73,7 +73,7 @@ def find_entry(user_id: int, network: Network, published_id: str) -> LedgerEntry
 
 
 def search(user_id: int, network: Network, wanted: Search) -> tuple[list[LedgerEntry], int]:
-    """One page of the ledger, and how many entries there are in all. Raises NotFound for an id that is not theirs."""
+    """One page of the ledger, and the number of all entries. Raises NotFound for an id of another account."""
     fields = fields_of(network)
     found = entries_of(user_id, network)
     for condition in wanted.conditions:
@@ -114,7 +114,7 @@ def _as_span(operator: Operator, column: str, span: FieldRange) -> Q:
     ]
 
 
-# Ids are never merely compared: one that is not the caller's own is not found, whether or not it exists.
+# An id is decoded and looked up, never just compared: another account's id is not found, whether or not it exists.
 _OWN_IDS: Final[Mapping[str, Callable[[int, Network, str], int]]] = {
     "pk": lambda user_id, network, text: find_entry(user_id, network, text).pk,
     "order_id": lambda user_id, network, text: order_selectors.find_order(user_id, text).pk,
@@ -123,9 +123,9 @@ _OWN_IDS: Final[Mapping[str, Callable[[int, Network, str], int]]] = {
 
 
 def summary(user_id: int, network: Network, now: datetime) -> dict[str, Any]:
-    """Bytes bought, used and left of the orders that have not expired, in their current periods.
+    """Bytes bought, used and left in the current periods of the orders that have not expired.
 
-    Bytes are None when none of them is metered. Requests are those of the days of the periods. Raises NotFound when the
+    Bytes are None when no order is metered. Requests are those on the days of the periods. Raises NotFound when the
     customer never had an order of that network.
     """
     every = list(order_selectors.orders_of(user_id).filter(product__network=network))
@@ -153,7 +153,7 @@ def _requests(orders: list[Order]) -> int:
 
 
 def customer(user_id: int, now: datetime) -> dict[str, Any]:
-    """The customer's number, and bytes left and the latest active order of each network that is sold by traffic."""
+    """The customer's number; bytes left and the latest active order of each network that is sold by traffic."""
     lasting: dict[str, list[Order]] = {network: [] for network in SOLD_BY_TRAFFIC}
     for order in order_selectors.orders_of(user_id).filter(product__network__in=SOLD_BY_TRAFFIC):
         if order.status(now) != OrderStatus.EXPIRED:
@@ -166,7 +166,7 @@ def customer(user_id: int, now: datetime) -> dict[str, Any]:
 
 
 def _bytes_left(orders: list[Order]) -> int | None:
-    """By the ledger; None when none of the orders is metered."""
+    """Bytes left according to the ledger; None when no order is metered."""
     metered = [order.pk for order in orders if order.limit_bytes is not None]
     return sum(ledger.balances(metered).values()) if metered else None
 

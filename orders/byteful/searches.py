@@ -1,4 +1,4 @@
-"""The lists of Byteful's API that can be searched: a page of rows that meet conditions, and one row by its id."""
+"""The searchable lists of Byteful's API: a page of rows that match all filters, and one row by its id."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ class _RetrieveParams(Params):
 
 
 class SearchViewSet(BytefulViewSet):
-    """A search and a read of one row. Subclasses read the rows; ``title`` begins the messages of their answers.
+    """A search and a read of one row.
 
-    ``fields`` can be searched for; rows hold instants in those that are a ``MOMENT``.
+    Subclasses read the rows; ``title`` begins their messages. ``fields`` are the searchable fields; those of type
+    ``MOMENT`` hold times.
     """
 
     title: ClassVar[str]
     fields: ClassVar[Mapping[str, search.FieldType]]
 
     def search(self, user_id: int, wanted: search.Search, now: datetime) -> tuple[Sequence[Row], int]:
-        """One page of the account's rows, and how many there are; raises NotFound for an id of another account."""
+        """One page of the account's rows, and the number of all; raises NotFound for an id of another account."""
         raise NotImplementedError
 
     def find(self, user_id: int, row_id: str, /, now: datetime) -> Row:
@@ -76,7 +77,7 @@ def describe_search(
 ) -> Callable[[View], View]:
     """The OpenAPI description of a subclass, with the schemas ``<name>Page`` and ``<name>Answer``.
 
-    ``many`` and ``one`` are the texts of the search and of the read of one row, ``total_count`` of that field.
+    ``many`` and ``one`` describe the search and the read of one row, ``total_count`` describes that field.
     """
 
     def decorate(view: View) -> View:

@@ -1,4 +1,4 @@
-"""Answers of the ledger routes."""
+"""Responses of the ledger routes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orders.models import LedgerEntry, LedgerReason, Network
 
 
 def described(entry: LedgerEntry, network: Network) -> dict[str, Any]:
-    """An entry as the API gives it, its instants not yet written out."""
+    """An entry as the API returns it, with times not yet formatted."""
     return {
         "customer_id": entry.order.user_id,
         f"{network}_ledger_id": ids.encode(f"{network}_ledger", entry.pk),
@@ -29,7 +29,7 @@ def described(entry: LedgerEntry, network: Network) -> dict[str, Any]:
 
 
 def entry_schema(network: Network) -> type[serializers.Serializer[Any]]:
-    """The same for the OpenAPI description."""
+    """The same as a serializer, for the OpenAPI description."""
     p = f"{network}_ledger"
     fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
         "customer_id": serializers.IntegerField(),
@@ -40,7 +40,7 @@ def entry_schema(network: Network) -> type[serializers.Serializer[Any]]:
         f"{p}_reason": serializers.ChoiceField(choices=LedgerReason.choices),
         "service_id": serializers.CharField(help_text="The order's id."),
         "service_adjustment_id": serializers.IntegerField(
-            allow_null=True, help_text="Counts the service's top-ups, refunds and adjustments."
+            allow_null=True, help_text="Numbers the service's top-ups, refunds and adjustments."
         ),
         f"{p}_creation_datetime": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS"),
         f"{p}_last_update_datetime": serializers.CharField(help_text="YYYY-MM-DD HH:MM:SS"),

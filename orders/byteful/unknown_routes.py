@@ -1,4 +1,4 @@
-"""The paths under Byteful's long prefix that no app serves."""
+"""All paths under Byteful's long prefix that no app serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of the ledgers and summaries; they exist at two places, see ``orders.urls``."""
+"""Routes of the ledgers and summaries; ``orders.urls`` includes them under two prefixes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Byteful's ledgers and account summaries, a pair for each network that is sold by traffic."""
+"""Byteful's ledgers and account summaries, one pair for each network that is sold by traffic."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class CustomerViewSet(BytefulViewSet):
         responses={200: serializers.CUSTOMER, **byteful_problems(400, 401, 403, 429, 503)},
     )
     def retrieve(self, request: Request) -> Response:
-        """The account of the credentials; clients check their keys with it."""
+        """Returns the account of the credentials; clients use it to check their keys."""
         data = queries.customer(caller(request).pk, timezone.now())
         return Response({"data": data, "message": "Customer successfully retrieved."})
 
@@ -67,7 +67,7 @@ def _ledger(view: type[LedgerViewSet]) -> type[LedgerViewSet]:
         serializers.entry_schema(network),
         many={
             "summary": f"Search the {network} ledger",
-            "description": f"The entries of {network} orders that meet all conditions.",
+            "description": f"The entries of {network} orders that match all filters.",
         },
         one={
             "summary": f"One entry of the {network} ledger",

@@ -1,4 +1,4 @@
-"""API keys of proxy servers, also as the password of HTTP Basic: all that some of their HTTP clients can send."""
+"""API keys of proxy servers as the password of HTTP Basic, which is all that some of their HTTP clients can send."""
 
 from __future__ import annotations
 

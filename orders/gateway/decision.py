@@ -1,4 +1,4 @@
-"""Whether a proxy server may let a login pass, from its indexed row and its order's ledger."""
+"""Decides whether a proxy server may let a login pass, from its indexed row and its order's ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RefusalReason(TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """``password`` is None for a login that has signed in before, ``client`` empty if the address is not known."""
+    """``password`` is None for a login that has signed in before; ``client`` is empty if the address is unknown."""
 
     login: str
     password: str | None
@@ -37,7 +37,7 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class SignInDecision:
-    """``reason`` is None for a login that may pass; ``bytes_left`` is None for an order without a limit."""
+    """``reason`` is None if the login may pass; ``bytes_left`` is None for an order without a limit."""
 
     reason: RefusalReason | None
     order_id: str = ""
@@ -45,7 +45,7 @@ class SignInDecision:
 
 
 def decide(sign_in: SignIn, now: datetime) -> SignInDecision:
-    """The first reason to refuse, in the order of the enumeration, or that the login may pass."""
+    """The first reason to refuse, in the order of the enumeration, or permission to pass."""
     user = _find(sign_in.login)
     if user is None:
         return SignInDecision(RefusalReason.UNKNOWN)
@@ -66,17 +66,17 @@ def decide(sign_in: SignIn, now: datetime) -> SignInDecision:
 
 
 def _find(login: str) -> ProxyUser | None:
-    # Two plain queries for the row and the balance: compiling one for both takes Django twice as long.
+    # Two plain queries for the row and the balance: Django takes twice as long to compile one for both.
     if not selectors.is_storable(login):
         return None
     return next(iter(ProxyUser.objects.select_related("order").filter(login=login)), None)
 
 
 def _is_right(user: ProxyUser, password: str, client: guessing.Address) -> bool:
-    """Whether it is the password; not checked for a client that has guessed too often.
+    """Whether the password is right; not checked for a client with too many wrong guesses.
 
-    Gateways that do not say who their client is have all clients counted as one: then the last right password still
-    passes, so that a stranger's guesses do not lock the customer out.
+    If a gateway sends no client addresses, all its clients count as one. The last right password then still passes, so
+    that a stranger's guesses do not lock the customer out.
     """
     if guessing.is_blocked(user.login, client):
         return client is None and verified.remembers(user.verifier, password)

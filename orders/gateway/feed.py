@@ -1,4 +1,4 @@
-"""Every login's state and its changes, for gateways that decide by themselves."""
+"""The state of every login and its changes, for gateways that decide themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orders.models import CutOff, ProxyUser, RemovedLogin
 
 @dataclass(frozen=True, slots=True)
 class LoginFeedEntry:
-    """``verifier`` is None without a password, ``state`` and ``order_id`` are None for a login that was deleted."""
+    """``verifier`` is None without a password; ``state`` and ``order_id`` are None for a deleted login."""
 
     login: str
     order_id: str | None = None
@@ -35,7 +35,7 @@ class LoginFeedEntry:
 
 @dataclass(frozen=True, slots=True)
 class LoginFeedPage:
-    """The logins changed up to ``cursor``, each once. ``reset``: what is known of other logins is to be forgotten."""
+    """The logins changed up to ``cursor``, each once. With ``reset`` the receiver first drops all known logins."""
 
     logins: list[LoginFeedEntry]
     cursor: int
@@ -44,9 +44,9 @@ class LoginFeedPage:
 
 
 def changed_logins(since: int, limit: int) -> LoginFeedPage:
-    """The logins changed after that number, about ``limit`` of them; 0 and an unknown number start from the beginning.
+    """The logins changed after that number, about ``limit`` of them; 0 or an unknown number starts from the beginning.
 
-    A login changes with its own settings, when it reaches a limit of its own, and with the state of its order.
+    A login changes with its own settings, when it reaches its own limit, and with the state of its order.
     """
     last = enforcement.last_number()
     reset = since == 0 or since > last
@@ -68,12 +68,12 @@ def changed_logins(since: int, limit: int) -> LoginFeedPage:
 
 
 def _first(query: QuerySet[Any], limit: int) -> tuple[list[Any], int | None]:
-    """The first changes, about ``limit`` rows, and the number up to which they are complete if there are more."""
+    """The first changes, about ``limit`` rows, and the number up to which they are complete, None if that is all."""
     rows = list(query.order_by("change", "pk")[: limit + 1])
     if len(rows) <= limit:
         return rows, None
     cut = rows[-1].change
-    if rows[0].change == cut:  # one order with more logins than the limit: all of them
+    if rows[0].change == cut:  # a single order has more logins than the limit: return all of them
         return list(query.filter(change=cut)), cut
     return [row for row in rows if row.change < cut], rows[-1].change - 1
 

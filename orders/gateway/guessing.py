@@ -1,6 +1,6 @@
-"""Counts wrong passwords per login and client address, so that one who guesses stops only themselves.
+"""Counts wrong passwords per login and client address, so that a guesser blocks only themselves.
 
-The counts are in the cache, which all processes share where there is Redis. A /64 counts as one IPv6 address.
+The counts are in the cache, which all processes share if there is Redis. A /64 counts as one IPv6 address.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Address = IPv4Address | IPv6Address | None
 
 
 def is_blocked(login: str, client: Address) -> bool:
-    """Whether the client has had its wrong guesses of this login within the window."""
+    """Whether the client has used up its wrong guesses for this login within the window."""
     failures: int = cache.get(_key(login, client), 0)
     return failures >= MAX_FAILURES
 

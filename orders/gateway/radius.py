@@ -25,7 +25,7 @@ class Attributes:
         return text is None or self._is_number(text)
 
     def number(self, name: str) -> int:
-        """0 for an attribute that is missing or no whole number of up to 18 digits."""
+        """0 for an attribute that is missing or not a whole number of up to 18 digits."""
         text = self.text(name) or ""
         return int(text) if self._is_number(text) else 0
 
@@ -35,7 +35,7 @@ class Attributes:
 
 
 def _decoded(text: str) -> str:
-    """``rlm_rest`` of FreeRADIUS 3 writes each byte of a UTF-8 character as a character of its own."""
+    """FreeRADIUS 3's ``rlm_rest`` writes each byte of a UTF-8 character as a separate character."""
     try:
         return text.encode("latin-1").decode()
     except UnicodeError:

@@ -15,7 +15,7 @@ MAX_LOGINS: Final = 10_000
 
 
 class _AnyText(TextField):
-    """Text of any length and content: clients of proxies choose it, and a gateway must get a decision, not an error."""
+    """Text of any length and content: clients of proxies choose it, and a gateway needs a decision, not an error."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, allow_blank=True, **kwargs)
@@ -28,10 +28,10 @@ class AuthorizeBody(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
         default=None,
-        help_text="Omitted: the login has signed in already; no password is checked.",
+        help_text="Omit it for a login that has signed in already; then no password is checked.",
     )
     clientIp = _AnyText(required=False, default="", help_text="The client's address.")
-    target = _AnyText(required=False, default="", help_text="The target of the request; not used today.")
+    target = _AnyText(required=False, default="", help_text="The target of the request; not used yet.")
     worker = _AnyText(required=False, default="", help_text="The proxy server's name.")
 
 
@@ -50,7 +50,10 @@ class DeniedAnswer(serializers.Serializer[Any]):
 
 class LoginParams(Params):
     since = WholeNumberField(
-        required=False, default=0, min_value=0, help_text="The cursor of the previous answer; without it all logins."
+        required=False,
+        default=0,
+        min_value=0,
+        help_text="The cursor of the previous response; without it all logins are listed.",
     )
     limit = WholeNumberField(required=False, default=1000, min_value=1, max_value=MAX_LOGINS)
 
@@ -66,12 +69,12 @@ class LoginSerializer(serializers.Serializer[Any]):
     deleted = serializers.BooleanField(help_text="Forget it.")
 
 
-@extend_schema_serializer(many=False)  # or it would be described as a list of these
+@extend_schema_serializer(many=False)  # otherwise the schema would be a list of these
 class LoginsAnswer(serializers.Serializer[Any]):
     logins = LoginSerializer(many=True)
     cursor = serializers.CharField(help_text="Send it as `since` in the next call.")
     hasMore = serializers.BooleanField(source="has_more")
-    reset = serializers.BooleanField(help_text="Forget all known logins: this answer starts from the beginning.")
+    reset = serializers.BooleanField(help_text="Drop all known logins: this response starts from the beginning.")
 
 
 class GostAuthBody(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""Routes of proxy servers that sign logins in."""
+"""Routes for proxy servers that authenticate logins."""
 
 from __future__ import annotations
 

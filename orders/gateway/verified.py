@@ -1,4 +1,4 @@
-"""Passwords that were right, remembered in memory under a key of this process, since bcrypt takes milliseconds."""
+"""Passwords that were right, kept in memory under a key of this process, because bcrypt takes milliseconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_REMEMBERED: Final = 100_000
 
 
 class VerifiedPasswords:
-    """Each verifier with a digest of its password; a changed password has another verifier."""
+    """Maps each verifier to a digest of its password; a changed password has another verifier."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
@@ -28,7 +28,7 @@ class VerifiedPasswords:
         return digest is not None and hmac.compare_digest(digest, self._digest(password))
 
     def matches(self, verifier: str, password: str) -> bool:
-        """Whether it is the verifier's password; only the first right answer takes the time of bcrypt."""
+        """Whether it is the verifier's password; only the first right one takes the time of bcrypt."""
         if self.remembers(verifier, password):
             return True
         if not passwords.matches(verifier, password):

@@ -1,4 +1,4 @@
-"""The routes under ``/gateway/`` that say who may pass."""
+"""The routes under ``/gateway/`` that decide which logins may pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orders.gateway.authentication import BasicKeyAuthentication
 from orders.gateway.decision import CACHE_SECONDS, SignIn, decide
 from orders.gateway.radius import Attributes
 
-# A NAS that reports more rarely is taken for gone between two reports.
+# A NAS that reports less often counts as gone between two reports.
 INTERIM_SECONDS: Final = 60
 _FORBIDDEN: Final = OpenApiResponse(
     PolymorphicProxySerializer(
@@ -30,7 +30,7 @@ _FORBIDDEN: Final = OpenApiResponse(
 
 
 class GatewayViewSet(ViewSet):
-    """Routes of proxy servers. No throttle: a refused sign-in would hit customers."""
+    """Routes of proxy servers. They have no throttle, because a refused sign-in would hit customers."""
 
     permission_classes = [IsGateway]
     throttle_classes = []
@@ -116,6 +116,6 @@ class LoginViewSet(GatewayViewSet):
         responses={200: serializers.LoginsAnswer, **problems(400, 401, 403, 503)},
     )
     def list(self, request: Request) -> Response:
-        """For gateways that decide by themselves. Each login is listed once with its present state."""
+        """For gateways that decide themselves. Each login is listed once, with its current state."""
         given = serializers.LoginParams.read(request.query_params)
         return Response(serializers.LoginsAnswer(feed.changed_logins(given["since"], given["limit"])).data)

@@ -1,4 +1,4 @@
-"""Everything that is stored of products, orders and proxy users, one module for each subject."""
+"""Models of products, orders and proxy users, one module for each subject."""
 
 from orders.models.cut_offs import BlockedLogin, CutOff, CutOffCounter, ErasedOrder
 from orders.models.erasure import Erasure

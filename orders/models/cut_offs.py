@@ -1,4 +1,4 @@
-"""What gateways must stop, in the order in which it changed."""
+"""The state published to gateways, with the numbers of its changes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from orders.models.orders import Order
 class CutOff(models.Model):
     """The state of an order as last published to gateways.
 
-    ``number`` grows with every change in the order in which changes are committed, so that a reader who has seen
-    number n has seen every change before it.
+    ``number`` increases with every change in commit order, so a reader that has seen number n has seen every change
+    before it.
     """
 
     class State(models.TextChoices):
@@ -35,7 +35,10 @@ class CutOff(models.Model):
 
 
 class CutOffCounter(models.Model):
-    """The last number given to a change of an order or login. Its one row is locked until the change is committed."""
+    """The last number assigned to a change of an order or login.
+
+    Its one row is locked until the change is committed.
+    """
 
     last = models.BigIntegerField(default=0)
 
@@ -47,7 +50,7 @@ class CutOffCounter(models.Model):
 
 
 class ErasedOrder(models.Model):
-    """An erased order in the cut-off feed, until every gateway should have read it."""
+    """An erased order in the cut-off feed, kept until every gateway should have read it."""
 
     order_number = models.BigIntegerField(primary_key=True)
     user_number = models.BigIntegerField()
@@ -64,7 +67,7 @@ class ErasedOrder(models.Model):
 
 
 class BlockedLogin(models.Model):
-    """A login that left an order while that was stopped: gateways may still block it."""
+    """A login that left an order while the order was stopped: gateways may still block it."""
 
     login = models.CharField(max_length=255, primary_key=True)
     since = models.DateTimeField()

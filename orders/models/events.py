@@ -28,13 +28,13 @@ class EventType(models.TextChoices):
     CUSTOMER_ERASED = "customer.erased", "customer.erased"
 
 
-# The type of an event that staff ask for, which no endpoint can choose or leave out.
+# The type of a test event, which staff request; endpoints cannot subscribe to it or exclude it.
 TEST: Final = "webhook.test"
 DELIVERED_TYPES: Final = [*EventType.choices, (TEST, TEST)]
 
 
 class WebhookEndpoint(models.Model):
-    """Where a system of the provider receives events. It changes through ``orders.webhooks`` only."""
+    """A URL where a system of the provider receives events. It changes through ``orders.webhooks`` only."""
 
     url = models.CharField("URL", max_length=500)
     description = models.CharField(max_length=100, blank=True)
@@ -62,7 +62,7 @@ class WebhookEndpoint(models.Model):
 
     @property
     def secret(self) -> str:
-        """The secret in base64; raises Unreadable when the secret key is another than it was."""
+        """The secret in base64; raises Unreadable when the secret key has changed."""
         return sealing.unseal(self.sealed_secret)
 
     @secret.setter
@@ -92,7 +92,7 @@ class EventDelivery(BaseDelivery):
     """The delivery of an event to one endpoint."""
 
     event = models.ForeignKey(ProviderEvent, on_delete=models.CASCADE, related_name="deliveries")
-    # Without a constraint: an endpoint that is deleted at this moment must not make an order's transaction fail.
+    # No constraint: deleting an endpoint concurrently must not fail an order's transaction.
     endpoint = models.ForeignKey(
         WebhookEndpoint, on_delete=models.CASCADE, related_name="deliveries", db_constraint=False
     )
@@ -116,7 +116,7 @@ class EventDelivery(BaseDelivery):
 
 
 class EventMark(models.Model):
-    """The events sent in advance about an order, so that each is sent once."""
+    """Marks of the events sent in advance about an order, so that each is sent once."""
 
     order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="event_mark")
     near_limit = models.CharField(max_length=64, blank=True, help_text="Period and limit of order.near_limit.")

@@ -1,4 +1,4 @@
-"""The ledger, and the differences that its reconciliation corrected."""
+"""The ledger, and the mismatches that its reconciliation corrected."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class LedgerReason(models.TextChoices):
 class LedgerEntry(models.Model):
     """One line of an order's ledger: negative for the usage of a day, positive for credits.
 
-    The sum over an order is what is left of its limit. Only the usage line of a day is ever written again; the
-    database itself refuses to change or delete any other, except while the customer is being erased.
+    The sum over an order is the remainder of its limit. Only the usage line of a day is ever updated; the database
+    refuses to change or delete any other line, except while the customer is being erased.
     """
 
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="ledger")
@@ -50,7 +50,7 @@ class LedgerEntry(models.Model):
         verbose_name_plural = "ledger entries"
         ordering = ["-created_at", "-pk"]
         indexes = [
-            # Balances and recent usage of all orders are read from the index alone.
+            # An index-only scan covers balances and recent usage of all orders.
             models.Index(fields=["order", "usage_day", "bytes"], name="ledger_balance"),
             models.Index(fields=["reference"], condition=Q(reference__isnull=False), name="ledger_reference"),
         ]

@@ -36,26 +36,26 @@ class OrderStatus(models.TextChoices):
 
 
 def has_expired(now: datetime, order: str = "") -> Q:
-    """Orders that have expired at that instant; ``order`` is the lookup of the order, such as ``order__``."""
+    """A condition for orders that have expired at that instant; ``order`` is the lookup prefix, such as ``order__``."""
     return Q((f"{order}expires_at__lte", now))
 
 
 def is_suspended(now: datetime) -> Q:
-    """Orders that are suspended at that instant, expired ones included."""
+    """A condition for orders that are suspended at that instant, including expired ones."""
     return Q(suspended_at__lte=now)
 
 
 def has_limit(order: str = "") -> Q:
-    """Orders with a positive limit in the current period; ``order`` as in :func:`has_expired`."""
+    """A condition for orders with a positive limit in the current period; ``order`` as in :func:`has_expired`."""
     return Q((f"{order}traffic_limit_bytes__gt", -models.F(f"{order}added_bytes")))
 
 
 class Order(models.Model):
     """A product that one customer bought.
 
-    The customer is protected, not cascaded: traffic in the engine refers to orders for ever, so deleting a user must
-    not delete orders. The status is computed from the columns, so it cannot disagree with them.
-    Limit and period change through ``orders.services`` only, in one transaction with the ledger entry that says why.
+    Deleting the customer is refused, not cascaded: traffic in ClickHouse refers to orders for ever. The status is
+    computed from the columns, so it cannot disagree with them. Limit and period change only through
+    ``orders.services``, in one transaction with the ledger entry that records the reason.
     """
 
     external_id = models.CharField(
@@ -161,7 +161,7 @@ class Order(models.Model):
             raise ValidationError({"day_limit_bytes": "Only an order without a traffic limit has a daily one."})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Keeps ``updated_at``. ``used_before_period`` follows imported usage, which is no change of the order."""
+        """Maintains ``updated_at``, except for ``used_before_period``, which imported usage changes."""
         fields = kwargs.get("update_fields") or [field.attname for field in self._meta.concrete_fields]
         if not self._state.adding and differs(self, set(fields) - {"used_before_period", "last_put", "updated_at"}):
             self.updated_at = timezone.now()
@@ -175,7 +175,7 @@ class Order(models.Model):
 
     @property
     def period(self) -> RecurringPeriod | None:
-        """How the order renews by itself; None if it does not."""
+        """The recurring period; None if the order does not renew automatically."""
         if not self.period_every or self.period_anchor is None:
             return None
         return RecurringPeriod(Every(self.period_every), self.period_anchor, self.period_timezone, self.period_rollover)
@@ -189,17 +189,17 @@ class Order(models.Model):
 
     @property
     def zone(self) -> ZoneInfo:
-        """Where its days and months begin."""
+        """The zone of its days and months."""
         return ZoneInfo(self.period_timezone)
 
     @property
     def limits(self) -> Limits:
-        """Its own limits; an order with a traffic limit has no other."""
+        """The order's own limits; an order with a traffic limit has no daily one."""
         return Limits(self.day_limit_bytes if self.traffic_limit_bytes is None else None)
 
     @property
     def next_renewal(self) -> datetime | None:
-        """When the order renews by itself next; None if it has expired by then."""
+        """When the order next renews automatically; None if it has expired by then."""
         return None if self.renews_at is None or self.has_expired(self.renews_at) else self.renews_at
 
     @property
@@ -209,11 +209,11 @@ class Order(models.Model):
 
     @property
     def has_limit(self) -> bool:
-        """As :func:`has_limit`, for one order."""
+        """The same as :func:`has_limit`, for this order."""
         return (self.limit_bytes or 0) > 0
 
     def has_expired(self, now: datetime) -> bool:
-        """As :func:`has_expired`, for one order."""
+        """The same as :func:`has_expired`, for this order."""
         return self.expires_at is not None and self.expires_at <= now
 
     def status(self, now: datetime) -> OrderStatus:
@@ -225,5 +225,5 @@ class Order(models.Model):
         return OrderStatus.ACTIVE
 
     def is_stopped(self, now: datetime) -> bool:
-        """Whether the daily limit of an order without a traffic limit is reached."""
+        """Whether the order is stopped by its daily limit."""
         return self.stopped_until is not None and self.stopped_until > now

@@ -1,4 +1,4 @@
-"""Logins at the gateways, and logins that gateways may still know."""
+"""Logins at the gateways, and deleted logins that gateways may still know."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from orders.models.orders import Order
 class ProxyUser(models.Model):
     """A login at the gateways; its traffic counts for its order.
 
-    ``number`` grows with every change of the login, in the order in which changes are committed, together with the
-    numbers of ``CutOff``. It changes through ``orders.proxy_users`` only.
+    ``number`` increases with every change of the login, in commit order, in one sequence with the numbers of
+    ``CutOff``. A login changes through ``orders.proxy_users`` only.
     """
 
     login = models.CharField(max_length=255, unique=True, validators=[without_control_characters])
@@ -80,7 +80,7 @@ class ProxyUser(models.Model):
 
 
 class RemovedLogin(models.Model):
-    """A login that was deleted, for as long as a gateway may still know it."""
+    """A deleted login, kept as long as a gateway may still know it."""
 
     login = models.CharField(max_length=255, primary_key=True)
     number = models.BigIntegerField(unique=True)

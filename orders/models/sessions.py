@@ -1,4 +1,4 @@
-"""Connections of logins as their proxy servers report them."""
+"""Connections of logins, as reported by their proxy servers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from django.db.models import Q
 from orders.models.orders import Order
 
 SESSION_SILENCE: Final = timedelta(minutes=3)
-"""A session that is not reported for so long is over: its proxy server is gone, or lost it."""
+"""A session without a report for this long has ended: its proxy server is gone, or lost it."""
 
 
 class ProxySession(models.Model):
-    """One connection of a login, or one attachment, as its proxy server reports it: what was counted of it so far.
+    """One connection of a login, as its proxy server reports it, and the bytes counted so far.
 
-    A proxy server that restarts resets its counters: ``started_at`` changes, and there is another row.
+    A proxy server that restarts resets its counters: ``started_at`` changes, so there is a new row.
     """
 
     session = models.CharField(max_length=128)
@@ -41,7 +41,7 @@ class ProxySession(models.Model):
             models.UniqueConstraint(fields=["session", "worker", "login", "started_at"], name="proxy_session_once"),
         ]
         indexes = [
-            # Which run: by login for its limit of connections, by worker for its concurrency.
+            # For running sessions: by login for its limit of connections, by worker for its concurrency.
             models.Index(fields=["login", "seen_at"], condition=Q(ended_at=None), name="proxy_session_of_login"),
             models.Index(fields=["worker", "seen_at"], condition=Q(ended_at=None), name="proxy_session_of_worker"),
             models.Index(fields=["order"], name="proxy_session_order"),
@@ -53,5 +53,5 @@ class ProxySession(models.Model):
 
     @classmethod
     def running(cls, now: datetime, login: str) -> models.QuerySet[ProxySession]:
-        """The login's sessions that did not end and were reported a moment ago."""
+        """The login's sessions that have not ended and were reported recently."""
         return cls.objects.filter(login=login, ended_at=None, seen_at__gt=now - SESSION_SILENCE)

@@ -1,4 +1,4 @@
-"""Credentials of a new customer for a billing system to hand out: an API key, and a link to set the password."""
+"""Credentials that a billing system hands out to a new customer: an API key, and a link for setting the password."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class CustomerKeyViewSet(ViewSet):
         responses={201: KeyCreatedSerializer, **problems(400, 401, 403, 404, 409, 413, 415, 429, 503)},
     )
     def create(self, request: Request, externalId: str) -> Response:
-        """The key is in this answer only; the customer is notified by mail."""
+        """Only this response contains the key; the customer is notified by mail."""
         now, customer = timezone.now(), find_customer(externalId)
         body = CustomerKeyBody(data=request.data, context={"now": now})
         body.is_valid(raise_exception=True)
@@ -75,7 +75,7 @@ class PasswordLinkViewSet(ViewSet):
     @extend_schema(
         tags=["Provisioning"],
         operation_id="provisioning_create_password_link",
-        summary="Create a link for a customer to set the password",
+        summary="Create a link for setting a customer's password",
         request=None,
         responses={201: PasswordLinkAnswer, **problems(400, 401, 403, 404, 409, 429, 503)},
     )

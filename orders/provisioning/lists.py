@@ -1,4 +1,4 @@
-"""Lists of customers and orders for a billing system, by cursor."""
+"""Lists of customers and orders for a billing system, paged by cursor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from orders.provisioning.serializers import ProvisionedOrderSerializer, UserSeri
 
 DEFAULT_LIMIT: Final = 1000
 MAX_LIMIT: Final = 10_000
-# A change is stamped before it is committed: the next poll goes back a little, and sees some rows twice.
+# A change is timestamped before it is committed, so the next poll starts slightly earlier and sees some rows twice.
 OVERLAP: Final = timedelta(minutes=1)
 
 Row = TypeVar("Row", bound=Model)
@@ -39,7 +39,9 @@ class ListParams(Params):
     updatedSince = InstantField(
         required=False, help_text="Only objects changed since then: `nextUpdatedSince` of the previous poll."
     )
-    cursor = serializers.CharField(required=False, help_text="`nextCursor` of the page before, with the same filters.")
+    cursor = serializers.CharField(
+        required=False, help_text="`nextCursor` of the previous page, with the same filters."
+    )
     limit = WholeNumberField(required=False, default=DEFAULT_LIMIT, min_value=1, max_value=MAX_LIMIT)
 
 
@@ -49,7 +51,7 @@ class UserListParams(ListParams):
 
 class OrderListParams(ListParams):
     status = serializers.ChoiceField(
-        choices=CutOff.State.choices, required=False, help_text="As published to gateways, seconds old at most."
+        choices=CutOff.State.choices, required=False, help_text="The state published to gateways, at most seconds old."
     )
 
 
@@ -65,7 +67,7 @@ class ListedUserSerializer(UserSerializer):
 
 
 class ListedOrderSerializer(ProvisionedOrderSerializer):
-    """An order without its logins, of which there may be thousands: the order itself has them."""
+    """An order without its logins, of which there may be thousands; the route of a single order returns them."""
 
     proxyUsers = None  # type: ignore[assignment]  # how Django REST framework leaves out an inherited field
     createdAt = serializers.DateTimeField()
@@ -79,7 +81,7 @@ class ListPage(serializers.Serializer[Any]):
     )
 
 
-@extend_schema_serializer(many=False)  # or it would be described as a list of these
+@extend_schema_serializer(many=False)  # otherwise the schema would be a list of these
 class UserPage(ListPage):
     users = ListedUserSerializer(many=True)
 
@@ -91,7 +93,7 @@ class OrderPage(ListPage):
 
 @dataclass(frozen=True, slots=True)
 class FoundPage(Generic[Row]):
-    """One page: its rows by number, the cursor after them, and when the next poll should begin."""
+    """One page: its rows by number, the cursor after them, and the start of the next poll."""
 
     rows: list[Row]
     cursor: str | None
@@ -99,7 +101,7 @@ class FoundPage(Generic[Row]):
 
 
 def customers(status: str | None, since: datetime | None) -> QuerySet[User]:
-    """Accounts that are not of staff, by number."""
+    """Accounts that are not staff, by number."""
     found = User.objects.filter(is_staff=False, is_superuser=False)
     if status is not None:
         found = found.filter(is_active=status == "active")
@@ -124,7 +126,7 @@ def orders(status: str | None, since: datetime | None) -> QuerySet[Order]:
 def page(
     name: str, rows: Callable[[str | None, datetime | None], QuerySet[Row]], given: dict[str, Any]
 ) -> FoundPage[Row]:
-    """The page of a list that the parameters ask for. Raises InvalidInput for a foreign cursor."""
+    """The page that the parameters select. Raises InvalidInput for a foreign cursor."""
     status, since = given.get("status"), given["updatedSince"].at if "updatedSince" in given else None
     filters = [status, since and since.isoformat()]
     last, started = 0, timezone.now().isoformat()
@@ -150,7 +152,7 @@ def _listed(found: Iterable[Order], now: datetime) -> list[dict[str, Any]]:
 
 
 def _stopped_at(order: Order) -> datetime | None:
-    """When its state last changed, if it ever did."""
+    """When the order's state last changed, if it ever did."""
     cut_off: CutOff | None = getattr(order, "cut_off", None)
     return cut_off.changed_at if cut_off else None
 
@@ -166,7 +168,7 @@ class ListViewSet(ViewSet):
 
 
 def _listing(name: str, summary: str, params: type[Params], page: type[ListPage]) -> Callable[[Any], Any]:
-    described = "One page. As CSV the next one is in the header `Link`."
+    described = "One page. In CSV, the header `Link` has the next page."
     return extend_schema(
         tags=["Provisioning"],
         operation_id=f"provisioning_{name}",
@@ -189,7 +191,7 @@ class UserListViewSet(ListViewSet):
 
 class OrderListViewSet(ListViewSet):
     required_permissions = {"list": ("orders.view_order",)}
-    # Without the period, an object.
+    # All columns but `period`, which is an object.
     csv_columns = columns_of(ListedOrderSerializer, without=["period"])
     csv_name = "orders"
 

@@ -84,13 +84,13 @@ class UserBody(serializers.Serializer[Any]):
                     "password": {
                         "type": "string",
                         "pattern": f"^{PASSWORD.pattern}$",
-                        "description": "Omitted: a login without a password gets a generated one.",
+                        "description": "If omitted, a login without a password gets a generated one.",
                     },
                     "allowedIps": {"type": "array", "items": {"type": "string"}, "maxItems": MAX_NETWORKS},
                     "maxConnections": {"type": "integer", "minimum": 1, "maximum": MAX_CONNECTIONS, "nullable": True},
                     "limits": {
                         "type": "object",
-                        "description": "Only the login that reaches one is stopped. null: no limit.",
+                        "description": "Only the login that reaches a limit is stopped. null: no limit.",
                         "properties": dict.fromkeys(proxy_users.LIMITS, LIMIT_SCHEMA),
                     },
                 },
@@ -99,7 +99,7 @@ class UserBody(serializers.Serializer[Any]):
     }
 )
 class ProxyUserBody(ProxyUserSettings):
-    """A login with its settings, or the login alone; settings that are missing stay as they are."""
+    """A login with its settings, or only the login; missing settings stay unchanged."""
 
     login = TextField(max_length=LOGIN_LENGTH, validators=[without_control_characters])
     maxConnections = StrictIntegerField(min_value=1, max_value=MAX_CONNECTIONS, allow_null=True, required=False)
@@ -111,12 +111,12 @@ class ProxyUserBody(ProxyUserSettings):
 
 
 class PeriodBody(serializers.Serializer[Any]):
-    """How an order renews by itself, at the start of a day, week or month."""
+    """When an order renews automatically: at the start of a day, week or month."""
 
     every = serializers.ChoiceField(choices=Every.choices)
     anchor = serializers.DateField(help_text="A day on which a period begins; the others follow from it.")
     timezone = ZoneField(default=UTC_ZONE, help_text="The IANA time zone in which days begin.")
-    rollover = serializers.BooleanField(default=False, help_text="Whether what is left is kept.")
+    rollover = serializers.BooleanField(default=False, help_text="Whether the remaining bytes are kept.")
 
     def validate_anchor(self, anchor: date) -> date:
         if not FIRST_YEAR <= anchor.year <= LAST_YEAR:
@@ -130,7 +130,7 @@ class PeriodBody(serializers.Serializer[Any]):
 
 class OrderLimitsBody(serializers.Serializer[Any]):
     dayBytes = LimitField(
-        help_text="Bytes both ways; when it is reached the order is stopped until its day ends. null: no limit."
+        help_text="Bytes of both directions. At the limit, the order is stopped until the day ends. null: no limit."
     )
 
 
@@ -144,10 +144,10 @@ class OrderBody(serializers.Serializer[Any]):
         required=False, allow_null=True, help_text="Default: never for a new order, else unchanged."
     )
     period = PeriodBody(
-        required=False, allow_null=True, help_text="null: it does not renew by itself. Default: unchanged."
+        required=False, allow_null=True, help_text="null: it does not renew automatically. Default: unchanged."
     )
     limits = OrderLimitsBody(
-        required=False, help_text="Fair use of an order without a traffic limit. Fields left out stay as they are."
+        required=False, help_text="Fair use of an order without a traffic limit. Omitted fields stay unchanged."
     )
     proxyUsers = serializers.ListField(
         child=ProxyUserBody(), max_length=MAX_LOGINS, default=list, help_text="Exactly these logins."
@@ -166,7 +166,7 @@ class OrderBody(serializers.Serializer[Any]):
 
 
 class CreditBody(serializers.Serializer[Any]):
-    reference = ExternalIdField(help_text="The billing system's id for it; a repeat adds nothing.")
+    reference = ExternalIdField(help_text="The billing system's id for this posting; a repeat adds nothing.")
     bytes = StrictIntegerField(min_value=1, max_value=MAX_LIMIT_BYTES)
     note = TextField(max_length=500, allow_blank=True, default="")
 
@@ -176,13 +176,13 @@ class AdjustmentBody(CreditBody):
 
 
 class RenewalBody(serializers.Serializer[Any]):
-    reference = ExternalIdField(help_text="The billing system's id for it; a repeat renews nothing.")
+    reference = ExternalIdField(help_text="The billing system's id for this renewal; a repeat renews nothing.")
     bytes = StrictIntegerField(
         min_value=0,
         max_value=MAX_LIMIT_BYTES,
         required=False,
         default=None,
-        help_text="Default: the limit bought before.",
+        help_text="Default: the limit bought last.",
     )
     expiresAt = ExpiryField(required=False, default=None, help_text="Default: unchanged.")
     note = TextField(max_length=500, allow_blank=True, default="")
@@ -193,7 +193,7 @@ class FeedParams(Params):
         required=False,
         default=0,
         min_value=0,
-        help_text="The cursor of the previous answer; without it the feed starts from the beginning.",
+        help_text="The cursor of the previous response; without it the feed starts from the beginning.",
     )
     limit = WholeNumberField(required=False, default=1000, min_value=1, max_value=10_000)
 
@@ -201,7 +201,7 @@ class FeedParams(Params):
 class UserSerializer(serializers.Serializer[User]):
     externalId = serializers.CharField(source="external_id")
     id = serializers.CharField(source="published_id")
-    userId = serializers.IntegerField(source="pk", help_text="The number that proxy workers push under.")
+    userId = serializers.IntegerField(source="pk", help_text="The number under which gateways push.")
     username = serializers.CharField()
     email = serializers.CharField()
 
@@ -215,20 +215,22 @@ class ProvisionedOrderSerializer(serializers.Serializer[Any]):
 
     externalId = serializers.CharField(allow_null=True)
     id = serializers.CharField()
-    orderId = serializers.IntegerField(help_text="The number that proxy workers push under.")
+    orderId = serializers.IntegerField(help_text="The number under which gateways push.")
     user = serializers.CharField(allow_null=True, help_text="The customer's external id.")
     name = serializers.CharField()
     proxyType = serializers.ChoiceField(choices=ProxyType.choices)
     network = serializers.ChoiceField(choices=Network.choices)
     state = serializers.ChoiceField(choices=CutOff.State.choices)
-    trafficLimitBytes = serializers.IntegerField(allow_null=True, help_text="As bought for the period.")
-    addedBytes = serializers.IntegerField(help_text="By top-ups, refunds and adjustments in this period.")
-    bytesLeft = serializers.IntegerField(allow_null=True, help_text="By the ledger; null when not metered.")
+    trafficLimitBytes = serializers.IntegerField(allow_null=True, help_text="The bytes bought for the period.")
+    addedBytes = serializers.IntegerField(help_text="Bytes added by top-ups, refunds and adjustments in this period.")
+    bytesLeft = serializers.IntegerField(allow_null=True, help_text="According to the ledger; null when not metered.")
     startsAt = serializers.DateTimeField()
     expiresAt = serializers.DateTimeField(allow_null=True)
     period = PeriodSerializer(allow_null=True)
-    renewsAt = serializers.DateTimeField(allow_null=True, help_text="When it renews by itself next.")
-    dayLimitBytes = serializers.IntegerField(allow_null=True, help_text="Of an order without a traffic limit.")
+    renewsAt = serializers.DateTimeField(allow_null=True, help_text="The next automatic renewal.")
+    dayLimitBytes = serializers.IntegerField(
+        allow_null=True, help_text="The daily limit of an order without a traffic limit."
+    )
     proxyUsers = serializers.ListField(child=serializers.CharField())
 
 
@@ -237,7 +239,7 @@ class OrderAnswer(serializers.Serializer[Any]):
     passwords = serializers.DictField(
         child=serializers.CharField(),
         required=False,
-        help_text="Generated passwords by login; they are in this answer only.",
+        help_text="Generated passwords by login; only this response contains them.",
     )
 
 
@@ -266,7 +268,7 @@ class ChangeSerializer(serializers.Serializer[CutOffChange]):
     proxyUsers = serializers.ListField(child=serializers.CharField(), source="logins")
 
 
-@extend_schema_serializer(many=False)  # or it would be described as a list of these
+@extend_schema_serializer(many=False)  # otherwise the schema would be a list of these
 class FeedAnswer(serializers.Serializer[Any]):
     changes = ChangeSerializer(many=True)
     cursor = serializers.CharField(help_text="Send it as `since` in the next call.")

@@ -1,4 +1,4 @@
-"""Users and orders by the external ids of a billing system."""
+"""Users and orders under the external ids of a billing system."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ FIELDS: Final = {"allowedIps": "allowed_ips", "maxConnections": "max_connections
 
 
 def put_user(external_id: str, given: dict[str, Any]) -> tuple[User, bool]:
-    """The customer of that id as given, and whether it is new; fields that are left out stay unchanged.
+    """Creates or changes the customer of that id; returns it and whether it is new.
 
-    So does what was put with the same value before: the customer may have changed the address since. Somebody who is
-    in a team only, with the address that is given as name, becomes the customer.
-    Raises Conflict for an account of staff, and when the user name belongs to another user.
+    Omitted fields stay unchanged, and so do fields with the same value as in the last PUT, because the customer may
+    have changed the address since. A person who is only in teams, and whose name is the given address, becomes the
+    customer. Raises Conflict for a staff account, and when the user name belongs to another user.
     """
     try:
         with transaction.atomic():
@@ -65,11 +65,11 @@ def put_user(external_id: str, given: dict[str, Any]) -> tuple[User, bool]:
 
 
 def _adopted(external_id: str, given: dict[str, Any]) -> User | None:
-    """The person who has joined a team under this name, an e-mail address, and is the customer of that id from now on.
+    """The person who joined a team under this name, an e-mail address, and now becomes the customer of that id.
 
-    None unless the address that is given is both the name and the address of the person. Staff aside, only a mailed
-    link makes such a name: whoever owns the address that billing names has chosen the password. So it stays, and so do
-    the person's teams. A person with orders of another origin, staff and locked accounts are left alone.
+    None unless the given address is both the name and the address of the person. Apart from staff, only a mailed link
+    creates such a name, so its password was chosen by the owner of the address that billing names. The password and the
+    person's teams therefore stay. Persons with orders of another origin, staff and locked accounts are not adopted.
     """
     name, address = given.get("username", external_id), given.get("email", "")
     if not address or name.lower() != address.lower():
@@ -97,7 +97,7 @@ MISSING: Final = object()
 
 
 class PutOrder(NamedTuple):
-    """``passwords`` has those that were generated, by login."""
+    """The result of ``put_order``; ``passwords`` has the generated ones, by login."""
 
     order: Order
     is_new: bool
@@ -105,16 +105,16 @@ class PutOrder(NamedTuple):
 
 
 def put_order(external_id: str, given: dict[str, Any], *, actor: Actor, author: str, now: datetime) -> PutOrder:
-    """The order of that id as given, and whether it is new; putting the same again changes nothing.
+    """Creates or changes the order of that id; repeating a PUT changes nothing.
 
-    Raises InvalidInput for an unknown customer, Conflict for an account of staff, when the order is another customer's
-    or of another proxy type, or a login belongs to another order.
+    Raises InvalidInput for an unknown customer, and Conflict for a staff account, when the order belongs to another
+    customer or has another proxy type, or when a login belongs to another order.
     """
     user = User.objects.filter(external_id=given["user"]).first()
     if user is None:
         raise InvalidInput("The customer is unknown.", errors=[FieldError("user", "Unknown external id.")])
     refuse_staff(user)
-    wanted, generated = _settings(given["proxyUsers"])  # hashing takes time: not within the transaction
+    wanted, generated = _settings(given["proxyUsers"])  # hashing takes time, so it happens outside of the transaction
     try:
         with transaction.atomic():
             order = Order.objects.select_related("product").filter(external_id=external_id).first()
@@ -127,13 +127,13 @@ def put_order(external_id: str, given: dict[str, Any], *, actor: Actor, author: 
             audit_trail.record("put", AuditRecord.Kind.ORDER, order.pk, actor=actor, now=now)
     except IntegrityError:
         if Order.objects.filter(external_id=external_id).exists():
-            return put_order(external_id, given, actor=actor, author=author, now=now)  # put twice at the same time
+            return put_order(external_id, given, actor=actor, author=author, now=now)  # two concurrent PUTs
         raise Conflict("A proxy user was assigned to another order at the same time.") from None
     return PutOrder(order, is_new, generated)
 
 
 def _settings(entries: Iterable[dict[str, Any]]) -> tuple[dict[str, Settings], dict[str, str]]:
-    """The settings of each login, and the passwords that were generated for those that have none."""
+    """The settings of each login, and the passwords generated for logins that have none."""
     known = ProxyUser.objects.in_bulk([entry["login"] for entry in entries], field_name="login")
     wanted: dict[str, Settings] = {}
     generated: dict[str, str] = {}
@@ -173,7 +173,7 @@ def _changed(order: Order, user: User, given: dict[str, Any], author: str, now: 
         raise Conflict("The order belongs to another customer, which cannot be changed.")
     if order.product.proxy_type != given["proxyType"]:
         raise Conflict("The order has another proxy type, which cannot be changed.")
-    order = order_services.locked(order)  # a renewal must not come between reading and writing
+    order = order_services.locked(order)  # locked, so that no renewal comes between reading and writing
     fresh = {name: given[name] for name, value in _put(given).items() if order.last_put.get(name, MISSING) != value}
     return order_services.change(
         order,
@@ -189,7 +189,7 @@ def _changed(order: Order, user: User, given: dict[str, Any], author: str, now: 
 
 
 def _put(given: dict[str, Any]) -> dict[str, Any]:
-    """The fields that renewals, top-ups and staff change too, as JSON."""
+    """The fields of the PUT that renewals, top-ups and staff can change too, as JSON."""
     return {name: _json(given[name]) for name in REPEATABLE if name in given}
 
 

@@ -1,4 +1,4 @@
-"""Provisioning, for a billing system with its own ids."""
+"""Provisioning routes, for a billing system with its own ids."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ class FeedViewSet(ViewSet):
     @extend_schema(
         tags=["Provisioning"],
         operation_id="provisioning_exhausted",
-        summary="Orders whose traffic to stop or to accept again",
+        summary="Orders to stop or to accept again",
         parameters=[serializers.FeedParams],
         responses={200: serializers.FeedAnswer, **problems(400, 401, 403, 429, 503)},
     )

@@ -1,4 +1,4 @@
-"""The provider's webhooks: endpoints, and what was delivered to them."""
+"""The provider's webhooks: endpoints and their deliveries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from orders.models import DELIVERED_TYPES, EventDelivery, EventType, WebhookEndp
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
 STATES: Final = tuple(delivery.STATES)
-# Fields of the API by fields of the model.
+# Fields of the API mapped to fields of the model.
 FIELDS: Final = {"url": "url", "description": "description", "events": "event_types", "isEnabled": "is_enabled"}
 
 
@@ -56,7 +56,7 @@ class WebhookSerializer(serializers.Serializer[WebhookEndpoint]):
     url = serializers.CharField()
     description = serializers.CharField()
     events = serializers.ListField(
-        child=serializers.ChoiceField(choices=EventType.choices), source="event_types", help_text="Empty: all of them."
+        child=serializers.ChoiceField(choices=EventType.choices), source="event_types", help_text="Empty: all events."
     )
     isEnabled = serializers.BooleanField(source="is_enabled")
     failingSince = serializers.DateTimeField(source="failing_since", allow_null=True)
@@ -81,7 +81,7 @@ class NewWebhookAnswer(serializers.Serializer[Any]):
     webhook = NewWebhookSerializer()
 
 
-@extend_schema_serializer(many=False)  # or it would be described as a list of these
+@extend_schema_serializer(many=False)  # otherwise the schema would be a list of these
 class WebhookList(serializers.Serializer[Any]):
     webhooks = WebhookSerializer(many=True)
 
@@ -110,7 +110,7 @@ class DeliveryPage(serializers.Serializer[Any]):
 
 class DeliveryParams(Params):
     status = serializers.ChoiceField(choices=STATES, required=False)
-    cursor = serializers.CharField(required=False, help_text="`nextCursor` of the page before, with the same filter.")
+    cursor = serializers.CharField(required=False, help_text="`nextCursor` of the previous page, with the same filter.")
     limit = WholeNumberField(required=False, default=DEFAULT_LIMIT, min_value=1, max_value=MAX_LIMIT)
 
 
@@ -158,7 +158,7 @@ class WebhookViewSet(ViewSet):
 
     @_described("create_webhook", "Make a webhook", {201: NewWebhookAnswer}, body=WebhookBody, refusals=(409, 413, 415))
     def create(self, request: Request) -> Response:
-        """The secret is in this answer only."""
+        """Only this response contains the secret."""
         now = timezone.now()
         given = _validated(WebhookBody, request)
         with transaction.atomic():
@@ -180,7 +180,7 @@ class WebhookViewSet(ViewSet):
         "change_webhook", "Change a webhook", {200: WebhookAnswer}, body=WebhookChange, refusals=(404, 413, 415)
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """After a new URL, or when the webhook is enabled again, waiting deliveries are sent at once."""
+        """After a change of the URL, or when the webhook is enabled again, waiting deliveries are sent at once."""
         now = timezone.now()
         endpoint = webhooks.find(id)
         given = _validated(WebhookChange, request)
@@ -199,7 +199,7 @@ class WebhookViewSet(ViewSet):
 
     @_described("test_webhook", "Send a test event", {202: DeliveryAnswer}, refusals=(404, 409))
     def test(self, request: Request, id: str) -> Response:
-        """Sends an event of type `webhook.test` within seconds, once. Its deliveries say what became of it."""
+        """Sends an event of type `webhook.test` within seconds, without retries. Its deliveries show the outcome."""
         now = timezone.now()
         endpoint = webhooks.find(id)
         with transaction.atomic():
@@ -228,7 +228,7 @@ class EventDeliveryViewSet(ViewSet):
         "list_webhook_deliveries", "Deliveries to a webhook, newest first", {200: DeliveryPage}, params=DeliveryParams
     )
     def list(self, request: Request, id: str) -> Response:
-        """One page of the last 30 days. As CSV the next one is in the header `Link`."""
+        """One page of the last 30 days. In CSV, the header `Link` has the next page."""
         endpoint = webhooks.find(id)
         given = DeliveryParams.read(request.query_params)
         found = endpoint.deliveries.select_related("event").order_by("-pk")

@@ -354,7 +354,7 @@ def test_staff_make_test_and_send_again_in_the_admin(order: Order, receiver: Web
     assert "1 messages will be sent again" in client.post(events, chosen, follow=True).content.decode()
     listed = reverse("admin:orders_webhookendpoint_changelist")
     chosen = {"action": "send_test", "_selected_action": [str(endpoint.pk)]}
-    assert "A test is on its way to " in client.post(listed, chosen, follow=True).content.decode()
+    assert "A test event will be sent to " in client.post(listed, chosen, follow=True).content.decode()
     webhooks.attempt(EventDelivery.objects.latest("pk").pk)
     assert "Responded with status 500." in client.get(events, {"type__exact": "webhook.test"}).content.decode()
     assert client.get(listed).status_code == 200
