@@ -39,7 +39,7 @@ class MultiplierForm(forms.ModelForm[Multiplier]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, told in (("starts_at", _("Start")), ("ends_at", _("End"))):
-            if name in self.fields:  # not in the list; Django labels neither the date nor the time
+            if name in self.fields:  # Not declared as filters: Django labels neither the date nor the time.
                 for part, widget in zip((_("date"), _("time")), self.fields[name].widget.widgets, strict=True):
                     widget.attrs["aria-label"] = f"{told}, {part}"
 
@@ -54,7 +54,7 @@ class MultiplierForm(forms.ModelForm[Multiplier]):
 
 @admin.register(Multiplier)
 class MultiplierAdmin(AuditedAdmin):
-    """Factors are edited in the list, beside the counts they change; each change is shown before it is saved."""
+    """Factors are edited in the list, next to the counts they affect. Each change is previewed before it is saved."""
 
     form = MultiplierForm
     list_display = ("proxy_type", "pool", "country", "factor", "raw_count", "shown_count", "when")
@@ -69,12 +69,12 @@ class MultiplierAdmin(AuditedAdmin):
         "starts_at",
         "ends_at",
     )
-    sortable_by = ()  # they are few, and the arrows would push the counts out of sight
+    sortable_by = ()  # there are few rows, and arrows would push the counts out of sight
     list_editable = ("factor",)
-    # Instead of filters, whose column would push the times out of sight.
+    # Search replaces filters, whose column would push the times out of sight.
     search_fields = ("proxy_type", "pool", "country")
     search_help_text = "A proxy type such as residential-giga, a pool or a country"
-    # Narrow, so that the counts fit beside it.
+    # Narrow, to leave room for the counts.
     formfield_overrides = {
         DecimalField: {"widget": forms.TextInput(attrs={"size": 6, "inputmode": "decimal", "aria-label": _("Factor")})}
     }
@@ -91,7 +91,7 @@ class MultiplierAdmin(AuditedAdmin):
 
     @admin.display(description=_("state, UTC"))
     def when(self, multiplier: Multiplier) -> str:
-        """The state with the times below it: a column of their own would lie beyond the edge of a small window."""
+        """The state with the times below it: separate columns would not fit into a small window."""
         words = ((_("from"), multiplier.starts_at), (_("until"), multiplier.ends_at))
         times = ((word, f"{at.astimezone(UTC):%Y-%m-%d %H:%M}") for word, at in words if at)
         lines = format_html_join("", '<br><span class="nowrap">{} {}</span>', times)
@@ -109,7 +109,7 @@ class MultiplierAdmin(AuditedAdmin):
         return format_html("{} {}", f"{effect.public:,}", warning) if hidden else f"{effect.public:,}"
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Factors changed in the list are saved once their effect was shown."""
+        """Saves factors changed in the list after the preview was confirmed."""
         is_save = request.method == "POST" and "_save" in request.POST and self.has_change_permission(request)
         if is_save and request.POST.get("confirmed") != "yes":
             formset_class = self.get_changelist_formset(request)
@@ -122,7 +122,7 @@ class MultiplierAdmin(AuditedAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """A form is saved once its effect was shown."""
+        """Saves a form after the preview was confirmed."""
         if request.method == "POST" and request.POST.get("confirmed") != "yes":
             multiplier = self.get_object(request, unquote(object_id)) if object_id else None
             is_allowed = self.has_change_permission(request) if object_id else self.has_add_permission(request)
@@ -136,7 +136,7 @@ class MultiplierAdmin(AuditedAdmin):
         )
 
     def _or_refused(self, request: HttpRequest, save: Callable[[], HttpResponse]) -> HttpResponse:
-        """The form's checks passed, but somebody else was quicker."""
+        """Reports a conflict with a concurrent change, although the form was valid."""
         try:
             return save()
         except multiplier_changes.MultiplierRefused as fault:
@@ -205,7 +205,7 @@ def _permission_to_undo(change: MultiplierChange) -> str:
 
 @admin.register(MultiplierChange)
 class MultiplierChangeAdmin(ReadOnlyAdmin):
-    """Changes of multipliers, the newest first, each of which can be undone while nothing changed it since."""
+    """Changes of multipliers, newest first. Each can be undone unless the multiplier was changed since."""
 
     list_display = ("at", "author", "was", "became", "undo_link")
     list_display_links = None
@@ -215,7 +215,7 @@ class MultiplierChangeAdmin(ReadOnlyAdmin):
     fields = ("at", "author", "was", "became")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MultiplierChange]:
-        """With ``may_undo``: a column does not know who reads it."""
+        """Adds ``may_undo``, because a column method does not know the user."""
         changes: QuerySet[MultiplierChange] = super().get_queryset(request)
         may_undo = Case(
             When(before__isnull=True, then=Value(request.user.has_perm(UNDO_ADDITION))),
@@ -246,7 +246,7 @@ class MultiplierChangeAdmin(ReadOnlyAdmin):
         return [path("<int:number>/undo/", undo, name="geo_multiplierchange_undo"), *super().get_urls()]
 
     def undo(self, request: HttpRequest, number: int) -> HttpResponse:
-        """What undoing the change would do, and with POST, undoes it."""
+        """Previews what undoing the change would do; with POST, undoes it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         change = get_object_or_404(MultiplierChange, pk=number)
@@ -259,7 +259,7 @@ class MultiplierChangeAdmin(ReadOnlyAdmin):
             except multiplier_changes.MultiplierRefused as fault:
                 self.message_user(request, str(fault), messages.ERROR)
             else:
-                self.log_change(request, change, f"Undid: {self.became(change)} is {self.was(change)} again.")
+                self.log_change(request, change, f"Undone: {self.became(change)} is {self.was(change)} again.")
                 self.message_user(request, _("The change is undone."), messages.SUCCESS)
             return HttpResponseRedirect(reverse("admin:geo_multiplier_changelist"))
         before, after = (row and multiplier_changes.from_json(row).terms for row in (change.after, change.before))
@@ -285,7 +285,7 @@ class StaticIpAdmin(AuditedAdmin):
     list_display = ("address", "proxy_type", "pool", "geoip_country", "maxmind_country", "is_available", "updated_at")
     list_filter = ("proxy_type", "is_available")
     search_fields = ("address__startswith",)
-    search_help_text = "The beginning of an address"
+    search_help_text = "Beginning of an address"
     ordering = ("-pk",)
     actions = ("mark_available", "mark_unavailable")
     change_list_template = "admin/geo/static_ips.html"

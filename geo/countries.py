@@ -42,7 +42,7 @@ class CountryLookup:
         wanted = set(addresses) - {""}
         if not wanted:
             return dict.fromkeys(addresses, UNKNOWN)
-        # Read before the rows, so that cached rows are never older than their version.
+        # The version is read before the rows, so that cached rows are never older than their version.
         version = revisions.current(Revision.Subject.STATIC_IPS), _identity(settings.GEOIP_DATABASE)
         with self._lock:
             if version != self._version or not revisions.may_be_remembered():
@@ -58,7 +58,7 @@ class CountryLookup:
     def _remember(self, looked_up: dict[str, str], version: Version) -> None:
         with self._lock:
             if version != self._version or not revisions.may_be_remembered():
-                return  # another thread has seen a change
+                return  # another thread has already seen a change
             self._remembered.update(looked_up)
             while len(self._remembered) > MAX_CACHED_ADDRESSES:
                 self._remembered.popitem(last=False)
@@ -91,7 +91,7 @@ def _identity(path: str | None) -> tuple[int, int, int] | None:
 
 def _opened(path: str) -> maxminddb.Reader | None:
     try:
-        # Into memory: a mapped file that is overwritten in place would crash the process.
+        # Read into memory: a mapped file that is overwritten in place would crash the process.
         return maxminddb.open_database(path, maxminddb.MODE_MEMORY)
     except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
         log.error("country database cannot be read and is not used: %s", error)

@@ -41,9 +41,9 @@ class StaticType(models.TextChoices):
 
 
 class StaticIp(models.Model):
-    """An address with its country by each geo service; empty where the service does not know it.
+    """An address with its country at each geo service; empty if the service does not know it.
 
-    Rows are changed through ``geo.static_ips`` only: it also moves the revision, by which every process notices.
+    Rows are changed through ``geo.static_ips`` only, which also increments the revision that invalidates caches.
     """
 
     address = models.GenericIPAddressField(unique=True)
@@ -58,13 +58,13 @@ class StaticIp(models.Model):
         db_table = "static_ips"
         verbose_name = "static IP"
         indexes = [
-            # The columns of the counting query in its order: a million addresses are counted from the index.
+            # Columns in the order of the counting query: an index-only scan counts a million addresses.
             models.Index(
                 fields=["proxy_type", "pool", "geoip_country", "maxmind_country"],
                 name="static_ips_available",
                 condition=Q(is_available=True),
             ),
-            # Usually few among a million; staff filter by them.
+            # Usually few of a million; staff filter by them.
             models.Index(fields=["id"], name="static_ips_unavailable", condition=Q(is_available=False)),
         ]
 
@@ -73,9 +73,9 @@ class StaticIp(models.Model):
 
 
 class Multiplier(models.Model):
-    """The factor between raw and public count of a country, for good or between two times.
+    """The factor between raw and public count of a country, permanent or between two times.
 
-    Rows are changed through ``geo.multiplier_changes`` only, which refuses times that overlap and records what was.
+    Rows are changed through ``geo.multiplier_changes`` only, which refuses overlapping times and records the change.
     """
 
     proxy_type = models.CharField(max_length=32, choices=ProxyType.choices)
@@ -105,7 +105,10 @@ class Multiplier(models.Model):
         ]
 
     def get_constraints(self) -> list[tuple[type[models.Model], Sequence[models.BaseConstraint]]]:
-        """What forms validate: ``multiplier_changes.conflict`` names the other row where ``multiplier_once`` cannot."""
+        """The constraints that forms validate.
+
+        ``multiplier_changes.conflict`` names the row with which ``multiplier_once`` conflicts.
+        """
         return [(Multiplier, [each for each in self._meta.constraints if each.name != "multiplier_once"])]
 
     def __str__(self) -> str:
@@ -120,7 +123,7 @@ class Multiplier(models.Model):
 
 
 class MultiplierChange(models.Model):
-    """A multiplier before and after a change, so that it can be undone; None where there was none."""
+    """A multiplier before and after a change, so that it can be undone; None if it did not exist."""
 
     at = models.DateTimeField()
     author = models.ForeignKey(
@@ -140,9 +143,9 @@ class MultiplierChange(models.Model):
 
 
 class CountSnapshot(models.Model):
-    """The last counts of a proxy type's loader and its state since then.
+    """The last counts of a proxy type's loader and its state.
 
-    ``counts`` is ``{pool: {service: {country: count}}}``, raw. A failure leaves it alone.
+    ``counts`` is ``{pool: {service: {country: count}}}``, raw. A failed load keeps them.
     """
 
     proxy_type = models.CharField(max_length=32, choices=ProxyType.choices, unique=True)
@@ -162,7 +165,7 @@ class CountSnapshot(models.Model):
 class Revision(models.Model):
     """A number per subject that is incremented in the transaction of every change.
 
-    Every process compares it with what it holds in memory, so none answers from before a change that was committed.
+    Every process compares it with its cache, so no response is older than the last committed change.
     """
 
     class Subject(models.TextChoices):

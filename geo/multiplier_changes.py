@@ -1,8 +1,8 @@
 """Changes of multipliers, each recorded so that it can be undone.
 
-A change is one transaction: the revision that invalidates caches, the multiplier, and the record of what was before. A
-process that dies leaves all of it or nothing. The revision comes first: its row is locked until the end, so that of two
-concurrent changes the second sees what the first one saved, and two that exclude each other are never both kept.
+A change is one transaction: the revision that invalidates caches, the multiplier, and the record of the previous
+values. A process that dies leaves all of it or nothing. The revision comes first: its row stays locked until the end,
+so the second of two concurrent changes sees the first, and conflicting multipliers are never both saved.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from geo.models import Multiplier, MultiplierChange, Revision
 
 
 class MultiplierRefused(Exception):
-    """The text is a sentence for the caller."""
+    """The text is a message for the user."""
 
 
 def conflict(multiplier: Multiplier) -> Multiplier | None:
-    """Another multiplier of the same countries beside which this one cannot be kept."""
+    """Another multiplier for the same countries that conflicts with this one, if there is one."""
     others = Multiplier.objects.exclude(pk=multiplier.pk).filter(
         proxy_type=multiplier.proxy_type, pool=multiplier.pool, country=multiplier.country
     )
@@ -33,14 +33,12 @@ def conflict(multiplier: Multiplier) -> Multiplier | None:
 
 def sentence(other: Multiplier) -> str:
     if other.terms.is_permanent:
-        return (
-            f"There is one without start and end already: {other}. Change that one, or give this one a start or an end."
-        )
+        return f"{other} has no start or end either. Change that one, or give this one a start or an end."
     return f"The time overlaps that of {other}. One must end before the other starts."
 
 
 def save(multiplier: Multiplier, author_id: int | None, now: datetime) -> MultiplierChange | None:
-    """Adds or changes it; None if it is as stored already. Raises MultiplierRefused."""
+    """Adds or changes the multiplier; returns None if nothing changes. Raises MultiplierRefused."""
     with transaction.atomic():
         revisions.move(Revision.Subject.COUNTS)
         before = Multiplier.objects.filter(pk=multiplier.pk).first()
@@ -59,14 +57,14 @@ def delete(multipliers: Iterable[Multiplier], author_id: int | None, now: dateti
 
 
 def undo(change: MultiplierChange, author_id: int | None, now: datetime) -> MultiplierChange:
-    """Makes the multiplier what it was before the change. Raises MultiplierRefused if it was changed since."""
+    """Restores the multiplier to its state before the change. Raises MultiplierRefused if it was changed since."""
     with transaction.atomic():
         revisions.move(Revision.Subject.COUNTS)
         if MultiplierChange.objects.filter(undoes=change).exists():
-            raise MultiplierRefused("This change was undone already.")
+            raise MultiplierRefused("This change has already been undone.")
         current = Multiplier.objects.filter(pk=_number(change)).first()
         if (current and as_json(current)) != change.after:
-            raise MultiplierRefused(f"The multiplier was changed since: it is now {current or 'deleted'}.")
+            raise MultiplierRefused(f"The multiplier has been changed since: it is now {current or 'deleted'}.")
         if change.before is None:
             assert current is not None
             current.delete()

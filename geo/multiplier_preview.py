@@ -1,4 +1,4 @@
-"""What a change of a multiplier would do to the public counts."""
+"""The effect of a change of a multiplier on the public counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MultiplierState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The sums over the countries that a multiplier decides about, now or when it starts; ``hidden`` have proxies."""
+    """Sums over the countries to which a multiplier applies, now or at its start; ``hidden`` ones have proxies."""
 
     state: MultiplierState
     raw: int
@@ -28,7 +28,7 @@ class Effect:
 
 
 def effects_of(rows: list[Terms], now: datetime) -> list[Effect]:
-    """The effect of each, in the same order."""
+    """The effect of each multiplier, in the same order."""
     cache = services.counts_cache(now)
     raw = services.default_service_only(cache.raw)
     return [_effect_of(terms, cache.terms, raw, now) for terms in rows]
@@ -75,7 +75,7 @@ class CountryEffect:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The public counts at ``at``, when the multiplier begins or began to apply, without the change and with it."""
+    """Public counts without and with the change, at ``at``, the time when the multiplier takes or took effect."""
 
     before: Terms | None
     after: Terms | None
@@ -97,7 +97,7 @@ class Preview:
 
 
 def preview(before: Terms | None, after: Terms | None, now: datetime) -> Preview:
-    """``before`` is the multiplier as stored, None if it is new; ``after`` is None if it is to be deleted."""
+    """``before`` is the stored multiplier, None for a new one; ``after`` is None for a deletion."""
     starts = [each.starts_at for each in (after or before,) if each is not None and each.starts_at is not None]
     at = max([now, *starts])
     cache = services.counts_cache(now)

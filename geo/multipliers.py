@@ -14,7 +14,7 @@ Factors = Mapping[tuple[str, str, str], Decimal]
 
 
 class Terms(NamedTuple):
-    """What a multiplier says: ``[starts_at, ends_at)``, of which None is open."""
+    """A multiplier's key, factor and times ``[starts_at, ends_at)``; None is open."""
 
     proxy_type: str
     pool: str
@@ -35,7 +35,7 @@ class Terms(NamedTuple):
         return (self.starts_at is None or self.starts_at <= at) and (self.ends_at is None or at < self.ends_at)
 
     def excludes(self, other: Terms) -> bool:
-        """Whether both cannot be kept: two permanent ones of a country, or two with times that overlap."""
+        """Whether two multipliers conflict: both permanent for one country, or with overlapping times."""
         if self.subject != other.subject or self.is_permanent != other.is_permanent:
             return False
         return (self.starts_at is None or other.ends_at is None or self.starts_at < other.ends_at) and (
@@ -44,7 +44,7 @@ class Terms(NamedTuple):
 
 
 def ruling(terms: Iterable[Terms], at: datetime) -> dict[tuple[str, str, str], Terms]:
-    """Those in force at that instant: of one country, one with a start or an end replaces the permanent one."""
+    """The multipliers in force at that instant: a timed one replaces the permanent one of the same country."""
     found = sorted((each for each in terms if each.applies(at)), key=lambda each: not each.is_permanent)
     return {each.subject: each for each in found}
 
@@ -55,7 +55,10 @@ def in_force(terms: Iterable[Terms], at: datetime) -> dict[tuple[str, str, str],
 
 
 def unchanged_around(terms: Iterable[Terms], at: datetime) -> tuple[datetime | None, datetime | None]:
-    """From when, with that instant, until when, without it, no multiplier starts or ends; None for ever."""
+    """The interval around that instant in which no multiplier starts or ends.
+
+    The start is inclusive, the end exclusive; None is open.
+    """
     times = [time for each in terms for time in (each.starts_at, each.ends_at) if time is not None]
     return (
         max((time for time in times if time <= at), default=None),
@@ -64,7 +67,7 @@ def unchanged_around(terms: Iterable[Terms], at: datetime) -> tuple[datetime | N
 
 
 def factor_for(factors: Factors, proxy_type: str, pool: str, country: str) -> Decimal:
-    """The country's own factor, else that of all countries of the pool, else 1: factors do not stack."""
+    """The country's own factor, else that for all countries of the pool, else 1. Factors do not stack."""
     own = factors.get((proxy_type, pool, country))
     return own if own is not None else factors.get((proxy_type, pool, ANY_COUNTRY), Decimal(1))
 

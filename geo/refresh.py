@@ -1,4 +1,4 @@
-"""Loads raw counts into the relational store, for all processes; failures keep the last good counts.
+"""Loads raw counts into the relational store, for all processes; a failure keeps the last good counts.
 
 The process that claims a snapshot loads it. Claims expire, so a process that dies delays others only briefly.
 """
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def refresh(now: datetime, *, even_recent: bool = False) -> None:
-    """Runs every loader. Never raises a loader's error: each fails by itself."""
+    """Runs every loader. Never raises a loader's error, so one failure does not affect the others."""
     known = loaders()
     _forget_unconfigured(set(known))
     for proxy_type, loader in known.items():

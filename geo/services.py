@@ -1,4 +1,4 @@
-"""Raw and public counts, up to date with the last committed change of any process."""
+"""Raw and public counts, current as of the last committed change of any process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ T = TypeVar("T")
 
 @dataclass
 class CountsCache:
-    """Counts, multipliers and the factors in force from ``since`` to ``until``, of one revision, and what follows."""
+    """Counts, multipliers and the factors in force from ``since`` to ``until``, at one revision.
+
+    It also caches data computed from them.
+    """
 
     revision: int
     raw: dict[str, Counts]
@@ -55,7 +58,7 @@ class CountsCache:
         }
 
     def public_of(self, proxy_type: str | None, pool: str | None) -> dict[str, Counts]:
-        """Those of one type or pool, or of all; empty for unknown ones."""
+        """Public counts of one type or pool, or of all; empty for unknown ones."""
         return {
             kind: chosen
             for kind, pools in self.public.items()
@@ -64,7 +67,7 @@ class CountsCache:
         }
 
     def made(self, key: Hashable) -> Any:
-        """What ``once`` returned for this key; None if it was not asked, or if it was forgotten."""
+        """The cached result of ``once`` for this key; None if there is none."""
         return self._made.get(key)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -90,7 +93,7 @@ def counts_cache(now: datetime) -> CountsCache:
     remembered = _latest if revisions.may_be_remembered() else None
     if remembered is None or remembered.revision != revision or not remembered.covers(now):
         terms = [multiplier.terms for multiplier in Multiplier.objects.all()]
-        # Rows read after the revision may be newer; then the next request finds a newer revision too.
+        # Rows read after the revision may be newer; the next request then sees a newer revision too.
         remembered = CountsCache(
             revision,
             dict(CountSnapshot.objects.order_by("proxy_type").values_list("proxy_type", "counts")),

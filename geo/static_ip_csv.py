@@ -1,4 +1,4 @@
-"""Static IPs from a CSV file, streamed: a line at a time, a transaction per few thousand."""
+"""Static IPs from a CSV file, streamed line by line, with a transaction per few thousand lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _YES_NO: Final = {"": True, "true": True, "1": True, "yes": True, "false": False
 
 
 class NotCsv(Exception):
-    """The file is not a valid CSV of static IPs; nothing was changed. The text says why."""
+    """The file is not a valid CSV of static IPs; nothing was changed. The text gives the reason."""
 
 
 class _Rejected(Exception):
@@ -56,8 +56,8 @@ class Report:
 def import_csv(lines: Iterable[str], now: datetime) -> Report:
     """Adds and changes addresses; the last of several lines with the same address wins.
 
-    ``lines`` are text with the replacement character for what is not UTF-8. Raises NotCsv when the header is not as
-    documented, before anything is changed. Dying halfway leaves what was done until then; doing it again is harmless.
+    ``lines`` are text in which bytes that are not UTF-8 are replacement characters. Raises NotCsv when the header is
+    invalid, before anything is changed. An interrupted import keeps its progress and can be repeated.
     """
     reader = csv.reader(_without_mark(lines), strict=False)
     columns = _header(reader)
@@ -72,7 +72,7 @@ def import_csv(lines: Iterable[str], now: datetime) -> Report:
 
 
 def _without_mark(lines: Iterable[str]) -> Iterator[str]:
-    """Without the byte order mark with which Excel begins a file, before a quote too."""
+    """Removes the byte order mark with which Excel begins a file, even before a quote."""
     for number, line in enumerate(lines):
         yield line if number else line.removeprefix(BYTE_ORDER_MARK)
 
@@ -107,7 +107,7 @@ def _rows(reader: Any, columns: list[str], report: Report) -> Iterator[tuple[str
 
 def _row(cells: list[str], columns: list[str]) -> tuple[str, dict[str, Any]]:
     if any("\0" in cell or "\N{REPLACEMENT CHARACTER}" in cell for cell in cells):
-        raise _Rejected("holds a NUL, or bytes that are not UTF-8")
+        raise _Rejected("contains a NUL, or bytes that are not UTF-8")
     if len(cells) != len(columns):
         raise _Rejected(f"has {len(cells)} cells instead of {len(columns)}")
     cell = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
@@ -144,5 +144,5 @@ def _country(text: str) -> str:
 
 def _yes_or_no(text: str) -> bool:
     if text.lower() not in _YES_NO:
-        raise _Rejected("says neither true nor false for available")
+        raise _Rejected("has a value for available that is neither true nor false")
     return _YES_NO[text.lower()]

@@ -69,7 +69,7 @@ def _write(rows: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
 
 
 def countries(addresses: Iterable[str]) -> dict[str, str]:
-    """The country of those addresses that are static IPs: by geoip, else by maxmind."""
+    """The country of those addresses that are static IPs: from geoip, else from maxmind."""
     found = StaticIp.objects.filter(address__in=list(addresses))
     rows = found.values_list("address", "geoip_country", "maxmind_country")
     return {address: geoip or maxmind for address, geoip, maxmind in rows if geoip or maxmind}

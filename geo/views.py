@@ -32,7 +32,7 @@ from geo.services import CountsCache
 COUNT_COLUMNS: Final = ("type", "pool", "service", "country", "count")
 # A changed multiplier shows in the next response, so caches must revalidate.
 CACHING: Final = "public, no-cache"
-# ``Accept`` of nearly all programs; for any other one the view negotiates.
+# The ``Accept`` headers of nearly all programs; for others the view negotiates.
 TAKES_JSON: Final = ("*/*", "application/json")
 
 MakeBody = Callable[[CountsCache, dict[str, Any], bool], bytes]
@@ -55,7 +55,7 @@ class GeoViewSet(ViewSet):
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
-        """The view, which is asked only what cannot be answered from memory."""
+        """The view, called only if the response is not in memory."""
         view = super().as_view(actions, **initkwargs)
         make = {"counts": _counts, "countries": _countries}[actions["get"]]
 
@@ -110,7 +110,7 @@ class RawCountsViewSet(ViewSet):
 
 
 def _answer(request: Request, parameters: type[Params], make: MakeBody) -> HttpResponseBase:
-    """The response for this query, computed once per revision; 304 if the client has it already."""
+    """The response for this query, computed once per revision; 304 if the client has a current copy."""
     is_csv = _wants_csv(request)
     counts_cache = services.counts_cache(timezone.now())
 
@@ -124,10 +124,10 @@ def _answer(request: Request, parameters: type[Params], make: MakeBody) -> HttpR
 
 
 def _remembered(request: HttpRequest, make: MakeBody) -> HttpResponseBase | None:
-    """The JSON that this query string got last time, without the costs of a view; None if the view has to answer.
+    """The JSON last returned for this query string, without the cost of a view; None if the view must answer.
 
-    A view answers what is new, what is refused and who asks for another format. The query string says nothing else:
-    what is remembered as JSON was asked for as JSON.
+    The view answers new queries, refused ones and requests for another format. The response depends on nothing but the
+    query string, because only JSON responses are cached.
     """
     if request.method not in ("GET", "HEAD") or request.META.get("HTTP_ACCEPT", "*/*") not in TAKES_JSON:
         return None
@@ -135,11 +135,11 @@ def _remembered(request: HttpRequest, make: MakeBody) -> HttpResponseBase | None
         found = services.counts_cache(timezone.now()).made((make, request.META["QUERY_STRING"], False))
         if not isinstance(found, _CachedResponse):
             return None
-        # It reads headers only. A refusal is not counted as a call, so the view may ask again.
+        # The throttle reads headers only and does not count a refused call, so the view may check it again.
         if not PublicThrottle().allow_request(request, None):  # type: ignore[arg-type]
             return None
     except (DatabaseError, RedisError):
-        return None  # the view says so in the shape of errors
+        return None  # the view renders the refusal in the family's shape
     response = _response(request, found, JsonRenderer.media_type)
     response.headers["Allow"] = "GET, HEAD, OPTIONS"
     return response

@@ -1,8 +1,8 @@
-"""Stops logins and orders that reach a limit of their own, and releases them.
+"""Stops logins and orders that reach their own limits, and releases them.
 
-Usage is read from the traffic tables each time, so that repeating is harmless. Metering enforces limits in the
-transaction that accounts for a batch: if the process dies before the commit, both are done again. Limits that were
-changed, and all of them at the start of each day, are checked by ``look_again``.
+Usage is read from the traffic tables each time, so repeating is harmless. Metering enforces limits in the transaction
+that accounts for a batch: if the process dies before the commit, both are done again. ``look_again`` checks changed
+limits, and all limits at the start of each day.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class Locked(NamedTuple):
 
 
 def lock(order_ids: Collection[int]) -> Locked:
-    """Locks the orders, and of these and their logins returns those with limits; before anything is published.
+    """Locks the orders; returns those of them and of their logins that have limits. Call it before anything is
+    published.
 
-    ``orders.proxy_users.lock`` says why in this order.
+    ``orders.proxy_users.lock`` explains the order of locks.
     """
     orders = list(Order.objects.select_for_update().filter(pk__in=order_ids).order_by("pk"))
     limited = ProxyUser.objects.filter(order__in=order_ids, limits_due_at__isnull=False)
@@ -48,13 +49,13 @@ def _locked(users: QuerySet[ProxyUser]) -> list[ProxyUser]:
 
 
 def enforce(locked: Locked, now: datetime) -> None:
-    """Stops and lets on by what was used until now. Raises EngineError."""
+    """Stops and releases logins and orders according to the usage until now. Raises EngineError."""
     _judge_orders(locked.orders, now)
     _judge_logins(locked.users, now)
 
 
 def look_again(now: datetime) -> int:
-    """Looks at the limits that are due, those of stopped logins first; returns their number. Raises EngineError."""
+    """Checks the limits that are due, those of stopped logins first; returns their number. Raises EngineError."""
     done = 0
     while count := _look_again_at_some(now):
         done += count
@@ -102,9 +103,9 @@ def _judge_orders(orders: Collection[Order], now: datetime) -> None:
 
 
 def used_by(users: Collection[ProxyUser], now: datetime, *, ever: bool = True) -> dict[int, Used]:
-    """What each proxy user, with its order, has used in the day and month of its order's zone, and ever.
+    """The usage of each proxy user, with its order, in the day and month of its order's zone, and in total.
 
-    Without ``ever`` the total may be less. Raises EngineError.
+    Without ``ever`` the total may be too small. Raises EngineError.
     """
     found: dict[int, Used] = {}
     for zone, of_zone in _by_zone((user, user.order.zone) for user in users):

@@ -1,8 +1,8 @@
 """Sets the ledger's usage lines to the totals of the traffic tables, for the days of new batches.
 
 Totals are absolute, so repeating is harmless. If the process dies before the commit, nothing has changed and the
-batches are processed again. Concurrent runs are serialised by the orders' locks, which are taken before the totals are
-read, so an older total never overwrites a newer one.
+batches are processed again. The orders' locks serialize concurrent runs; they are taken before the totals are read, so
+an older total never overwrites a newer one.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ def post_usage(now: datetime) -> int:
 
 
 def passing(now: datetime) -> Iterator[datetime]:
-    """Now, and then the time that it is at each next step.
+    """Yields the given time, then the current time of each following step.
 
-    A run may last minutes, and who asks for changes since a time must not miss those that are stamped earlier.
+    A run may last minutes, and a client that polls for changes must not miss any that are timestamped before its last
+    poll.
     """
     began, at = monotonic(), now
     while True:
@@ -65,7 +66,7 @@ def post_days(
     """Sets the usage lines of these (order id, day) pairs in the caller's transaction; returns the changed lines.
 
     Traffic imported for pairs of ``history`` before an order's period does not count against that period. Pairs of
-    unknown orders are skipped: their traffic is unattributed.
+    unknown orders are skipped, because their traffic is unattributed.
     """
     wanted = set(days)
     orders = {
@@ -122,7 +123,7 @@ def _set_lines(changes: dict[tuple[int, date], UsageLineChange], now: datetime) 
 
 
 def _leave_out(orders: Mapping[int, Order], imported: dict[tuple[int, date], UsageLineChange], now: datetime) -> None:
-    """Keeps imported traffic out of the usage of a later period and out of the balance of a closed one."""
+    """Keeps imported traffic out of the usage of a later period and the balance of a closed one."""
     before_it: Counter[int] = Counter()
     in_closed: Counter[int] = Counter()
     for (order_id, day), change in imported.items():
@@ -141,7 +142,7 @@ def _leave_out(orders: Mapping[int, Order], imported: dict[tuple[int, date], Usa
 
 
 def _give_back(order: Order, amount: int, now: datetime, *, in_period: bool) -> None:
-    """Adds imported bytes back to a metered order's balance; ``in_period`` is for its current, closed period."""
+    """Credits imported bytes back to a metered order's balance; ``in_period`` is for its current, closed period."""
     if order.limit_bytes is not None:
         note = "imported history"
         ledger.post(

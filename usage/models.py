@@ -43,7 +43,7 @@ MAX_THRESHOLD: Final = {
 
 
 def condition(kind: str, threshold: int) -> str:
-    """What an alert waits for, in a few words."""
+    """The condition in a few words."""
     match AlertKind(kind):
         case AlertKind.USAGE_PERCENT:
             return f"{threshold} %"
@@ -99,7 +99,7 @@ class Alert(models.Model):
 
     @property
     def webhook_secret(self) -> str:
-        """The secret in base64; raises Unreadable when the secret key is another than it was."""
+        """The secret in base64; raises Unreadable when the secret key has changed."""
         return sealing.unseal(self.sealed_secret) if self.sealed_secret else ""
 
     @webhook_secret.setter
@@ -167,7 +167,7 @@ class Firing(models.Model):
 
     @property
     def error_percent(self) -> float | None:
-        """As ``percent``; at most 100, though more errors than requests may be reported."""
+        """Like ``percent``; at most 100, although more errors than requests may be reported."""
         return (
             min(self.errors * 1000 // self.requests / 10, 100.0) if self.errors is not None and self.requests else None
         )
@@ -178,10 +178,10 @@ class Firing(models.Model):
 
 
 class LoginMark(models.Model):
-    """The last period of a proxy user's limit that an alert has fired about, so that it fires once for each."""
+    """The last period of a proxy user's limit for which an alert has fired, so that it fires once per period."""
 
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="login_marks")
-    # Without a constraint: a login that is deleted at this moment must not make the firing fail.
+    # No constraint: deleting a login concurrently must not fail the firing.
     proxy_user = models.ForeignKey(ProxyUser, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     limit_name = models.CharField(max_length=8, choices=LimitName.choices)
     limit_bytes = models.BigIntegerField()
@@ -217,7 +217,7 @@ class Delivery(BaseDelivery):
 
 
 class AlertTest(BaseDelivery):
-    """A test of an alert, on its way to one of its targets; another test takes its place."""
+    """A test of an alert, to one of its targets; another test replaces it."""
 
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="tests")
     message_id = models.UUIDField()
@@ -251,7 +251,7 @@ class Unsubscription(models.Model):
 
 
 class ReportSubscription(models.Model):
-    """A customer who asked for reports by e-mail."""
+    """A customer's subscription to reports by e-mail."""
 
     class Frequency(models.TextChoices):
         WEEK = "week", gettext_lazy("every week")

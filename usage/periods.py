@@ -1,4 +1,4 @@
-"""Ranges of ``today``, ``month`` and so on, and formats of times. Pure: now is passed in."""
+"""Ranges such as ``today`` and ``month``, and formats of times. Pure: now is passed in."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def day_of(at: datetime) -> datetime:
 
 
 def stamp(at: datetime, zone: ZoneInfo) -> str:
-    """ISO 8601 to the second, ``Z`` in UTC, else with the zone's offset."""
+    """ISO 8601 to the second, with ``Z`` in UTC, else with the zone's offset."""
     return _written(at.astimezone(zone).replace(microsecond=0))
 
 
@@ -67,7 +67,7 @@ def _written(local: datetime) -> str:
 
 
 def bounds(range_: Range, zone: ZoneInfo) -> dict[str, str]:
-    """``start`` and ``end``, the last second; both are the same instant for an empty range."""
+    """``start`` and ``end``, which is the last second; both are the same instant for an empty range."""
     end = range_.end if range_.is_empty else range_.end - SECOND
     return {"start": stamp(range_.start, zone), "end": stamp(end, zone)}
 

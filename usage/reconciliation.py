@@ -1,7 +1,7 @@
 """Compares usage lines with the traffic tables, and limits with the credits.
 
-Metering updates usage lines every two seconds for the days of new batches; this finds what it missed. Differences are
-recorded for staff and corrected.
+Metering updates usage lines every two seconds for the days of new batches; the nightly comparison finds what it missed.
+Differences are recorded for staff and corrected.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _usage_differences(orders: list[Order], now: datetime) -> Iterator[LedgerMis
     lines = LedgerEntry.objects.filter(order__in=orders, reason=LedgerReason.USAGE)
     recorded = {(line.order_id, line.period_date): -line.bytes for line in lines}
     measured = reports.all_daily_totals({order.pk: order.user_id for order in orders})
-    # Not days of new rows: metering is about to post them.
+    # Not the days of new batches, which metering is about to post.
     days: set[tuple[int, date]] = {
         pair
         for pair in (recorded.keys() | measured.keys()) - dirty_days.waiting_days()

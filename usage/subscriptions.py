@@ -67,7 +67,7 @@ def _has_status(status: OrderStatus, now: datetime) -> Q:
 
 
 def ending_soon(now: datetime) -> QuerySet[Order]:
-    """Orders of all customers that expire within three days, or run out by the projection of their latest alerts."""
+    """Orders of all customers that expire within three days, or run out by then according to their latest alerts."""
     until = now + SOON
     foreseen = Firing.objects.filter(runs_out_at__gt=now, runs_out_at__lte=until).values("alert__order_id")
     return Order.objects.filter(~has_expired(now), has_expired(until) | Q(pk__in=foreseen))

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @shared_task
 def keep_accounts() -> bool:
-    """Closes expired orders, updates ledgers from traffic, publishes cut-offs and limits; False without an engine."""
+    """Closes expired orders, updates ledgers from traffic, publishes cut-offs and limits; False without ClickHouse."""
     now = timezone.now()
     order_services.close_expired(now)
     enforcement.publish_overdue(now)
@@ -42,7 +42,7 @@ def renew_orders() -> None:
 
 @shared_task
 def evaluate_alerts() -> bool:
-    """Fires and re-arms alerts; False without an engine."""
+    """Fires and rearms alerts; False without ClickHouse."""
     try:
         now = timezone.now()
         if fired := evaluation.evaluate(now) + login_limits.evaluate(now):
@@ -61,13 +61,13 @@ def send_alerts() -> None:
 
 @shared_task
 def send_tests() -> None:
-    """Sends the tests of alerts that were asked for."""
+    """Sends the queued tests of alerts."""
     test_delivery.send_due()
 
 
 @shared_task
 def send_reports() -> None:
-    """Makes the reports that are due, and sends them."""
+    """Creates the reports that are due, and sends them."""
     report_services.plan(timezone.now())
     report_services.send_due()
 

@@ -1,4 +1,4 @@
-"""What orders and logins have used, for the orders app, which cannot read the traffic tables."""
+"""The usage of orders and logins, for the orders app, which cannot read the traffic tables."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ log = logging.getLogger(__name__)
 
 class TrafficTables:
     def used_before(self, orders: Mapping[int, int], at: datetime) -> dict[int, int]:
-        """Bytes that each order ever used before that instant, also of batches that are not accounted for yet.
+        """Total bytes of each order before that instant, including batches that are not accounted for yet.
 
-        Orders with imported history that is not accounted for are left out: metering leaves history out of the period
-        that runs then. All are left out while the engine is unavailable, so that no renewal waits for it.
+        Orders with unaccounted imported history are left out, because metering excludes history from the current
+        period. While ClickHouse is unavailable all orders are left out, so that renewals do not wait for it.
         """
         try:
             used = reports.bytes_between(orders, EPOCH, at)
         except EngineUnavailable as error:
             log.warning("orders are renewed by their ledgers alone: %s", error)
             return {}
-        history = dirty_days.orders_with_history()  # after the query: a batch is journaled before the engine has it
+        history = (
+            dirty_days.orders_with_history()
+        )  # read after the query, because a batch is journaled before the engine has it
         return {order_id: size for order_id, size in used.items() if order_id not in history}
 
     def used_by(self, users: Collection[ProxyUser], now: datetime) -> dict[int, Used]:

@@ -1,4 +1,4 @@
-"""The page of an unsubscribe link: it asks first. Mail programs may post to it without showing it (RFC 8058)."""
+"""The unsubscribe page, which asks for confirmation. Mail programs may post to it directly (RFC 8058)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from django.views.decorators.csrf import csrf_exempt
 from fonproxy.pages import Page
 
 
-# Authorised by the signed link, not by a session.
+# Authorized by the signed link, not by a session.
 @method_decorator(csrf_exempt, name="dispatch")
 class UnsubscribePage(Page):
     http_method_names = ["get", "head", "post"]
     template_name: ClassVar[str]
 
     def follow(self, token: str, *, unsubscribe: bool) -> dict[str, Any]:
-        """Unsubscribes if told to; returns the context of the template.
+        """Unsubscribes on POST; returns the context of the template.
 
-        Raises BadSignature or ObjectDoesNotExist when the link is not valid.
+        Raises BadSignature or ObjectDoesNotExist when the link is invalid.
         """
         raise NotImplementedError
 

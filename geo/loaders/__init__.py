@@ -20,7 +20,7 @@ DEFAULT_SERVICES: Final[Mapping[str, str]] = {
 
 
 def loaders() -> dict[str, Loader]:
-    """The loader of each proxy type that has one: the types with a provider need its URL."""
+    """The loader of each proxy type that has one; types with a provider have one if its URL is set."""
     found: dict[str, Loader] = {}
     for proxy_type, url in (
         (ProxyType.RESIDENTIAL_GIGA, settings.GEO_RESIDENTIAL_URL),

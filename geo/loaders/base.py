@@ -9,7 +9,7 @@ Counts = dict[str, dict[str, dict[str, int]]]
 
 
 class LoaderFailed(Exception):
-    """Loading failed; the text says why, without addresses or secrets."""
+    """Loading failed; the text gives the reason, without addresses or secrets."""
 
 
 class Loader(Protocol):

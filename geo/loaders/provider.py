@@ -72,8 +72,8 @@ class _Broken(Exception):
 class HttpProvider:
     """``GET url`` answers ``{"counts": {pool: {country: count}}}``. Any other response is refused as a whole.
 
-    Written on the standard library's client, because the deadline has to reach the socket: a provider that sends a
-    byte now and then never runs into a timeout of single reads.
+    It uses the standard library's client, because the deadline has to apply to the socket: a provider that sends a byte
+    now and then never reaches a timeout of single reads.
     """
 
     def __init__(self, url: str, token: str | None) -> None:
@@ -104,7 +104,7 @@ class HttpProvider:
                 connection.request("GET", self._target(), headers=self._headers)
                 body = _body(connection.getresponse())
             if time.monotonic() >= deadline:
-                raise _Broken("The connection was closed on our side; the answer may be incomplete.")
+                raise _Broken("The connection was closed on our side, so the response may be incomplete.")
             return body
         except (OSError, http.client.HTTPException, _Broken) as error:
             if time.monotonic() >= deadline:
@@ -145,7 +145,7 @@ def _checked(body: bytes) -> dict[str, dict[str, int]]:
         raise LoaderFailed(f"The provider's answer has another format: {str(fault)[:200]}") from None
     unknown = sorted({code for by_code in counts.values() for code in by_code if normalized(code) == UNKNOWN})
     if unknown:
-        raise LoaderFailed(f"The provider's answer names no country: {unknown[0]}.")
+        raise LoaderFailed(f"The provider's answer has an unknown country: {unknown[0]}.")
     return {pool: _by_country(by_code) for pool, by_code in counts.items()}
 
 

@@ -1,4 +1,4 @@
-"""Counts of the provider's own addresses."""
+"""Counts of static IPs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SERVICES = ("geoip", "maxmind")
 
 
 class IpCountLoader:
-    """Addresses marked available, by pool and by the country that each geo service puts them in, in one query.
+    """Counts available addresses, by pool and the country that each geo service assigns, in one query.
 
-    An address that a service does not know counts nowhere under that service.
+    An address without a country at a service is not counted under that service.
     """
 
     def __init__(self, proxy_type: str) -> None:

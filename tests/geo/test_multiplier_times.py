@@ -145,7 +145,7 @@ def test_overlapping_times_are_refused_with_a_message(admin: Client) -> None:
     assert "The end must be after the start." in page
     saved("1")
     page = admin.post(f"{PAGE}add/", form("2")).content.decode()
-    assert "There is one without start and end already" in page
+    assert "has no start or end either" in page
     assert Multiplier.objects.count() == 2
 
 
@@ -210,8 +210,8 @@ def test_adding_changing_and_deleting_are_undone_and_undoing_too(admin: Client) 
     assert "is undone" in undo(admin, last())
     assert us(now) == RAW * 2
     assert Multiplier.objects.get().pk == kept.pk
-    assert "was changed since" in undo(admin, added)
-    assert "undone already" in undo(admin, changed)
+    assert "has been changed since" in undo(admin, added)
+    assert "already been undone" in undo(admin, changed)
     assert us(now) == RAW * 2
 
 
@@ -269,7 +269,7 @@ def test_undo_needs_the_permission_for_the_change_it_makes(viewer: User, needed:
 def test_a_second_permanent_multiplier_is_refused_with_one_message(admin: Client) -> None:
     saved("1.5")
     page = admin.post(f"{PAGE}add/", form("2")).content.decode()
-    assert page.count("There is one without start and end already") == 1
+    assert page.count("has no start or end either") == 1
     assert "multiplier_once" not in page
     assert Multiplier.objects.count() == 1
 

@@ -68,10 +68,10 @@ BAD = {
     "10.0.0.1,server-static,A B,,,": "has a pool that is not 1 to 32 of a-z, 0-9, - and _",
     "10.0.0.1,server-static,,ZZ,,": "has a country that ISO 3166 does not assign",
     "10.0.0.1,server-static,,,Germany,": "has a country that ISO 3166 does not assign",
-    "10.0.0.1,server-static,,,,perhaps": "says neither true nor false for available",
+    "10.0.0.1,server-static,,,,perhaps": "has a value for available that is neither true nor false",
     "10.0.0.1,server-static": "has 2 cells instead of 6",
     "10.0.0.1,server-static,,,,,": "has 7 cells instead of 6",
-    "10.0.0.\0001,server-static,,,,": "holds a NUL, or bytes that are not UTF-8",
+    "10.0.0.\0001,server-static,,,,": "contains a NUL, or bytes that are not UTF-8",
 }
 
 
@@ -129,7 +129,7 @@ def test_the_command_imports_a_spreadsheets_csv_and_reports_the_result(tmp_path:
         call_command("import_static_ips", str(tmp_path / "nothing"))
     file.write_bytes(HEADER.encode() + b"10.0.0.2,server-static,,,,\n\xff\xff,server-static,,,,\n")
     call_command("import_static_ips", str(file), stdout=out, stderr=err)
-    assert "line 3 holds a NUL, or bytes that are not UTF-8" in err.getvalue()
+    assert "line 3 contains a NUL, or bytes that are not UTF-8" in err.getvalue()
     file.write_bytes(b"")
     with pytest.raises(CommandError, match="not CSV in UTF-8"):
         call_command("import_static_ips", str(file))

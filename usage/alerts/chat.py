@@ -1,7 +1,7 @@
 """Messages to Slack, Discord, Telegram and Microsoft Teams, through Apprise.
 
-A target is accepted in one exact form that names the service's own host and a token. Apprise's own URLs could name any
-host, read local files as templates and switch TLS verification off.
+A target must match one exact form with the service's own host and a token, because Apprise's own URLs could name any
+host, read local files as templates and disable TLS verification.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ STATUS: Final = re.compile(r"error=(\d{3})\b")
 
 
 class BadTarget(ValueError):
-    """A target that is not allowed; the text is a sentence for its owner."""
+    """A target that is not allowed; the text is a message for its owner."""
 
 
 class ChatService(NamedTuple):
-    """Apprise's plugin, and the form of its targets; ``shown``, ``end`` and ``rest`` in it may be shown."""
+    """Apprise's plugin, and the form of its targets; the groups ``shown``, ``end`` and ``rest`` may be displayed."""
 
     module: str
     plugin: str
@@ -92,7 +92,7 @@ def check(method: str, target: str) -> None:
 
 
 def masked(method: str, target: str) -> str:
-    """The target without its token, but for the last four characters."""
+    """The target with its token masked except for the last four characters."""
     match = _match(method, target)
     return f"{match['shown']}…{match['end']}{match.groupdict().get('rest', '')}"
 
@@ -115,11 +115,11 @@ def send(method: str, target: str, title: str, body: str) -> None:
         plugin = _plugin(method, target)
     except BadTarget as fault:
         raise DeliveryFailed(str(fault)) from None
-    # Apprise's log has the outcome, and at its lowest level the token: it goes nowhere but here.
+    # Apprise's log has the outcome, and at its lowest level the token, so it is read here and goes nowhere else.
     outcome = _Outcome()
     plugin.logger = logging.Logger("apprise", logging.WARNING)
     plugin.logger.addHandler(outcome)
-    # Apprise would sleep here for as long as the service says; our deliveries are retried later.
+    # Apprise would sleep for as long as the service says; our deliveries are retried later instead.
     plugin.throttle = lambda *_, **__: None
     if not plugin.notify(title=_without_markup(title), body=_without_markup(body), body_format="text"):
         status = STATUS.search(" ".join(outcome.lines))
@@ -136,7 +136,7 @@ class _Outcome(logging.Handler):
 
 
 def _without_markup(text: str) -> str:
-    """Neither a tag nor one of Slack's mentions, such as ``<!channel>``."""
+    """The text without tags and without Slack mentions such as ``<!channel>``."""
     return text.translate(ANGLES)
 
 
@@ -150,7 +150,7 @@ def _match(method: str, target: str) -> re.Match[str]:
 
 def _plugin(method: str, target: str) -> Any:
     _match(method, target)
-    # Apprise takes 27 MB: only processes that send to a chat load it.
+    # Imported late, because Apprise takes 27 MB: only processes that send to a chat load it.
     apprise = import_module("apprise")
     service = SERVICES[Method(method)]
     plugin = getattr(import_module(f"apprise.plugins.{service.module}"), service.plugin)
@@ -158,5 +158,5 @@ def _plugin(method: str, target: str) -> Any:
     asset = apprise.AppriseAsset(app_id="FonProxy", http_redirects=False)
     try:
         return plugin(**{**parsed, **PLAIN, **TIMEOUTS, "asset": asset})
-    except TypeError:  # as Apprise's own error for malformed parts is
+    except TypeError:  # like Apprise's own error for malformed parts
         raise BadTarget(_("Must be %s") % service.form) from None

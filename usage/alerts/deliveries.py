@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def send_due() -> int:
     """Tries all due deliveries; returns how many arrived."""
-    # Nearly always there is none, and the queries that choose them take much longer to compile.
+    # There is rarely one, and the queries that choose them take much longer to compile.
     if not delivery.waiting(Delivery.objects.all(), timezone.now()).exists():
         return 0
     return delivery.send_all([due(Method.EMAIL), due(Method.WEBHOOK), due(*chat.SERVICES)], attempt)
@@ -30,7 +30,7 @@ def due(*methods: str) -> list[int]:
 
 
 def attempt(number: int) -> bool:
-    """Tries the delivery once; True if it arrived."""
+    """Makes one attempt; True if the message arrived."""
     return delivery.attempt(Delivery.objects.select_related("firing__alert__order__user"), number, _send)
 
 

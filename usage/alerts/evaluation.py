@@ -1,6 +1,6 @@
 """Evaluates alerts about orders with one query of usage and one of error rates, and fires those that are reached.
 
-Alerts are read before the figures, and totals only grow, so a late evaluator never re-arms an alert on figures older
+Alerts are read before the figures, and totals only grow, so a late evaluator never rearms an alert with figures older
 than its firing. An alert fires by a conditional update in one transaction with its Firing, so exactly one of several
 evaluators fires it, and one that dies has done both or nothing.
 """
@@ -51,9 +51,9 @@ class _DueAlert(NamedTuple):
 
 
 def evaluate(now: datetime) -> int:
-    """Fires and re-arms alerts; returns how many fired. Raises EngineError.
+    """Fires and rearms alerts; returns the number fired. Raises EngineError.
 
-    Alerts of expired orders are skipped. An error with one alert does not affect the others.
+    Skips alerts of expired orders. An error with one alert does not affect the others.
     """
     fired = 0
     firing: dict[int, list[_DueAlert]] = {}
@@ -77,9 +77,9 @@ def _logged(row: _EvaluatedAlert) -> Iterator[None]:
 
 
 def _fire_together(due: list[_DueAlert], now: datetime) -> int:
-    """Fires alerts of one order, the highest percentage first: its mail also names the lower ones that were reached.
+    """Fires alerts of one order, the highest percentage first, whose mail also names the lower ones reached.
 
-    An address gets one mail, about the highest percentage it is notified of. Returns how many fired.
+    An address gets one mail, about the highest percentage for which it is a recipient. Returns the number fired.
     """
     fired = 0
     told: set[str] = set()
@@ -92,7 +92,7 @@ def _fire_together(due: list[_DueAlert], now: datetime) -> int:
 
 
 def rearm(alert: Alert, now: datetime) -> None:
-    """Re-arms this alert if it has fired and its order is below the threshold. Raises EngineError."""
+    """Rearms this alert if it has fired and its order is below the threshold. Raises EngineError."""
     for row, _, step in _steps(Alert.objects.filter(pk=alert.pk), now):
         if step is AlertTransition.REARM:
             _rearm(row)
@@ -145,9 +145,9 @@ def _rearm(row: _EvaluatedAlert) -> None:
 
 
 def _fire(row: _EvaluatedAlert, figures: Figures, now: datetime, told: set[str], also_reached: list[int]) -> int:
-    """1 if this call fired it, 0 if it has changed or another evaluator was faster.
+    """Fires the alert; returns 0 if it has changed or another evaluator was faster, else 1.
 
-    ``told`` has the addresses that get a mail about a higher percentage, and gains those of this one.
+    ``told`` has the addresses that get a mail about a higher percentage; those of this alert are added.
     """
     state = row.state
     with transaction.atomic():
@@ -175,13 +175,13 @@ def _fire(row: _EvaluatedAlert, figures: Figures, now: datetime, told: set[str],
 
 
 def store(firing: Firing, targets: Iterable[str], now: datetime) -> None:
-    """The firing, and a delivery to each target that is due now."""
+    """Stores the firing, and a delivery to each target that is due now."""
     firing.save(force_insert=True)
     Delivery.objects.bulk_create([Delivery(firing=firing, target=target, next_attempt_at=now) for target in targets])
 
 
 def firing_of(alert: Alert, figures: Figures, now: datetime) -> Firing:
-    """A firing of the alert with the figures that its kind is about, not saved."""
+    """An unsaved firing of the alert with the figures of its kind."""
     firing = Firing(alert=alert, kind=alert.kind, threshold=alert.threshold, fired_at=now)
     if alert.kind in NEEDS_LIMIT:
         firing.used_bytes, firing.limit_bytes = figures.used, alert.order.limit_bytes

@@ -1,7 +1,7 @@
 """Alerts about the limits of single proxy users.
 
-An alert fires once for each proxy user, limit and day or month; ``LoginMark`` records that. A firing names all proxy
-users that reached the threshold since the last evaluation, so that a hundred at once make one message.
+An alert fires once per proxy user, limit and day or month; ``LoginMark`` records that. A firing lists all proxy users
+that reached the threshold since the last evaluation, so a hundred of them cause one message.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class _LoginAtLimit(NamedTuple):
 
 
 def evaluate(now: datetime) -> int:
-    """Fires alerts about proxy users; returns how many fired. Raises EngineError.
+    """Fires alerts about proxy users; returns the number fired. Raises EngineError.
 
-    Alerts are read before the marks, and each firing changes its alert: of several evaluators one fires.
+    Alerts are read before the marks, and each firing changes its alert, so only one of several evaluators fires it.
     """
     alerts = list(Alert.objects.filter(~has_expired(now, "order__"), kind=AlertKind.LOGIN_PERCENT).order_by("pk"))
     if not alerts:
@@ -85,7 +85,7 @@ def _reached(alert: Alert, users: Iterable[ProxyUser], used: dict[int, Used], no
 
 
 def _unmarked(alert: Alert, reached: list[_LoginAtLimit]) -> list[_LoginAtLimit]:
-    """Those that the alert has not fired about."""
+    """The reached limits for which the alert has not fired yet."""
     marks = {(mark.proxy_user_id, mark.limit_name): mark for mark in alert.login_marks.all()} if reached else {}
     found = []
     for each in reached:
@@ -96,13 +96,13 @@ def _unmarked(alert: Alert, reached: list[_LoginAtLimit]) -> list[_LoginAtLimit]
 
 
 def _covers(mark: LoginMark, limit: ReachedLimit, threshold: int) -> bool:
-    """Whether the alert has fired about the same limit of the same period at this threshold or a higher one."""
+    """Whether the alert has fired for the same limit and period at this threshold or a higher one."""
     is_same = (mark.began_at, mark.limit_bytes) == (limit.began_at, limit.limit)
     return is_same and mark.threshold >= threshold
 
 
 def _fire(alert: Alert, reached: list[_LoginAtLimit], now: datetime) -> int:
-    """1 if this call fired it, 0 if nothing is new, it has changed or another evaluator was faster."""
+    """Fires the alert; returns 0 if nothing is new, it has changed or another evaluator was faster, else 1."""
     if not reached:
         return 0
     with transaction.atomic():
@@ -135,7 +135,7 @@ def _mark(alert: Alert, each: _LoginAtLimit) -> LoginMark:
 
 
 def figures_of(login: str, reached: ReachedLimit) -> dict[str, Any]:
-    """One of a firing's ``logins``; the percentage is rounded down, as that of a firing."""
+    """An entry of a firing's ``logins``; the percentage is rounded down, like that of a firing."""
     return {
         "login": login,
         "limit": LimitName(reached.name).value,

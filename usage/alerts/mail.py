@@ -24,7 +24,7 @@ TOKEN_LIFETIME: Final = timedelta(days=60)
 
 
 def send(firing: Firing, address: str, *, is_test: bool = False) -> None:
-    """Sends it once; raises OSError, SMTPException or Undeliverable. Retries have the same Message-ID."""
+    """Makes one attempt; raises OSError, SMTPException or Undeliverable. Retries have the same Message-ID."""
     if not has_ascii_form(address):
         raise Undeliverable(BAD_ADDRESS)
     order = firing.alert.order
@@ -60,7 +60,7 @@ def send(firing: Firing, address: str, *, is_test: bool = False) -> None:
 
 
 def _subject(firing: Firing, is_test: bool) -> str:
-    """One line: a name may hold characters that end a header."""
+    """The subject on one line: a name may contain characters that would end a header."""
     text = f"Test: alert for {firing.alert.order.name} {texts.reason(firing)}" if is_test else texts.subject(firing)
     return " ".join(text.split())
 

@@ -71,9 +71,9 @@ def create(
     chat_target: str = "",
     is_default: bool = False,
 ) -> Alert:
-    """Creates an armed alert; one that equals a default alert is that alert, which is no default any more.
+    """Creates an armed alert. One that equals a default alert adopts it: it is then no longer a default alert.
 
-    Raises InvalidInput for an order without the limit or end that its kind is about, Conflict for a duplicate.
+    Raises InvalidInput for an order without the limit or end that the kind needs, Conflict for a duplicate.
     """
     if lacking := lacks(order, kind):
         raise InvalidInput(
@@ -102,7 +102,7 @@ def create(
 
 
 def lacks(order: Order, kind: str) -> str:
-    """Why the order cannot have an alert of that kind, as a text; empty if it can."""
+    """The reason why the order cannot have an alert of that kind; empty if it can."""
     if kind in NEEDS_LIMIT and not order.has_limit:
         return "has no traffic limit"
     if kind == AlertKind.EXPIRES_IN and order.expires_at is None:
@@ -122,7 +122,7 @@ def change(alert: Alert, given: dict[str, Any], now: datetime) -> Alert:
     """Changes threshold, recipients, webhook_url or chat.
 
     An alert that has fired and is still above its threshold does not fire again. Undelivered firings go to the new
-    target. Raises NotFound if it was deleted meanwhile, Conflict for a duplicate, EngineError when usage cannot be
+    target. Raises NotFound if it was deleted concurrently, Conflict for a duplicate, EngineError when usage cannot be
     read.
     """
     with transaction.atomic():
@@ -158,13 +158,13 @@ def _redirect(alert: Alert, now: datetime) -> None:
 
 
 def save(alert: Alert, *, is_same_chat: bool = False) -> Alert:
-    """Raises Conflict for a duplicate.
+    """Saves the alert. Raises Conflict for a duplicate.
 
-    A chat that stays the same is not read, since it may be stored under another secret key.
+    An unchanged chat is not decrypted, because it may be stored under another secret key.
     """
     if alert.method not in chat.SERVICES or not is_same_chat:
         _set_target(alert)
-    # Not the fields that an evaluator may be writing at the same time.
+    # Only these fields: an evaluator may be writing the others.
     own = None if alert.pk is None else OWN_FIELDS
     try:
         with transaction.atomic():

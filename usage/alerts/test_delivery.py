@@ -1,7 +1,7 @@
-"""Test deliveries: an alert's message, by the way that real ones take, marked as a test.
+"""Test deliveries: an alert's message, sent in the same way as a real one, marked as a test.
 
-The page that asks for one writes a row per target and shows what becomes of it. The worker that sends real messages
-sends it, once, within seconds. A test is no firing and arms nothing.
+The page that requests it writes a row per target and shows the outcome. The worker that sends real messages sends it
+within seconds, without retries. A test is not a firing and does not arm the alert.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class DeliveryTestThrottle(SimpleRateThrottle):
-    """Limits tests per customer, across all of their alerts."""
+    """Limits tests per customer, over all their alerts."""
 
     rate = "5/hour"
 
@@ -42,7 +42,7 @@ class DeliveryTestThrottle(SimpleRateThrottle):
 
 
 def request(alert: Alert, now: datetime) -> None:
-    """Has a test sent to every target of the alert, in place of the one before.
+    """Queues a test to every target of the alert, replacing earlier tests.
 
     Raises Conflict for an alert that cannot fire or has no target.
     """
@@ -53,7 +53,7 @@ def request(alert: Alert, now: datetime) -> None:
         raise Conflict(_("No recipients: every address has unsubscribed from this subscription. Add a recipient."))
     message_id = uuid4()
     with transaction.atomic():
-        Alert.objects.select_for_update().get(pk=alert.pk)  # two clicks at once make one list
+        Alert.objects.select_for_update().get(pk=alert.pk)  # two concurrent clicks create one set of tests
         alert.tests.all().delete()
         AlertTest.objects.bulk_create(
             AlertTest(alert=alert, message_id=message_id, target=target, next_attempt_at=now) for target in targets
@@ -61,15 +61,15 @@ def request(alert: Alert, now: datetime) -> None:
 
 
 def send_due() -> int:
-    """Sends the tests that were asked for, a few per customer at once; returns how many arrived."""
-    # Nearly always there is none, and the query that chooses them takes much longer to compile.
+    """Sends the queued tests, a few per customer at a time; returns the number that arrived."""
+    # There is rarely one, and the query that chooses them takes much longer to compile.
     if not delivery.waiting(AlertTest.objects.all(), timezone.now()).exists():
         return 0
     return delivery.send_all([delivery.due(AlertTest.objects.all(), "alert__order__user_id")], attempt)
 
 
 def attempt(number: int) -> bool:
-    """Sends the test; True if it arrived. One that fails is not repeated."""
+    """Sends the test; True if it arrived. A failed test is not retried."""
     return delivery.attempt(AlertTest.objects.select_related("alert__order__user"), number, _send)
 
 

@@ -1,4 +1,4 @@
-"""A firing in words, for e-mails and chats."""
+"""The texts of a firing, for e-mails and chats."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def subject(firing: Firing) -> str:
 
 
 def title(firing: Firing) -> str:
-    """As ``subject``, without the limit, which a row of the message has."""
+    """Like ``subject``, without the limit, which is in a row of the message."""
     name = firing.alert.order.name
     if firing.kind not in NEEDS_LIMIT:
         return subject(firing)
@@ -63,14 +63,14 @@ def rows(firing: Firing) -> list[TextRow]:
 
 
 def percent_used(firing: Firing) -> int | None:
-    """For a bar, 0 to 100; None for a kind that has no limit."""
+    """The length of a bar, 0 to 100; None for a kind without a limit."""
     if firing.kind not in NEEDS_LIMIT or not firing.limit_bytes:
         return None
     return min(100 * (firing.used_bytes or 0) // firing.limit_bytes, 100)
 
 
 def reason(firing: Firing) -> str:
-    """Why this alert exists: what was asked for."""
+    """Why the recipient gets this message: the condition of the alert."""
     match AlertKind(firing.kind):
         case AlertKind.USAGE_PERCENT:
             percents = sorted({*firing.also_reached, firing.threshold})
@@ -82,7 +82,7 @@ def reason(firing: Firing) -> str:
         case AlertKind.ERROR_RATE:
             return f"when {firing.threshold} % of requests or more fail"
         case AlertKind.LOGIN_PERCENT:
-            return f"when a proxy user has used {firing.threshold} % of a limit of its own"
+            return f"when a proxy user has used {firing.threshold} % of one of its own limits"
 
 
 def _logins(firing: Firing) -> str:
@@ -90,7 +90,7 @@ def _logins(firing: Firing) -> str:
     name = firing.alert.order.name
     logins = {each["login"] for each in firing.logins}
     if len(logins) > 1:
-        return f"{len(logins)} proxy users of {name} have used {firing.threshold} % or more of a limit"
+        return f"{len(logins)} proxy users of {name} have used {firing.threshold} % or more of one of their limits"
     reached, *others = firing.logins
     if others:
         return f"{reached['login']} of {name} has used {firing.threshold} % or more of {len(firing.logins)} limits"
@@ -124,7 +124,7 @@ def _runs_out(firing: Firing) -> str:
 
 
 def _minute(firing: Firing, at: datetime | None) -> str:
-    """By the clock of the customer's time zone."""
+    """A time in the customer's time zone, to the minute."""
     assert at is not None
     zone = firing.alert.order.user.zone
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"

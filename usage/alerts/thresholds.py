@@ -1,4 +1,4 @@
-"""Rules for firing and re-arming alerts. Pure."""
+"""Rules for firing and rearming alerts. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AlertTransition(Enum):
 
 
 class ReachedLimit(NamedTuple):
-    """A proxy user's limit of which so much is used; ``resets_at`` is None for a limit in total."""
+    """A proxy user's limit that has reached a percentage; ``resets_at`` is None for a total limit."""
 
     name: LimitName
     used: int
@@ -52,7 +52,7 @@ class Figures(NamedTuple):
 
 
 def window_start(now: datetime) -> datetime:
-    """The start of the window of error rates: the bucket of now and all of the one before, 15 to 30 minutes."""
+    """The start of the window of error rates: the current bucket and all of the previous one, 15 to 30 minutes."""
     return floor(now - MIN_WINDOW, GRAIN)
 
 
@@ -69,11 +69,11 @@ def is_reached(alert: AlertState, figures: Figures, now: datetime) -> bool:
             enough = figures.requests >= MIN_REQUESTS
             return enough and figures.errors * 100 >= alert.threshold * figures.requests
         case AlertKind.LOGIN_PERCENT:
-            return False  # by ``reached_limits``, of each proxy user
+            return False  # by ``reached_limits``, per proxy user
 
 
 def reached_limits(limits: Limits, used: Used, windows: Windows, percent: int) -> Iterator[ReachedLimit]:
-    """The limits of a proxy user of which that percentage is used, without rounding."""
+    """The limits of which a proxy user has used that percentage, without rounding."""
     starts = (windows.day, windows.month, EPOCH)
     ends = (windows.next_day, windows.next_month, None)
     for name, limit, size, start, end in zip(LimitName, limits, used, starts, ends, strict=True):
@@ -82,10 +82,10 @@ def reached_limits(limits: Limits, used: Used, windows: Windows, percent: int) -
 
 
 def next_step(alert: AlertState, figures: Figures, now: datetime) -> AlertTransition | None:
-    """FIRE at the threshold, once per period unless the order fell below it in between; REARM below it; else None.
+    """FIRE at the threshold, once per period unless usage fell below it in between; REARM below it; else None.
 
-    Error rates know no periods. They are armed again by a whole window after the firing, so that a rate that moves
-    about the threshold fires once a window at most.
+    Error rates ignore periods. They are rearmed by a whole window below the threshold after the firing, so a rate that
+    moves around the threshold fires at most once per window.
     """
     is_rate = alert.kind == AlertKind.ERROR_RATE
     if is_reached(alert, figures, now):

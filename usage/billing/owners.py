@@ -1,4 +1,4 @@
-"""Who and what a billing system knows usage by: customers, orders, products and logins, looked up for many rows."""
+"""Customers, orders, products and logins as a billing system knows them, looked up for many rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SoldOrder(NamedTuple):
 
 @dataclass(frozen=True)
 class Owners:
-    """What exists of the users, orders and logins of some rows. An order counts only for the user who bought it."""
+    """The existing users, orders and logins of some rows. An order counts only with the user who bought it."""
 
     users: dict[int, str | None]
     orders: dict[OrderKey, SoldOrder]

@@ -14,7 +14,7 @@ from fonproxy.timerange import UTC_ZONE, InvalidTime, Range
 from usage.billing.rows import BillingRequest, Group
 
 MAX_RANGE: Final = timedelta(days=367)
-"""A leap year, and the hour by which its clocks may differ."""
+"""A leap year, plus the hour by which a clock change may lengthen it."""
 
 
 class UsageParams(Params):
@@ -28,9 +28,14 @@ class UsageParams(Params):
         ["total", "day"], required=False, default="total", help_text="One row for the whole range, or for each day."
     )
     tz = ZoneField(required=False, default=UTC_ZONE, help_text="IANA zone of days and of from and to. Default UTC.")
-    cursor = serializers.CharField(required=False, help_text="`nextCursor` of the page before; all else the same.")
+    cursor = serializers.CharField(
+        required=False, help_text="`nextCursor` of the previous page, with the same parameters."
+    )
     limit = WholeNumberField(
-        required=False, min_value=1, max_value=10_000, help_text="Of a page of JSON, 1000 by default. Others have all."
+        required=False,
+        min_value=1,
+        max_value=10_000,
+        help_text="Rows per page of JSON, 1000 by default. Streams have all rows.",
     )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:

@@ -1,7 +1,7 @@
 """Sums of traffic as rows for a billing system: grouped, named by external ids, and ready as meter events.
 
-Every row is about one customer. Rows come sorted by their keys, so that a page can begin after any of them. Traffic of
-a pair of user and order that does not exist is in no ledger: it has rows of its own, with ``attributed`` false.
+Every row is about one customer. Rows are sorted by their keys, so a page can begin after any of them. Traffic of a user
+and an order that do not belong together is in no ledger: it is in separate rows, with ``attributed`` false.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from usage.billing.owners import Owners, SoldOrder, last_of_slice
 
 SECOND: Final = timedelta(seconds=1)
 MAX_ORDERS: Final = 5000
-"""Of one statement: a month of more, in 15-minute buckets of many countries each, could take too long."""
+"""Orders per statement: with more, a month of 15-minute buckets in many countries could take too long."""
 
 Row = dict[str, Any]
 
@@ -42,14 +42,14 @@ class Group(StrEnum):
 
     @property
     def is_by_order(self) -> bool:
-        """Whether the sums come in the order of the rows; else those of a customer are put together first."""
+        """Whether the sums come in the order of the rows; otherwise those of a customer are merged first."""
         return self in (Group.ORDER, Group.PROXY_USER)
 
 
 class RowKey(NamedTuple):
-    """The key of a row; rows are in this order. ``order_id`` and ``detail`` are 0 where a row has many.
+    """The sort key of a row. ``order_id`` and ``detail`` are 0 if a row covers several.
 
-    ``detail`` is a product's number, a proxy user's or a worker's name.
+    ``detail`` is a product's number, a proxy user's number or a worker's name.
     """
 
     user_id: int
@@ -89,7 +89,7 @@ class BillingRequest:
                 yield rows
 
     def _found(self, after: RowKey | None, at_once: int) -> Iterator[list[NamedUsage]]:
-        """Sorted. Holds no more than the sums of one statement, and the rows of one customer if they need more."""
+        """The rows, sorted. Holds only the sums of one statement, and the rows of one customer if they need more."""
         pending: dict[RowKey, NamedUsage] = {}
         for sums in self._sums(after, at_once):
             self._add(sums, pending)
@@ -99,9 +99,9 @@ class BillingRequest:
         yield [pending[key] for key in sorted(pending)]
 
     def _sums(self, after: RowKey | None, at_once: int) -> Iterator[list[UsageSum]]:
-        """By slices of orders: without bounds the engine would add up all that is left to return one page of it.
+        """The sums, by slices of orders: without bounds the engine would sum up everything to return one page.
 
-        Slices without any usage double, so that idle orders cost few statements.
+        The size of a slice without usage doubles, so that idle orders cost few statements.
         """
         if self.periods.range.is_empty:
             return
@@ -175,7 +175,7 @@ class BillingRequest:
         return None if self.periods.grid is None else (EPOCH + timedelta(seconds=key.local)).date().isoformat()
 
     def _identifier(self, key: RowKey, usage: UsageSum, period: Range) -> str:
-        """The same for the same row of the same revision, another for another row, also of another installation."""
+        """The same for the same row and revision; different for any other row, also of another installation."""
         about = (self.group.value, *key, period.start.isoformat(), period.end.isoformat(), usage.late_rows)
         return str(uuid.uuid5(_installation(settings.ID_SALT), repr(about)))
 
@@ -199,5 +199,5 @@ def _added(first: UsageSum, second: UsageSum) -> UsageSum:
 
 
 def _stamp(at: datetime) -> str:
-    """Of whole seconds in UTC."""
+    """ISO 8601 in UTC, to the second."""
     return at.isoformat().replace("+00:00", "Z")

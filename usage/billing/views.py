@@ -38,20 +38,22 @@ from usage.billing.rows import BillingRequest, Row, RowKey, Rows
 
 NAME: Final = "usage"
 DEFAULT_LIMIT: Final = 1000
-# Orders without usage make no rows: smaller steps would ask the engine for nothing many times.
+# Orders without usage yield no rows, so smaller steps would cause many queries without a result.
 MIN_AT_ONCE: Final = 1000
 
 ROW: Final = shape(
     "BillingUsageRow",
-    identifier=serializers.CharField(help_text="Identifies this row and revision; the same in a repeated answer."),
+    identifier=serializers.CharField(
+        help_text="Identifies this row and revision; repeated responses have the same one."
+    ),
     timestamp=serializers.IntegerField(
         help_text="Seconds since 1970: the period's last second, or `lastUsedAt` while it runs."
     ),
-    value=serializers.CharField(help_text="Bytes both ways, as meter events have them."),
+    value=serializers.CharField(help_text="Bytes of both directions, as text, as in meter events."),
     user=serializers.CharField(allow_null=True, help_text="The customer's external id."),
-    userId=serializers.IntegerField(help_text="The number that proxy workers push under."),
+    userId=serializers.IntegerField(help_text="The number under which gateways push."),
     order=serializers.CharField(allow_null=True, help_text="The order's external id, by order and proxy user."),
-    orderId=serializers.IntegerField(allow_null=True, help_text="The number that proxy workers push under."),
+    orderId=serializers.IntegerField(allow_null=True, help_text="The number under which gateways push."),
     product=serializers.CharField(allow_null=True),
     proxyType=serializers.ChoiceField(choices=ProxyType.choices, allow_null=True),
     proxyUser=serializers.CharField(allow_null=True, help_text="The login, while it exists."),
@@ -65,10 +67,10 @@ ROW: Final = shape(
     requests=serializers.IntegerField(),
     errors=serializers.IntegerField(),
     firstUsedAt=serializers.DateTimeField(help_text="The start of the first bucket of 15 minutes with traffic."),
-    lastUsedAt=serializers.DateTimeField(help_text="The start of the last one."),
+    lastUsedAt=serializers.DateTimeField(help_text="The start of the last bucket of 15 minutes with traffic."),
     attributed=serializers.BooleanField(help_text="False: the user has no such order; the traffic is in no ledger."),
     closed=serializers.BooleanField(help_text="Rows that arrive from now on increase `revision`."),
-    revision=serializers.IntegerField(help_text="Rows of traffic that arrived late; 0: as it was at the close."),
+    revision=serializers.IntegerField(help_text="The number of rows of traffic that arrived after the close."),
 )
 PAGE: Final = shape(
     "BillingUsage",
@@ -79,7 +81,7 @@ COLUMNS: Final = columns_of(ROW)
 
 
 class NdjsonRenderer(JsonRenderer):
-    """Chosen by ``format=ndjson`` or ``Accept``; what is not streamed, such as an error, is JSON."""
+    """Selected by ``format=ndjson`` or ``Accept``; responses that are not streamed, such as errors, are JSON."""
 
     media_type = "application/x-ndjson"
     format = "ndjson"
@@ -115,7 +117,7 @@ class BillingUsageViewSet(ViewSet):
     def list(self, request: Request) -> HttpResponseBase:
         """Sums of the range by customer, order, product, proxy user or worker, with external ids.
 
-        JSON comes in pages; NDJSON and CSV are streamed whole. A row is `closed` 25 hours after its period.
+        JSON is paged; NDJSON and CSV are streamed whole. A row is `closed` 25 hours after its period.
         """
         given = UsageParams.read(request.query_params)
         asked: BillingRequest = given["request"]

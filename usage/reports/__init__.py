@@ -1,1 +1,1 @@
-"""Weekly and monthly e-mail reports for customers who asked for them."""
+"""Weekly and monthly e-mail reports for customers who subscribed to them."""

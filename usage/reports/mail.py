@@ -1,4 +1,4 @@
-"""A report as an e-mail: traffic of the period against the one before, by order, and the domains with most of it."""
+"""A report as an e-mail: traffic compared with the previous period, by order, and the domains with most of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ class Figure(NamedTuple):
 
 
 def send(row: ReportDelivery) -> None:
-    """Sends it once; raises EngineError, OSError, SMTPException or Undeliverable. Retries have the same Message-ID."""
+    """Makes one attempt; raises EngineError, OSError, SMTPException or Undeliverable.
+
+    Retries have the same Message-ID.
+    """
     user = row.subscription.user
     if not (user.email and user.is_active):
         return
@@ -92,7 +95,7 @@ def figures(row: ReportDelivery) -> dict[str, Any]:
 
 
 def _before(row: ReportDelivery) -> tuple[date, date]:
-    """First and last day of the period before."""
+    """First and last day of the previous period."""
     last = row.starts_on - DAY
     return (row.starts_on - 7 * DAY if row.ends_on - row.starts_on == 7 * DAY else last.replace(day=1)), last
 
@@ -121,6 +124,6 @@ def unsubscribe_link(user: User) -> str:
 
 
 def subscription_of(token: str) -> ReportSubscription | None:
-    """The subscription of an unsubscribe link, None if there is none any more; raises BadSignature."""
+    """The subscription of an unsubscribe link, None if it no longer exists; raises BadSignature."""
     number = signing.loads(token, salt=SALT, max_age=TOKEN_LIFETIME)["user"]
     return ReportSubscription.objects.select_related("user").filter(user=number).first()

@@ -1,7 +1,7 @@
-"""Who receives reports, which reports are due, and sending them.
+"""Subscriptions to reports, which reports are due, and sending them.
 
-A report is a row before it is a mail: one per customer and period, which the database ensures. The row is delivered as
-messages of alerts are (``fonproxy.delivery``), at least once.
+A report is stored before it is mailed: one row per customer and period, which a constraint ensures. It is delivered
+like the messages of alerts (``fonproxy.delivery``), at least once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from usage.reports import mail
 
 Frequency = ReportSubscription.Frequency
 
-# Rows of a day may arrive later; a report is read in the morning.
+# Rows of a day may arrive later, and reports are read in the morning.
 DELAY: Final = timedelta(hours=6)
 DAY: Final = timedelta(days=1)
 
@@ -33,7 +33,7 @@ class ReportSpan(NamedTuple):
 
 
 def last_ended(every: str, now: datetime, zone: ZoneInfo) -> ReportSpan:
-    """The latest week from Monday, or month, that ended six hours ago or earlier, on the zone's clock. Pure."""
+    """The latest week from Monday, or month, that ended at least six hours ago in the zone. Pure."""
     today = (now - DELAY).astimezone(zone).date()
     if every == Frequency.WEEK:
         end = today - DAY * today.weekday()
@@ -43,7 +43,7 @@ def last_ended(every: str, now: datetime, zone: ZoneInfo) -> ReportSpan:
 
 
 def subscribe(user: User, every: str | None, now: datetime) -> None:
-    """Sends reports every week or month from the running one on; None: no more reports."""
+    """Subscribes to weekly or monthly reports, from the current period on; None unsubscribes."""
     if every is None:
         ReportSubscription.objects.filter(user=user).delete()
         return
@@ -53,7 +53,7 @@ def subscribe(user: User, every: str | None, now: datetime) -> None:
 
 
 def plan(now: datetime) -> int:
-    """Makes the rows of reports that are due; returns how many are new. Only the latest period of each is reported."""
+    """Creates the reports that are due; returns the number of new ones. Each customer gets only the latest period."""
     due = []
     active = ReportSubscription.objects.filter(user__is_active=True).exclude(user__email="").select_related("user")
     for subscription in active.iterator(chunk_size=1000):
@@ -69,13 +69,13 @@ def plan(now: datetime) -> int:
 
 
 def send_due() -> int:
-    """Tries all due reports; returns how many were sent."""
+    """Tries all due reports; returns the number sent."""
     due = delivery.due(ReportDelivery.objects.all(), "subscription_id")
     return delivery.send_all([due], attempt, threads=2)
 
 
 def attempt(number: int) -> bool:
-    """Tries the report once; True if it was sent."""
+    """Makes one attempt; True if the report was sent."""
     return delivery.attempt(ReportDelivery.objects.select_related("subscription__user"), number, _send)
 
 

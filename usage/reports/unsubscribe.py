@@ -1,4 +1,4 @@
-"""The page of the unsubscribe link in a report."""
+"""The unsubscribe page of a report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class UnsubscribeReportsPage(UnsubscribePage):
     template_name = "reports/unsubscribe.html"
 
     def follow(self, token: str, *, unsubscribe: bool) -> dict[str, Any]:
-        """A link that was followed before leads to the same answer."""
+        """Following the link again gives the same response."""
         subscription = mail.subscription_of(token)
         if subscription is None:
             return {"is_done": True}

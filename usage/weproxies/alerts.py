@@ -50,7 +50,7 @@ class AlertChange(drf.Serializer[Any]):
         child=TextField(max_length=254, validators=[validate_address]),
         max_length=services.MAX_RECIPIENTS,
         required=False,
-        help_text="E-mail addresses beside the customer's own.",
+        help_text="E-mail addresses in addition to the customer's own.",
     )
     webhook_url = WebhookUrlField(required=False)
     target = TextField(
@@ -60,7 +60,7 @@ class AlertChange(drf.Serializer[Any]):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """``threshold_percent`` becomes ``threshold``."""
+        """Turns ``threshold_percent`` into ``threshold``."""
         for name, fixed in self.context.items():
             if self.initial_data.get(name, fixed) != fixed:
                 raise drf.ValidationError({name: ["Cannot be changed. Create another alert instead."]})
@@ -116,14 +116,14 @@ class AlertBody(AlertChange):
 
 
 def _missing_threshold(given: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The error of an alert without either threshold, by the field that it lacks."""
+    """The error of an alert without a threshold, under the field that it lacks."""
     if "threshold" in given or "threshold_percent" in given:
         return {}
     return {"threshold" if "kind" in given else "threshold_percent": ["This field is required."]}
 
 
 def fixed(alert: Alert) -> dict[str, Any]:
-    """What cannot be changed: the context of ``AlertChange``."""
+    """The unchangeable values of an alert: the context of ``AlertChange``."""
     return {
         "kind": alert.kind,
         "notification_method": alert.method,
@@ -137,14 +137,14 @@ def changes(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(alert: Alert) -> dict[str, Any]:
-    """The threshold in a body: a percentage up to 100 as in WeProxies' API, others with their kind."""
+    """The threshold in a response: a percentage up to 100 as in WeProxies' API, others with their kind."""
     if alert.kind == AlertKind.USAGE_PERCENT and alert.threshold <= 100:
         return {"threshold_percent": alert.threshold}
     return {"kind": alert.kind, "threshold": alert.threshold}
 
 
 def made(alert: Alert) -> dict[str, Any]:
-    """A new alert with the signing secret of its webhook, which is never shown again."""
+    """A new alert with the signing secret of its webhook, which is not shown again."""
     extra: dict[str, Any] = {}
     if alert.method == Alert.Method.WEBHOOK:
         extra = {"webhook_url": alert.webhook_url, "webhook_secret": f"whsec_{alert.webhook_secret}"}
@@ -187,7 +187,7 @@ def _kind(**options: Any) -> dict[str, Any]:
 
 
 def _target(**options: Any) -> drf.CharField:
-    return drf.CharField(help_text="The chat, without its token.", **options)
+    return drf.CharField(help_text="The chat, with its token masked.", **options)
 
 
 def _address(**options: Any) -> drf.CharField:

@@ -1,4 +1,4 @@
-"""WeProxies' usage API as a family: its path and its errors."""
+"""The family of WeProxies' usage API: its path and errors."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class UsagePeriodParams(ZonedParams):
 
 
 class DatesParams(ZonedParams):
-    """A range of dates or instants; what is left out follows from the other, or from today."""
+    """A range of dates or instants; a missing end is derived from the other one, or from today."""
 
     start_date = InstantField(required=False, help_text="An ISO 8601 date or date-time.")
     end_date = InstantField(required=False, help_text="Exclusive; a date means the whole of that day. Default today.")
@@ -92,7 +92,7 @@ class SubscriptionParams(Params):
         [*Network.values, *ProxyType.values], required=False, help_text="A network, or one of our proxy types."
     )
     metered = serializers.BooleanField(
-        required=False, default=True, help_text="`false`: those without a positive traffic limit."
+        required=False, default=True, help_text="`false`: subscriptions without a positive traffic limit."
     )
     page = WholeNumberField(required=False, default=1, min_value=1, max_value=LAST_PAGE)
     per_page = WholeNumberField(required=False, default=20, min_value=1, max_value=100)

@@ -102,7 +102,7 @@ def history(
 
 
 def _refuse_too_many(granularity: Granularity, range_: Range) -> None:
-    """Checked before any point is created. Weeks and months are always few enough."""
+    """Raises InvalidInput before any point is created. There are never too many weeks or months."""
     points = range_.length.total_seconds() / granularity.interval.seconds
     if granularity in (Granularity.HOURLY, Granularity.DAILY) and points > MAX_POINTS:
         message = f"Has {points:,.0f} points; the maximum is {MAX_POINTS:,}."
@@ -132,7 +132,7 @@ def realtime(user_id: int, now: datetime, zone: ZoneInfo) -> dict[str, Any]:
 
 
 def by_country(user_id: int, range_: Range, limit: int) -> dict[str, Any]:
-    """The countries with most requests; ``percentage`` is of all requests, not only of those listed."""
+    """The countries with most requests; ``percentage`` is the share of all requests, not only of the listed ones."""
     found = reports.by_order_and_country(user_id, range_)
     countries = _added_up((place.country, used) for place, used in found.items())
     total = sum(used.requests for used in countries.values())

@@ -51,7 +51,7 @@ def _gigabytes(size: int | None) -> float | None:
 
 
 def _limit_gigabytes(size: int | None) -> float | None:
-    """Never 0.0: published clients divide by the limit."""
+    """The limit in GB, never 0.0, because published clients divide by it."""
     return None if size is None else max(gigabytes(size), SMALLEST_GIGABYTES)
 
 
@@ -83,7 +83,7 @@ _SUBSCRIPTION: Final[Fields] = {
     )(),
     "status": serializers.ChoiceField(OrderStatus.choices),
     "traffic_limit_gb": _number("Null without a limit, else at least 0.01. 1 GB is 2^30 bytes.", allow_null=True),
-    "traffic_used_gb": _number("In the current period."),
+    "traffic_used_gb": _number("Traffic in the current period."),
     "traffic_remaining_gb": _number("Never below 0.", allow_null=True),
     "expires_at": _moment(allow_null=True),
     "created_at": _moment(),
@@ -124,7 +124,7 @@ SUBSCRIPTION: Final = envelope(
         "SubscriptionDetail",
         **{name: field.__deepcopy__({}) for name, field in _SUBSCRIPTION.items()},
         projected_exhaustion_at=_moment(
-            "At the pace of the last 7 days; null: not before it expires.", allow_null=True
+            "Forecast at the pace of the last 7 days; null: not before it expires.", allow_null=True
         ),
     )(),
 )

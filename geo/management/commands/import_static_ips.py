@@ -1,4 +1,4 @@
-"""``manage.py import_static_ips FILE``: static IPs from CSV, added or changed by address."""
+"""``manage.py import_static_ips FILE``: adds or updates static IPs from a CSV file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from geo.static_ip_csv import COLUMNS, NotCsv, Report, import_csv
 
 
 class Command(BaseCommand):
-    help = (
-        f"Adds and changes static IPs from a CSV file with the columns {', '.join(COLUMNS)} (- reads standard input)."
-    )
+    help = f"Add and change static IPs from a CSV file with the columns {', '.join(COLUMNS)} (- reads standard input)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file")

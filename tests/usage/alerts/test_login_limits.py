@@ -210,7 +210,7 @@ def test_the_mail_names_the_login_its_limit_and_when_it_resets(alert: Alert, mai
     first, second = mailoutbox
     assert first.subject == "a of Resale has used 89.9 % of its daily limit of 1 GB"
     assert "921.60 MB of the daily limit of 1 GB, until 2024-03-11 00:00 UTC" in first.body
-    assert "You receive this alert when a proxy user has used 80 % of a limit of its own." in first.body
+    assert "You receive this alert when a proxy user has used 80 % of one of its own limits." in first.body
     assert second.subject == "a of Resale has reached its daily limit of 1 GB"
 
 
@@ -232,7 +232,7 @@ def test_a_mail_about_many_logins_lists_ten_and_counts_the_others(order: Order, 
     login_limits.evaluate(NOON)
     mail.send(alert.firings.get(), "alice@example.com")
     [message] = mailoutbox
-    assert message.subject == "12 proxy users of Resale have used 80 % or more of a limit"
+    assert message.subject == "12 proxy users of Resale have used 80 % or more of one of their limits"
     assert ("n09" in message.body, "n10" in message.body) == (True, False)
     assert "More:           2" in message.body
 
@@ -304,7 +304,7 @@ def test_a_test_names_a_login_and_records_no_firing(alert: Alert, mailoutbox: An
     test_delivery.request(alert, NOON)
     assert test_delivery.attempt(alert.tests.get().pk)
     [message] = mailoutbox
-    assert message.subject == "Test: alert for Resale when a proxy user has used 80 % of a limit of its own"
+    assert message.subject == "Test: alert for Resale when a proxy user has used 80 % of one of its own limits"
     assert "a:              819.20 MB of the daily limit of 1 GB" in message.body
     assert not Firing.objects.exists()
     assert not alert.login_marks.exists()
