@@ -1,4 +1,4 @@
-"""Abuse reports: pasted as they came, answered with who used the addresses then, and exported as evidence."""
+"""Abuse reports: pasted as received, answered with the users of the addresses, and exported as evidence."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class AbuseReportForm(forms.ModelForm[AbuseReport]):
         strip=False,
         widget=forms.Textarea(attrs={"rows": 8, "cols": 100}),
         help_text=_(
-            "The mail, lines of a log, CSV or a list, as it came: addresses, networks such as 192.0.2.0/24 and ranges,"
+            "The mail, lines of a log, CSV or a list, as received: addresses, networks such as 192.0.2.0/24 and ranges,"
             " with their times on the same line or on lines of their own. Or one address, and its time below."
         ),
     )
@@ -85,7 +85,7 @@ class AbuseReportForm(forms.ModelForm[AbuseReport]):
         return given
 
     def _instant(self, name: str) -> datetime | None:
-        """The time on the clock of the chosen zone."""
+        """The form's time in the chosen zone."""
         at: datetime | None = self.cleaned_data[name]
         if at is None:
             return None
@@ -116,7 +116,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 @admin.register(AbuseReport)
 class AbuseReportAdmin(AuditedAdmin):
-    """A report and what was asked cannot be changed or deleted; its outcome is filled in when it is closed."""
+    """The report and its query cannot be changed or deleted; staff fill in its outcome when it is closed."""
 
     change_form_template = "admin/analytics/abusereport/change_form.html"
     list_display = ("created_at", "reference", "author", "outcome")
@@ -200,7 +200,7 @@ class AbuseReportAdmin(AuditedAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def export(self, request: HttpRequest, number: int) -> HttpResponse:
-        """The evidence as CSV, with what was asked and not found; recorded like each view of the result."""
+        """The evidence as CSV, including the query and addresses without use; recorded like each view of the result."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         report = get_object_or_404(AbuseReport, pk=number)
@@ -211,12 +211,15 @@ class AbuseReportAdmin(AuditedAdmin):
         return csv_file(f"abuse-report-{number}.csv", EXPORTED, rows)
 
     def _results(self, request: HttpRequest, report: AbuseReport) -> list[ReportedResult] | None:
-        """None, and a message, when there is none now. Each look at personal data is recorded, before it is taken."""
+        """The results, or None with a message when they are not available.
+
+        Each view of personal data is recorded beforehand.
+        """
         self.log_change(request, report, "Looked up.")
         try:
             return exit_ip_lookup.uses_of_each(report.asked, report.domain, timezone.now())
         except QueryTooHeavy:
-            self.message_user(request, _("This takes too long: split the report."), messages.ERROR)
+            self.message_user(request, _("The lookup takes too long: split the report."), messages.ERROR)
         except EngineError:
             self.message_user(request, _("ClickHouse is unavailable: try again later."), messages.ERROR)
         return None

@@ -1,8 +1,8 @@
 """Addresses and times in the text of an abuse report: a mail, lines of a log, CSV or a plain list. Pure.
 
-A line with addresses and times says when these addresses are asked about: one time is the middle of the margin, several
-are first and last. Addresses on lines without a time are asked about at the times of the lines without an address, else
-in the period given beside the text.
+For a line with addresses and times, these addresses are looked up at these times: one time is the middle of the margin,
+several are the first and last. Addresses on lines without a time are looked up at the times on lines without an
+address, otherwise in the period given beside the text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fonproxy.timerange import DAY, FIRST_YEAR, LAST_YEAR
 
 MAX_TEXT: Final = 200_000
 MAX_ENTRIES: Final = 200
-TOO_MANY: Final = f"More than {MAX_ENTRIES} addresses and times are asked about: split the report."
+TOO_MANY: Final = f"The report has more than {MAX_ENTRIES} addresses and times: split it."
 MAX_SPAN: Final = timedelta(days=92)
 MIN_PREFIX: Final = {4: 16, 6: 32}
 ZONES: Final = {
@@ -53,7 +53,7 @@ Bounds = tuple[Address, Address]
 
 
 class InvalidReport(ValueError):
-    """The text is a sentence for the caller."""
+    """The text is a message for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ class _Span(NamedTuple):
 
 
 def read(text: str, zone: ZoneInfo, margin: timedelta, period: tuple[datetime, datetime] | None) -> list[ReportedUse]:
-    """What the text asks about, sorted; uses of the same addresses whose times overlap are one. Raises InvalidReport.
+    """The uses that the text reports, sorted; uses of the same addresses with overlapping times are merged.
 
-    Times without a zone are on the clock of ``zone``. ``period`` is for addresses without a time.
+    Times without a zone are in ``zone``. ``period`` is for addresses without a time. Raises InvalidReport.
     """
     if len(text) > MAX_TEXT:
         raise InvalidReport(f"The text is longer than {MAX_TEXT:,} characters.")
@@ -111,7 +111,7 @@ def read(text: str, zone: ZoneInfo, margin: timedelta, period: tuple[datetime, d
 
 
 def _refanged(text: str) -> str:
-    """Reports write ``192[.]0[.]2[.]1``, so that nobody clicks on it."""
+    """Restores addresses such as ``192[.]0[.]2[.]1``, which reports write so that nobody clicks on them."""
     return re.sub(r"[\[({]([.:])[\])}]", r"\1", text).replace("[dot]", ".")
 
 
@@ -126,7 +126,7 @@ def _times(line: str, zone: tzinfo) -> tuple[list[_Span], str]:
 
 
 def _span(parts: dict[str, str | None], zone: tzinfo) -> _Span | None:
-    """The instant, or the day if there is no clock; None for what the calendar does not have."""
+    """The instant, or the day if there is no clock; None for an impossible date."""
     try:
         if epoch := parts.get("epoch"):
             at = datetime.fromtimestamp(int(epoch), UTC)
@@ -197,7 +197,9 @@ def _at_other_times(
     if timeless and not spans:
         line = min(timeless.values())
         raise InvalidReport(f"Line {line} has an address, but no line has a time: fill in the time.")
-    if len(timeless) * len(spans) > MAX_ENTRIES:  # before they are made: both may be as many as the text has words
+    if (
+        len(timeless) * len(spans) > MAX_ENTRIES
+    ):  # checked before they are created, because the text may have very many of both
         raise InvalidReport(TOO_MANY)
     for first, last in timeless:
         for span in spans:
@@ -205,7 +207,7 @@ def _at_other_times(
 
 
 def _united(spans: list[_Span]) -> Iterator[_Span]:
-    """The same times, without overlaps."""
+    """The same times, with overlaps merged."""
     last: _Span | None = None
     for span in sorted(spans):
         if last and span.since <= last.before:

@@ -41,7 +41,7 @@ class IngestBatchAdmin(ReadOnlyAdmin):
     list_filter = (SettledFilter, "route", "is_void")
     list_select_related = ("account",)
     search_fields = ("key", "account__username")
-    search_help_text = "An idempotency key, or the name of the account that pushed."
+    search_help_text = "An idempotency key, or the name of the pushing account."
     ordering = ("-id",)
     exclude = ("columns", "body_hash", "dirty_days")
     actions = ("void",)
@@ -57,15 +57,15 @@ class IngestBatchAdmin(ReadOnlyAdmin):
             return "in the engine"
         return "being sent" if batch.block_id else "waiting"
 
-    # Voiding discards a customer's data, so it needs the permission to delete.
-    @admin.action(description=_("Void selected batches that are not inserted yet"), permissions=["void"])
-    @confirmed(_("Batches that are not inserted yet are discarded: their rows appear in no chart and no ledger."))
+    # Voiding discards a customer's data, so it requires the permission to delete.
+    @admin.action(description=_("Void selected batches that have not been inserted yet"), permissions=["void"])
+    @confirmed(_("Batches that have not been inserted yet are discarded: their rows appear in no chart and no ledger."))
     def void(self, request: HttpRequest, queryset: QuerySet[IngestBatch]) -> None:
         voided = journal.void(queryset, timezone.now())
         for batch in voided:
             self.log_change(request, batch, "Voided before it was inserted.")
         self.message_user(
-            request, f"{len(voided)} of {len(queryset)} batches were voided; the others were inserted already."
+            request, f"{len(voided)} of {len(queryset)} batches were voided; the others have already been inserted."
         )
 
     def has_void_permission(self, request: HttpRequest) -> bool:

@@ -1,7 +1,7 @@
 """Usage of all customers for billing, as a sorted stream of sums that is read in pages.
 
-Sums are those of ``order_traffic``, from which ledgers and every other read are made. ``login_traffic`` splits them by
-login and worker; what it lacks, because it was pushed before that table existed, is returned under the unknown one.
+Sums equal ``order_traffic``, on which ledgers and every other read are based. ``login_traffic`` splits them by login
+and worker; traffic pushed before that table existed is returned under an unknown login and worker.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from fonproxy.clickhouse.text import Value
 from fonproxy.timerange import DAY, EPOCH, GRAIN, Interval, Range, TimeGrid, ceil, midnight
 
 LATE_AFTER: Final = DAY
-"""Rows that are taken so long after the end of their bucket, or later, are in ``late_traffic``."""
+"""Rows that arrive this long after the end of their bucket, or later, are in ``late_traffic``."""
 TAKING: Final = timedelta(hours=1)
-"""No request is taken for so long: rows on time are readable, or in the journal, when it has passed as well."""
+"""Longer than any request takes: when it has passed too, rows on time are readable or in the journal."""
 PAGE: Final = 20_000
 LAST_NUMBER: Final = 2**64 - 1
 
@@ -49,7 +49,7 @@ _NO_MEASURES: Final = (
 
 
 class Detail(Enum):
-    """What an order's usage is split by: SQL for the column and for its value when unknown, and their type."""
+    """How an order's usage is split: SQL for the column and for its value when unknown, and their type."""
 
     NONE = ("toUInt64(0)", "toUInt64(0)", "UInt64")
     PROXY_USER = ("proxy_user_id", "toUInt64(0)", "UInt64")
@@ -71,7 +71,7 @@ LAST_KEY: Final = OrderKey(LAST_NUMBER, LAST_NUMBER)
 
 
 class UsageKey(NamedTuple):
-    """Rows are in this order. ``local`` is the day as in a ``BucketKey``, 0 for the whole range."""
+    """The sort key of rows. ``local`` is the day as in a ``BucketKey``, 0 for the whole range."""
 
     user_id: int
     order_id: int
@@ -94,7 +94,7 @@ class UsageSum(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """What sums are over, by the ``local`` of a key: the range as a whole, or its days on a zone's clock."""
+    """The periods of the sums, by the ``local`` of a key: the whole range, or its local days."""
 
     range: Range
     by_local: Mapping[int, Range]
@@ -106,10 +106,10 @@ class Periods:
 
     @classmethod
     def days(cls, range_: Range, zone: ZoneInfo) -> Self:
-        """The first and the last day are cut to the range."""
+        """The days in the range; the first and the last are cut to it."""
         grid = TimeGrid.over(range_, Interval.DAY, zone)
         edges = grid.edges()
-        # Zones that crossed the date line left out a day; the query counts by position.
+        # Zones that crossed the date line skipped a day, so the query counts days by position.
         locals_ = range(edges[0].local, edges[-1].local + 1, Interval.DAY.seconds) if edges else ()
         return cls(range_, {local: _day(local, range_, zone) for local in locals_}, grid)
 
@@ -124,7 +124,7 @@ class Periods:
 
     @property
     def late_from(self) -> list[int]:
-        """For each period, from when on rows arrive late, in seconds since 1970."""
+        """For each period, the time from which rows count as late, in seconds since 1970."""
         return [int((period.end + LATE_AFTER).timestamp()) for period in self.by_local.values()]
 
 
@@ -171,7 +171,7 @@ class UsagePageQuery:
         return Sql(text, params)
 
     def _parts(self) -> Iterator[str]:
-        """The rows to add up; of each measure those of ``order_traffic`` and nothing else remain."""
+        """The rows to sum; of each measure exactly those of ``order_traffic`` remain."""
         column = self.detail.column
         if self.detail is Detail.NONE:
             yield self._part(column, _MEASURES, "1", "order_traffic")
@@ -208,9 +208,9 @@ def sums(
 
 
 def closed_before(now: datetime) -> datetime:
-    """Periods that ended by then are closed: rows that still arrive for them are late.
+    """Periods that ended by then are closed: rows that arrive for them later count as late.
 
-    Ask before reading the sums. A batch in the journal counts as not yet arrived, however long it waits there.
+    Call it before reading the sums. A batch in the journal counts as not yet arrived, however long it waits there.
     """
     unsettled = IngestBatch.objects.filter(settled_at=None).exclude(route=IngestBatch.Route.EVENTS)
     oldest: datetime | None = unsettled.aggregate(Min("created_at"))["created_at__min"]

@@ -1,8 +1,8 @@
 """Charts over the traffic tables, as SQL text and bound values. Pure: nothing is executed here.
 
-Every chart has an account and a range. Charts without a domain read the small rollup per order; those with one read
-the wide table. The last column is the account's newest bucket, which every answer carries: one statement costs less
-than two.
+Every chart has an account and a range. Charts without a domain read the small rollup per order; those with one read the
+wide table. The last column is the account's newest bucket, which every response contains: one statement costs less than
+two.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TrafficScope:
-    """Whose rows, when, and optionally which of them. ``range`` lies on whole buckets."""
+    """The account, range and filters of a query. ``range`` is aligned to whole buckets."""
 
     user_id: int
     range: Range
@@ -68,7 +68,7 @@ class TrafficScope:
 
 
 def chart_table(scope: TrafficScope) -> str:
-    """The smallest table that has what the scope filters by."""
+    """The smallest table that has every dimension of the scope's filters."""
     return ROLLUP if scope.domain is None and scope.proxy_user_id is None else WIDE
 
 

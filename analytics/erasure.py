@@ -1,4 +1,4 @@
-"""Deletes one account's rows from every table of the engine."""
+"""Deletes one account's rows from every table in ClickHouse."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def register() -> None:
 
 
 def erase_traffic(user: User, now: datetime) -> dict[str, int]:
-    """Raises Unavailable while batches of the customer are still being inserted, or when some arrived meanwhile."""
+    """Raises Unavailable while batches of the customer are still being inserted, or if some arrived in the meantime."""
     orders = set(user.orders.values_list("pk", flat=True))
     if orders & dirty_days.orders_under_way() or IngestBatch.objects.filter(account=user, settled_at=None).exists():
         raise Unavailable("Traffic of this customer is still being inserted into ClickHouse: retry.", wait=5)
     erased = erase_account(user.pk)
     if any(rows_held(user.pk).values()):
-        raise Unavailable("Some traffic arrived while it was being erased: retry.", wait=5)
+        raise Unavailable("Traffic arrived during the erasure: retry.", wait=5)
     return erased
 
 
@@ -43,7 +43,7 @@ def erase_account(user_id: int) -> dict[str, int]:
 
 
 def rows_held(user_id: int) -> dict[str, int]:
-    """The account's number of rows by table. Raises EngineError."""
+    """The number of the account's rows by table. Raises EngineError."""
     return {
         table: get_client().fetch(
             f"SELECT count() FROM {table} WHERE user_id = {{user_id:UInt64}}", {"user_id": user_id}, tag="erasure"

@@ -1,4 +1,4 @@
-"""Who used an exit address at a time, for abuse complaints. Spans all accounts: for staff only."""
+"""Who used an exit address at a time, for abuse reports. Spans all accounts: for staff only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orders.models import Order
 
 MAX_OF_EACH: Final = 100
 PER_QUERY: Final = 20
-# For all queries of a report together: a member of staff waits for them, in a thread.
+# For all queries of a report together, because a member of staff waits for them, in a thread.
 REPORT_SECONDS: Final = 30
 
 _REPORTED: Final = """
@@ -59,7 +59,7 @@ class ExitIpUse:
 
 @dataclass(frozen=True, slots=True)
 class ReportedResult:
-    """What a report asks about, and the uses of each exit address, the first one first; at most 100."""
+    """A query of a report, and the uses of each exit address, ordered by address; at most 100."""
 
     asked: ReportedUse
     uses: list[tuple[str, ExitIpUse]]
@@ -70,7 +70,7 @@ class ReportedResult:
 
 
 def uses_of_each(asked: list[ReportedUse], domain: str, now: datetime) -> list[ReportedResult]:
-    """One result for each in the same order, over whole buckets of 15 minutes. Raises EngineError.
+    """One result per reported use, in the same order, over whole buckets of 15 minutes. Raises EngineError.
 
     An empty domain means any.
     """
@@ -90,10 +90,10 @@ def uses_of_each(asked: list[ReportedUse], domain: str, now: datetime) -> list[R
 
 
 def _heavy_until(deadline: float) -> Profile:
-    """HEAVY with at most the whole seconds that are left; raises QueryTooHeavy when none is."""
+    """HEAVY with at most the whole seconds that are left; raises QueryTooHeavy if there are none."""
     left = int(deadline - monotonic())
     if left < 1:
-        raise QueryTooHeavy(f"The queries of a report took {REPORT_SECONDS} seconds together.")
+        raise QueryTooHeavy(f"The queries of the report took {REPORT_SECONDS} seconds in total.")
     limits = dict(HEAVY.settings)
     limits["max_execution_time"] = min(int(limits["max_execution_time"]), left)
     return Profile(HEAVY.name, tuple(limits.items()))

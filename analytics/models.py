@@ -153,7 +153,7 @@ class AbuseReport(models.Model):
 
     @property
     def asked(self) -> list[abuse_text.ReportedUse]:
-        """What is looked up; raises InvalidReport."""
+        """The lookup; raises InvalidReport."""
         margin = timedelta(minutes=self.margin)
         period = None
         if self.since:

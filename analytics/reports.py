@@ -21,7 +21,7 @@ class DailyTotal(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """Bytes both ways, requests and errors."""
+    """Bytes of both directions, requests and errors."""
 
     bytes: int = 0
     requests: int = 0
@@ -92,7 +92,7 @@ WHERE user_id = {user_id:UInt64} AND minute > {since:DateTime('UTC')} AND minute
 GROUP BY is_now
 """
 
-# Several rows of a worker for one minute, order and country report the same connections: their maximum counts.
+# Several rows of a worker for one minute, order and country report the same connections, so their maximum counts.
 ACTIVE: Final = """
 SELECT worker, minute, country, sum(active)
 FROM (
@@ -175,7 +175,7 @@ def over_time(user_id: int, range_: Range, axis: TimeGrid, order_id: int | None 
 
 
 def newest_bucket(user_id: int) -> datetime | None:
-    """The account's newest bucket, which may lie a day ahead. Raises EngineError."""
+    """The account's newest bucket, which may be up to a day ahead. Raises EngineError."""
     [(newest,)] = get_client().fetch(f"SELECT {NEWEST}", {"user_id": user_id}, tag="reports.newest_bucket")
     found: datetime | None = newest
     return found
@@ -215,13 +215,13 @@ class PlatformTotals(NamedTuple):
 
 
 def platform_totals(since: datetime) -> PlatformTotals:
-    """Usage of all accounts since then; for staff only. Raises EngineError."""
+    """Usage of all accounts since that instant; for staff only. Raises EngineError."""
     [row] = get_client().fetch(PLATFORM_TOTALS, {"since": since}, tag="reports.platform_totals")
     return PlatformTotals(*row)
 
 
 def lifetime_bytes(orders: Mapping[int, int]) -> dict[int, int]:
-    """All bytes of each order ever; ``orders`` maps orders to their users. Raises EngineError."""
+    """The total bytes of each order; ``orders`` maps orders to their users. Raises EngineError."""
     rows = get_client().fetch(
         LIFETIME_BYTES, {"orders": list(orders)}, profile=BACKGROUND, tag="reports.lifetime_bytes"
     )
@@ -258,9 +258,9 @@ def errors_between(orders: Mapping[int, int], start: datetime, now: datetime) ->
 
 
 def used_by_logins(logins: Mapping[int, int], windows: Windows, *, ever: bool) -> dict[int, Used]:
-    """Bytes of each proxy user in that day and month, and ever; ``logins`` maps proxy users to their users.
+    """Bytes of each proxy user in that day and month, and in total; ``logins`` maps proxy users to their users.
 
-    Without ``ever`` the total is not read and is that of the month. Raises EngineError.
+    Without ``ever`` the total is not read; it is then that of the month. Raises EngineError.
     """
     if not logins:
         return {}

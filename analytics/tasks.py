@@ -12,7 +12,7 @@ from analytics.ingest.flusher import flusher
 
 @shared_task
 def replay_journal() -> bool:
-    """Inserts batches that wait in the journal; False without an engine."""
+    """Inserts waiting batches from the journal; False without ClickHouse."""
     flusher.replay()
     return not flusher.engine_is_unavailable
 
@@ -25,5 +25,5 @@ def forget_settled_batches() -> None:
 
 @shared_task
 def forget_sessions() -> None:
-    """Deletes sessions of proxy servers that were not reported for long."""
+    """Deletes sessions without a report for a long time."""
     sessions.forget(timezone.now())

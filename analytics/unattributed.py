@@ -1,4 +1,4 @@
-"""Traffic whose user or order does not exist or does not match; it is stored as sent."""
+"""Traffic whose user or order does not exist or does not belong together; it is stored as sent."""
 
 from __future__ import annotations
 

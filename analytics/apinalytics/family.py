@@ -1,4 +1,4 @@
-"""APInalytics as a family: its path and its errors."""
+"""The family of APInalytics: its path and errors."""
 
 from __future__ import annotations
 

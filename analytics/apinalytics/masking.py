@@ -1,6 +1,6 @@
-"""Takes secrets out of a URL before it is stored: what an API's callers put into it is none of our business. Pure.
+"""Removes secrets from a URL before it is stored. Pure.
 
-Callers write URLs in every way, nested and encoded; where in doubt, more is taken out rather than less.
+Callers write URLs in every form, nested and encoded; in doubt, more is removed rather than less.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ MASK: Final = "***"
 DECODED_TIMES: Final = 3
 LONG_WORD: Final = 5
 
-# How many times a URL may stand encoded in another; what lies deeper is taken out unseen.
+# How often a URL may be encoded in another; anything nested deeper is removed without decoding.
 NESTED_TIMES: Final = 3
 
 _SEGMENT: Final = re.compile(r"([?&;#]|^)([^?&;#]+)")
 _QUERY_OR_FRAGMENT: Final = re.compile(r"([?#])")
 _FIELD: Final = re.compile(r"([\s/?#])")
-# The name in ``user:password@host``, where it does not follow a ``//``.
+# The name in ``user:password@host`` that does not follow ``//``.
 _BARE_NAME: Final = re.compile(r"(^|[\\:])[^\\:@=&]+:")
-# ``accessToken``, ``access_token``, ``APIToken`` and ``token2`` hold the word ``token``.
+# ``accessToken``, ``access_token``, ``APIToken`` and ``token2`` contain the word ``token``.
 _WORD: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _INVISIBLE: Final = re.compile("[\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff]")
 
 
 def masked(url: str, secret_words: Collection[str], *, depth: int = 0) -> str:
-    """The URL with ``***`` for every value whose name holds one of the words, and without user and password."""
+    """The URL without user and password, and with ``***`` for every value whose name contains one of the words."""
     if "@" in url:
         url = _without_bare_users("".join(map(_without_user, _QUERY_OR_FRAGMENT.split(url))))
     if "=" not in url and "%" not in url:
@@ -37,7 +37,7 @@ def masked(url: str, secret_words: Collection[str], *, depth: int = 0) -> str:
 
 
 def _without_user(text: str) -> str:
-    """Without ``user@`` or ``user:password@`` after a ``//``; the text has neither ``?`` nor ``#``."""
+    """Removes ``user@`` or ``user:password@`` after a ``//``; the text has neither ``?`` nor ``#``."""
     last = text.rfind("@")
     kept: list[str] = []
     done = 0
@@ -56,14 +56,14 @@ def _without_user(text: str) -> str:
 
 
 def _holds_password(host: str) -> bool:
-    """Whether ``name:password`` stands where a host should, the password cut off at a slash that it holds."""
+    """Whether ``name:password`` is where a host should be; a slash in the password cuts it off."""
     _, colon, port = host.rpartition(":")
     return bool(colon) and (host.count(":") > 1 or not (port.isdecimal() or not port))
 
 
 def _without_bare_users(url: str) -> str:
-    """Without ``user:password@`` at the start, or after white space, a slash, a backslash or a colon."""
-    parts = _FIELD.split(url)  # fields at even places, what stands between them at odd ones
+    """Removes ``user:password@`` at the start, or after white space, a slash, a backslash or a colon."""
+    parts = _FIELD.split(url)  # fields at even indexes, separators at odd ones
     for place in range(0, len(parts), 2):
         field = parts[place]
         last = field.rfind("@")
@@ -78,7 +78,7 @@ def _without_bare_users(url: str) -> str:
 
 
 def _segment(text: str, secret_words: Collection[str], depth: int) -> str:
-    """``name=value``, or what a URL is but for that."""
+    """The text, masked if it is ``name=value`` with a secret name, or hides a secret in percent-encoding."""
     name, equals, _ = text.partition("=")
     if equals and is_secret(_decoded(name), secret_words):
         return f"{name}={MASK}"
@@ -102,7 +102,9 @@ def _decoded(text: str) -> str:
 
 
 def is_secret(name: str, secret_words: Collection[str]) -> bool:
-    """Whether a parameter's name holds one of the words: in any case, in the plural, or at the end of a longer one."""
+    """Whether a parameter's name contains one of the words, in any case, in the plural or at the end of a longer
+    one.
+    """
     words = [word.lower() for word in _WORD.findall(_INVISIBLE.sub("", name))]
     return any(_is_secret_word(word, secret_words) for word in (*words, "".join(words)))
 
@@ -111,5 +113,5 @@ def _is_secret_word(word: str, secret_words: Collection[str]) -> bool:
     singular = word.removesuffix("s")
     if word in secret_words or singular in secret_words:
         return True
-    # ``clientsecret``; but a monkey is no key.
+    # ``clientsecret`` contains a secret, ``monkey`` no key
     return singular.endswith(tuple(known for known in secret_words if len(known) >= LONG_WORD))

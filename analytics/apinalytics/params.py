@@ -33,7 +33,7 @@ class SeriesParams(Params):
         required=False, default="count", help_text="count, mean, min, max, sum, percentile_1 … percentile_99"
     )
     granularity = serializers.CharField(
-        required=False, help_text="Seconds, or second, minute, hour, day, week; without it the period is one point."
+        required=False, help_text="Seconds, or second, minute, hour, day, week. Without it there is one point."
     )
     group = serializers.ChoiceField([field.value for field in Field], required=False)
 
@@ -43,7 +43,7 @@ class SeriesParams(Params):
         return value
 
     def validate_granularity(self, value: str) -> int:
-        """In seconds."""
+        """The granularity in seconds."""
         if value in SECONDS:
             return SECONDS[value]
         if WHOLE_NUMBER.fullmatch(value) and 1 <= int(value) <= MAX_GRANULARITY:
@@ -66,7 +66,7 @@ def read(start: str, end: str, query: QueryDict) -> dict[str, Any]:
     given = SeriesParams.read(query)
     period = {"start": _epoch("start", start), "end": _epoch("end", end)}
     if period["end"] < period["start"]:
-        raise _malformed("end", "The end lies before the start.")
+        raise _malformed("end", "The end is before the start.")
     step = given.get("granularity")
     if step and -(-period["end"] // step) - period["start"] // step > MAX_POINTS:
         raise _malformed("granularity", f"Would make more than {MAX_POINTS:,} points.")
@@ -85,7 +85,7 @@ def _epoch(name: str, text: str) -> int:
 
 def _includes(texts: Sequence[str]) -> Mapping[Field, tuple[int | str, ...]]:
     if len(texts) > MAX_INCLUDES:
-        raise _malformed("include", f"May be given at most {MAX_INCLUDES} times.")
+        raise _malformed("include", f"At most {MAX_INCLUDES} values are allowed.")
     found: defaultdict[Field, list[int | str]] = defaultdict(list)
     for text in texts:
         name, colon, value = text.partition(":")
@@ -96,7 +96,7 @@ def _includes(texts: Sequence[str]) -> Mapping[Field, tuple[int | str, ...]]:
 
 
 def _stored(field: Field, value: str) -> int | str:
-    """The value in the form that events store."""
+    """The value in the form in which events store it."""
     if field is Field.URL:
         return masked(value, settings.SECRET_PARAMETERS)
     if field is Field.FUNCTION:

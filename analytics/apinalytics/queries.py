@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from fonproxy.clickhouse.query import Sql
 
 OTHER: Final = "__other__"
-# Percentiles of up to this many events are exact; beyond, they are within ERROR_BOUND of a neighbouring value.
+# Percentiles of up to this many events are exact; above that, they are within ERROR_BOUND of a neighbouring value.
 EXACT_UP_TO: Final = 8192
 ERROR_BOUND: Final = 0.01
 
@@ -28,7 +28,7 @@ class Field(StrEnum):
 
 
 class _Simple(NamedTuple):
-    """An aggregation as SQL over events, and over sums of them."""
+    """An aggregation as SQL over events, and over their sums by the minute."""
 
     of_events: str
     of_sums: str
@@ -65,7 +65,7 @@ def aggregation(name: str) -> str | None:
 def _percentile(percent: int) -> str:
     rank = f"intDiv({percent} * least(count(), {EXACT_UP_TO}) + 99, 100)"
     exact = f"arraySort(groupArray({EXACT_UP_TO})(response_us))[{rank}]"
-    # The sketch answers with the middle of a bin, which may lie outside of what was reported.
+    # The sketch returns the middle of a bin, which may be outside of the reported values.
     sketch = f"toUInt64(round(quantileDD({ERROR_BOUND}, {percent / 100})(response_us)))"
     near = f"greatest(min(response_us), least(max(response_us), {sketch}))"
     return f"if(count() <= {EXACT_UP_TO}, {exact}, {near})"
@@ -79,8 +79,8 @@ NOTHING: Final[Mapping[str, int | None]] = {"count": 0, "sum": 0}
 class Series:
     """Rows ``(time, group, is one of the largest, value, events, contains others)``, at most ``max_points`` + 1.
 
-    ``step`` is the width of points in seconds, None for one point stamped with the start. ``includes`` has the
-    alternative values of each field.
+    ``step`` is the width of points in seconds, None for one point at the start. ``includes`` has the alternative values
+    of each field.
     """
 
     application_id: int
@@ -105,7 +105,7 @@ class Series:
             source = f"(SELECT {self._columns('ts')}, response_us FROM events WHERE {self._where('ts')})"
         is_large = "1"
         if self.group is not None:
-            # A group named like the rest belongs to the rest.
+            # A group with the name of the merged rest belongs to the rest.
             is_large = (
                 f"field IN (SELECT field FROM {source} WHERE toString(field) != '{OTHER}'"
                 f" GROUP BY field ORDER BY {events} DESC, field LIMIT {{max_groups:UInt32}})"
@@ -119,7 +119,7 @@ class Series:
 
     @property
     def reads_minutes(self) -> bool:
-        """Whether sums by the minute answer it, which the engine keeps by some fields and has far fewer rows of."""
+        """Whether the sums by the minute, which have far fewer rows but only some fields, can answer it."""
         fields = {*self.includes, *([self.group] if self.group else [])}
         return (
             self.aggregation in _SIMPLE
@@ -158,13 +158,13 @@ class Series:
 
     @property
     def _range(self) -> tuple[int, int]:
-        """Without what is past the retention."""
+        """The range without the part past the retention."""
         since = max(self.start, int(self.oldest.timestamp()))
         return since, max(since, self.end)
 
     @property
     def _minutes(self) -> tuple[int, int]:
-        """The whole minutes within; where there is none, the end twice: all seconds lie before them."""
+        """The whole minutes in the range; if there is none, the end twice, so that all seconds are before them."""
         since, end = self._range
         first, last = -(-since // MINUTE) * MINUTE, end // MINUTE * MINUTE
         return (first, last) if first < last else (end, end)

@@ -24,7 +24,7 @@ PAGE: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class TimeSeries:
-    """The response body; ``is_cut`` if small groups were summed up."""
+    """The response body; ``is_cut`` if small groups were merged."""
 
     body: dict[str, Any]
     is_cut: bool
@@ -68,7 +68,7 @@ def _fetch(query: Series) -> list[tuple[Any, ...]]:
         raise _too_much("start", "The query would read too many events: choose a shorter period.") from None
     if len(rows) > settings.APINALYTICS_MAX_POINTS:
         message = (
-            f"Would answer more than {settings.APINALYTICS_MAX_POINTS:,} points: choose a coarser granularity, "
+            f"Would return more than {settings.APINALYTICS_MAX_POINTS:,} points: choose a coarser granularity, "
             "a shorter period or no group."
         )
         raise _too_much("granularity", message)
@@ -84,7 +84,7 @@ def _points(rows: list[tuple[Any, ...]]) -> list[tuple[int, Any]]:
 
 
 def _groups(rows: list[tuple[Any, ...]]) -> tuple[dict[str, list[tuple[int, Any]]], bool]:
-    """Series by group, most events first and the rest last, and whether there is a rest."""
+    """Series by group, most events first and the merged rest last, and whether there is a rest."""
     groups: defaultdict[str, list[tuple[int, Any]]] = defaultdict(list)
     sizes: Counter[str] = Counter()
     is_cut = False
@@ -98,7 +98,7 @@ def _groups(rows: list[tuple[Any, ...]]) -> tuple[dict[str, list[tuple[int, Any]
 
 
 class Position(NamedTuple):
-    """An event's place in an export: its time, and its id among those of the same second."""
+    """An event's position in an export: its time, and its id among events of the same second."""
 
     timestamp: int
     event_id: str
@@ -116,9 +116,8 @@ def export(
 ) -> Iterator[bytes]:
     """The application's events as NDJSON, ordered by time, page by page. Raises EngineError.
 
-    Each line has the cursor from which another export continues.
-
-    Ends a day ahead of now, the newest time that ingest accepts.
+    Each line has the cursor from which another export continues. The export ends a day ahead of now, the newest time
+    that ingest accepts.
     """
     oldest = retention.floor("events", now)
     end = before or datetime.fromtimestamp(int(now.timestamp()) + 86_400, UTC)

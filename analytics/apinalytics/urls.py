@@ -1,4 +1,4 @@
-"""Routes of the APInalytics API, as its clients write them: with and without the slash, in singular and plural."""
+"""Routes of APInalytics, in every form in which clients write them: with and without the slash, singular and plural."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""APInalytics: events are sent with the write key, time series read with the read key; owners export events."""
+"""APInalytics: events are sent with the write key, time series are read with the read key; owners export events."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ COLUMNS: Final = ("group", "timestamp", "value")
 
 
 def application_of(request: Request) -> Application:
-    """The application of the key; a permission class has checked that there is one."""
+    """The application of the key. A permission class has checked that there is one."""
     assert isinstance(request.auth, ApplicationKey)
     return request.auth.application
 
@@ -131,7 +131,7 @@ class TimeSeriesViewSet(SeriesViewSet):
 
 
 class OwnTimeSeriesViewSet(SeriesViewSet):
-    """The same for the application's owner, by the credentials of the other APIs."""
+    """The same for the application's owner, with the credentials of the other APIs."""
 
     @extend_schema(
         tags=["Applications"],
@@ -159,15 +159,17 @@ class PositionField(serializers.Field[reads.Position, str, str, Any]):
 class ExportParams(Params):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
-            "from": InstantField(required=False, help_text="Default: since the oldest that is kept."),
-            "to": InstantField(required=False, help_text="Exclusive; a date is its whole day. Default: all."),
+            "from": InstantField(required=False, help_text="Default: the oldest stored event."),
+            "to": InstantField(
+                required=False, help_text="Exclusive; a date includes that day. Default: the newest event."
+            ),
             "cursor": PositionField(
                 required=False, help_text="The cursor of the last line received; the export continues after it."
             ),
         }
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """``since`` and ``before``, in the whole seconds that events have."""
+        """Rounds ``since`` and ``before`` to the whole seconds of events."""
         start, end = attrs.get("from"), attrs.get("to")
         try:
             if start and end:
@@ -192,7 +194,7 @@ class ExportViewSet(ViewSet):
         },
     )
     def retrieve(self, request: Request, id: str) -> StreamingHttpResponse:
-        """All events of one of your applications, a JSON object per line, in the order of time.
+        """All events of one of your applications, one JSON object per line, ordered by time.
 
         After an interrupted download keep the complete lines, and continue with the `cursor` of the last one.
         """

@@ -37,7 +37,7 @@ def _condition(condition: Condition, kind: FieldType, column: str, name: str) ->
         return f"{column} ILIKE {{{name}:String}}", {name: _pattern(str(value))}
     type_ = "Int64" if isinstance(value, int) else "String"
     text = f"{column} {COMPARISONS[operator]} {{{name}:{type_}}}"
-    # Null is another value than any.
+    # Null differs from any value.
     return f"ifNull({text}, 1)" if operator is Operator.NOT else text, {name: value}
 
 
@@ -64,7 +64,7 @@ def _pattern(text: str) -> str:
 
 
 def instant(name: str) -> str:
-    """A bound value that :func:`millis` made, as SQL."""
+    """A value bound by :func:`millis`, as SQL."""
     return f"fromUnixTimestamp64Milli({{{name}:Int64}}, 'UTC')"
 
 

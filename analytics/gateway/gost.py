@@ -1,4 +1,4 @@
-"""Events of gost's observer plugin as samples: gost adds up all connections of a client of a service."""
+"""Events of gost's observer plugin as samples. gost sums all connections of a client of a service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _decode: Final[Any] = msgspec.json.Decoder(_GostBody).decode
 
 
 def samples_of(body: bytes, worker: str) -> list[SessionSample]:
-    """The samples of a body; events without a client, which are of whole services, are left out."""
+    """The samples of a body; events without a client, which cover a whole service, are left out."""
     try:
         events: list[_Event] = _decode(body).events
     except msgspec.ValidationError as fault:

@@ -12,7 +12,7 @@ from fonproxy.api.docs import shape
 
 Sample: Final = shape(
     "SessionSample",
-    session=serializers.CharField(max_length=128, help_text="The connection's name at its proxy server."),
+    session=serializers.CharField(max_length=128, help_text="The connection's id at its proxy server."),
     login=serializers.CharField(max_length=255),
     worker=serializers.CharField(max_length=255, allow_blank=True, help_text="The proxy server's name."),
     startedAt=serializers.DateTimeField(help_text="Distinguishes connections with the same name."),

@@ -1,4 +1,4 @@
-"""Accounting-Requests of RADIUS, as FreeRADIUS's ``rlm_rest`` sends them, as samples."""
+"""RADIUS Accounting-Requests, as sent by FreeRADIUS's ``rlm_rest``, as samples."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ STOP: Final = frozenset({"Stop", "2"})
 COUNTED: Final = frozenset({"Interim-Update", "3"}) | START | STOP
 WHOLE_SERVER: Final = frozenset({"Accounting-On", "Accounting-Off", "7", "8"})
 GIGAWORD: Final = 2**32
-# Start is reckoned from the length of the session, in whole seconds, when the packet was sent.
+# The start is computed from the session's length, in whole seconds, and the time of the packet.
 TOLERANCE: Final = timedelta(seconds=60)
-# A NAS without a clock of its own begins in 1970 whenever it is switched on.
+# A NAS without a real-time clock starts in 1970 after each power-on.
 CLOCK_IS_SET: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def worker_of(given: Attributes) -> str:
-    """The proxy server's name, by RADIUS the NAS."""
+    """The proxy server's name: that of the NAS."""
     names = ("NAS-Identifier", "NAS-IP-Address", "NAS-IPv6-Address")
     return _storable(next((text for name in names if (text := given.text(name))), ""))[:255]
 
@@ -34,7 +34,7 @@ def is_of_whole_server(given: Attributes) -> bool:
 
 
 def sample_of(given: Attributes, now: datetime) -> SessionSample:
-    """Raises InvalidInput for a packet that counts nothing."""
+    """The sample of a packet. Raises InvalidInput for an invalid packet."""
     status, login = given.text("Acct-Status-Type"), given.text("User-Name")
     session = _session_name(given.text("Acct-Session-Id") or "")
     if status not in COUNTED:
@@ -43,7 +43,7 @@ def sample_of(given: Attributes, now: datetime) -> SessionSample:
         raise _bad("User-Name" if session else "Acct-Session-Id", "Is required.")
     client = given.text("Calling-Station-Id") or ""
     sent_at = _event_time(given, now) or now - timedelta(seconds=min(given.number("Acct-Delay-Time"), 86_400))
-    # Some NASs send the length with Stop only: any other packet then belongs to the session of this id that runs.
+    # Some NASs send the length with Stop only; other packets then belong to the running session of this id.
     is_dated = status in START or given.text("Acct-Session-Time") is not None
     return SessionSample(
         session=session,
@@ -59,7 +59,10 @@ def sample_of(given: Attributes, now: datetime) -> SessionSample:
 
 
 def _octets(given: Attributes, direction: str) -> int:
-    """``Input`` is what the NAS received from the customer. Gigawords count the times that 32 bits ran over."""
+    """Octets including Gigawords, the number of overflows of 32 bits.
+
+    ``Input`` is what the NAS received from the customer.
+    """
     gigawords, octets = f"Acct-{direction}-Gigawords", f"Acct-{direction}-Octets"
     for name in (gigawords, octets):
         if not given.is_number(name):
@@ -87,15 +90,15 @@ def _event_time(given: Attributes, now: datetime) -> datetime | None:
 
 
 def _session_name(session: str) -> str:
-    """The id, or for one that is too long to store, its hash."""
+    """The session id, or its hash if it is too long to store."""
     name = _storable(session)
     return name if len(name) <= MAX_SESSION_LENGTH else hashlib.sha256(name.encode()).hexdigest()
 
 
 def _storable(text: str) -> str:
-    """Without NUL, and without halves of characters, which bytes that are no text become on their way."""
+    """The text without NUL and without unpaired surrogates, into which bytes that are not text are decoded."""
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
 def _bad(attribute: str, message: str) -> InvalidInput:
-    return InvalidInput("The packet counts nothing.", errors=[FieldError(attribute, message)])
+    return InvalidInput("The packet was not counted.", errors=[FieldError(attribute, message)])

@@ -22,15 +22,16 @@ MAX_BYTES: Final = 8 * MIB
 MAX_SESSION_LENGTH: Final = 128
 
 KEPT: Final = timedelta(days=7)
-"""A session that was not reported for so long is forgotten; then no sample of one that started earlier is taken."""
+"""A session without a report for this long is deleted; then samples of sessions that started earlier are refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSample:
-    """The counters of one connection since it started. ``bytes_sent`` is what the customer sent.
+    """The counters of one connection since it started.
 
-    ``started_at`` distinguishes connections with the same names; times closer than ``tolerance`` are the same start.
-    It is None for a proxy server that adds up all connections of a login without a start.
+    ``bytes_sent`` is what the customer sent. ``started_at`` distinguishes connections with the same name; times closer
+    than ``tolerance`` are the same start. It is None for a proxy server that sums all connections of a login without a
+    start.
     """
 
     session: str
@@ -68,7 +69,7 @@ _decode_row: Final = msgspec.json.Decoder(_Row).decode
 
 
 def decode(body: bytes, now: datetime) -> list[SessionSample]:
-    """The samples of a body; InvalidInput names the bad ones, TooLarge says that there are too many."""
+    """The samples of a body. Raises InvalidInput, which names the bad ones, and TooLarge."""
     try:
         raws = _decode_body(body).samples
     except msgspec.ValidationError as fault:
@@ -111,10 +112,10 @@ def _sample(row: _Row, index: int, now: datetime) -> SessionSample | FieldError:
     except InvalidTime as fault:
         return FieldError("startedAt", str(fault), index)
     if started_at > now + AHEAD:
-        return FieldError("startedAt", "Lies more than a day ahead.", index)
+        return FieldError("startedAt", "Is more than a day ahead.", index)
     if not are_addresses([row.ip_from]):
         return FieldError("ipFrom", "Must be an IPv4 or IPv6 address, or empty.", index)
     for name in ("session", "login", "worker", "domain"):
-        if "\0" in values[name]:  # which PostgreSQL does not store
+        if "\0" in values[name]:  # PostgreSQL cannot store it
             return FieldError(name, "Must not contain the character NUL.", index)
     return SessionSample(**{**values, "started_at": started_at})

@@ -53,19 +53,20 @@ class Growth(NamedTuple):
 
 
 def take(samples: Sequence[SessionSample], account_id: int, now: datetime, *, skip_unknown: bool = False) -> None:
-    """Returns when what the samples add is durable; raises InvalidInput, having stored nothing, for unknown logins.
+    """Returns when the increase of the counters is durable; raises InvalidInput, having stored nothing, for unknown
+    logins.
 
     With ``skip_unknown`` samples of unknown logins are left out and logged.
     """
     origin = BatchOrigin(account_id, IngestBatch.Route.SESSIONS)
     try:
         ingest_service.take_made(origin, lambda: _grow_rows(samples, now, skip_unknown), now)
-    except IntegrityError:  # the customer was erased meanwhile
-        raise Unavailable("A customer was erased at the same time; nothing was stored.", wait=1) from None
+    except IntegrityError:  # the customer was erased concurrently
+        raise Unavailable("A customer was erased concurrently; nothing was stored.", wait=1) from None
 
 
 def _grow_rows(samples: Sequence[SessionSample], now: datetime, skip_unknown: bool) -> pa.Table:
-    """Saves the sessions with their new counters and returns what they grew by as rows; in the caller's transaction."""
+    """Saves the sessions with their new counters and returns the increase as rows; in the caller's transaction."""
     users = _locked_users({sample.login for sample in samples})
     known = _locked_sessions(samples)
     growths: dict[int, tuple[ProxySession, Growth]] = {}
@@ -97,7 +98,7 @@ def _locked_users(logins: set[str]) -> dict[str, _Login]:
 
 
 def _locked_sessions(samples: Iterable[SessionSample]) -> defaultdict[Key, list[ProxySession]]:
-    """All sessions by the names of these samples: those of the same name differ in when they started."""
+    """All sessions with the names of these samples; sessions with the same name differ in their start."""
     keys = {(sample.session, sample.worker, sample.login) for sample in samples}
     sessions = ProxySession.objects.select_for_update()
     known: defaultdict[Key, list[ProxySession]] = defaultdict(list)
@@ -108,7 +109,7 @@ def _locked_sessions(samples: Iterable[SessionSample]) -> defaultdict[Key, list[
 
 
 def find_epoch(epochs: Iterable[ProxySession], sample: SessionSample) -> ProxySession | None:
-    """Pure: the session of that start; for one without a start the newest, unless its counters are ahead of it."""
+    """Pure: the session with that start; without a start, the newest unless its counters are ahead of the sample's."""
     if sample.started_at is not None:
         near = [s for s in epochs if abs(s.started_at - sample.started_at) <= sample.tolerance]
         started_at = sample.started_at
@@ -118,7 +119,7 @@ def find_epoch(epochs: Iterable[ProxySession], sample: SessionSample) -> ProxySe
 
 
 def _is_behind(sample: SessionSample, session: ProxySession) -> bool:
-    """Whether a counter fell: the proxy server has restarted."""
+    """Whether a counter has decreased: the proxy server has restarted."""
     return (
         sample.bytes_sent < session.bytes_sent
         or sample.bytes_received < session.bytes_received
@@ -129,12 +130,12 @@ def _is_behind(sample: SessionSample, session: ProxySession) -> bool:
 def _new_session(
     sample: SessionSample, user: _Login | None, epochs: list[ProxySession], now: datetime
 ) -> ProxySession | str:
-    """A new session, which ends those that started before it; or why there is none."""
+    """A new session, which ends those that started before it; or the reason why there is none."""
     if user is None:
         return "No such proxy user is known."
     started_at = sample.started_at or now
     if started_at < now - KEPT:
-        return f"Started more than {KEPT.days} days ago and was not reported lately: it may have been counted."
+        return f"Started more than {KEPT.days} days ago without a recent report: it may have been counted."
     for earlier in epochs:
         if earlier.started_at < started_at and earlier.ended_at is None:
             earlier.ended_at = now
@@ -153,7 +154,7 @@ def _new_session(
 
 
 def grow(session: ProxySession, sample: SessionSample, now: datetime) -> Growth:
-    """Raises the session's counters to those of the sample where they are larger; returns by how much they grew."""
+    """Raises the session's counters to those of the sample where they are larger; returns the increase."""
     growth = Growth(
         max(sample.bytes_sent - session.bytes_sent, 0),
         max(sample.bytes_received - session.bytes_received, 0),
@@ -175,14 +176,14 @@ def grow(session: ProxySession, sample: SessionSample, now: datetime) -> Growth:
 def _save(sessions: Iterable[ProxySession]) -> None:
     rows = list(sessions)
     for row in rows:
-        row.pk = None  # found by its identity: SQLite would complain of the primary key first
+        row.pk = None  # found by its identity, because SQLite would report the conflict of the primary key first
     ProxySession.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=IDENTITY, update_fields=CHANGING, batch_size=1000
     )
 
 
 def _table(growths: Sequence[tuple[ProxySession, Growth]], now: datetime) -> pa.Table:
-    """What sessions grew by, as rows of the inbox at this moment."""
+    """The increases of sessions, as inbox rows with the current time."""
     orders = Order.objects.select_related("product").in_bulk({session.order_id for session, _ in growths})
     owners = [RowOwner(orders[session.order_id].user_id, session.order_id, session.login) for session, _ in growths]
     attributions: dict[tuple[int, int, str], Attribution] = {
@@ -211,7 +212,7 @@ def _table(growths: Sequence[tuple[ProxySession, Growth]], now: datetime) -> pa.
 
 
 def _running(workers: set[str], now: datetime) -> Mapping[tuple[str, int], int]:
-    """How many sessions of each order run at each of these proxy servers."""
+    """The number of running sessions of each order at each of these proxy servers."""
     running = ProxySession.objects.filter(worker__in=workers, ended_at=None, seen_at__gt=now - SESSION_SILENCE)
     counts = running.order_by().values_list("worker", "order_id").annotate(Count("pk"))
     return Counter({(worker, order_id): count for worker, order_id, count in counts})
@@ -223,5 +224,8 @@ def end_all(worker: str, now: datetime) -> None:
 
 
 def forget(now: datetime) -> int:
-    """Deletes sessions that were not reported for long; returns how many. Sums have no start that would bound them."""
+    """Deletes sessions without a report for a long time; returns their number.
+
+    Sums of several connections are kept: they have no start by which later samples could be refused.
+    """
     return ProxySession.objects.filter(seen_at__lt=now - KEPT, is_sum=False).delete()[0]

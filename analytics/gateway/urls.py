@@ -1,4 +1,4 @@
-"""Routes of proxy servers that count running connections."""
+"""Routes for proxy servers that report running connections."""
 
 from __future__ import annotations
 

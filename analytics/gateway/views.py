@@ -1,4 +1,4 @@
-"""The routes under ``/gateway/`` that count what runs."""
+"""The routes under ``/gateway/`` that count running connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orders.gateway.views import GatewayViewSet
 
 class ObserveParams(Params):
     worker = serializers.CharField(
-        required=False, default="gost", max_length=255, help_text="The proxy server's name, another for each."
+        required=False, default="gost", max_length=255, help_text="The proxy server's name, unique for each server."
     )
 
 
@@ -36,10 +36,9 @@ class SessionViewSet(GatewayViewSet):
         responses={204: None, **problems(400, 401, 403, 413, 415, 503)},
     )
     def sessions(self, request: Request) -> Response:
-        """Counters since the start of each connection: 204 means that what they grew by is counted exactly once.
+        """Counters since the start of each connection: 204 means that their increase is counted exactly once.
 
-        A sample may be repeated, be overtaken by a later one, or be left out. All or nothing: one bad sample and
-        nothing is stored.
+        Samples may be repeated, reordered or left out. All or nothing: if one sample is bad, nothing is stored.
         """
         now = timezone.now()
         found = samples.decode(read_body(request._request, samples.MAX_BYTES), now)

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple, Self
 
 from orders import selectors
 
-MISSING: Final = -1  # callers cannot send it: negative numbers are refused
+MISSING: Final = -1  # callers cannot send it, because negative numbers are refused
 
 
 class RowOwner(NamedTuple):
-    """The owner as a row names it: numbers, or a proxy login. A number that was not sent is MISSING."""
+    """The owner named by a row: numbers, or a proxy login. A number that was not sent is MISSING."""
 
     user_id: int
     order_id: int
@@ -30,10 +30,10 @@ class Attribution(NamedTuple):
 
 @dataclass(frozen=True)
 class AttributionMap:
-    """The owners of one batch, looked up together.
+    """The owners of one batch, looked up together. ``faults`` has unresolvable owners as (field, message).
 
-    ``faults`` has the unresolvable ones as (field, sentence). A user and an order that do not exist or do not match
-    are not a fault: their traffic is stored as sent, without network, and listed for staff.
+    A user and an order that do not exist or do not belong together are not a fault: their traffic is stored as sent,
+    without network, and listed for staff.
     """
 
     known: dict[tuple[int, int, str], Attribution]

@@ -21,7 +21,7 @@ COUNTRY: Final = re.compile(r"[A-Za-z]{2}|")
 
 TIME: Final = pa.timestamp("us", tz="UTC")
 
-# Lists by field name, but for ``ts``, an Arrow array of TIME; ``who`` holds the three fields of Who as tuples.
+# Lists by field name, except ``ts``, an Arrow array of TIME; ``who`` has the three fields of RowOwner as tuples.
 Columns = Mapping[str, Any]
 
 
@@ -46,7 +46,7 @@ def are_addresses(texts: Iterable[str]) -> bool:
 
 
 def _are_timely(ts: pa.TimestampArray[Any, Any], oldest: datetime, newest: datetime) -> bool:
-    """Compares whole numbers: a time may be outside of datetime's range once it is in UTC."""
+    """Compares integers, because a time may be outside of datetime's range in UTC."""
     micros = ts.cast(pa.int64())
     first, last = pc.min(micros).as_py(), pc.max(micros).as_py()
     return first is None or last is None or (_micros(oldest) <= first and last <= _micros(newest))
@@ -62,7 +62,7 @@ def in_utc(ts: datetime) -> datetime:
 
 
 def fault_of(row: IngestRow, directory: AttributionMap, oldest: datetime, now: datetime) -> tuple[str, str] | None:
-    """The first error as field and sentence; None for a valid row."""
+    """The first error as field and message; None for a valid row."""
     if row.who in directory.faults:
         return directory.faults[row.who]
     for field in ADDRESSES:

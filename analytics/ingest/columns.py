@@ -47,12 +47,12 @@ SCHEMA: Final = pa.schema(_TYPES)
 
 
 def to_table(columns: Mapping[str, Any], directory: AttributionMap, now: datetime) -> pa.Table:
-    """Checked columns, enriched and in the inbox's types.
+    """Checked columns with added attribution, in the inbox's types.
 
-    ``ts`` is an Arrow array, the others are lists; ``who`` has the owner of each row. ``recent`` and ``unlogged``
-    mark rows young enough for the tables of minutes and of unlogged traffic.
+    ``ts`` is an Arrow array, the others are lists; ``who`` has the owner of each row. ``recent`` and ``unlogged`` mark
+    rows recent enough for the tables of minutes and of unlogged traffic.
     """
-    ts = columns["ts"].cast(SCHEMA.field("ts").type, safe=False)  # to whole seconds
+    ts = columns["ts"].cast(SCHEMA.field("ts").type, safe=False)  # truncate to whole seconds
     enriched = {
         **columns,
         **attributed(columns["who"], directory),
@@ -80,14 +80,14 @@ def is_kept_in(table: str, ts: pa.Array[Any], now: datetime) -> pa.Array[Any]:
 
 
 def countries_of_rows(named: Sequence[str], exits: Sequence[str]) -> list[str]:
-    """The country that each row names, else that of its exit address; each distinct address is looked up once."""
+    """The country given in each row, else that of its exit address; each distinct address is looked up once."""
     known = {code: normalized(code) for code in set(named) if code}
     found = countries_of({address for code, address in zip(named, exits, strict=True) if not code})
     return [known[code] if code else found[address] for code, address in zip(named, exits, strict=True)]
 
 
 def attributed(callers: Sequence[tuple[int, int, str]], directory: AttributionMap) -> dict[str, pa.Array[Any]]:
-    """The columns of an Attribution for each row: distinct owners are few, so Arrow takes them by index."""
+    """The columns of an Attribution for each row. Distinct owners are few, so Arrow takes them by index."""
     position = {who: number for number, who in enumerate(directory.known)}
     places = pa.array([position[who] for who in callers], pa.int64())
     distinct = zip(*directory.known.values(), strict=True) if position else ((),) * len(Attribution._fields)
@@ -101,7 +101,7 @@ def dirty_days_of(table: pa.Table) -> list[tuple[int, str]]:
     """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted: the days whose ledger lines must be updated."""
     if "order_id" not in table.column_names:
         return []
-    days = _times(table).cast(pa.timestamp("s")).cast(pa.date32())  # without the zone, which is UTC
+    days = _times(table).cast(pa.timestamp("s")).cast(pa.date32())  # the zone is left out; it is UTC
     pairs = pa.table({"order": table["order_id"], "day": days}).group_by(["order", "day"]).aggregate([])
     return sorted((pair["order"], pair["day"].isoformat()) for pair in pairs.to_pylist())
 

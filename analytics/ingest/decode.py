@@ -20,7 +20,7 @@ from analytics.ingest.row_errors import MAX_NAMED_ROWS, in_words, named, row_or_
 from analytics.ingest.schema import FAULTS, IngestRow, RowSchema, sketch
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
 
-# More than twice the fields of a row, so batches with unknown fields pass; bounds the memory that a body takes.
+# More than twice the fields of a row, so batches with unknown fields pass; limits the memory of decoding.
 VALUES_PER_ROW: Final = 50
 INVALID_BODY: Final = "analytics.invalid_body"
 
@@ -78,7 +78,7 @@ def _refusal(kind: RowSchema[Any], raws: Sequence[msgspec.Raw], oldest: datetime
         row if isinstance(row, FieldError) else _fault_of(kind, index, row, directory, oldest, now)
         for index, row in enumerate(rows)
     )
-    errors = list(islice(filter(None, checked), MAX_NAMED_ROWS)) or [FieldError("logs", "Is there more than once.")]
+    errors = list(islice(filter(None, checked), MAX_NAMED_ROWS)) or [FieldError("logs", "Is given more than once.")]
     return InvalidInput("Some rows are bad; nothing was stored.", code="analytics.invalid_rows", errors=errors)
 
 

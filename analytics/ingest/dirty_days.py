@@ -12,7 +12,7 @@ MAX_PAIRS: Final = 100_000
 
 
 class DirtyDays(NamedTuple):
-    """Pairs (order id, day) of some batches; ``history`` has the pairs that imported history belongs to."""
+    """Pairs (order id, day) of some batches; ``history`` has the pairs of imported history."""
 
     ids: list[int]
     days: set[tuple[int, date]]
@@ -22,7 +22,7 @@ class DirtyDays(NamedTuple):
 def unaccounted(limit: int) -> DirtyDays:
     """The oldest settled batches that are not accounted for, with their (order id, day) pairs.
 
-    At least one batch; no further ones once there are as many pairs as a statement can name.
+    At least one batch; no more once there are as many pairs as a statement can take.
     """
     waiting = IngestBatch.objects.filter(is_accounted=False, settled_at__isnull=False).order_by("id")
     rows: list[tuple[int, list[tuple[int, str]], str]] = []

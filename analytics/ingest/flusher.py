@@ -1,8 +1,8 @@
-"""Sends insert blocks of the journal to the engine.
+"""Sends insert blocks of the journal to ClickHouse.
 
 While a server runs, a thread sends: everything queued is one block, and the next pushes queue up meanwhile. An insert
-costs much the same for ten rows as for a thousand, so a block waits a moment for pushes that are being read, and longer
-if it has only such that nobody waits for. Without that thread, as in commands, one of the waiting callers sends.
+costs about the same for ten rows as for a thousand, so a block waits a moment for pushes that are being read, and
+longer if no caller waits for its rows. Without that thread, as in commands, one of the waiting callers sends.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError, EngineUnavailable
 
 PROBE_SECONDS: Final = 5.0
-# An insert takes a second or two. After this time the engine hangs, and other requests stop waiting for it.
+# An insert takes a second or two. After this time ClickHouse counts as hanging, and other requests stop waiting for it.
 STUCK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.02
-# About the price of an insert, for which a block waits for pushes that are being read.
+# About the cost of an insert, for which a block waits for pushes that are being read.
 GATHER_SECONDS: Final = 0.05
 # Pushes with ``respond-async`` must still be readable within two seconds.
 LATER_SECONDS: Final = 0.25
 STOP_SECONDS: Final = 5.0
-# When rows are overdue for so long, a push waits even with ``respond-async``: threads that go on pushing leave the one
-# that sends too little of the interpreter, and the rows of them all become readable late.
+# When rows are overdue by this time, every push waits even with ``respond-async``: threads that keep pushing leave the
+# sending thread too little of the interpreter, and all rows become readable late.
 OVERDUE_SECONDS: Final = 0.75
-# With more blocks queued a push waits even with ``respond-async``: the queue in memory must not grow with the journal.
+# With more blocks queued, every push waits even with ``respond-async``, so that the queue in memory stays small.
 QUEUED_BLOCKS: Final = 2
 
 log = logging.getLogger(__name__)
@@ -78,17 +78,17 @@ class Flusher:
         return monotonic() < self._unavailable_until or monotonic() > self._stuck_from
 
     def leave_to_others(self) -> None:
-        """From now on rows stay in the journal, for the process that has the engine."""
+        """From now on rows stay in the journal, for the process that can insert."""
         self._unavailable_until = inf
 
     def start(self) -> None:
-        """Starts the thread that sends, for a process that serves."""
+        """Starts the sending thread, for a process that serves."""
         self._is_stopping = False
         self._thread = Thread(target=self._run, name="ingest-flusher", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Sends what is queued and ends the thread. What takes too long is left to replay."""
+        """Sends what is queued and ends the thread. If that takes too long, the rest is left to replay."""
         if self._thread is None:
             return
         with self._condition:
@@ -99,7 +99,7 @@ class Flusher:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """While a push is being read: a block waits a moment for it."""
+        """A context for reading a push: a block waits a moment for it."""
         with self._condition:
             self._reading += 1
         try:
@@ -148,7 +148,7 @@ class Flusher:
         return too_many or monotonic() > self._due_at + OVERDUE_SECONDS
 
     def _enqueue(self, queued: QueuedBatch, due_at: float) -> None:
-        queued.batch.columns = None  # they are in the journal, and the rows are kept beside the batch
+        queued.batch.columns = None  # they are in the journal, and the rows are kept with the batch
         with self._condition:
             self._queue.append(queued)
             self._queued_rows += queued.batch.rows
@@ -157,7 +157,7 @@ class Flusher:
                 self._condition.notify_all()
 
     def _run(self) -> None:
-        """Sends blocks until it is asked to stop and the queue is empty."""
+        """Sends blocks until it is told to stop and the queue is empty."""
         try:
             while taken := self._next():
                 close_old_connections()
@@ -166,10 +166,10 @@ class Flusher:
             connection.close()
 
     def _next(self) -> list[QueuedBatch]:
-        """Waits until a block is due and takes it; nothing at the end."""
+        """Waits until a block is due and takes it; returns none at the end."""
         with self._condition:
             while self._queue or not self._is_stopping:
-                if not self._queue:  # those that were due may have left it
+                if not self._queue:  # the due batches may have been taken
                     self._due_at = inf
                 delay = 0.0 if self._is_stopping else self._due_at - monotonic()
                 if delay > 0:
@@ -181,7 +181,7 @@ class Flusher:
             return []
 
     def _send_until_finished(self, mine: QueuedBatch) -> None:
-        """One of the callers that wait sends for all."""
+        """One of the waiting callers sends for all."""
         while True:
             with self._condition:
                 while self._is_sending and not mine.finished.is_set() and monotonic() <= self._stuck_from:
@@ -208,7 +208,7 @@ class Flusher:
                 queued.finished.set()
 
     def _leave(self, mine: QueuedBatch) -> None:
-        """Stops waiting: replay sends the batch, unless it is in the hanging block."""
+        """Stops waiting for the batch: replay sends it, unless it is in the hanging block."""
         with self._condition:
             if mine not in self._queue:
                 return
@@ -220,7 +220,7 @@ class Flusher:
             log.warning("claim of a batch not released, replay waits until it expires: %s", error)
 
     def _take(self) -> list[QueuedBatch]:
-        """Begins a block: batches of the first one's route, removed from the queue; at least one, of any size."""
+        """Starts a block: batches of the first one's route, removed from the queue; at least one, of any size."""
         self._is_sending = True
         self._stuck_from = monotonic() + STUCK_SECONDS
         route = self._queue[0].batch.route
@@ -277,7 +277,7 @@ class Flusher:
         return sent
 
     def wait_until_settled(self, batch: IngestBatch, seconds: float) -> bool:
-        """Waits until another request's batch is settled; True at once if replay is to send it."""
+        """Waits until another request's batch is settled; returns True at once if it is left to replay."""
         deadline = monotonic() + seconds
         while batch.settled_at is None and not self._is_up_to_replay(batch):
             if monotonic() >= deadline:
@@ -294,7 +294,7 @@ flusher: Final = Flusher()
 
 
 def recover() -> None:
-    """Settles what an earlier process left in the journal, before this one serves.
+    """Settles what an earlier process left in the journal, before this process serves.
 
     With the embedded engine no other process can be running, so all claims are released; otherwise each lasts until it
     expires.

@@ -1,10 +1,10 @@
 """Records the batches of requests that arrive at the same time in one transaction.
 
-The first of them records all that have arrived by then, while the next ones gather. Nobody waits for a transaction but
-the one under way and the next, and in this process one at a time asks for SQLite's write lock.
+The first request records all batches that have arrived by then, while further ones gather. A request waits at most for
+the running transaction and the next, and within this process only one thread at a time requests SQLite's write lock.
 
-If the process dies before the transaction commits, none of its batches was accepted and none of its callers has an
-answer; afterwards all of them are durable (``analytics.ingest.journal``).
+If the process dies before the transaction commits, none of its batches was accepted and none of its callers has a
+response; afterwards all of them are durable (``analytics.ingest.journal``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fonproxy.api.errors import ApiProblem
 
 
 class _WaitingArrival:
-    """An arrival of a request whose thread waits for the outcome."""
+    """The arrival of a request whose thread waits for the outcome."""
 
     __slots__ = ("arrival", "outcome")
 
@@ -54,7 +54,7 @@ class GroupCommit:
             return journal.record_all(arrivals)
 
     def _record_all(self) -> None:
-        """Records everything that has arrived; an error of the database is the outcome of them all."""
+        """Records everything that has arrived; a database error becomes the outcome of all."""
         with self._queue:
             group, self._waiting = self._waiting, []
         outcomes: list[journal.Recorded | ApiProblem] | Exception

@@ -42,7 +42,7 @@ _INSERT: Final = (
     f" VALUES ({', '.join(['%s'] * 14)}) ON CONFLICT DO NOTHING"
 )
 _KNOWN: Final = f"SELECT 1 FROM {_TABLE} WHERE account_id = %s AND route = %s AND key = %s"
-_ARROW: Final = b"\xff\xff\xff\xff"  # how a stream begins
+_ARROW: Final = b"\xff\xff\xff\xff"  # the first bytes of an Arrow stream
 _compressed: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -58,7 +58,7 @@ class BatchOrigin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """A validated batch that is to be recorded; with ``claimed``, replay leaves it to this process for a minute."""
+    """A validated batch to be recorded; with ``claimed``, replay leaves it to this process for a minute."""
 
     origin: BatchOrigin
     columns: bytes
@@ -101,7 +101,7 @@ def find(origin: BatchOrigin, now: datetime) -> IngestBatch | None:
     if origin.key is None:
         return None
     if origin.account_id is not None and not _is_known(origin):
-        return None  # as nearly always
+        return None  # nearly always
     batch = _of_key(origin).exclude(_is_forgotten(now)).defer("columns", "dirty_days").first()
     if batch and bytes(batch.body_hash or b"") != origin.body_hash:
         raise Conflict(
@@ -120,9 +120,9 @@ def record(origin: BatchOrigin, rows: lists.Rows, *, now: datetime, claimed: boo
 
 
 def record_all(arrivals: Sequence[Arrival]) -> list[Recorded | ApiProblem]:
-    """Makes these batches durable in one transaction; the outcomes are in the order of the arrivals.
+    """Makes these batches durable in one transaction; returns their outcomes in the order of the arrivals.
 
-    The outcome is Unavailable where the journal is full, and Conflict where the key was used with another body.
+    The outcome is Unavailable if the journal is full, and Conflict if the key was used with another body.
     """
     try:
         with taking_turns():
@@ -141,7 +141,7 @@ def _refused(arrival: Arrival) -> Recorded | ApiProblem:
         return conflict
     if earlier is not None:
         return Recorded(earlier, False)
-    # Not because of the key: the account was deleted meanwhile.
+    # Not because of the key: the account was deleted concurrently.
     return Unavailable("The batch could not be recorded; nothing was stored.", wait=1)
 
 
@@ -149,7 +149,7 @@ def _record_all(arrivals: Sequence[Arrival]) -> list[Recorded | ApiProblem]:
     fits = room.those_that_fit([(arrival.origin.route, arrival.rows, len(arrival.columns)) for arrival in arrivals])
     ids = _next_ids(len(arrivals))
     wanted = [arrival.batch(number) for arrival, number in zip(arrivals, ids, strict=True)]
-    # In the order of the keys: of two processes with the same keys neither waits for the other's second one.
+    # Sorted by key, so that two processes with the same keys do not deadlock.
     in_order = sorted(
         (batch for batch, has_room in zip(wanted, fits, strict=True) if has_room),
         key=lambda batch: (batch.account_id or 0, batch.route, batch.key or ""),
@@ -162,7 +162,10 @@ def _record_all(arrivals: Sequence[Arrival]) -> list[Recorded | ApiProblem]:
 
 
 def _insert(batches: Sequence[IngestBatch]) -> set[int]:
-    """Stores those whose key is free, and returns their ids. Plain SQL: the ORM takes five times as long."""
+    """Stores the arrivals whose key is free, and returns their ids.
+
+    Plain SQL, because the ORM takes five times as long.
+    """
     if not batches:
         return set()
     with connection.cursor() as cursor:
@@ -208,7 +211,7 @@ def _not_stored(arrival: Arrival, batch: IngestBatch, has_room: bool) -> Recorde
 
 
 def _next_ids(count: int) -> list[int]:
-    """Ids for ``count`` new batches, which say afterwards which of them were stored. In the caller's transaction."""
+    """Ids for ``count`` new batches, which later identify the stored ones. In the caller's transaction."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [_TABLE])
@@ -229,7 +232,7 @@ def _of_key(origin: BatchOrigin) -> QuerySet[IngestBatch]:
 
 
 def _is_forgotten(now: datetime) -> Q:
-    """Keys expire after 24 hours. Keys of history do not: a file may be imported again in a year."""
+    """Keys expire after 24 hours. Keys of history do not, because a file may be imported again in a year."""
     return Q(created_at__lte=now - KEY_RETENTION) & ~Q(route=IngestBatch.Route.HISTORY)
 
 
@@ -255,14 +258,14 @@ def depth(now: datetime) -> Depth:
 
 def rows_taken(since: datetime) -> int:
     """Rows ingested since then by all processes; ``since`` must be less than 24 hours ago."""
-    # Batches of that time are unsettled or were settled since: both have an index, ``created_at`` has none.
+    # Batches of that time are unsettled or were settled since: both are indexed, ``created_at`` is not.
     taken = IngestBatch.objects.filter(created_at__gte=since, is_void=False)
     parts = (taken.filter(settled_at=None), taken.filter(settled_at__gte=since))
     return sum(part.aggregate(rows=Sum("rows", default=0))["rows"] for part in parts)
 
 
 def form_block(batch_ids: Sequence[int], now: datetime) -> tuple[InsertBlock, set[int]]:
-    """Puts these batches of one route into a new block. Returns it and the ids that were in no block before.
+    """Puts these batches of one route into a new block; returns it and the ids that were in no block before.
 
     Raises Paused during a backup.
     """
@@ -278,7 +281,7 @@ def form_block(batch_ids: Sequence[int], now: datetime) -> tuple[InsertBlock, se
 
 
 def settle(block: InsertBlock, now: datetime) -> None:
-    """Records that the engine has the block's rows, and deletes the columns here."""
+    """Records that ClickHouse has the block's rows, and deletes their columns here."""
     with taking_turns():
         IngestBatch.objects.filter(block=block).update(settled_at=now, columns=None)
         InsertBlock.objects.filter(id=block.id).update(settled_at=now)
@@ -292,23 +295,23 @@ def put_back(block: InsertBlock, error: str, now: datetime) -> None:
 
 
 def was_refused(batch: IngestBatch) -> bool:
-    """Whether an attempt with the batch's block failed, so that replay is to send it."""
+    """Whether an attempt with the batch's block failed, so that replay will send it."""
     return batch.block_id is not None and InsertBlock.objects.filter(id=batch.block_id, attempts__gt=0).exists()
 
 
 def give_back(batch_ids: Sequence[int], now: datetime) -> None:
-    """Releases the claim on batches, so that replay sends them without waiting for it to expire."""
+    """Releases the claim on batches, so that replay sends them before it would expire."""
     IngestBatch.objects.filter(id__in=batch_ids, block=None).update(claimed_until=now)
 
 
 def release_claims(now: datetime) -> None:
-    """Ends every claim: for a process that starts and knows that no other is alive."""
+    """Ends every claim: for a process that starts and knows that no other is running."""
     InsertBlock.objects.filter(settled_at=None).update(claimed_until=now)
     IngestBatch.objects.filter(settled_at=None).update(claimed_until=now)
 
 
 def claim_next(now: datetime) -> InsertBlock | None:
-    """Claims the oldest unclaimed block, else a new one of the oldest free batches; None when there is neither.
+    """Claims the oldest unclaimed block, else a new one of the oldest free batches; None if there is neither.
 
     Raises Paused during a backup if there are only free batches.
     """

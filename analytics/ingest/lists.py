@@ -1,7 +1,7 @@
-"""Batches of few rows as Python lists, which become an Arrow table together with others.
+"""Batches of few rows as Python lists, which become one Arrow table together with others.
 
 An Arrow table of 23 columns costs 0.4 ms to build and 0.3 ms to store at any length, more than the rest of a push of
-ten rows. With lists, a block of hundreds of batches pays that once. Both forms hold the same rows.
+ten rows. With lists, a block of hundreds of batches pays that once. Both forms contain the same rows.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Rows = pa.Table | Lists
 
 
 def to_lists(columns: Columns, directory: AttributionMap, now: datetime) -> Lists:
-    """The same rows as ``columns.to_table`` makes of these arguments."""
+    """The same rows as ``columns.to_table`` returns for these arguments."""
     ts = [micros // MICROS for micros in columns["ts"].cast(pa.int64()).to_pylist()]
     owners = [directory.known[who] for who in columns["who"]]
     enriched = {
@@ -75,7 +75,7 @@ def _are_kept_in(table: str, ts: Iterable[int], now: datetime) -> list[int]:
 
 
 def dirty_days_of(rows: Lists) -> list[tuple[int, str]]:
-    """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted, as ``columns.dirty_days_of``."""
+    """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted, like ``columns.dirty_days_of``."""
     days = (second // SECONDS_PER_DAY for second in rows.columns["ts"])
     pairs = sorted(set(zip(rows.columns["order_id"], days, strict=True)))
     return [(order_id, _day(number).isoformat()) for order_id, number in pairs]

@@ -34,7 +34,7 @@ class PauseLost(Exception):
 def refuse_while_paused() -> None:
     """Raises Paused during a pause. Locks the row: no pause can begin before this transaction ends."""
     lasts = ExpressionWrapper(Q(until__gt=Now()), output_field=BooleanField())
-    # Not a filter: the row must be locked also when there is no pause.
+    # Not a filter, because the row must be locked even if there is no pause.
     if any(IngestPause.objects.select_for_update().filter(pk=IngestPause.THE_ONE).values_list(lasts, flat=True)):
         raise Paused
 
@@ -45,7 +45,7 @@ def is_paused() -> bool:
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """No process forms an insert block within this context; raises PauseLost if that did not hold."""
+    """While this context lasts, no process forms an insert block; raises PauseLost if that was not ensured."""
     IngestPause.objects.get_or_create(pk=IngestPause.THE_ONE, defaults={"until": Now()})
     if not IngestPause.objects.filter(pk=IngestPause.THE_ONE, until__lte=Now()).update(until=Now() + LENGTH):
         raise PauseLost("Another backup is running, or was interrupted less than a minute ago.")

@@ -1,7 +1,7 @@
 """Whether the journal has room for more batches.
 
 The backlog is counted in the relational store, which takes longer the larger it is. So a count is reused for twenty
-times as long as it took, plus the batches that this process accepted since. Until the next count a process may overlook
+times as long as it took, plus the batches that this process has accepted since. Until the next count a process may miss
 batches accepted by others. No batch is refused without a new count.
 """
 
@@ -18,7 +18,7 @@ from django.db import connection
 
 from analytics.models import IngestBatch
 
-# Applications' events have a share of the journal, so that no customer's events fill it against gateways.
+# Events of applications may use only a share of the journal, so that they cannot block gateways.
 EVENTS_SHARE: Final = 0.25
 USES: Final = 20
 _COUNT: Final = (
@@ -36,14 +36,14 @@ class Need(NamedTuple):
 
 @dataclass(slots=True)
 class _QueuedLoad:
-    """Rows and bytes that wait, by route."""
+    """Waiting rows and bytes, by route."""
 
     rows: dict[str, int] = field(default_factory=dict)
     size: dict[str, int] = field(default_factory=dict)
     used_until: float = 0.0
 
     def take(self, need: Need) -> bool:
-        """Adds it if there is room."""
+        """Adds the batch if there is room."""
         is_event = need.route == IngestBatch.Route.EVENTS
         rows, size = (parts.get(need.route, 0) if is_event else sum(parts.values()) for parts in (self.rows, self.size))
         share = EVENTS_SHARE if is_event else 1.0
@@ -62,7 +62,7 @@ _last = _QueuedLoad()
 
 
 def those_that_fit(needs: Sequence[tuple[str, int, int]]) -> list[bool]:
-    """Whether the journal has room for each of them, once it has taken those before."""
+    """For each batch, whether the journal has room for it after the accepted ones before it."""
     global _last
     with _lock:
         if monotonic() < _last.used_until:

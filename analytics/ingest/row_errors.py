@@ -27,12 +27,12 @@ def row_or_fault(decode: Callable[[msgspec.Raw], T], index: int, raw: msgspec.Ra
         return named(fault, index)
     except RecursionError:
         return FieldError("row", "Is nested too deeply.", index)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # its syntax has been checked already
+    except (msgspec.DecodeError, UnicodeDecodeError):  # the syntax has already been checked
         return FieldError("row", "Contains text that is not valid Unicode.", index)
 
 
 def named(fault: msgspec.ValidationError, index: int | None = None) -> FieldError:
-    """The decoder's error as field and sentence."""
+    """The decoder's error as field and message."""
     reason, _, place = str(fault).partition(" - at ")
     if missing := _MISSING_FIELD.fullmatch(reason):
         return FieldError(missing[1], "Is required.", index)

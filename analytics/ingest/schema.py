@@ -53,7 +53,7 @@ RowT = TypeVar("RowT", bound=IngestRow)
 class RowSchema(Generic[RowT]):
     """Decodes ``{"logs": [row, …]}`` for one kind of row.
 
-    ``loose`` is the same row with the time as text, for forms of ISO 8601 that msgspec does not parse.
+    ``loose`` is the same row with the time as text, for ISO 8601 forms that msgspec does not parse.
     """
 
     def __init__(self, row: type[RowT], loose: type[Struct]) -> None:
@@ -112,5 +112,5 @@ _decode_sketch = msgspec.json.Decoder(_Sketch).decode
 
 
 def sketch(body: bytes) -> list[msgspec.Raw]:
-    """The rows of a whole body, none of them looked into; raises one of the FAULTS when it is not that kind of JSON."""
+    """The undecoded rows of a whole body; raises one of the FAULTS for another structure."""
     return _decode_sketch(body).logs

@@ -30,11 +30,11 @@ from fonproxy.sqlite import taking_turns
 KEY: Final = re.compile(r"[\x20-\x7e]{1,128}")
 FIRST_WAIT_SECONDS: Final = 10.0
 ASYNC: Final = "respond-async"
-# Of larger bodies, and of packed ones, few are read at once: their rows take many times the memory.
+# Few large or compressed bodies are read at once, because their rows take many times the memory.
 SMALL_BYTES: Final = 2**18
 USUAL_RATIO: Final = 16
 LARGE_AT_ONCE: Final = 8
-# Of every ingest route, for the OpenAPI description.
+# The headers of every ingest route, for the OpenAPI description.
 HEADERS: Final = (
     OpenApiParameter("Idempotency-Key", str, "header", description="Repeats within 24 hours store nothing again."),
     OpenApiParameter("Content-Encoding", str, "header", enum=["gzip"]),
@@ -53,14 +53,13 @@ _large_bodies: Final = BoundedSemaphore(LARGE_AT_ONCE)
 
 
 def take(request: Request, route: IngestBatch.Route, parse: Parse, *, scope: str = "") -> dict[str, str]:
-    """Returns when the rows are durable and will be counted exactly once, readable while the engine is up.
+    """Returns when the rows are durable and will be counted exactly once, and readable if ClickHouse is available.
 
     With ``Prefer: respond-async`` it returns as soon as they are durable; they become readable within two seconds. It
-    waits all the same while too much is queued for the engine, or for too long; the response is the same then.
-    Returns headers of the response. An Idempotency-Key is unique within the account, the route and ``scope``.
-
-    Raises what ``parse`` raises, Conflict for a key used with another body, and Unavailable when the journal is full or
-    the first request with this key is still in progress.
+    still waits while too much is queued, or for too long; the response is the same then. Returns headers of the
+    response. An Idempotency-Key is unique within the account, the route and ``scope``. Raises what ``parse`` raises,
+    Conflict for a key used with another body, and Unavailable when the journal is full or the first request with this
+    key is still in progress.
     """
     key = _idempotency_key(request)
     if key is not None and scope:
@@ -74,7 +73,7 @@ def take(request: Request, route: IngestBatch.Route, parse: Parse, *, scope: str
 
 
 def _read(request: Request, parse: Parse, account_id: int, route: IngestBatch.Route, key: str | None) -> _Taken:
-    """Journals the request's body, which is in memory no longer than this takes."""
+    """Writes the request's body to the journal; the body is in memory only during this call."""
     now = timezone.now()
     with nullcontext() if _is_small(request) else _large_bodies, flusher.reading():
         body = read_body(request._request, settings.INGEST_MAX_BYTES)
@@ -88,21 +87,24 @@ def _is_small(request: Request) -> bool:
 
 
 def prefers_async(prefer: str) -> bool:
-    """Whether a ``Prefer`` header asks for an answer before the rows are readable (RFC 7240)."""
+    """Whether a ``Prefer`` header requests a response before the rows are readable (RFC 7240)."""
     return any(preference.partition(";")[0].strip().lower() == ASYNC for preference in prefer.split(","))
 
 
 def accept(
     body: bytes, parse: Parse, *, account_id: int | None, route: IngestBatch.Route, key: str | None, now: datetime
 ) -> IngestBatch | None:
-    """Journals and sends a body. Returns the earlier batch with the same key, None if there was none."""
+    """Writes a body to the journal and sends it.
+
+    Returns the earlier batch with the same key, None if there was none.
+    """
     taken = _record(body, parse, account_id, route, key, now)
     _send(taken, waits=True)
     return taken.earlier
 
 
 class _Taken(NamedTuple):
-    """A body in the journal: the earlier batch with its key, or the new one with its rows if it is to be sent."""
+    """The result of journaling: the earlier batch with the key, or the new one with its rows if it must be sent."""
 
     earlier: IngestBatch | None = None
     new: tuple[IngestBatch, Rows] | None = None
@@ -130,7 +132,7 @@ def _send(taken: _Taken, *, waits: bool) -> None:
 
 
 def take_made(origin: journal.BatchOrigin, make: Callable[[], pa.Table], now: datetime) -> None:
-    """Takes the rows that ``make`` returns, in one transaction with what it writes to the relational store.
+    """Takes the rows returned by ``make``, in one transaction with its writes to the relational store.
 
     Raises what ``make`` raises, and Unavailable when the journal is full.
     """

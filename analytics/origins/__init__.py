@@ -1,1 +1,1 @@
-"""Where traffic runs, and how many client addresses logins have. Spans all accounts: for staff only."""
+"""Where traffic runs, and the number of client addresses of logins. Spans all accounts: for staff only."""

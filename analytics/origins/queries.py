@@ -1,7 +1,7 @@
-"""Sums of ``traffic_detail`` by what proxy servers say of each row, and distinct clients of logins.
+"""Sums of ``traffic_detail`` by the reported origin, and distinct clients of logins.
 
-The table keeps 90 days and begins with the exit address, so each query reads all rows of its months. Staff ask a few a
-day; a table for them would cost time in every insert.
+The table keeps 90 days and is sorted by exit address, so each query reads all rows of its months. Staff make a few
+queries a day; a separate table would cost time in every insert.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class OriginGroup(StrEnum):
     CUSTOMER = "customer"
 
 
-# IPv4 addresses are stored as IPv6 ones that end with them.
+# IPv4 addresses are stored as IPv4-mapped IPv6 addresses.
 _EXIT_RANGE: Final = """
 if(
     IPv6CIDRToRange(ip_out, toUInt8(96)).1 = toIPv6('::ffff:0.0.0.0'),
@@ -67,7 +67,7 @@ ORDER BY clients DESC, day DESC, proxy_user_id LIMIT {limit:UInt32}
 
 
 class TrafficOrigin(NamedTuple):
-    """Traffic of one worker, peer, range, product or customer; ``name`` is empty where none was said or is known."""
+    """Traffic of one worker, peer, range, product or customer; ``name`` is empty if unknown or not reported."""
 
     key: str
     name: str
@@ -122,7 +122,7 @@ def login_clients(range_: Range, above: int, limit: int, now: datetime) -> list[
 
 
 def _within(range_: Range, now: datetime) -> dict[str, Value] | None:
-    """The range as parameters, within what the table keeps; None if nothing is left of it."""
+    """The range as parameters, within the table's retention; None if nothing remains."""
     start = max(range_.start, retention.floor(TABLE, now))
     return {"start": start, "end": range_.end} if start < range_.end else None
 

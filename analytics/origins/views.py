@@ -1,4 +1,4 @@
-"""The staff reads of where traffic runs."""
+"""Reads of where traffic runs, for staff."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class SpanParams(Params):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
             "from": InstantField(help_text="Start, an ISO 8601 date or date-time in UTC; 90 days are kept."),
-            "to": InstantField(help_text="End, exclusive; a date means the whole of that day. At most 31 days on."),
+            "to": InstantField(
+                help_text="End, exclusive; a date means the whole of that day. At most 31 days after from."
+            ),
             **super().get_fields(),
         }
 
@@ -49,13 +51,17 @@ class OriginParams(SpanParams):
     group = serializers.ChoiceField([group.value for group in OriginGroup], required=False, default="worker")
     interval = serializers.ChoiceField(["total", "day"], required=False, default="total")
     limit = WholeNumberField(
-        required=False, default=100, min_value=1, max_value=1000, help_text="Groups, those with most bytes."
+        required=False,
+        default=100,
+        min_value=1,
+        max_value=1000,
+        help_text="The number of groups, those with most bytes.",
     )
 
 
 class ClientParams(SpanParams):
     above = WholeNumberField(
-        required=False, default=10, min_value=0, max_value=10**9, help_text="Only logins with more addresses than that."
+        required=False, default=10, min_value=0, max_value=10**9, help_text="Only logins with more addresses than this."
     )
     limit = WholeNumberField(required=False, default=100, min_value=1, max_value=1000)
 

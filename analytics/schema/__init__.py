@@ -14,7 +14,7 @@ MINUTE: Final = timedelta(minutes=1)
 
 
 def retention() -> dict[str, Retention]:
-    """How long each table keeps its rows; tables without a number keep them for ever."""
+    """How long each table keeps its rows; tables without an entry keep them for ever."""
     return {
         "traffic": Retention("bucket", BUCKET, months=settings.TRAFFIC_RETENTION_MONTHS),
         "order_traffic": Retention("bucket", BUCKET),

@@ -128,7 +128,7 @@ def take(chunk: HistoryChunk, now: datetime) -> int:
 
 
 def _taken_at(place: str, rows: tuple[bytes, ...]) -> int:
-    """The number of first rows that were imported from this place of a file before."""
+    """How many of the first rows were imported earlier from this position of a file."""
     earlier = IngestBatch.objects.filter(
         account=None, route=IngestBatch.Route.HISTORY, key__startswith=f"{place}:", rows__lt=len(rows)
     )
@@ -137,7 +137,7 @@ def _taken_at(place: str, rows: tuple[bytes, ...]) -> int:
 
 
 def _key(place: str, rows: tuple[bytes, ...]) -> str:
-    """The key of these rows at this place of a file; equal rows at another place have another key."""
+    """The key of these rows at this position of a file; equal rows at another position have another key."""
     return f"{place}:{hashlib.sha256(_body(rows)).hexdigest()}"
 
 

@@ -11,7 +11,7 @@ from fonproxy.api.docs import shape
 
 
 def metric(meaning: str) -> serializers.CharField:
-    return serializers.CharField(help_text=f"{meaning} A decimal string, since it may exceed 2^53.")
+    return serializers.CharField(help_text=f"{meaning} A decimal string, because it may exceed 2^53.")
 
 
 def stamp(meaning: str) -> serializers.CharField:
@@ -21,12 +21,12 @@ def stamp(meaning: str) -> serializers.CharField:
 def _envelope(
     report: str, row: type[serializers.Serializer[Any]], **fields: serializers.Field[Any, Any, Any, Any]
 ) -> type[serializers.Serializer[Any]]:
-    last = stamp("The newest bucket known for the account.")
+    last = stamp("The account's newest bucket.")
     last.allow_null = True
     names = MEASURES[report]
     totals = shape(f"{row.__name__}Totals", **{name: metric("Over the whole range.") for name in names})
     key = str(next(iter(row().fields)))
-    measures = {name: metric("In the period before.") for name in names}
+    measures = {name: metric("For the previous period.") for name in names}
     compared = shape(f"Previous{row.__name__}", **{key: serializers.CharField()}, **measures)
     previous = shape(f"{row.__name__}Previous", data=compared(many=True), totals=totals())
     return shape(
@@ -34,7 +34,9 @@ def _envelope(
         data=row(many=True),
         **fields,
         totals=totals(help_text="The measures over the whole range."),
-        previous=previous(required=False, help_text="With compare=previous: a row for each of data, in its order."),
+        previous=previous(
+            required=False, help_text="With compare=previous: a row for each row of data, in the same order."
+        ),
         last_data_at=last,
     )
 
@@ -73,9 +75,11 @@ ROWS: Final = {
         "TrafficError",
         error=serializers.CharField(),
         total_errors=metric("How often."),
-        first_seen=stamp("Start of the first bucket with it."),
-        last_seen=stamp("Start of the last bucket with it."),
-        sample_domains=serializers.ListField(child=serializers.CharField(), help_text="Up to 5 with most of it."),
+        first_seen=stamp("Start of the first bucket with the error."),
+        last_seen=stamp("Start of the last bucket with the error."),
+        sample_domains=serializers.ListField(
+            child=serializers.CharField(), help_text="Up to 5 domains with most of these errors."
+        ),
     ),
     "countries": shape(
         "TrafficCountry",
@@ -89,8 +93,8 @@ ROWS: Final = {
         domain=serializers.CharField(),
         total_count=metric("Requests."),
         bytes_total=metric("Bytes both ways."),
-        first_visit=stamp("Start of the first bucket with it."),
-        last_visit=stamp("Start of the last bucket with it."),
+        first_visit=stamp("Start of the first bucket with the domain."),
+        last_visit=stamp("Start of the last bucket with the domain."),
     ),
 }
 COLUMNS: Final = {report: list(row().fields) for report, row in ROWS.items()}

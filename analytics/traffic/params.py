@@ -19,14 +19,16 @@ class RangeParams(Params):
     proxyUser = IdField(required=False, help_text="Only this proxy login.")
     tz = ZoneField(required=False, default=UTC_ZONE, help_text="IANA zone of bucket edges and labels. Default UTC.")
     compare = serializers.ChoiceField(
-        ["previous"], required=False, help_text="Adds the same measures of the period before, point by point."
+        ["previous"], required=False, help_text="Adds the same measures of the previous period, point by point."
     )
-    userId = IdField(required=False, help_text="Staff only: whose rows.")
+    userId = IdField(required=False, help_text="Staff only: the user whose rows to read.")
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
             "from": InstantField(help_text="Start, an ISO 8601 date or date-time; without an offset in tz."),
-            "to": InstantField(help_text="End, exclusive; a date means the whole of that day. At most two months on."),
+            "to": InstantField(
+                help_text="End, exclusive; a date means the whole of that day. At most two months after from."
+            ),
             **super().get_fields(),
         }
 

@@ -1,6 +1,6 @@
-"""The rankings of the FonProxy Analytics API, as SQL text and bound values. Pure: nothing is executed here.
+"""The rankings of FonProxy Analytics, as SQL text and bound values. Pure: nothing is executed here.
 
-The last column of every answer is the account's newest bucket, as in :mod:`analytics.charts`.
+The last column of every result is the account's newest bucket, as in :mod:`analytics.charts`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LARGEST: Final = {RankOrder.BYTES: "sent + received", RankOrder.COUNT: "requests
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """One row of the measures over the whole scope; ``only_errors`` leaves out rows without an error."""
+    """One row with the measures over the whole scope; ``only_errors`` excludes rows without an error."""
 
     scope: TrafficScope
     measures: tuple[Metric, ...]
@@ -41,7 +41,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Rows ``(name, *measures)`` of those names in a column, for a comparison with another period."""
+    """Rows ``(name, *measures)`` for the given names in a column, for a comparison with another period."""
 
     scope: TrafficScope
     column: str
@@ -79,9 +79,9 @@ class Countries:
 
 @dataclass(frozen=True, slots=True)
 class DomainSource:
-    """The rows of a scope to be grouped by domain: the wide table's, and of ``days`` those of the daily summary.
+    """The rows of a scope, to be grouped by domain: from the wide table, and for ``days`` from the daily summary.
 
-    The summary has fewer rows, but neither orders nor countries, and of times the day alone.
+    The summary has fewer rows, but no orders, countries or times within a day.
     """
 
     scope: TrafficScope
@@ -158,7 +158,7 @@ class Errors:
         where = self.scope.where()
         text = (
             "SELECT error, sum(errors) AS total, min(first), max(last),"
-            # the domains with most of it; names decide between equals, so that repeated answers agree
+            # the domains with most errors; ties are sorted by name, so that repeated responses agree
             " arrayMap(pair -> pair.2, arraySlice(arraySort(pair -> (-toInt128(pair.1), pair.2),"
             " groupArray((errors, domain))), 1, 5)),"
             f" {NEWEST}"
@@ -171,9 +171,9 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class Websites:
-    """Rows ``(domain, requests, bytes, first bucket, last bucket, number of domains in all)``, largest first.
+    """Rows ``(domain, requests, bytes, first bucket, last bucket, total number of domains)``, largest first.
 
-    Of days of the daily summary the first and last bucket are the days' starts: see :class:`Visits`.
+    For days of the daily summary the first and last bucket are the starts of days: see :class:`Visits`.
     """
 
     source: DomainSource
@@ -199,7 +199,7 @@ class Websites:
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """Rows ``(domain, first bucket, last bucket)`` of these domains on these days."""
+    """Rows ``(domain, first bucket, last bucket)`` for these domains on these days."""
 
     scope: TrafficScope
     domains: tuple[str, ...]
@@ -217,7 +217,7 @@ class Visits:
 
 @dataclass(frozen=True, slots=True)
 class DomainCount:
-    """One row: how many domains there are, for a page past the end, which has no row to say it."""
+    """One row: the number of domains, for a page past the end, which has no row with it."""
 
     source: DomainSource
 
@@ -232,7 +232,7 @@ class DomainCount:
 
 @dataclass(frozen=True, slots=True)
 class NewestBucket:
-    """One row of the newest bucket alone, null when there is none: for an answer without rows."""
+    """One row with only the newest bucket, null if there is none: for a result without rows."""
 
     scope: TrafficScope
 

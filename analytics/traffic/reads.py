@@ -1,4 +1,4 @@
-"""Runs the queries of FonProxy Analytics and turns rows of the engine into rows of the API."""
+"""Runs the queries of FonProxy Analytics and converts rows of ClickHouse into rows of the API."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fonproxy.timerange import (
 from orders import selectors as order_selectors
 
 Row = dict[str, Any]
-# Of fewer days the wide table is as fast.
+# For fewer days the wide table is as fast.
 SUMMARISED_DAYS: Final = 2
 
 
@@ -68,7 +68,7 @@ MEASURES: Final[Mapping[str, Mapping[str, Metric]]] = {
 
 @dataclass(frozen=True, slots=True)
 class TrafficResult:
-    """Rows as the API gives them; ``newest`` is the newest bucket of the account, ``total`` the number of websites."""
+    """Rows as the API returns them; ``newest`` is the account's newest bucket, ``total`` the number of websites."""
 
     rows: list[Row]
     newest: datetime | None
@@ -77,7 +77,7 @@ class TrafficResult:
 
 @dataclass(frozen=True, slots=True)
 class TrafficReader:
-    """Reads of one account's rows in a range, with times of a zone.
+    """Reads of one account's rows in a range, with times in a zone.
 
     Metrics are decimal strings, times ``YYYY-MM-DD HH:MM:SS`` in that zone.
     """
@@ -101,10 +101,10 @@ class TrafficReader:
         return TrafficResult(rows, newest)
 
     def chart_before(self, report: str, interval: Interval) -> Row:
-        """``data`` and ``totals`` of the period before, a point for each of the filled chart.
+        """``data`` and ``totals`` of the previous period, with a point for each point of the filled chart.
 
-        A point is compared with the one that showed the same time of day. Where clocks went back in the period
-        before, two hours are one point.
+        A point is compared with the one at the same time of day. Where clocks went back in the previous period, two
+        hours are one point.
         """
         shift = self._shift(timedelta(seconds=interval.seconds))
         before = self._earlier(shift)
@@ -133,7 +133,7 @@ class TrafficReader:
         return _texts(names, nothing if scope.range.is_empty else _fetch(question)[0])
 
     def ranking_before(self, report: str, column: str, rows: Sequence[Row]) -> Row:
-        """``data`` and ``totals`` of the period before: the measures of each row's name, in the order of the rows."""
+        """``data`` and ``totals`` of the previous period: the measures of each row's name, in the order of the rows."""
         before = self._earlier(self._shift())
         names = MEASURES[report]
         scope = before._within_retention(charts.chart_table(self.scope) if column == "country" else charts.WIDE)
@@ -145,7 +145,7 @@ class TrafficReader:
         return {"data": data, "totals": before.totals(report)}
 
     def _shift(self, step: timedelta = GRAIN) -> timedelta:
-        """How far the period before lies back: the length of the range by the zone's clock, in whole steps.
+        """The distance of the previous period: the length of the range in local time, in whole steps.
 
         In whole days for a range of more than half a day, so that each hour is compared with the same hour.
         """
@@ -154,7 +154,7 @@ class TrafficReader:
         return -(-length // step) * step
 
     def _earlier(self, shift: timedelta) -> TrafficReader:
-        """The same reader for a range that lies so much earlier by the zone's clock."""
+        """The same reader for a range that is earlier by that much local time."""
         range_ = self.scope.range
         start, end = (earlier(at, shift, self.zone) for at in (range_.start, range_.end))
         return replace(self, scope=replace(self.scope, range=Range(floor(start, GRAIN), ceil(end, GRAIN))))
@@ -224,7 +224,7 @@ class TrafficReader:
         return TrafficResult([], newest, total=counted[0][0] if counted else 0)
 
     def domain_source(self) -> DomainSource:
-        """The rows by domain; of long ranges without a filter that it lacks, whole days from the daily summary."""
+        """The rows by domain; for long ranges whole days come from the daily summary, if it supports the filters."""
         scope = self._within_retention(charts.WIDE)
         if scope.order_id is not None or scope.country is not None:
             return DomainSource(scope)
@@ -235,7 +235,7 @@ class TrafficReader:
     def _visits(
         self, websites: Sequence[tuple[Any, ...]], source: DomainSource
     ) -> dict[str, tuple[datetime, datetime]]:
-        """The first and last bucket of each website, of which the daily summary knows the days."""
+        """The first and last bucket of each website, of which the daily summary only knows the days."""
         days = {at.date() for website in websites for at in website[4:6]}
         names = tuple(website[0] for website in websites)
         question = queries.Visits(source.scope, names, tuple(sorted(days)))
@@ -245,14 +245,14 @@ class TrafficReader:
         return local_stamp(at, self.zone)
 
     def _within_retention(self, table: str) -> TrafficScope:
-        """The scope without what is past the table's retention, whether or not the engine has deleted it yet."""
+        """The scope without the part past the table's retention, whether or not ClickHouse has deleted it yet."""
         oldest = retention.floor(table, self.now)
         range_ = self.scope.range
         return self.scope if oldest <= range_.start else replace(self.scope, range=replace(range_, start=oldest))
 
 
 def reader_of(user_id: int, given: Mapping[str, Any], now: datetime) -> TrafficReader:
-    """The reader of an account's rows for parameters that have been read; NotFound for another account's order."""
+    """The reader for validated parameters; raises NotFound for another account's order."""
     login = given.get("proxyUser")
     scope = TrafficScope(
         user_id,
@@ -270,7 +270,7 @@ def _texts(names: Iterable[str], values: Sequence[int]) -> Row:
 
 
 def _combined(measures: Iterable[Metric], known: list[int] | None, more: Sequence[int]) -> list[int]:
-    """Two points as one."""
+    """Two points merged into one."""
     if known is None:
         return list(more)
     combine = {Metric.MAX_CONCURRENCY: max}
@@ -278,7 +278,7 @@ def _combined(measures: Iterable[Metric], known: list[int] | None, more: Sequenc
 
 
 def _run(query: TrafficQuery) -> tuple[list[tuple[Any, ...]], datetime | None]:
-    """The rows without their last column, and its value: the newest bucket."""
+    """The rows without their last column, and the value of that column: the newest bucket."""
     rows = [] if query.scope.range.is_empty else _fetch(query)
     [*_, newest] = rows[0] if rows else _fetch(queries.NewestBucket(query.scope))[0]
     return [row[:-1] for row in rows], newest

@@ -1,4 +1,4 @@
-"""A view as the address of *Explore* names it, and the parameters of the reads that show it. Pure."""
+"""A view as named by a URL of *Explore*, and the parameters of the reads that show it. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NAMES: Final = ("range", "from", "to", "tz", *FILTERS, "interval", "compare", "s
 ROLLING: Final = ("24h", "7d", "30d", "month", "last-month")
 USUAL: Final = "7d"
 MAX_LENGTH: Final = 255
-# How the view is laid out is its reader's choice.
+# The reader chooses the layout of the view.
 LAYOUT: Final = ("interval", "fill", "limit", "page", "sortBy", "format")
 
 
 def view_of(query: Mapping[str, str], zone: str) -> dict[str, str]:
-    """What the address says, with a range and a zone in any case. Values may still be nonsense."""
+    """The view of a URL, always with a range and a zone. Values are not validated yet."""
     view = {name: query[name][:MAX_LENGTH] for name in NAMES if query.get(name) and "\0" not in query[name]}
     view.setdefault("tz", zone)
     is_fixed = "range" not in view and "from" in view and "to" in view
@@ -34,7 +34,7 @@ def view_of(query: Mapping[str, str], zone: str) -> dict[str, str]:
 
 
 def ends(view: View, now: datetime) -> tuple[str, str]:
-    """From when to when it is about, in ISO 8601. The newest hour or day of a rolling range is included."""
+    """Start and end in ISO 8601. The newest hour or day of a rolling range is included."""
     if "range" not in view:
         return view["from"], view["to"]
     start, end = _rolling(view["range"], _zone(view), now)
@@ -42,13 +42,13 @@ def ends(view: View, now: datetime) -> tuple[str, str]:
 
 
 def fixed(view: View, now: datetime) -> dict[str, str]:
-    """The same view, which does not move on."""
+    """The same view with a fixed range."""
     start, end = ends(view, now)
     return {**{name: value for name, value in view.items() if name != "range"}, "from": start, "to": end}
 
 
 def parameters(view: View, now: datetime) -> dict[str, str]:
-    """Of any read of the view."""
+    """The parameters of every read of the view."""
     start, end = ends(view, now)
     filters = {name: view[named] for named, name in FILTERS.items() if named in view}
     compare = {"compare": "previous"} if view.get("compare") == "1" else {}
@@ -56,7 +56,7 @@ def parameters(view: View, now: datetime) -> dict[str, str]:
 
 
 def query(view: View, asked: QueryDict, now: datetime) -> QueryDict:
-    """The parameters of a read: the view's own, and of what is asked for the layout alone."""
+    """The parameters of a read: the view's own, and from the request only those of the layout."""
     found = QueryDict(mutable=True)
     for name in LAYOUT:
         if name in asked:
@@ -92,4 +92,4 @@ def _zone(view: View) -> ZoneInfo:
     try:
         return parse_zone(view["tz"])
     except InvalidTime:
-        return ZoneInfo("UTC")  # the parameter is refused by its own name
+        return ZoneInfo("UTC")  # the error names the parameter itself

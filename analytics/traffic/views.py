@@ -30,7 +30,7 @@ Action = TypeVar("Action", bound=Callable[..., Response])
 
 
 class IngestViewSet(ViewSet):
-    """Ingest from gateways. Limited by concurrency, not by a rate."""
+    """Ingest from gateways. Its concurrency is limited, not its rate."""
 
     permission_classes = [CanIngest]
     throttle_classes = []
@@ -147,7 +147,7 @@ class TrafficViewSet(ViewSet):
 
 @extend_schema(exclude=True)
 class SharedTrafficViewSet(TrafficViewSet):
-    """The same reads of the one view that a share link shows: its range and filters replace the caller's."""
+    """The same reads for the view of a share link: its range and filters replace the caller's."""
 
     authentication_classes = [ShareLinkAuthentication]
     permission_classes = [HasShareLink]
@@ -156,7 +156,7 @@ class SharedTrafficViewSet(TrafficViewSet):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.headers["X-Robots-Tag"] = "noindex"
-        self.kwargs.clear()  # the link has been found by them; the reads take none
+        self.kwargs.clear()  # they identify the link; the reads take none
 
     def _caller(self, request: Request) -> User:
         assert isinstance(request.auth, ShareLink)
@@ -169,5 +169,5 @@ class SharedTrafficViewSet(TrafficViewSet):
     def _answer(
         self, reader: TrafficReader, answer: TrafficResult, previous: dict[str, Any] | None, **paging: int
     ) -> Response:
-        """Without the account's newest bucket, which may lie outside the view."""
+        """The response without the account's newest bucket, which may be outside the view."""
         return super()._answer(reader, replace(answer, newest=None), previous, **paging)

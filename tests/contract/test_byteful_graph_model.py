@@ -148,7 +148,7 @@ def test_a_graph_equals_the_traffic_or_is_refused_with_the_finest_interval_kept(
             kept = [other.width.value for other in coarser if other.width and sources(other, oldest)]
             with pytest.raises(OutOfRange) as refusal:
                 reader.graph(asked, with_concurrency=True)
-            assert (kept[0] if kept else "not kept for so long") in refusal.value.errors[0].message
+            assert (kept[0] if kept else "not kept for that long") in refusal.value.errors[0].message
             continue
         data = reader.graph(asked, with_concurrency=True)
         answered += 1

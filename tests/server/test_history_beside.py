@@ -27,9 +27,9 @@ def test_history_is_imported_beside_a_running_server_and_counted_once(server: Se
     file.write_text("".join(f"{json.dumps(old)}\n" for _ in range(3)))
     ended = manage(server.data_dir, "import_history", str(file))
     assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended.stderr
-    assert "3 rows imported, 0 had been imported before." in ended.stdout
+    assert "3 rows imported, 0 had already been imported." in ended.stdout
     wait_for(lambda: requests() == before + 3)
     again = manage(server.data_dir, "import_history", str(file))
-    assert "0 rows imported, 3 had been imported before." in again.stdout
+    assert "0 rows imported, 3 had already been imported." in again.stdout
     server.wait_until_readable()
     assert requests() == before + 3

@@ -59,7 +59,7 @@ class GraphPeriodParams(Params):
         if end and not start:
             raise serializers.ValidationError({"period_start": ["Is required with period_end."]})
         if start and end and end.end < start.at:
-            raise serializers.ValidationError({"period_end": ["The end lies before the start."]})
+            raise serializers.ValidationError({"period_end": ["The end is before the start."]})
         return attrs
 
 
@@ -90,10 +90,10 @@ class BreakdownParams(GraphPeriodParams):
     limit = WholeNumberField(required=False, default=MAX_LISTED, help_text=f"1 to {MAX_LISTED}, of each list.")
 
     def validate_sort_by(self, value: str) -> str:
-        """The sort as SQL: a list of the top is descending unless it says otherwise."""
+        """The sort as SQL, descending by default, because the lists are rankings."""
         field = value.removesuffix("_asc").removesuffix("_desc")
         if field not in ORDERS or value not in (field, f"{field}_asc", f"{field}_desc"):
-            raise _beyond("sort_by", f"Must be one of {', '.join(ORDERS)}, with _asc or _desc after it if you like.")
+            raise _beyond("sort_by", f"Must be one of {', '.join(ORDERS)}, optionally followed by _asc or _desc.")
         return f"{ORDERS[field]} {'ASC' if value.endswith('_asc') else 'DESC'}"
 
     def validate_limit(self, value: int) -> int:

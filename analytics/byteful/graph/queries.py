@@ -111,7 +111,7 @@ ORDERS: Final = {
 
 
 def unlogged(range_: Range, user_id: int, orders: Sequence[int] | None) -> Sql:
-    """A row if the log lacks traffic of those orders, or of any order, in that range."""
+    """Returns a row if the log lacks traffic of those orders, or of any order, in that range."""
     text = (
         "SELECT 1 FROM unlogged_traffic WHERE user_id = {user_id:UInt64}"
         " AND bucket >= {since:DateTime('UTC')} AND bucket < {before:DateTime('UTC')}"

@@ -42,7 +42,7 @@ class GraphPoint(NamedTuple):
 
     @property
     def described(self) -> Row:
-        """``successful`` is never below zero, though errors may outnumber requests."""
+        """``successful`` is never negative, although errors may outnumber requests."""
         return {
             "requests": self.requests,
             "bytes": self.bytes,
@@ -94,11 +94,11 @@ class GraphReader:
         if dimension is Dimension.PROXY_USER:
             published = selectors.logins_of(name for name, *_ in values).get
         elif dimension is Dimension.NETWORK:
-            published = {network: network for network in Network.values}.get  # unattributed traffic has none
+            published = {network: network for network in Network.values}.get  # unattributed traffic has no network
         return [{NAMES[dimension]: published(name), **GraphPoint(*measures).described} for name, *measures in values]
 
     def _points(self, source: Source, asked: GraphRequest) -> list[tuple[str, GraphPoint]]:
-        """Labels and measures in order. An hour that clocks repeat is two points with one label."""
+        """Labels and measures in order. An hour that is repeated when clocks go back is two points with one label."""
         assert asked.width is not None
         query = self._query(source, asked)
         axis = TimeGrid.over(query.range, asked.width.interval, asked.zone)
@@ -112,7 +112,7 @@ class GraphReader:
         return [(month, _sum(point for _, point in days)) for month, days in months]
 
     def kept_lists(self, asked: GraphRequest, lists: Iterable[Dimension]) -> list[Dimension]:
-        """Those of the lists that a table still has for the period."""
+        """The lists for which a table still covers the period."""
         return [
             dimension
             for dimension in lists
@@ -124,7 +124,7 @@ class GraphReader:
 
     @property
     def _latest(self) -> datetime:
-        """After the newest time that ingest accepts; a period may end in another century."""
+        """A time after the newest that ingest accepts, because a period may end in another century."""
         return self.now + 2 * DAY
 
     def _query(self, source: Source, asked: GraphRequest) -> GraphQuery:
@@ -146,7 +146,7 @@ class GraphReader:
         return retention.floor(table, self.now)
 
     def _usual_width(self, asked: GraphRequest) -> GraphInterval:
-        """The default width for the period's length, or a coarser one if that is not kept."""
+        """The default width for the period's length, or a coarser one if that is not available."""
         length = asked.end - asked.start
         usual = GraphInterval.DAY if length <= timedelta(days=92) else GraphInterval.MONTH
         if length <= timedelta(days=2):
@@ -200,11 +200,11 @@ def _not_kept(asked: GraphRequest, finest: GraphInterval | None) -> OutOfRange:
     by = ", ".join(sorted(dimension.value for dimension in asked.filters | asked.grouped))
     detail = f" by {by}" if by else ""
     if finest is None or asked.width is None:
-        message = f"Traffic{detail} is not kept for so long: choose a later start or fewer filters."
+        message = f"Traffic{detail} is not kept for that long: choose a later start or fewer filters."
     else:
-        message = f"The finest that is kept{detail} for this period is {finest.value}."
+        message = f"The finest interval available{detail} for this period is {finest.value}."
     field = "period_start" if finest is None or asked.width is None else "interval"
-    return OutOfRange("The period is not kept in that detail.", errors=[FieldError(field, message)])
+    return OutOfRange("That detail is not available for the period.", errors=[FieldError(field, message)])
 
 
 def _fetch(sql: Sql, tag: str) -> list[tuple[Any, ...]]:

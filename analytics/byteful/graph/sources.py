@@ -1,7 +1,7 @@
 """Chooses the table that answers a graph or breakdown. Pure: ages are passed in.
 
-Fine tables keep rows for a shorter time; tables with more dimensions are larger. The cheapest table is chosen that
-still has the whole period, at the requested interval, with the requested dimensions.
+Fine-grained tables keep rows for a shorter time; tables with more dimensions are larger. The cheapest table is chosen
+that still covers the whole period, at the requested interval, with the requested dimensions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LACKING: Final = "unlogged_traffic"
 
 
 class Dimension(StrEnum):
-    """Dimensions that traffic can be filtered and grouped by."""
+    """Dimensions by which traffic can be filtered and grouped."""
 
     ORDER = "order"
     NETWORK = "network"
@@ -97,22 +97,22 @@ class GraphRequest:
 
 
 def sources(asked: GraphRequest, oldest: Callable[[str], datetime]) -> list[Source]:
-    """The tables that can answer, best first; ``oldest`` returns since when a table is complete.
+    """The tables that can answer, best first; ``oldest`` returns the time since which a table is complete.
 
-    Tables whose rows cross the ends of the period come last: they count traffic outside of it.
+    Tables whose rows cross the ends of the period come last, because they count traffic outside of it.
     """
     able = [source for source in SOURCES if _can_answer(source, asked) and _holds(source, asked.start, oldest)]
     return sorted(able, key=lambda source: not _is_exact(source, asked))
 
 
 def _holds(source: Source, start: datetime, oldest: Callable[[str], datetime]) -> bool:
-    """Whether the table still has all of the first point; for the log, whether its completeness is known too."""
+    """Whether the table still covers all of the first point; for the log, also whether its completeness is known."""
     guard = oldest(LACKING) <= floor(start, GRAIN) if source.is_log else True
     return guard and oldest(source.table) <= floor(start, source.grain)
 
 
 def finest_kept(asked: GraphRequest, oldest: Callable[[str], datetime]) -> GraphInterval | None:
-    """The finest width coarser than requested for which a table has the period; None if there is none."""
+    """The finest width coarser than requested for which a table covers the period; None if there is none."""
     coarser = iter(GraphInterval) if asked.width is None else _after(asked.width)
     return next((width for width in coarser if sources(replace(asked, width=width), oldest)), None)
 
@@ -143,6 +143,6 @@ def _is_utc_throughout(start: datetime, end: datetime, zone: ZoneInfo) -> bool:
 
 
 def _is_exact(source: Source, asked: GraphRequest) -> bool:
-    """Whether the period is a multiple of the source's grain; 15 minutes count as exact, since all ranges are."""
+    """Whether the period is a multiple of the source's grain; 15 minutes always are, because all ranges are."""
     grain = max(source.grain, GRAIN)
     return source.grain <= GRAIN or (floor(asked.start, grain) == asked.start and ceil(asked.end, grain) == asked.end)

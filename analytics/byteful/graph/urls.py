@@ -1,4 +1,4 @@
-"""Routes of the graph and the breakdown; they hang at two places, see ``analytics.urls``."""
+"""Routes of the graph and the breakdown; ``analytics.urls`` includes them under two prefixes."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ GRAPH: Final = shape(
     graph=_measured(
         "GraphPoint",
         datetime=serializers.CharField(help_text="Start of the point, YYYY-MM-DD HH:MM:SS"),
-        concurrency=serializers.IntegerField(required=False, help_text="The largest that was reported."),
+        concurrency=serializers.IntegerField(required=False, help_text="The largest reported concurrency."),
     )(many=True),
 )
 BREAKDOWN: Final = shape(
@@ -80,7 +80,7 @@ class GraphViewSet(BytefulViewSet):
         },
     )
     def retrieve(self, request: Request) -> Response:
-        """Traffic of any age over time, from single requests, buckets or summaries, whichever still hold it."""
+        """Traffic of any age over time, from whichever of single requests, buckets or summaries still covers it."""
         given, reader, asked = _read(request, GraphParams)
         self.shows_concurrency: bool = given["show_log_concurrency"]
         data = reader.graph(asked, with_concurrency=self.shows_concurrency)
@@ -130,7 +130,7 @@ def _read(request: Request, parameters: type[GraphPeriodParams]) -> tuple[dict[s
 
 
 def _filters(user_id: int, given: dict[str, Any]) -> Filters:
-    """Raises NotFound for an id that is not the caller's own."""
+    """The filters of the request. Raises NotFound for an id of another account."""
     network: str | None = given.get("network")
     order = selectors.find_order(user_id, given["service_id"]) if "service_id" in given else None
     login: str | None = given.get("proxy_user_id")

@@ -49,7 +49,7 @@ _TYPES: Final[dict[str, pa.DataType]] = {
 }
 ADDRESSES: Final = ("client_address", "local_address", "egress_address")
 SCHEMA: Final = pa.schema(_TYPES)
-# Columns with another name in a pushed row.
+# Columns with another name than in a pushed row.
 RENAMED: Final = {
     "hostname": "domain",
     "elapsed_ms": "duration_ms",

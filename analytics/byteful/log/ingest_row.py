@@ -11,9 +11,10 @@ from analytics.ingest.schema import Amount, Count, IngestRow, Port, RowSchema, T
 
 
 class LogRow(IngestRow, gc=False, kw_only=True):
-    """A request as a proxy worker reports it. Fields that the server sets, such as the id, are ignored.
+    """A request as a gateway reports it.
 
-    Three measures distinguish 0 from "not reported", which is null.
+    Fields that the server sets, such as the id, are ignored. Three measures distinguish 0 from "not reported", which is
+    null.
     """
 
     ts: datetime = field(name="log_request_datetime")

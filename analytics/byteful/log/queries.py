@@ -43,8 +43,8 @@ def _address(text: str) -> str:
 
 ADDRESS: Final = replace(LOWER_TEXT, read=_address)
 
-# Every field in the order of the answer, its type and its column. Ids in conditions are numbers by then.
-# Values that were not reported are null: they match only not_ and sort last.
+# Every field in the order of the response, with its type and column. Ids in conditions are already numbers.
+# Values that were not reported are null: they match only not_ filters and sort last.
 FIELDS: Final[Mapping[str, tuple[FieldType, str]]] = {
     "log_id": (ID, "toString(log_id)"),
     "customer_id": (ID, "user_id"),
@@ -82,7 +82,7 @@ COLUMNS: Final = ", ".join(column for _, column in FIELDS.values())
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """One account's requests since then that meet all conditions; ids in them are numbers."""
+    """One account's requests since a time that match all conditions; ids in them are numbers."""
 
     user_id: int
     since: datetime
@@ -107,10 +107,11 @@ class Requests:
         return Sql(text, {**where.params, **bounds})
 
     def count(self, search: Search) -> Sql:
-        """How many there are; with conditions on more than the time at most MAX_COUNTED, or one more than are shown.
+        """Their number; with conditions other than the time at most MAX_COUNTED, or one more than the pages so far
+        show.
 
-        By time alone the engine counts whole ranges of the index. Any other condition it has to read of every row, so
-        it stops when there are enough: a client that goes on from page to page still sees every row.
+        For the time alone the engine counts whole ranges of the index. Any other condition makes it read every row, so
+        it stops when there are enough: a client that goes from page to page still sees every row.
         """
         where = self._where()
         if all(condition.field == TIME for condition in self.conditions):

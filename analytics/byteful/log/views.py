@@ -66,7 +66,7 @@ class LogIngestViewSet(BytefulViewSet):
     "log",
     "Log",
     LOG_ROW,
-    many={"description": "The requests of the last seven days that meet all conditions."},
+    many={"description": "The requests of the last seven days that match all filters."},
     one={"description": "One request."},
     total_count=(
         f"All matching rows. A search by more than the time counts to {MAX_COUNTED + 1:,}, or to one more than the "

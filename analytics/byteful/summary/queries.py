@@ -1,7 +1,7 @@
 """Queries of daily summaries as SQL and bound values. Pure.
 
-The last ninety days have a row per host name, older days a row without: ``line`` is the first day with host names.
-When a day passes the line, its rows become one row, created and updated at that time.
+The last ninety days have a row per host name, older days a row without: ``line`` is the first day with host names. When
+a day passes the line, its rows become one row, created and updated at that time.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ GROUP BY {KEY}, hostname
 
 @dataclass(frozen=True, slots=True)
 class Summaries:
-    """One account's summaries that meet all conditions; ids in them are in the form that columns store."""
+    """One account's summaries that match all conditions; ids in them are in the form that columns store."""
 
     user_id: int
     line: date
@@ -123,7 +123,7 @@ class Summaries:
 
 
 def days_of(conditions: Sequence[Condition]) -> tuple[date, date]:
-    """The first and last day that can meet the conditions, so that a search reads only those."""
+    """The first and last day that can match the conditions, so that a search reads only these."""
     first, last = date(1970, 1, 1), date(2105, 12, 31)
     for condition in conditions:
         if condition.field != "log_summary_period" or not isinstance(condition.value, FieldRange):

@@ -24,7 +24,7 @@ FIRST_PAGE: Final = Search((), None, is_descending=True, page=1, per_page=1)
 
 
 def search(user_id: int, wanted: Search, now: datetime) -> tuple[list[Row], int]:
-    """One page of the account's summaries, and how many there are. Raises NotFound for an id that is not theirs."""
+    """One page of the account's summaries, and the number of all. Raises NotFound for an id of another account."""
     conditions = [found for given in wanted.conditions for found in _with_own_ids(given, user_id, now)]
     summaries = Summaries(user_id, _line(now), conditions)
     rows = _described(_fetch(summaries.page(wanted), "summary.search"))
@@ -43,7 +43,7 @@ def find(user_id: int, summary_id: str, now: datetime) -> Row:
 
 
 def _line(now: datetime) -> date:
-    """The first day that is kept by host name."""
+    """The first day with rows per host name."""
     return retention.floor("daily_host", now).date()
 
 
@@ -52,7 +52,7 @@ def _fetch(sql: Sql, tag: str) -> list[tuple[Any, ...]]:
 
 
 def _with_own_ids(condition: Condition, user_id: int, now: datetime) -> Iterator[Condition]:
-    """Published ids become what the columns hold; one that is not the caller's own is not found."""
+    """Replaces published ids by the values of columns. Raises NotFound for an id of another account."""
     text = str(condition.value)
     match condition.field:
         case "customer_id":

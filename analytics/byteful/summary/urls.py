@@ -1,4 +1,4 @@
-"""Routes of the daily summaries; they hang at two places, see ``analytics.urls``."""
+"""Routes of the daily summaries; ``analytics.urls`` includes them under two prefixes."""
 
 from __future__ import annotations
 

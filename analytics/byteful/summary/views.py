@@ -28,9 +28,7 @@ SUMMARY: Final = shape("LogSummary", **{name: _field(name, kind) for name, kind 
     "log_summary",
     "LogSummary",
     SUMMARY,
-    many={
-        "description": "The daily summaries that meet all conditions: by host name for 90 days, without it for ever."
-    },
+    many={"description": "The daily summaries that match all filters. Host names are kept for 90 days."},
     one={"description": "One daily summary."},
 )
 class LogSummaryViewSet(SearchViewSet):

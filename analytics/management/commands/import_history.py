@@ -22,7 +22,7 @@ from fonproxy.clickhouse.errors import EngineUnavailable
 
 class Command(BaseCommand):
     help = (
-        "Imports rows of any age: a JSON object per line, as in the body of POST /analytics/ingest, or such bodies. "
+        "Import rows of any age: one JSON object per line, as in the body of POST /analytics/ingest, or such bodies. "
         "They count in usage, history, ledgers and daily summaries, not in charts by domain, which have an end. "
         "Nothing is imported if a row is bad. After an interruption the same command continues; nothing counts twice."
     )
@@ -43,12 +43,12 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be read: {fault.strerror}.") from None
         finally:
             close_client()
-        self.stdout.write(f"{taken:,} rows imported, {rows - taken:,} had been imported before.")
+        self.stdout.write(f"{taken:,} rows imported, {rows - taken:,} had already been imported.")
         if IngestBatch.objects.filter(route=IngestBatch.Route.HISTORY, settled_at=None).exists():
             self.stdout.write("Some wait in the journal until a running server sends them to ClickHouse.")
 
     def _has_engine(self) -> bool:
-        """Whether this process can insert; beside a server with the embedded engine only that can, which is normal."""
+        """Whether this process can insert. Beside a server with the embedded engine only the server can."""
         try:
             get_client()
         except EngineUnavailable:
@@ -66,7 +66,7 @@ class Command(BaseCommand):
                 seen += len(chunk.rows)
                 progress.update(len(chunk.rows))
         if seen != rows:
-            raise CommandError(f"{file} changed while it was imported: {seen:,} rows instead of {rows:,} are in.")
+            raise CommandError(f"{file} changed during the import: {seen:,} rows instead of {rows:,} are in.")
         return taken
 
     def _try(self, chunk: history.HistoryChunk) -> int | None:

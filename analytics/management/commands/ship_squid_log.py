@@ -1,4 +1,4 @@
-"""``manage.py ship_squid_log``: runs the agent of this checkout, or the installed one, for installs on one machine."""
+"""``manage.py ship_squid_log``: runs the agent of this checkout, or the installed one, for one-machine installs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Command(BaseCommand):
     help = "The same as `fonproxy-agent ship squid`: pushes a Squid access log. The API key is in FONPROXY_KEY."
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Replaces this process, so that shipping needs the agent's memory and not Django's."""
+        """Replaces this process, so that shipping needs only the agent's memory and not Django's."""
         if settings.IS_CHECKOUT:
             os.environ["PYTHONPATH"] = str(settings.BASE_DIR / "agent")
         elif find_spec("fonproxy_agent") is None:

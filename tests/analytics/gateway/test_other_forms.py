@@ -132,9 +132,7 @@ def test_bytes_that_are_no_text_are_counted(gateway: APIClient, clean_engine: Cl
         ("Start", {"User_Name": "\ud800"}),
     ],
 )
-def test_accounting_packets_without_counters_are_refused(
-    gateway: APIClient, status: str, attributes: dict[str, Any]
-) -> None:
+def test_invalid_accounting_packets_are_refused(gateway: APIClient, status: str, attributes: dict[str, Any]) -> None:
     assert account(gateway, status, **attributes) == 400
     assert not ProxySession.objects.exists()
 

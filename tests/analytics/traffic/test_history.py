@@ -56,7 +56,7 @@ def test_rows_of_any_age_go_to_the_tables_that_are_kept_for_ever(
 ) -> None:
     every_month = [row(order, LONG_AGO + timedelta(days=20 * n)) for n in range(200)]
     file = write(tmp_path / "old", *every_month, "\n", {"logs": [row(order, LONG_AGO), row(order, NOW)]})
-    assert "202 rows imported, 0 had been imported before." in run(file)
+    assert "202 rows imported, 0 had already been imported." in run(file)
     assert {table: counted(get_client(), table)[0] for table in TABLES} == {
         table: 202 * (table in KEPT) for table in TABLES
     }
@@ -71,7 +71,7 @@ def test_a_file_imported_again_adds_nothing_even_a_year_later(
     in_a_year = timezone.now() + timedelta(days=365)
     journal.forget(in_a_year)
     assert history.take(next(history.chunks(file)), in_a_year) == 0
-    assert "0 rows imported, 3 had been imported before." in run(file)
+    assert "0 rows imported, 3 had already been imported." in run(file)
     assert counted(get_client(), "order_traffic") == (3, 3)
 
 
@@ -103,7 +103,7 @@ def test_a_line_that_is_not_a_row_is_reported(line: str, order: Order, tmp_path:
 
 def test_a_byte_order_mark_before_the_first_line_does_not_cost_it(order: Order, tmp_path: Path) -> None:
     first = f"\ufeff{json.dumps(row(order, LONG_AGO))}\n"
-    assert "2 rows imported, 0 had been imported before." in run(write(tmp_path / "old", first, row(order, LONG_AGO)))
+    assert "2 rows imported, 0 had already been imported." in run(write(tmp_path / "old", first, row(order, LONG_AGO)))
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_while_another_process_has_the_engine_history_waits_in_the_journal(
     with engine_unavailable():
         assert "wait in the journal" in run(write(tmp_path / "old", row(order, LONG_AGO)))
     IngestBatch.objects.update(claimed_until=timezone.now())
-    assert "0 rows imported, 1 had been imported before." in run(tmp_path / "old")
+    assert "0 rows imported, 1 had already been imported." in run(tmp_path / "old")
 
 
 def test_history_is_in_the_ledger_but_takes_nothing_from_a_later_period(order: Order, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_text_that_is_not_unicode_is_named() -> None:
 
 def test_logs_given_twice_are_refused_with_a_reason() -> None:
     sound = json.dumps(SOUND).encode()
-    assert refused(b'{"logs":[{}],"logs":[' + sound + b"]}") == (FieldError("logs", "Is there more than once."),)
+    assert refused(b'{"logs":[{}],"logs":[' + sound + b"]}") == (FieldError("logs", "Is given more than once."),)
 
 
 def test_an_unknown_field_of_any_type_is_ignored() -> None:
