@@ -1,4 +1,4 @@
-"""The static IPs of a range, and which customers' traffic left by each of its addresses."""
+"""The static IPs of a range, and the customers whose traffic left through each of its addresses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GROUP BY ip_out, user_id, order_id ORDER BY ip_out, size DESC, user_id, order_id
 
 
 class InvalidRange(ValueError):
-    """The text is a sentence for the caller."""
+    """The text is a message for the user."""
 
 
 class AddressRange(NamedTuple):
@@ -54,7 +54,7 @@ def parse(text: str) -> AddressRange:
     except ValueError:
         raise InvalidRange("Must be a network such as 192.0.2.0/24, or two addresses with a dash.") from None
     if found.first.version != found.last.version or int(found.first) > int(found.last):
-        raise InvalidRange("Must end after its start.")
+        raise InvalidRange("The last address must be of the same IP version and not before the first.")
     if int(found.last) - int(found.first) >= MAX_ADDRESSES:
         raise InvalidRange(f"Must have {MAX_ADDRESSES:,} addresses at most: an IPv4 /22.")
     return found
@@ -62,7 +62,7 @@ def parse(text: str) -> AddressRange:
 
 @dataclass(frozen=True, slots=True)
 class AddressUse:
-    """Traffic of an order by an address; unknown users and orders are None."""
+    """Traffic of an order through an address; unknown users and orders are None."""
 
     user: User | None
     order: Order | None
@@ -74,7 +74,7 @@ class AddressUse:
 
 @dataclass(frozen=True, slots=True)
 class RangeAddress:
-    """An address that is in the list of static IPs, or was used, or both."""
+    """An address that is a static IP, or was used, or both."""
 
     address: str
     static_ip: StaticIp | None
@@ -82,7 +82,7 @@ class RangeAddress:
 
 
 def used(range_: AddressRange, since: datetime, now: datetime) -> list[RangeAddress]:
-    """The addresses of the range that are static IPs or had traffic since then, in their order. Raises EngineError."""
+    """The addresses of the range that are static IPs or had traffic since that instant, sorted. Raises EngineError."""
     texts = range_.texts()
     static_ips = {row.address: row for row in StaticIp.objects.filter(address__in=texts)}
     uses = _uses(range_, max(floor(since, GRAIN), retention.floor("traffic_detail", now)))
@@ -90,7 +90,7 @@ def used(range_: AddressRange, since: datetime, now: datetime) -> list[RangeAddr
 
 
 def _uses(range_: AddressRange, since: datetime) -> defaultdict[str, list[AddressUse]]:
-    """Those of each address, the one with most traffic first."""
+    """The uses of each address, the one with most traffic first."""
     ends = {"first": str(range_.first), "last": str(range_.last)}
     rows = get_client().fetch(_USES, {**ends, "since": since, "most": MAX_USES}, tag="console.address_use")
     users = User.objects.in_bulk({row[1] for row in rows})

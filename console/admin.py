@@ -1,4 +1,4 @@
-"""Staff lists that need data of higher apps, or lead to the console's own pages."""
+"""Staff lists that need data of several apps, or link to the console's own pages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TrafficFilter(admin.SimpleListFilter):
 
 class CustomerList(ConsoleList):
     def url_for_result(self, result: Any) -> str:
-        """Customers open their page, staff their form."""
+        """Links customers to their page, staff to their form."""
         if result.has_powers:
             return str(super().url_for_result(result))
         return reverse("admin:console_customer", args=[result.pk])
@@ -73,7 +73,7 @@ class CustomerAdmin(UserAdmin):
         return CustomerList
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Without the pickers of groups and permissions on a customer's form."""
+        """Hides the pickers of groups and permissions on a customer's form."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or obj.has_powers:
             return fieldsets
@@ -90,7 +90,7 @@ class FilteredOrderAdmin(OrderAdmin):
 
 @admin.register(LedgerEntry)
 class LedgerAdmin(LedgerEntryAdmin):
-    """Lines with readable amounts; usage leads to the traffic that it was made from."""
+    """Lines with readable amounts; usage lines link to their traffic."""
 
     list_display: tuple[str, ...] = (
         "period_date", "order", "user", "reason", "size", "requests", "evidence", "reference", "author", "note",
@@ -111,7 +111,7 @@ class LedgerAdmin(LedgerEntryAdmin):
 
 @admin.register(IngestBatch)
 class BatchAdmin(IngestBatchAdmin):
-    """Batches whose orders and days lead to what the ledger has of them."""
+    """Batches whose orders and days link to the evidence of the ledger."""
 
     readonly_fields = ("days",)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.contrib.admin import apps as admin_apps  # its class, imported by name, would be a second default here
+from django.contrib.admin import apps as admin_apps  # importing its class by name would register a second default here
 
 
 class ConsoleConfig(AppConfig):

@@ -1,4 +1,4 @@
-"""Everything about one customer on a page: usage, orders, logins, keys, alerts, errors, ledger, notes and audit."""
+"""One customer's page: usage, orders, logins, keys, alerts, errors, ledger, notes and audit entries."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ GROUP BY error ORDER BY errors DESC, error LIMIT {most:UInt32}
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A day of the chart, in its coordinates."""
+    """A day of the chart, in the chart's coordinates."""
 
     day: date
     x: float
@@ -59,7 +59,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class UsageLine:
-    """Traffic of the last 30 days by day, with sums."""
+    """Traffic of the last 30 days by day, with totals."""
 
     bars: list[Bar]
     today: str
@@ -105,7 +105,7 @@ def usage_line(user: User, now: datetime) -> UsageLine | None:
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """An order with what is left; amounts as text. ``percent_left`` is None without a limit."""
+    """An order with its remaining traffic; amounts as text. ``percent_left`` is None without a limit."""
 
     order: Order
     state: CutOff.State
@@ -120,7 +120,7 @@ class OrderLine:
 
 
 def order_lines(orders: list[Order], now: datetime) -> list[OrderLine]:
-    """The orders in the same order; four queries however many there are."""
+    """The orders in the same order; takes four queries for any number."""
     allowances = subscriptions.accounts_of(orders)
     balances = ledger.balances([order.pk for order in orders])
     run_out = subscriptions.projected_exhaustions(orders, allowances, now)
@@ -147,7 +147,7 @@ class LoginLine:
 
 
 def login_lines(user: User, now: datetime) -> tuple[list[LoginLine], int]:
-    """The first logins with the day of their last use of the last 90 days, and how many there are."""
+    """The first logins with the day of their last use within 90 days, and the number of all."""
     logins = list(selectors.proxy_users_of(user.pk)[:MAX_ORDERS])
     running = ProxySession.objects.filter(
         login__in=[login.login for login in logins], ended_at=None, seen_at__gt=now - SESSION_SILENCE
@@ -186,7 +186,7 @@ def recent_errors(user: User, now: datetime) -> list[ErrorLine] | None:
 
 
 def firings(user: User) -> QuerySet[Firing]:
-    """What alerts of the customer fired and to whom it was sent, newest first."""
+    """The customer's newest firings with their recipients."""
     found = Firing.objects.filter(alert__order__user=user).select_related("alert__order")
     return found.prefetch_related("deliveries").order_by("-fired_at")[:MAX_ROWS]
 
@@ -209,7 +209,7 @@ def notes(user: User) -> list[tuple[LogEntry, str]]:
 
 
 def log_entries(user: User) -> QuerySet[LogEntry]:
-    """What staff did to the customer, the orders and keys, but for notes; newest first."""
+    """Actions of staff on the customer, the orders and keys, without notes; newest first."""
     about = [
         (User, [user.pk]),
         (Order, user.orders.values_list("pk", flat=True)),
@@ -219,7 +219,7 @@ def log_entries(user: User) -> QuerySet[LogEntry]:
 
 
 def audit_records(user: User) -> list[tuple[AuditRecord, Author]]:
-    """What the API and staff changed, newest first, each with who did it."""
+    """Changes made through the API and by staff, newest first, each with its author."""
     orders = Q(kind=AuditRecord.Kind.ORDER, number__in=list(user.orders.values_list("pk", flat=True)))
     rows = AuditRecord.objects.filter(Q(kind=AuditRecord.Kind.USER, number=user.pk) | orders).order_by("-pk")[:MAX_ROWS]
     authors = audit_trail.authors_of(rows)

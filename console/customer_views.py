@@ -1,4 +1,4 @@
-"""The page of a customer, its notes, and stopping everything."""
+"""The page of a customer, its notes, and *Stop everything*."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StopForm(forms.Form):
 
 @require_safe
 def customer_page(request: HttpRequest, number: int) -> HttpResponse:
-    """All of a customer that the user may see."""
+    """Everything about a customer that the user may see."""
     require(request, "accounts.view_user")
     user, now = get_object_or_404(User, pk=number), timezone.now()
     staff = request.user
@@ -103,12 +103,12 @@ def _login_section(user: User, now: datetime) -> dict[str, Any]:
 
 
 def _may_stop(staff: User, user: User) -> bool:
-    """Customers only: staff are deactivated by superusers, one at a time."""
+    """Only customers: staff are deactivated by superusers, one at a time."""
     return staff.has_perms(MAY_STOP) and not user.has_powers
 
 
 def _may_note(request: HttpRequest, user: User) -> bool:
-    """Whoever may change the account: only superusers write into the history of other staff."""
+    """Whoever may change the account may write a note: only superusers write into the history of other staff."""
     return bool(admin.site.get_model_admin(User).has_change_permission(request, user))
 
 
@@ -122,12 +122,12 @@ def add_note(request: HttpRequest, number: int) -> HttpResponse:
     if form.is_valid():
         _log(request, user, customer.NOTE + form.cleaned_data["note"])
     else:
-        messages.error(request, _("A note has 1 to 1,000 characters."))
+        messages.error(request, _("A note must have 1 to 1,000 characters."))
     return _to_page(user)
 
 
 class Change(NamedTuple):
-    """A change of all that a customer can use, with the texts of its page, its messages and the audit log."""
+    """A change of everything that a customer can use, with the texts of its page, its messages and the audit log."""
 
     look: Callable[[User, datetime], Reach]
     apply: Callable[[User, User, datetime], Reach]
@@ -163,7 +163,7 @@ UNDO: Final = Change(
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def stop_or_resume(request: HttpRequest, number: int, change: Change) -> HttpResponse:
-    """Shows what the change reaches, then makes it."""
+    """Previews what the change affects, then performs it."""
     user, staff = _allowed(request, number)
     if proof := ask_for_proof(request):
         return proof
@@ -196,7 +196,7 @@ def _allowed(request: HttpRequest, number: int) -> tuple[User, User]:
 
 
 def _summary(reach: Reach) -> str:
-    """The numbers of what stops or comes back, for the audit log."""
+    """The numbers of affected objects, for the audit log."""
     return (
         f"{len(reach.orders)} orders with {len(reach.logins)} logins, {len(reach.keys)} API keys, "
         f"{len(reach.applications)} applications, {reach.sign_ins} sign-ins"

@@ -124,7 +124,7 @@ class Day:
         return {"user_id": self.order.user_id, "order_id": self.order.pk, "start": start, "end": end}
 
     def kept(self, now: datetime, table: str = "traffic") -> dict[str, Any]:
-        """The parameters of what the table still keeps; nothing lies between them once all has expired."""
+        """The parameters, limited to the table's retention; an empty range once everything has expired."""
         params = self.params()
         return params | {"start": max(params["start"], retention.floor(table, now))}
 
@@ -177,8 +177,10 @@ def requests(day: Day, login_id: int | None, now: datetime) -> list[RequestLine]
 
 
 def batches(day: Day) -> QuerySet[IngestBatch]:
-    """The batches of the last day that brought rows of this order and day, newest first."""
-    pair = f'[{day.order.pk}, "{day.day:%Y-%m-%d}"]'  # as both databases write the JSON of ``dirty_days``
+    """The batches of the last day with rows of this order and day, newest first."""
+    pair = (
+        f'[{day.order.pk}, "{day.day:%Y-%m-%d}"]'  # the form in which both databases write the JSON of ``dirty_days``
+    )
     found = IngestBatch.objects.annotate(days=Cast("dirty_days", TextField())).filter(days__contains=pair)
     return found.defer("columns", "dirty_days").select_related("account").order_by("-pk")[:MAX_BATCHES]
 
@@ -188,12 +190,12 @@ def mismatches(day: Day) -> QuerySet[LedgerMismatch]:
 
 
 def is_kept(day: date, now: datetime) -> bool:
-    """Whether traffic of the day by login and domain is still kept."""
+    """Whether traffic of the day by login and domain is still stored."""
     return datetime.combine(day, time(), UTC) >= retention.floor("traffic", now)
 
 
 def csv_rows(day: Day, now: datetime) -> Iterator[tuple[Any, ...]]:
-    """The ledger's line, what was measured, and the traffic by hour, login, domain and country, as in ``COLUMNS``.
+    """The ledger's line, the measured total, and the traffic by hour, login, domain and country, as in ``COLUMNS``.
 
     Raises EngineError before the first row.
     """

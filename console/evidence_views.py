@@ -1,4 +1,4 @@
-"""The page that takes a ledger line apart, and its CSV."""
+"""The page with the evidence for a usage line of the ledger, and its CSV."""
 
 from __future__ import annotations
 

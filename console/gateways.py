@@ -29,7 +29,7 @@ GROUP BY worker ORDER BY last, worker LIMIT {most:UInt32}
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A proxy server by the name it reports, and what it carried in the last hour."""
+    """A proxy server by its reported name, and its traffic of the last hour."""
 
     name: str
     last_at: datetime
@@ -53,7 +53,7 @@ class Gateway:
 
 
 def latest(now: datetime) -> list[Gateway]:
-    """The gateways of the last day, the one that was silent for longest first. Raises EngineError."""
+    """The gateways of the last day, the one that has been silent longest first. Raises EngineError."""
     times = {"since": floor(now - DAY, timedelta(minutes=1)), "hour": now - HOUR, "now": now}
     at = {name: time.replace(microsecond=0) for name, time in times.items()}
     rows = get_client().fetch(_SQL, {**at, "most": MAX_GATEWAYS}, tag="console.gateways")

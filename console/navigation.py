@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Task(NamedTuple):
-    """A group of the navigation. Models of ``apps`` that no task names are added to it."""
+    """A group of the navigation. Models of ``apps`` that belong to no task are added to it."""
 
     slug: str
     title: Promise
@@ -18,7 +18,7 @@ class Task(NamedTuple):
 
 
 class ConsolePage(NamedTuple):
-    """A page that is not a model's list; shown to those with the permissions."""
+    """A page that is not a model's list; shown to users with the permissions."""
 
     task: str
     title: Promise
@@ -53,7 +53,7 @@ PAGES: Final = (
 
 
 def by_task(apps: list[dict[str, Any]], pages: list[tuple[ConsolePage, str]]) -> list[dict[str, Any]]:
-    """Django's list of apps as a list of tasks; ``pages`` are those that the user may see, with their addresses."""
+    """Django's list of apps as a list of tasks; ``pages`` are those that the user may see, with their URLs."""
     found = {f"{app['app_label']}.{model['object_name']}": model for app in apps for model in app["models"]}
     named = {name for task in TASKS for name in task.models}
     groups = []
@@ -67,5 +67,5 @@ def by_task(apps: list[dict[str, Any]], pages: list[tuple[ConsolePage, str]]) ->
 
 
 def _entry(page: ConsolePage, url: str) -> dict[str, Any]:
-    """A page in the shape of Django's models."""
+    """A page in the form of Django's model entries."""
     return {"name": page.title, "object_name": page.url_name, "admin_url": url, "add_url": None, "view_only": True}

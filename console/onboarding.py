@@ -1,4 +1,4 @@
-"""A new customer with a first order in one form: account, order, proxy login, and a mail that welcomes."""
+"""*New customer*: account, order, proxy login and welcome mail in one form."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _is_external_id: Final = RegexValidator(
 
 
 class NewCustomer(NamedTuple):
-    """``password`` is that of the proxy login, if there is one; it cannot be read again."""
+    """``password`` is that of the proxy login, if there is one; it is not stored in readable form."""
 
     user: User
     order: Order
@@ -112,11 +112,13 @@ class NewCustomerForm(forms.Form):
         return ends
 
     def save(self, author: str) -> NewCustomer:
-        """All of it, or nothing. Raises Conflict or IntegrityError when a name was taken meanwhile."""
+        """Creates everything or nothing. Raises Conflict or IntegrityError when a name was taken concurrently."""
         given, now = self.cleaned_data, timezone.now()
         login = given.get("login")
         password = passwords.generate() if login else None
-        verifier = passwords.verifier_of(password) if password else ""  # takes time: not within the transaction
+        verifier = (
+            passwords.verifier_of(password) if password else ""
+        )  # hashing takes time, so it happens outside of the transaction
         with transaction.atomic():
             user = User(username=given["username"], email=given["email"], external_id=given["external_id"])
             user.set_unusable_password()
@@ -147,7 +149,7 @@ def _unused(value: Any, is_used: bool) -> Any:
 @sensitive_variables()
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_customer(request: HttpRequest) -> HttpResponse:
-    """Asks for proof of who it is first, as adding a user does."""
+    """The form; like adding a user it requires a recent proof of identity."""
     require(request, *NEW_CUSTOMER)
     if not proof.is_recent(proof.proved_at(request), timezone.now()):
         return HttpResponseRedirect(f"{reverse('confirm')}?{urlencode({'next': request.path})}")
@@ -159,7 +161,7 @@ def new_customer(request: HttpRequest) -> HttpResponse:
                 made = form.save(request.user.get_username())
                 _log(request, made)
         except IntegrityError:
-            form.add_error(None, _("The user name, external id or login was taken at the same moment. Try again."))
+            form.add_error(None, _("The user name, external id or login has just been taken. Try again."))
         except APIException as refusal:
             form.add_error(None, str(refusal.detail))
         else:
@@ -173,7 +175,7 @@ def new_customer(request: HttpRequest) -> HttpResponse:
 
 
 def _page_of(request: HttpRequest, made: NewCustomer) -> str:
-    """The customer's page, or the order's for those who may not view customers."""
+    """The customer's page, or the order's for users who may not view customers."""
     if request.user.has_perm("accounts.view_user"):
         return reverse("admin:console_customer", args=[made.user.pk])
     return reverse("admin:orders_order_change", args=[made.order.pk])
@@ -187,4 +189,4 @@ def _log(request: HttpRequest, made: NewCustomer) -> None:
 def _tell(request: HttpRequest, made: NewCustomer, form: NewCustomerForm) -> None:
     messages.success(request, _("The customer %(name)s and an order were added.") % {"name": made.user.username})
     if form.cleaned_data["welcome"]:
-        messages.success(request, _("A welcome mail is on its way to %(address)s.") % {"address": made.user.email})
+        messages.success(request, _("A welcome mail will be sent to %(address)s.") % {"address": made.user.email})

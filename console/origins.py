@@ -1,4 +1,4 @@
-"""The console's page of where traffic runs and which logins have many client addresses."""
+"""The console's page about where traffic runs, and logins with many client addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which orders run out or end next, who stopped using their proxies, and who never began."""
+"""Orders that run out or end next, customers who stopped using their proxies, and new ones without traffic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from usage.subscriptions import PACE_DAYS
 MAX_ROWS: Final = 200
 MAX_CANDIDATES: Final = 2000
 AGES: Final = ((3, PACE_DAYS), (1, 3))
-"""Orders so many days old, from the youngest to the oldest; younger ones are all looked at."""
+"""Age classes of orders in days, youngest first; all younger orders are checked."""
 QUIET: Final = timedelta(days=7)
 BEFORE: Final = timedelta(days=30)
 NEW: Final = timedelta(days=30)
@@ -39,7 +39,7 @@ SORTS: Final = {
 
 
 def running_out(within: timedelta, now: datetime, sort: str = "eta") -> list[OrderLine]:
-    """Orders that run out within that time at the pace of the last seven days, or did so in as long; at most 200."""
+    """Orders that run out within that time at the pace of the last seven days, or ran out as recently; at most 200."""
     candidates = {*_by_pace(within, now), *_exhausted(now - within)}
     orders = Order.objects.filter(~has_expired(now), ~is_suspended(now), has_limit(), pk__in=candidates)
     orders = orders.select_related("user", "product")
@@ -49,15 +49,15 @@ def running_out(within: timedelta, now: datetime, sort: str = "eta") -> list[Ord
 
 
 def _by_pace(within: timedelta, now: datetime) -> list[int]:
-    """Orders that may run out in time: one pass over the ledger, exact for those older than the pace's days.
+    """Orders that may run out in time: one pass over the ledger, exact for those older than the days of the pace.
 
-    The pace of a younger order is over its age, of which only a lower bound is known here; the caller computes it.
+    The pace of a younger order is over its age, for which only a lower bound is known here; the caller computes it.
     """
     week = day_of(now) - (PACE_DAYS - 1) * DAY
-    # Only usage has a day, so the index of the ledger answers this alone.
+    # Only usage lines have a day, so the index of the ledger is enough.
     paced = -Sum("bytes", filter=Q(usage_day__gte=week.date()))
     sums = LedgerEntry.objects.order_by().values(number=F("order_id")).annotate(left=Sum("bytes"), paced=paced)
-    # The days of the pace are the six before and today so far.
+    # The days of the pace: the six days before, and today so far.
     may = _fits(within, max((now - week) / DAY, 1))
     for youngest, oldest in AGES:
         may |= Q(number__in=_started_after(max(now - oldest * DAY, week))) & _fits(within, youngest)
@@ -112,14 +112,14 @@ def stopped_using(now: datetime) -> list[CustomerLine]:
 
 
 def never_used(now: datetime) -> list[CustomerLine]:
-    """Customers of the last 30 days with an active order and no traffic so far, the newest first."""
+    """Customers of the last 30 days with an active order and no traffic so far, newest first."""
     used = LedgerEntry.objects.filter(order__user=OuterRef("pk"), reason=LedgerReason.USAGE)
     users = _with_active_orders(now).filter(~Exists(used), date_joined__gte=now - NEW)
     return [CustomerLine(user, user.active_orders) for user in users.order_by("-date_joined")[:MAX_ROWS]]
 
 
 def _with_active_orders(now: datetime) -> Any:
-    """Customers with ``active_orders``, of which they have one at least."""
+    """Customers with at least one active order, in ``active_orders``."""
     is_active = ~has_expired(now, "orders__") & ~Q(orders__suspended_at__lte=now) & Q(orders__isnull=False)
     customers = User.objects.filter(is_active=True, is_staff=False, is_superuser=False)
     return customers.annotate(active_orders=Count("orders", filter=is_active)).filter(active_orders__gt=0)

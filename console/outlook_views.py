@@ -1,4 +1,4 @@
-"""The page of who runs out: orders that run out or end, and customers who do not use theirs; with its CSV."""
+"""The page *Who runs out*: orders that run out or end, and customers without traffic; with its CSV."""
 
 from __future__ import annotations
 

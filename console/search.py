@@ -1,4 +1,4 @@
-"""One search for customers: by any id, login, name, mail address, key or external id."""
+"""Search for customers by any id, login, name, mail address, key or external id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_NUMBER: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A customer, or something of theirs; ``is_exact`` when the term names this one."""
+    """A customer, or an object of theirs; ``is_exact`` if the term identifies it."""
 
     kind: str
     name: str
@@ -34,7 +34,7 @@ class Hit:
 
 
 def find(term: str, user: Any) -> list[Hit]:
-    """The hits that the user may see, those that the term names exactly first; at most 20 of each kind."""
+    """The hits that the user may see, exact ones first; at most 20 of each kind."""
     term = term.strip()[:MAX_TERM]
     if not term or "\0" in term:
         return []
@@ -43,12 +43,12 @@ def find(term: str, user: Any) -> list[Hit]:
 
 
 def may_search(user: Any) -> bool:
-    """Whether the user may see anything that can be found."""
+    """Whether the user may see any searchable object."""
     return any(user.has_perm(permission) for permission in KINDS)
 
 
 def _number(kind: str, term: str) -> int:
-    """The number that the term is, or that it is the published id of; 0 for neither."""
+    """The term as a row number or decoded published id; 0 if it is neither."""
     if term.isascii() and term.isdigit():
         return number if (number := int(term[:20])) <= MAX_NUMBER else 0
     for prefix in PREFIXES:
@@ -84,7 +84,7 @@ def _logins(term: str) -> Iterator[Hit]:
 
 
 def _keys(term: str) -> Iterator[Hit]:
-    """By the beginning of a key, or by a whole one; never by its name alone."""
+    """API keys by their beginning or as a whole; never by name alone."""
     number = 0 if term.isdigit() else _number("key", term)
     prefix = term[:8] if term.startswith("fnp_") else ""
     found = ApiKey.objects.filter(Q(pk=number) | (Q(prefix=prefix) & ~Q(prefix=""))).select_related("user")
@@ -118,7 +118,7 @@ KINDS: Final = {
 
 
 def ip_address(term: str) -> str:
-    """The address in its usual form; empty for anything else, such as one with a zone, which PostgreSQL refuses."""
+    """The address in canonical form; empty for other text, such as an address with a zone."""
     try:
         return "" if "%" in term else str(ipaddress.ip_address(term.strip()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whether gateways report less than at the same time a week ago: silence is an alarm."""
+"""Detects that gateways report fewer rows than at the same time a week ago."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINUTE: Final = timedelta(minutes=1)
 WEEK: Final = timedelta(days=7)
 WINDOW: Final = timedelta(minutes=5)
 SILENT: Final = MINUTE
-# Fewer rows than this say nothing about a window.
+# Fewer rows than this are too few to judge a window.
 MIN_EXPECTED: Final = 50
 ROUTES: Final = (IngestBatch.Route.TRAFFIC, IngestBatch.Route.LOG, IngestBatch.Route.SESSIONS)
 
@@ -30,14 +30,14 @@ SELECT sum(rows) FROM order_traffic WHERE bucket >= {start:DateTime('UTC')} AND 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Rows of gateways: a minute now and a week ago, and the time of the last batch of the last day, if any."""
+    """Rows of gateways per minute, now and a week ago, and the time of the last batch of the last day, if any."""
 
     rate: float
     expected: float
     last_at: datetime | None
 
     def is_silent(self, now: datetime) -> bool:
-        """Nothing for a minute in which dozens of rows were to be expected."""
+        """Whether a minute passed without a row although dozens were expected."""
         idle = WINDOW if self.last_at is None else now - self.last_at
         return idle >= SILENT and self.expected * (idle / MINUTE) >= MIN_EXPECTED
 
@@ -51,7 +51,7 @@ class Flow:
 
 
 def flow(now: datetime, *, with_last_week: bool) -> Flow:
-    """What gateways report. Without last week, or on an installation younger than that, nothing is expected.
+    """The current flow. Without traffic last week, or on a younger installation, nothing is expected.
 
     Raises EngineError.
     """
@@ -66,13 +66,13 @@ def flow(now: datetime, *, with_last_week: bool) -> Flow:
 
 
 def is_established(now: datetime) -> bool:
-    """Whether a key of a gateway that has been used is older than a week: neither the demo nor a fresh installation."""
+    """Whether a used key of a gateway is older than a week, unlike in the demo and on fresh installations."""
     of_gateways = ApiKey.objects.filter(Q(can_ingest=True) | Q(can_gateway=True))
     return of_gateways.filter(created_at__lte=now - WEEK, last_access_at__isnull=False).exists()
 
 
 def _last_week(now: datetime) -> float:
-    """Rows a minute in this hour of last week."""
+    """Rows per minute in this hour of last week."""
     start = floor(now - WEEK, HOUR)
     key = f"console-rows:{start:%Y-%m-%dT%H}"
     known: float | None = cache.get(key)

@@ -19,7 +19,7 @@ class ConsoleSite(AdminSite):
     index_title = _("Home")
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        # Here, for models are loaded after the site.
+        # Imported here, because models are loaded after the site.
         from console import customer_views, evidence_views, outlook_views, usage_views, views
 
         modules = (views, customer_views, evidence_views, outlook_views, usage_views)

@@ -1,6 +1,6 @@
-"""Status checks and numbers of the day on the console's first page, and the verdict over them.
+"""Status checks and figures of the day on the console's first page, and the verdict.
 
-Each check runs by itself: if its store does not answer, it says so and the others are shown.
+Each check runs separately: if its store does not answer, it says so and the others are shown.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from usage.periods import day_of
 
 JOURNAL_SLOW: Final = timedelta(seconds=30)
 JOURNAL_OLD: Final = timedelta(minutes=5)
-MANY_FAILING: Final = 10  # as in the alert rules
+MANY_FAILING: Final = 10  # the same as in the alert rules
 MAX_NAMED: Final = 10
-NO_ANSWER: Final = gettext_lazy("The store behind this does not answer.")
+NO_ANSWER: Final = gettext_lazy("The store for this check does not answer.")
 STORE_ERRORS: Final = (DatabaseError, EngineError, RedisError)
 
 
@@ -67,7 +67,7 @@ class CheckResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StatusCheck:
-    """An answer with a link to its details, and the alert under which the runbook has advice."""
+    """A result with a link to its details, and the alert for which the runbook has advice."""
 
     name: str
     value: str
@@ -93,7 +93,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """A check that is run for users who may view the list behind it."""
+    """A check that runs for users who may view the list behind it."""
 
     name: str
     page: str
@@ -103,7 +103,7 @@ class CheckSpec:
     alert: str = ""
 
     def answer(self, now: datetime, *, is_away: bool) -> StatusCheck:
-        """Checks of an unavailable store are not run: each might wait until its timeout."""
+        """Runs the checks. Those of an unavailable store are skipped, because each might wait until its timeout."""
         url = reverse(f"admin:{self.page}") + self.query
         try:
             answer = CheckResult(str(NO_ANSWER), Level.UNAVAILABLE) if is_away else self.ask(now)
@@ -114,7 +114,7 @@ class CheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The failing checks that the user may see, the worst first."""
+    """The failing checks that the user may see, worst first."""
 
     problems: list[StatusCheck]
     checked_at: datetime
@@ -140,7 +140,7 @@ class Verdict:
 
 
 def verdict(panels: Iterable[Panel], now: datetime) -> Verdict:
-    """The verdict over all checks; those that only repeat that a store does not answer are left out."""
+    """The verdict over all checks, without those that only repeat that a store does not answer."""
     checks = [check for panel in panels for check in panel.facts]
     wrong = [check for check in checks if check.is_bad or check.level is Level.WARN]
     told = [check for check in wrong if check.level is not Level.UNAVAILABLE or check.alert]
@@ -175,7 +175,7 @@ def _stores(stores: Mapping[str, bool], now: datetime) -> StatusCheck:
 
 
 def _jobs(now: datetime) -> StatusCheck:
-    """Whether beat and workers run, by the age of each job. One whose first turn has not come is not late."""
+    """Whether beat and workers run, by the age of each job. A job before its first run is not late."""
     alert = "FonProxyJobsStuck"
     try:
         jobs, stuck = job_health.jobs(), job_health.stuck()
@@ -252,7 +252,7 @@ def _gateways() -> list[CheckSpec]:
 
 
 def _rate(now: datetime, *, has_engine: bool) -> CheckResult:
-    """Rows of gateways against the same hour of last week."""
+    """Rows of gateways compared with the same hour of last week."""
     flow = silence.flow(now, with_last_week=has_engine)
     if not flow.expected:
         return CheckResult(_("%(rows)s a minute, over five minutes") % {"rows": f"{flow.rate:,.0f}"})
@@ -268,7 +268,7 @@ def _rate(now: datetime, *, has_engine: bool) -> CheckResult:
 
 
 def _lag(now: datetime) -> CheckResult:
-    """The gateways of the last day. On the demo and on fresh installations none is missed."""
+    """The gateways of the last day. On the demo and on fresh installations a missing one is no fault."""
     found = gateways.latest(now)
     if not found:
         return CheckResult(_("none reported in the last day"))
@@ -303,7 +303,7 @@ def _refused(now: datetime) -> CheckResult:
 
 
 def _loaders(now: datetime) -> CheckResult:
-    """Residential counts without a provider are said, but are no fault: not everybody sells residential proxies."""
+    """Residential counts without a provider are mentioned but are no fault: not everybody sells residential proxies."""
     loaded = _loaded(geo.loader_states(now))
     if ProxyType.RESIDENTIAL_GIGA in loaders():
         return loaded
@@ -313,7 +313,7 @@ def _loaders(now: datetime) -> CheckResult:
 
 def _loaded(states: Sequence[geo.LoaderState]) -> CheckResult:
     if not states:
-        return CheckResult(_("nothing was loaded yet"))
+        return CheckResult(_("nothing loaded yet"))
     stale = [state for state in states if state.is_stale]
     if stale:
         names = ", ".join(state.proxy_type for state in stale)
@@ -327,7 +327,7 @@ def _deliveries(now: datetime) -> CheckResult:
 
 
 def _webhooks(now: datetime) -> CheckResult:
-    """Of the provider's own systems; one that was disabled for failing is red until it is enabled again."""
+    """The provider's own webhooks; one that was disabled for failing is red until it is enabled again."""
     answer = _delivered(EventDelivery.objects.all())
     if disabled := WebhookEndpoint.objects.filter(is_enabled=False).exclude(disabled_at=None).count():
         return CheckResult(_("%(answer)s, %(n)s disabled") % {"answer": answer.text, "n": disabled}, Level.BAD)
@@ -343,7 +343,7 @@ def _delivered(deliveries: QuerySet[Any]) -> CheckResult:
 
 
 def _traffic(now: datetime) -> list[CheckSpec]:
-    """The numbers of the day that come from ClickHouse."""
+    """The figures of the day that come from ClickHouse."""
     today = day_of(now)
     everybody = cache(lambda: reports.platform_totals(today))
     ledger = "orders_ledgerentry_changelist", "orders.view_ledgerentry"

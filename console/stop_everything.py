@@ -1,12 +1,13 @@
 """Stops everything that a customer can use, and undoes it.
 
 Every active order is suspended and the account is deactivated, in one transaction with its audit records: a process
-that dies leaves all of it or nothing. Deactivating refuses the customer's API keys and those of their applications and
-ends sessions and tokens. Suspended orders reach gateways through the cut-off feed, which ends running connections.
+that dies leaves all of it or nothing. A deactivated account refuses the customer's API keys and those of their
+applications, and its sessions and tokens end. Gateways learn of suspended orders from the cut-off feed and end running
+connections.
 
 The audit record and ``suspended_at`` of the stopped orders have the same time, so an undo resumes exactly those orders;
-an order that was suspended before stays suspended. An order that is bought or resumed meanwhile, or an account that is
-activated, can be stopped again; an undo then reaches all stops.
+an order that was suspended before stays suspended. Orders bought or resumed later, or an account that is activated
+again, can be stopped again; an undo then covers all stops.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ RESUMED: Final = "resumed everything"
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What stopping the customer ends, or undoing it brings back."""
+    """What a stop ends, or an undo restores."""
 
     orders: list[Order]
     logins: list[str]
@@ -52,7 +53,7 @@ class NothingToDo(Exception):
 
 
 def reach(user: User, now: datetime) -> Reach:
-    """What would stop now."""
+    """What a stop would end now."""
     orders = [order for order in user.orders.order_by("pk") if order.status(now) == OrderStatus.ACTIVE]
     logins = _logins(orders)
     running = ProxySession.objects.filter(order__in=orders, ended_at=None, seen_at__gt=now - SESSION_SILENCE)
@@ -94,7 +95,7 @@ def stops(user: User) -> QuerySet[AuditRecord]:
 
 
 def undo_reach(user: User, now: datetime) -> Reach:
-    """What undoing brings back: orders that did not expire since, and the account if a stop deactivated it."""
+    """What an undo restores: orders that have not expired since, and the account if a stop deactivated it."""
     times = _times(user)
     orders = [order for order in _suspended(user, times) if order.status(now) == OrderStatus.SUSPENDED]
     account = not user.is_active and _was_deactivated_by(user, times)
@@ -104,7 +105,7 @@ def undo_reach(user: User, now: datetime) -> Reach:
 
 
 def undo(user: User, staff: User, now: datetime) -> Reach:
-    """Resumes what was stopped since the last undo; returns it. Raises NothingToDo when it was resumed already."""
+    """Restores what was stopped since the last undo; returns it. Raises NothingToDo if it has already been restored."""
     with transaction.atomic():
         list(user.orders.select_for_update().order_by("pk"))
         user.refresh_from_db()
@@ -113,7 +114,7 @@ def undo(user: User, staff: User, now: datetime) -> Reach:
         if not times:
             raise NothingToDo
         for order in _suspended(user, times):
-            if order.has_expired(now):  # a renewal would revive it suspended
+            if order.has_expired(now):  # otherwise a renewal would reactivate it as suspended
                 order.suspended_at = None
                 order.save(update_fields=["suspended_at"])
                 enforcement.publish([order], now)
@@ -132,14 +133,14 @@ def _times(user: User) -> list[datetime]:
 
 
 def _was_deactivated_by(user: User, times: list[datetime]) -> bool:
-    """Whether one of these stops was the last to deactivate the account: staff may have done it for good since."""
+    """Whether one of these stops was the last to deactivate the account; staff may have done so for good since."""
     of_user = AuditRecord.objects.filter(kind=AuditRecord.Kind.USER, number=user.pk).order_by("-pk")
     last = of_user.filter(action__in=[DEACTIVATED, audit_trail.ACTIVATED, audit_trail.DEACTIVATED]).first()
     return last is not None and last.action == DEACTIVATED and last.at in times
 
 
 def _suspended(user: User, times: list[datetime]) -> QuerySet[Order]:
-    """The orders that these stops suspended, but for those that billing suspended too since."""
+    """The orders suspended by these stops, except those that billing has suspended since."""
     by_billing = AuditRecord.objects.filter(
         kind=AuditRecord.Kind.ORDER, number=OuterRef("pk"), action="suspend", at__gt=OuterRef("suspended_at")
     )

@@ -1,7 +1,7 @@
-"""Usage of all customers by proxy type, product, gateway, country or customer, beside the period before.
+"""Usage of all customers by proxy type, product, gateway, country or customer, compared with the previous period.
 
 ``order_traffic`` has each row's customer, order and country, ``login_traffic`` its gateway instead of the country; both
-are kept for ever. A query reads the months of its ranges with one thread, for 15 seconds at most.
+are kept for ever. A query reads the months of its ranges with one thread, for at most 15 seconds.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ _ORDERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class UsageFilters:
-    """What usage is narrowed to; a product or proxy type as the orders that have it."""
+    """The filters of usage; a product or proxy type is resolved to its orders."""
 
     customer: int | None = None
     product: int | None = None
@@ -136,7 +136,7 @@ class UsageSums(NamedTuple):
 
 
 class GroupUsage(NamedTuple):
-    """A group in the range and in the period before; ``name`` is empty for what is unknown."""
+    """A group in the range and in the previous period; ``name`` is empty if unknown."""
 
     key: str
     name: str
@@ -158,7 +158,7 @@ class UsagePoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """The groups, the sums of all usage whether listed or not, and the chart of the five with most bytes."""
+    """The groups, the totals of all usage whether listed or not, and the chart of the five groups with most bytes."""
 
     groups: list[GroupUsage]
     total: UsageSums
@@ -210,7 +210,7 @@ Series = dict[tuple[BucketKey, str], UsageSums]
 
 
 def _series(asked: UsageRequest, range_: Range, interval: Interval, keys: list[str] | None) -> Series:
-    """Usage by point and key; keys that are not listed are added up under an empty one. None lists all."""
+    """Usage by point and key; unlisted keys are summed under an empty one. None lists all."""
     if range_.is_empty:
         return {}
     filters, params = asked.filters.sql()
@@ -226,7 +226,7 @@ def _series(asked: UsageRequest, range_: Range, interval: Interval, keys: list[s
 
 
 def _points(span: Span, interval: Interval, now: Series, before: Series) -> Iterator[UsagePoint]:
-    """Each point of the range, also without usage; the period before is aligned by the clock."""
+    """Every point of the range, also without usage; the previous period is aligned by local time."""
     grid = TimeGrid.over(span.range, interval, span.zone)
     earlier: dict[int, int] = {}
     for (edge, _), amounts in before.items():
@@ -271,7 +271,7 @@ def _key(group: UsageGroup) -> tuple[str, dict[str, Value]]:
 
 
 def _names(group: UsageGroup, keys: list[str]) -> dict[str, str]:
-    """What people call the keys; unknown ones are missing."""
+    """Display names of the keys; unknown ones are missing."""
     match group:
         case UsageGroup.CUSTOMER:
             found = User.objects.filter(pk__in=[key for key in keys if int(key) < 2**63])
@@ -289,7 +289,7 @@ def _bounds(range_: Range, prefix: str = "") -> dict[str, Value]:
 
 
 def _with(sql: str, **parts: Any) -> str:
-    """The statement with these names in braces replaced; values stay to be bound."""
+    """The statement with these names in braces replaced; bound values stay."""
     for name, part in parts.items():
         sql = sql.replace(f"{{{name}}}", part)
     return sql

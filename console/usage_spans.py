@@ -1,4 +1,4 @@
-"""Ranges of days that staff choose, and the period that each is compared with. Pure."""
+"""Ranges of days that staff choose, and the periods with which they are compared. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SpanPreset(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Whole days on a zone's clock, cut at the present, and what they are compared with.
+    """Whole local days, cut at the present, and the period to compare with.
 
-    ``shift`` is from the first day of one period to the first day of the other.
+    ``shift`` is the distance between the first days of the two periods.
     """
 
     range: Range
@@ -37,7 +37,7 @@ class Span:
 
 
 def days_of(preset: SpanPreset, today: date) -> tuple[date, date]:
-    """The first and last day; raises ValueError for CUSTOM, which has days of its own."""
+    """The first and last day; raises ValueError for CUSTOM, which has its own days."""
     month = today.replace(day=1)
     match preset:
         case SpanPreset.TODAY:
@@ -57,16 +57,16 @@ def days_of(preset: SpanPreset, today: date) -> tuple[date, date]:
 
 
 def span_of(first: date, last: date, now: datetime, zone: ZoneInfo, *, by_month: bool = False) -> Span:
-    """The days and as many before them; ``by_month`` compares a month, or its days so far, with the month before.
+    """The days and as many before them; ``by_month`` compares a month, or its days so far, with the previous month.
 
-    A range that is not over is compared up to the same time of day.
+    A running range is compared up to the same time of day.
     """
     start, midnight_after = midnight(first, zone), midnight(last + DAY, zone)
     end = min(midnight_after, ceil(now, GRAIN))
     before = (first - DAY).replace(day=1) if by_month else first - (last - first + DAY)
     shift = first - before
     is_whole_month = by_month and end == midnight_after and (last + DAY).day == 1
-    # A month has other days than the one before: all of it, and at most that.
+    # Months differ in length: compare with all of the previous month, and at most that.
     until = start if is_whole_month else min(earlier(end, shift, zone), start)
     return Span(_aligned(start, end), _aligned(midnight(before, zone), until), shift, zone)
 

@@ -56,7 +56,7 @@ POINT_COLUMNS: Final = ("time", "key", "name", "bytes", "requests", "errors")
 
 
 class UsageForm(forms.Form):
-    """The fields that are shown, and the filters, which come from links."""
+    """The visible fields, and the filters, which come from links."""
 
     group = forms.ChoiceField(label=gettext_lazy("By"), choices=[*GROUPS.items()], initial=UsageGroup.PRODUCT)
     range = forms.ChoiceField(label=gettext_lazy("Time"), choices=[*RANGES.items()], initial=SpanPreset.WEEK)
@@ -64,7 +64,7 @@ class UsageForm(forms.Form):
         label=gettext_lazy("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
     last = forms.DateField(
-        label=gettext_lazy("To, with that day"),
+        label=gettext_lazy("To (inclusive)"),
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
@@ -93,7 +93,7 @@ class UsageForm(forms.Form):
         if self.errors:
             return given
         if first > today:
-            self.add_error("first", _("Lies in the future."))
+            self.add_error("first", _("Is in the future."))
             return given
         span = span_of(first, last, now, zone, by_month=preset in (SpanPreset.MONTH, SpanPreset.LAST_MONTH))
         chosen = UsageFilters(
@@ -115,12 +115,12 @@ class UsageForm(forms.Form):
             if day is None:
                 self.add_error(name, _("Choose a day."))
             elif not FIRST_YEAR < day.year < LAST_YEAR:
-                self.add_error(name, _("Must lie after the year %(first)s and before %(last)s.") % {
+                self.add_error(name, _("Must be after the year %(first)s and before %(last)s.") % {
                     "first": FIRST_YEAR, "last": LAST_YEAR})  # fmt: skip
         if first is None or last is None or self.errors:
             return date.min, date.min
         if last < first:
-            self.add_error("last", _("Lies before the first day."))
+            self.add_error("last", _("Is before the first day."))
         elif last - first >= MAX_DAYS * DAY:
             self.add_error("last", _("At most %(days)s days can be chosen.") % {"days": MAX_DAYS})
         return first, last
@@ -128,7 +128,7 @@ class UsageForm(forms.Form):
 
 @require_safe
 def usage(request: HttpRequest) -> HttpResponseBase:
-    """All customers' usage in a range, against the period before."""
+    """All customers' usage in a range, compared with the previous period."""
     require(request, *CUSTOMERS_AND_ORDERS)
     initial = {name: field.initial for name, field in UsageForm.base_fields.items()}
     given = {name: value for name, value in request.GET.items() if value or name not in initial}
@@ -145,7 +145,7 @@ def usage(request: HttpRequest) -> HttpResponseBase:
             case _:
                 return _page(request, form, _context(request, form, asked))
     except QueryTooHeavy:
-        messages.error(request, _("This takes too long or too much memory: choose fewer days or a filter."))
+        messages.error(request, _("The query takes too long or too much memory: choose fewer days or a filter."))
     except EngineError:
         messages.error(request, NO_ENGINE)
     return _page(request, form, {})
@@ -184,7 +184,7 @@ def _context(request: HttpRequest, form: UsageForm, asked: UsageRequest) -> dict
 
 
 def _rest(found: reads.UsageReport) -> GroupUsage | None:
-    """The sums of the groups that are not listed, if there are more groups than fit."""
+    """The totals of the unlisted groups, if there are more groups than fit."""
     if len(found.groups) < reads.MAX_GROUPS:
         return None
     now, before = (
@@ -215,7 +215,7 @@ def _row(request: HttpRequest, asked: UsageRequest, group: GroupUsage, total: Us
 
 
 def _narrowed(request: HttpRequest, asked: UsageRequest, group: GroupUsage) -> str:
-    """The page about this group alone: its customers, or a customer's products."""
+    """The page narrowed to this group: its customers, or a customer's products."""
     follow = UsageGroup.PRODUCT if asked.group is UsageGroup.CUSTOMER else UsageGroup.CUSTOMER
     return _query(request, **{asked.group.value: group.key, "group": follow.value})
 
@@ -252,7 +252,7 @@ def _chart(asked: UsageRequest, found: reads.UsageReport) -> dict[str, Any]:
 
 
 def _chips(request: HttpRequest, form: UsageForm) -> list[tuple[str, str, str]]:
-    """Each filter: what it narrows, its value as people call it, and the page without it."""
+    """Each filter: its name, its display value, and the page without it."""
     given = {name: form.cleaned_data.get(name) for name in form.filters if request.GET.get(name)}
     named: dict[str, Any] = {
         "customer": lambda pk: User.objects.filter(pk=pk).values_list("username", flat=True).first(),

@@ -26,7 +26,10 @@ from fonproxy.clickhouse.errors import EngineError
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """Customers and what is theirs. An exact match opens at once, unless it is an address, which may mean its users."""
+    """Finds customers and their objects.
+
+    An exact match opens at once, except an address, for which its users may be wanted.
+    """
     if not customer_search.may_search(request.user):
         raise PermissionDenied
     term = request.GET.get("q", "")
@@ -97,7 +100,7 @@ class AddressForm(forms.Form):
 
 @require_safe
 def addresses(request: HttpRequest) -> HttpResponse:
-    """The static IPs of a range, and who used its addresses."""
+    """The static IPs of a range, and the users of its addresses."""
     require(request, *ADDRESSES)
     now = timezone.now()
     form = AddressForm({"days": 7, **request.GET.dict()} if request.GET else None)

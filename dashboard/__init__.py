@@ -1,1 +1,1 @@
-"""The pages customers look at. They show what the JSON APIs answer; the session cookie is their credential."""
+"""The customers' pages. They show data of the JSON APIs, called with the session cookie."""

@@ -60,7 +60,7 @@ class AccountPage(PersonPage, FormView[ProfileForm]):
     success_url = reverse_lazy("account")
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        # A row of its own: what a refused form has set is not shown as the account's name.
+        # A separate instance, so that input of a refused form does not appear as the account's name.
         return super().get_form_kwargs() | {"instance": User.objects.get(pk=self.customer.pk)}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -85,13 +85,13 @@ class AccountPage(PersonPage, FormView[ProfileForm]):
 
 
 def _unsubscribed(user: User) -> Any:
-    """The user's orders whose alerts their own address no longer receives."""
+    """The user's orders whose alerts their own address has unsubscribed from."""
     left = Unsubscription.objects.filter(address=user.email.lower()).values("order_id")
     return selectors.orders_of(user.pk).filter(pk__in=left)
 
 
 class ResumeMailsPage(PersonPage):
-    """Mails the alerts of one order to the customer's own address again."""
+    """Resumes the alert mails of one order to the customer's own address."""
 
     http_method_names = ["post"]
 
@@ -106,7 +106,7 @@ class ResumeMailsPage(PersonPage):
 
 
 class ReportPage(PersonPage):
-    """Says how often the customer receives reports; the form is on the account page."""
+    """Sets how often the customer receives reports; the form is on the account page."""
 
     http_method_names = ["post"]
 
@@ -166,7 +166,10 @@ class CancelEmailPage(PersonPage):
 
 
 class ConfirmEmailPage(PersonPage, TemplateView):
-    """The page of the mailed link. It changes nothing until its button is pressed: mail scanners open links too."""
+    """The page of the mailed link.
+
+    Nothing changes until its button is pressed, because mail scanners open links too.
+    """
 
     http_method_names = ["get", "head", "post"]
     template_name = "dashboard/confirm_email.html"

@@ -1,4 +1,4 @@
-"""The customer's alerts: list, new alert, changes, firings, and a test message."""
+"""The customer's alerts: list, new alert, changes, firings, and test messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIRINGS_PER_PAGE: Final = 20
 
 
 class ThresholdField(forms.DecimalField):
-    """A threshold; one of bytes is entered in gigabytes."""
+    """A threshold; thresholds in bytes are entered in gigabytes."""
 
     def __init__(self) -> None:
         help_text = _("In percent, gigabytes or days, depending on the type.")
@@ -44,7 +44,7 @@ class ThresholdField(forms.DecimalField):
 
 
 def _threshold_given(kind: str, entered: Decimal) -> int:
-    """In the unit of the API."""
+    """The threshold in the unit of the API."""
     return int(entered * GIB) if kind == AlertKind.BYTES_LEFT else int(entered)
 
 
@@ -107,7 +107,7 @@ class NewAlertForm(BodyForm):
 
 
 class AlertForm(BodyForm):
-    """What can be changed of one alert."""
+    """The changeable fields of an alert."""
 
     threshold = ThresholdField()
 
@@ -212,7 +212,7 @@ class AlertPage(FormPage):
 
 
 class SendTestPage(CustomerPage):
-    """Has a test sent; the alert's page shows what becomes of it."""
+    """Queues a test; the alert's page shows the outcome."""
 
     http_method_names = ["post"]
 

@@ -1,4 +1,4 @@
-"""The customer's applications: what there is, a new one, its charts, other keys."""
+"""The customer's applications: list, new application, charts, rotation of keys."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# The first that the header contains counts: most browsers also name those they descend from.
+# The first match counts, because most browsers also name those they descend from.
 BROWSERS: Final = {
     "Edg": "Edge",
     "OPR": "Opera",
@@ -27,7 +27,7 @@ SYSTEMS: Final = {
 
 
 def browser_name(user_agent: str) -> str:
-    """Such as ``Firefox on Windows``; the header itself for a browser or system without a name here."""
+    """Such as ``Firefox on Windows``; the header itself for an unknown browser or system."""
     browser = next((name for mark, name in BROWSERS.items() if mark in user_agent), None)
     system = next((name for mark, name in SYSTEMS.items() if mark in user_agent), None)
     return f"{browser} on {system}" if browser and system else user_agent

@@ -17,7 +17,7 @@ from orders.models import ProxyUser
 
 
 def endpoint_of(user: ProxyUser) -> str:
-    """``host:port`` of the gateway of the login's network, or a placeholder when no setting names it."""
+    """``host:port`` of the gateway of the login's network, or a placeholder if no setting names it."""
     endpoints: dict[str, str] = settings.PROXY_ENDPOINTS
     return endpoints.get(user.order.product.network) or endpoints.get("*") or samples.NO_ENDPOINT
 
@@ -38,7 +38,7 @@ class ConnectPage(CustomerPage, TemplateView):
 
     @cached_property
     def proxy_user(self) -> ProxyUser | None:
-        """The login that is asked for by its id, else the first of the order asked for, or of all."""
+        """The login with the requested id, else the first login of the requested order, or of all orders."""
         users = selectors.proxy_users_of(self.customer.pk)
         try:
             if wanted := self.request.GET.get("id"):

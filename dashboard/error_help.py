@@ -1,4 +1,4 @@
-"""Usual causes of the errors that proxies report, and how a customer fixes each."""
+"""Usual causes of the errors that proxies report, and how a customer can fix each."""
 
 from __future__ import annotations
 

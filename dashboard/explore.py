@@ -1,4 +1,4 @@
-"""Charts and websites over any range; the address holds what is asked."""
+"""Charts and websites over any range; the URL holds range and filters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ExplorePage(LoginsPage):
         return super().get_context_data(saved=saved_views(self.customer), **table, **kwargs)
 
     def countries(self) -> dict[str, Any]:
-        """Traffic by country for browsers without JavaScript; NotFound for a view that cannot be read."""
+        """Traffic by country for browsers without JavaScript; raises NotFound for an invalid view."""
         now = timezone.now()
         view = readable_view(self.request.GET, self.viewed.subject.time_zone or "UTC", self.customer, now)
         given = RankingParams.read(shared.query(view, QueryDict(), now))

@@ -1,4 +1,4 @@
-"""Forms of the customer's pages. What they take is checked by the very rules of the API's bodies."""
+"""Forms of the customer's pages, validated by the serializers of the APIs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Secret = tuple[str | Promise, str]
 
 
 class BodyForm(forms.Form):
-    """A form that is the body of an API's call: ``given`` is what that API's serializer made of it."""
+    """A form that is the body of an API call: ``given`` is the data validated by that API's serializer."""
 
     required_css_class = "required"
 
     def body(self, cleaned: dict[str, Any]) -> Serializer[Any]:
-        """The API's serializer over what was entered."""
+        """The API's serializer for the entered data."""
         raise NotImplementedError
 
     def clean(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class BodyForm(forms.Form):
         return cleaned
 
     def refuse(self, field: str, sentences: Iterable[str]) -> None:
-        """Puts them beside the field, or above the form for one that it does not have."""
+        """Shows the errors beside their fields, or above the form for fields that it does not have."""
         self.add_error(field if field in self.fields else None, list(sentences))
 
 
@@ -58,7 +58,10 @@ class FormPage(CustomerPage, TemplateView):
         raise NotImplementedError
 
     def save(self, form: BodyForm) -> HttpResponseBase:
-        """Does it, and answers with where to go, or what to show this once. May raise InvalidInput and Conflict."""
+        """Performs the change; returns a redirect, or a page that shows secrets once.
+
+        May raise InvalidInput and Conflict.
+        """
         raise NotImplementedError
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -84,7 +87,10 @@ def _tell(form: BodyForm, refusal: ApiProblem) -> None:
 def show_once(
     request: HttpRequest, heading: str | Promise, lead: str | Promise, secrets: Iterable[Secret], back: str
 ) -> HttpResponse:
-    """The answer to the form that made secrets; they are kept nowhere, so neither may browsers keep this page."""
+    """The response to the form that created secrets.
+
+    They are not stored, so browsers must not cache this page either.
+    """
     context = {"heading": heading, "lead": lead, "secrets": secrets, "back": back}
     response = render(request, "dashboard/secrets.html", context)
     response["Cache-Control"] = "no-store"

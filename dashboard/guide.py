@@ -1,4 +1,4 @@
-"""Where API users begin: keys, conventions and samples, and every operation by who calls it."""
+"""The guide for API users: keys, conventions and samples, and every operation by audience."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fonproxy.api.docs import description
 from fonproxy.pages import Page
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
-# The first that matches a path's start says who calls it; all others are for customers.
+# The first prefix that matches a path decides its audience; all others are for customers.
 AUDIENCES: Final[dict[str, tuple[Promise, tuple[str, ...]]]] = {
     "billing": (_("Billing systems"), ("/provisioning",)),
     "gateways": (_("Gateways"), ("/gateway", "/analytics/ingest", "/1.0/public/user/log/ingest")),

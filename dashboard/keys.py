@@ -1,4 +1,4 @@
-"""The customer's API keys: what there is, a new one, the end of one."""
+"""The customer's API keys: list, create, revoke."""
 
 from __future__ import annotations
 

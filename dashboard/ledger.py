@@ -1,4 +1,4 @@
-"""An order's account line by line, as its customer audits it: only what the ledger's API publishes as well."""
+"""An order's ledger line by line, for its customer. It shows only what the ledger's API publishes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LedgerLine:
 
 
 def balance_of(line: LedgerEntry) -> int:
-    """In bytes, of a line of a statement."""
+    """The balance of a line, in bytes."""
     balance: int = line.balance  # type: ignore[attr-defined]  # the statement's annotation
     return balance
 
@@ -87,7 +87,7 @@ class LedgerPage(OrdersPage):
 
     @cached_property
     def order(self) -> Order | None:
-        """The order that is asked for, else the newest one; None for who has none."""
+        """The requested order, else the newest one; None for a customer without orders."""
         wanted = self.request.GET.get("order")
         if not wanted:
             return selectors.orders_of(self.customer.pk).first()
@@ -104,7 +104,7 @@ class LedgerPage(OrdersPage):
 
     @property
     def days(self) -> tuple[date | None, date | None]:
-        """Those that were asked for soundly; no bound where they were not."""
+        """The requested valid days; None where there is none."""
         given = self.form.cleaned_data
         return given.get("first"), given.get("last")
 
@@ -139,7 +139,7 @@ def _sums(lines: QuerySet[LedgerEntry]) -> dict[str, float]:
 
 
 def api_call(order: Order, first: date | None, last: date | None, page: int) -> str | None:
-    """The call that answers these lines; None for a network whose ledger has no API."""
+    """The API call that returns these lines; None for a network whose ledger has no API."""
     network = order.product.network
     if network not in PUBLISHED:
         return None

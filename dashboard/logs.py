@@ -1,4 +1,4 @@
-"""Searching single requests of the last days; the address holds what is asked."""
+"""Search of single requests of the last days; the URL holds range and filters."""
 
 from __future__ import annotations
 

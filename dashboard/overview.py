@@ -1,4 +1,4 @@
-"""The first page: what is left, what is going on, and for a newcomer how to begin."""
+"""The first page: remaining traffic, current usage, and first steps for new customers."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class Subscription:
 
     @property
     def lasts(self) -> str:
-        """Empty without an estimate."""
+        """The estimate as text; empty without one."""
         return lasts(self.runs_out_at - self.now) if self.runs_out_at and self.runs_out_at > self.now else ""
 
     @property
     def top_up(self) -> str:
-        """Where the customer buys more; empty without a setting."""
+        """Where the customer can buy more; empty without the setting."""
         return str(settings.TOP_UP_URL or "").replace("{order}", self.order.published_id)
 
     @property
@@ -75,7 +75,7 @@ class Subscription:
 
 
 def lasts(time: timedelta) -> str:
-    """How long something lasts, so coarsely that an estimate which moves with each request says the same for long."""
+    """A duration in words, rounded so coarsely that an estimate that changes with each request reads the same."""
     days = round(time / DAY)
     if days < 1:
         return gettext("less than a day")
@@ -96,7 +96,7 @@ def cards(orders: list[Order], now: datetime) -> list[Subscription]:
 
 
 def first_push(login: str, now: datetime) -> str:
-    """A shell's command that pushes one row of this proxy login."""
+    """A shell command that pushes one row of this proxy login."""
     row = {"ts": f"{now:%Y-%m-%d %H:%M:%S}", "proxy_user": login, "domain": "example.com", "count": 1}
     body = json.dumps({"logs": [row | {"bytes_sent": 1024, "bytes_received": 52480}]}, ensure_ascii=False)
     address = shlex.quote(f"{settings.PUBLIC_URL}/analytics/ingest")
@@ -108,7 +108,7 @@ def _has_traffic(user_id: int) -> bool:
     try:
         return reports.first_bucket(user_id) is not None
     except EngineUnavailable:
-        return True  # what is left is known all the same, and each panel says for itself what is away
+        return True  # remaining traffic comes from the ledger, and each panel reports errors itself
 
 
 class OverviewPage(CustomerPage, TemplateView):
@@ -126,7 +126,7 @@ class OverviewPage(CustomerPage, TemplateView):
         return {"page": page, "cards": cards(list(page), now), "now": now, "error_help": HELP}
 
     def _first_run(self) -> dict[str, Any]:
-        """For staff also how a gateway pushes traffic."""
+        """First steps; for staff also how a gateway pushes traffic."""
         user = selectors.proxy_users_of(self.customer.pk).first()
         found = connect.context_of(user) if user else {}
         if self.request.user.has_powers:  # type: ignore[union-attr]  # signed in

@@ -30,9 +30,9 @@ COUNTRIES: Final = sorted(((code, name_of(code)) for code in CODES), key=lambda 
 
 
 class CustomerPage(LoginRequiredMixin, Page):
-    """A page about the account that the session looks at; who is not signed in is asked to.
+    """A page about the account that the session views; anonymous visitors are sent to the sign-in.
 
-    Times are shown in the time zone of the person, to staff in that of the customer.
+    Times are in the person's time zone, for staff in that of the customer.
     """
 
     read_role: ClassVar[Role] = Role.VIEWER
@@ -49,11 +49,11 @@ class CustomerPage(LoginRequiredMixin, Page):
         return self.viewed.account
 
     def record(self, action: str, now: datetime) -> None:
-        """Adds to the audit trail what the person changed of the account; call it in the change's transaction."""
+        """Records a change of the account by the person in the audit trail; call it in the change's transaction."""
         record(action, AuditRecord.Kind.USER, self.customer.pk, actor=Actor(self.viewed.person.pk), now=now)
 
     def is_allowed(self) -> bool:
-        """Whether the person's role in the account's team is enough."""
+        """Whether the person's role in the account's team is sufficient."""
         return self.viewed.may(self.write_role if self.request.method == "POST" else self.read_role)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -69,7 +69,7 @@ class CustomerPage(LoginRequiredMixin, Page):
 
 
 def read_only_page(request: HttpRequest) -> HttpResponse:
-    """The 403 for staff who try a change while they view as a customer."""
+    """The 403 for staff who try to change something while viewing as a customer."""
     return error_page(request, 403, gettext("You are viewing as a customer, which is read-only. Stop viewing first."))
 
 
@@ -85,7 +85,7 @@ class PersonPage(CustomerPage):
 
 
 class ProvedPage(CustomerPage):
-    """A page whose forms need a sign-in, or a confirmed password, of the last minutes."""
+    """A page whose forms need a recent sign-in or confirmed password."""
 
     proved_methods: ClassVar[tuple[str, ...]] = ("POST",)
 
@@ -98,7 +98,7 @@ class ProvedPage(CustomerPage):
 
 
 class OrdersPage(CustomerPage, TemplateView):
-    """A page with a choice of orders; everything else on it comes from the APIs."""
+    """A page with a choice of orders; all its other data comes from the APIs."""
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         orders = selectors.orders_of(self.customer.pk)[:MAX_CHOICES]

@@ -1,4 +1,4 @@
-"""How many proxies there are in which country, for anybody; the numbers come from the public API."""
+"""Available proxies by country, public; the numbers come from the public API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from geo.loaders import DEFAULT_SERVICES
 from geo.loaders.base import Counts
 from orders.models import ProxyType
 
-# A type that is new or gone may be a minute late; the numbers are asked for each time.
+# New or removed types may appear a minute late; the numbers are always current.
 SECONDS: Final = 60
 NAMES: Final = {
     ProxyType.RESIDENTIAL_GIGA: _("Residential"),
@@ -34,7 +34,7 @@ class ProxiesPage(Page, TemplateView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().get(request, *args, **kwargs)
-        if not request.user.is_authenticated:  # else it has their navigation
+        if not request.user.is_authenticated:  # signed-in users get their navigation
             patch_cache_control(response, public=True, max_age=SECONDS)
         return response
 

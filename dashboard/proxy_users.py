@@ -1,4 +1,4 @@
-"""The customer's proxy users: what each used, its limits, from where it may sign in, and a new password."""
+"""The customer's proxy users: usage, limits, allowed addresses and new passwords."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PERIODS: Final = (_("Today"), _("This month"), _("In total"))
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Of a day, a month or in total, as texts; ``used`` is None while it cannot be read."""
+    """Usage and limit of a day, a month or in total, as texts; ``used`` is None if it cannot be read."""
 
     used: str | None
     limit: str | None
@@ -53,7 +53,7 @@ class Login:
 
     @property
     def amounts(self) -> list[tuple[Any, Amount]]:
-        """With the heading of each."""
+        """The amounts with their headings."""
         used = self.used or (None,) * len(self.user.limits)
         amounts = [Amount(_text(size), _text(limit)) for size, limit in zip(used, self.user.limits, strict=True)]
         return list(zip(PERIODS, amounts, strict=True))
@@ -64,7 +64,7 @@ class Login:
 
     @property
     def comes_back_at(self) -> datetime | None:
-        """None for a limit in total, which has no end."""
+        """When the login is released; None for a total limit, which does not reset."""
         return None if self.user.stopped_until == FOREVER else self.user.stopped_until
 
 
@@ -76,7 +76,7 @@ def _used(users: Sequence[ProxyUser], now: datetime) -> dict[int, Used]:
     try:
         return traffic.used_by(users, now)
     except EngineUnavailable:
-        return {}  # the logins can be changed all the same
+        return {}  # logins can still be changed
 
 
 class ProxyUsersPage(CustomerPage, TemplateView):

@@ -1,4 +1,4 @@
-"""The account's traffic of this minute and the last hour; everything on it comes from the APIs."""
+"""The account's traffic of this minute and the last hour; all data comes from the APIs."""
 
 from __future__ import annotations
 

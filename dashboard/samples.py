@@ -13,7 +13,7 @@ TARGET: Final = "https://example.com/"
 
 
 class CodeSample(NamedTuple):
-    """``id`` names it on its page, ``label`` to a person."""
+    """``id`` identifies it on its page, ``label`` is its title."""
 
     id: str
     label: str
@@ -21,7 +21,7 @@ class CodeSample(NamedTuple):
 
 
 def connection_strings(endpoint: str, login: str) -> list[CodeSample]:
-    """In the notations that programs ask for. Their parts are not quoted where the notation knows no quoting."""
+    """Connection strings in common notations. Parts are not quoted where a notation has no quoting."""
     return [
         CodeSample("url", "URL", _url(endpoint, login)),
         CodeSample("list", "host:port:user:password", f"{endpoint}:{login}:{NO_PASSWORD}"),
@@ -30,7 +30,7 @@ def connection_strings(endpoint: str, login: str) -> list[CodeSample]:
 
 
 def programs(endpoint: str, login: str) -> list[CodeSample]:
-    """The same request by curl, and in Python, Node.js and Go."""
+    """The same request with curl, and in Python, Node.js and Go."""
     url = _text(_url(endpoint, login))
     curl = f"curl -x {shlex.quote(f'http://{endpoint}')} -U {shlex.quote(f'{login}:{NO_PASSWORD}')} {TARGET}"
     python = f"""# pip install requests
@@ -79,5 +79,5 @@ def _url(endpoint: str, login: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A string literal that Python, JavaScript and Go read alike: a URL holds neither quotes nor control characters."""
+    """A string literal that is valid in Python, JavaScript and Go: a URL has neither quotes nor control characters."""
     return json.dumps(value)

@@ -1,4 +1,4 @@
-"""Views of *Explore* that an account keeps by name."""
+"""Views of *Explore* that an account saves by name."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MAX_NAME: Final = 100
 
 
 def saved_views(account: User) -> list[tuple[SavedView, str]]:
-    """By name, each with the query of its address."""
+    """The views by name, each with the query of its URL."""
     return [(saved, urlencode(saved.view)) for saved in account.saved_views.order_by("name")]
 
 
 class SaveViewPage(CustomerPage):
-    """Keeps the view of the given query under the given name, in place of one that has the name."""
+    """Saves the view of the given query under the given name, replacing an existing one."""
 
     http_method_names = ["post"]
 
@@ -39,7 +39,7 @@ class SaveViewPage(CustomerPage):
         name = request.POST.get("name", "").replace("\0", "").strip()[:MAX_NAME]
         view = shared.view_of(query.dict(), "UTC")
         if "tz" not in query:
-            del view["tz"]  # everybody's own
+            del view["tz"]  # shared by the team
         refusal = self._refusal(name, query)
         if refusal:
             messages.warning(request, refusal)
@@ -51,7 +51,7 @@ class SaveViewPage(CustomerPage):
         return redirect(f"{reverse('explore')}?{urlencode(view)}")
 
     def _refusal(self, name: str, query: QueryDict) -> str:
-        """What is wrong with the name or the view; empty if nothing is."""
+        """The reason why the name or the view is invalid; empty if both are valid."""
         if not name:
             return gettext("Enter a name for the view.")
         try:
@@ -63,7 +63,7 @@ class SaveViewPage(CustomerPage):
         return ""
 
     def _save(self, name: str, view: dict[str, str]) -> bool:
-        """False when the account has too many."""
+        """False if the account has too many."""
         with transaction.atomic():
             User.objects.select_for_update().get(pk=self.customer.pk)
             others = self.customer.saved_views.exclude(name=name)

@@ -1,4 +1,4 @@
-"""The customer's sessions and second factor, as the account page changes them."""
+"""The customer's sessions and second factor, for the account page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dashboard.pages import PersonPage, ProvedPage, read_only_page
 
 
 class EndSessionPage(PersonPage):
-    """Ends one session of the customer; its hash is what names it, and opens nothing."""
+    """Ends one session of the customer. The session's hash identifies it; it cannot be used to sign in."""
 
     http_method_names = ["post"]
 
@@ -33,7 +33,7 @@ class EndSessionPage(PersonPage):
 class NewFactorPage(ProvedPage, PersonPage, TemplateView):
     http_method_names = ["get", "head", "post"]
     template_name = "accounts/second_factor.html"
-    proved_methods = ("GET", "HEAD", "POST")  # the key on the page is enough to make codes
+    proved_methods = ("GET", "HEAD", "POST")  # the key on the page can generate codes
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.user.is_authenticated and self.viewed.is_by_staff:
@@ -56,7 +56,7 @@ class NewFactorPage(ProvedPage, PersonPage, TemplateView):
 
 
 class RecoveryCodesPage(ProvedPage, PersonPage):
-    """New recovery codes in place of the old ones."""
+    """Replaces the recovery codes."""
 
     http_method_names = ["post"]
 

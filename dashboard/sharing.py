@@ -1,4 +1,4 @@
-"""Share links: one view of *Explore* for readers without a sign-in. Made, listed and revoked here, and their page."""
+"""Share links, which show one view of *Explore* without signing in: creating, listing and revoking, and their page."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ShareForm(forms.Form):
 
 
 class NewSharePage(CustomerPage, FormView[ShareForm]):
-    """Its address holds the view, as that of *Explore* does."""
+    """Creates a link; the page's URL has the view, like that of *Explore*."""
 
     http_method_names = ["get", "head", "post"]
     template_name = "dashboard/new_share.html"
@@ -70,7 +70,7 @@ class NewSharePage(CustomerPage, FormView[ShareForm]):
 
     @cached_property
     def shown(self) -> dict[str, str]:
-        """The view that is to be shared; raises NotFound for one that cannot be read."""
+        """The view to be shared; raises NotFound for an invalid one."""
         zone = self.viewed.subject.time_zone or "UTC"
         return readable_view(self.request.GET, zone, self.customer, timezone.now())
 
@@ -120,7 +120,7 @@ class RevokeSharePage(CustomerPage):
 
 
 class SharedPage(Page, TemplateView):
-    """The page of a share link, for anybody who has it; its charts ask the reads of the link alone."""
+    """The public page of a share link; its charts use only the reads of the link."""
 
     template_name = "dashboard/shared.html"
 
@@ -149,7 +149,7 @@ class SharedPage(Page, TemplateView):
 
 
 def readable_view(query: QueryDict, zone: str, account: User, now: datetime) -> dict[str, str]:
-    """The view that an address names; raises NotFound for one that cannot be read."""
+    """The view named by a URL; raises NotFound for an invalid one."""
     view = shared.view_of({name: str(value) for name, value in query.items()}, zone)
     layout = QueryDict(mutable=True)
     layout.update({"interval": view.get("interval", ""), "sortBy": view.get("sort", "")})
@@ -169,14 +169,14 @@ def described_range(view: shared.View, now: datetime) -> str:
 
 
 def described_ends(view: shared.View, now: datetime) -> str:
-    """On the clock of the view's zone."""
+    """Start and end as text, in the view's zone."""
     given = RangeParams.read(shared.query(view, QueryDict(), now))
     start, end = (f"{at.astimezone(given['tz']):%Y-%m-%d %H:%M}" for at in (given["range"].start, given["range"].end))
     return gettext("%(start)s to %(end)s, %(zone)s") % {"start": start, "end": end, "zone": given["tz"].key}
 
 
 def described_filters(view: shared.View, account: User) -> list[tuple[str | Promise, str]]:
-    """Each filter with its value, in words."""
+    """Each filter with its value, as text."""
     found: list[tuple[str | Promise, str]] = []
     if "order" in view:
         found.append((_("Order"), _order_name(view["order"], account)))

@@ -1,4 +1,4 @@
-"""The team of the account that is shown: members, invitations, and the switch between accounts."""
+"""The team of the current account: members, invitations, and switching between accounts."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class TeamPage(ProvedPage, FormView[InviteForm]):
 
 
 class WithdrawPage(CustomerPage):
-    """Ends an invitation."""
+    """Withdraws an invitation."""
 
     http_method_names = ["post"]
     write_role = Role.OWNER
@@ -91,7 +91,7 @@ class WithdrawPage(CustomerPage):
 
 
 class MemberPage(ProvedPage, FormView[RoleForm]):
-    """Another role for a member."""
+    """Changes the role of a member."""
 
     http_method_names = ["get", "head", "post"]
     template_name = "dashboard/member.html"
@@ -121,7 +121,7 @@ class RemoveMemberPage(CustomerPage, TemplateView):
         lead = _("This person loses access immediately, in every browser.")
         if member.role == Role.OWNER:
             lead = _(
-                "This person loses access immediately, in every browser. API keys go on working: revoke those that "
+                "This person loses access immediately, in every browser. API keys keep working: revoke those that "
                 "only this person used."
             )
         return super().get_context_data(
@@ -140,7 +140,7 @@ class RemoveMemberPage(CustomerPage, TemplateView):
 
 
 class LeaveTeamPage(CustomerPage, TemplateView):
-    """Ends the person's own membership in the team of the account that is shown."""
+    """Ends the person's own membership in the team of the current account."""
 
     http_method_names = ["get", "head", "post"]
     template_name = "dashboard/confirm.html"
@@ -169,7 +169,7 @@ class LeaveTeamPage(CustomerPage, TemplateView):
 
 
 class SwitchPage(PersonPage):
-    """Looks at another account of the person's from now on."""
+    """Switches to another account of the person."""
 
     http_method_names = ["post"]
 
@@ -182,9 +182,9 @@ class SwitchPage(PersonPage):
 
 
 class JoinPage(ThrottledForm, FormView[Any]):
-    """The page of the mailed invitation, for the person signed in or, by setting a password, a new one.
+    """The page of a mailed invitation: for the signed-in person or, with a new password, a new user.
 
-    It changes nothing until its button is pressed: mail scanners open links too.
+    Nothing changes until its button is pressed, because mail scanners open links too.
     """
 
     template_name = "dashboard/join.html"
@@ -210,7 +210,7 @@ class JoinPage(ThrottledForm, FormView[Any]):
 
     @cached_property
     def needs_sign_in(self) -> bool:
-        """Whether the invited address has a sign-in already: then no second one is made."""
+        """Whether the invited address already has a user: then no second one is created."""
         assert self.invitation
         return not self.request.user.is_authenticated and team.has_sign_in(self.invitation.address)
 
@@ -236,7 +236,7 @@ class JoinPage(ThrottledForm, FormView[Any]):
         except Conflict as refusal:
             form.add_error(None, str(refusal.detail))
             return self.form_invalid(form)
-        except IntegrityError:  # the address got a sign-in at the same moment: the page asks for it
+        except IntegrityError:  # a user with this address was created concurrently: the page asks to sign in
             return redirect(self.request.path)
         if member is None:
             return self._invalid()

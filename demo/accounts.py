@@ -1,7 +1,7 @@
 """The demo provider: staff, customers, orders, and a gateway account that may push traffic.
 
-Everything here can be made any number of times. Passwords and keys are derived from the installation's own secret: they
-stay the same from run to run and are unique to the demo.
+All functions can run any number of times. Passwords and keys are derived from the installation's own secret: they stay
+the same from run to run and are unique to this demo.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _order(customer: User, wanted: DemoOrder, password: str, now: datetime) -> N
 
 
 def _renew_monthly(order: Order, now: datetime) -> None:
-    """From the next month on: the two months of the demo's traffic are one period."""
+    """Renews monthly from next month on, because the two months of demo traffic are one period."""
     order_services.change(
         order,
         author="demo",

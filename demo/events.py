@@ -9,7 +9,7 @@ from typing import Any, Final
 
 HOUR: Final = timedelta(hours=1)
 CONSUMERS: Final = ("web", "ios", "android", "partner-acme", "")
-# Function, method, path, usual microseconds, how often.
+# Function, method, path, usual microseconds, frequency.
 CALLS: Final = (
     ("list_items", "GET", "/v1/items?page={n}", 42_000, 50),
     ("get_item", "GET", "/v1/items/{n}", 18_000, 30),

@@ -1,7 +1,7 @@
-"""A gateway for the demo: a real Squid with the agent, wired to a FonProxy on this machine.
+"""A gateway for the demo: a real Squid with the agent, connected to a FonProxy on this machine.
 
-The configuration is the one of ``ops/squid`` with this machine's paths and ports in it, so that what the demo shows is
-what an operator installs.
+The configuration is that of ``ops/squid`` with this machine's paths and ports, so the demo shows what an operator
+installs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SQUID: Final = shutil.which("squid", path="/usr/sbin:/usr/bin:/usr/local/sbin:/u
 SQUIDS_USER: Final = "proxy"
 AGENT_COMMANDS: Final = ("ship", "watch", "enforce")
 
-# What ops/squid/squid.conf does not say, because an installed Squid has it from its package.
+# Settings missing from ops/squid/squid.conf, because an installed Squid has them from its package.
 OWN_PLACES: Final = """
 pid_filename {directory}/squid.pid
 cache_log {directory}/cache.log
@@ -81,7 +81,7 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DemoGateway:
-    """Squid and the agent, configured in a directory of their own."""
+    """Squid and the agent, configured in their own directory."""
 
     directory: Path
     port: int
@@ -98,7 +98,7 @@ class DemoGateway:
         return os.environ | {"PYTHONPATH": _packages()}
 
     def write_key(self, key: str) -> None:
-        """The agent's API key, which exists only once FonProxy has started."""
+        """Writes the agent's API key, which exists only once FonProxy has started."""
         _write(self.directory / "key", key, mode=0o600)
 
 
@@ -143,7 +143,7 @@ def _squid_conf(directory: Path, port: int) -> str:
 
 
 def _pages(directory: Path) -> Path:
-    """The pages of refused requests, where Squid's user may read them."""
+    """Copies the pages of refused requests to where Squid's user may read them."""
     pages = directory / "pages"
     pages.mkdir(mode=0o755)
     for page in (settings.BASE_DIR / "ops/squid/pages").iterdir():
@@ -154,7 +154,7 @@ def _pages(directory: Path) -> Path:
 
 
 def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    """For Squid's user: as root, Squid gives up root before it reads."""
+    """Writes a file that Squid's user can read, because Squid drops root before reading it."""
     path.touch(mode=0o600)
     path.write_text(text)
     path.chmod(mode)
@@ -163,7 +163,7 @@ def _write(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def _packages() -> str:
-    """Where the agent and the one library with C code that it imports are."""
+    """The paths of the agent and of the one library with C code that it imports."""
     return f"{settings.BASE_DIR / 'agent'}:{Path(msgspec.__file__).parent.parent}"
 
 
@@ -178,13 +178,13 @@ def _python_for_squid() -> str:
             continue
         return python
     raise CannotStart(
-        f"Squid gives up root, and its user {SQUIDS_USER!r} may not run {sys.executable}. Start this as another user, "
+        f"Squid drops root, and its user {SQUIDS_USER!r} may not run {sys.executable}. Start this as another user, "
         f"or install {system}."
     )
 
 
 def make_order(now: datetime) -> str:
-    """A small order of the demo customer alice with a login, renewed if it was used up; returns the password."""
+    """A small order of the demo customer alice with a login, renewed if it is used up; returns the password."""
     password = accounts.derived("password")[:12]
     product, _ = Product.objects.get_or_create(
         name=ORDER_NAME, defaults={"proxy_type": ProxyType.RESIDENTIAL_GIGA, "network": Network.RESIDENTIAL}
@@ -226,7 +226,7 @@ class _Website(BaseHTTPRequestHandler):
         self.wfile.write(bytes(ANSWER_BYTES))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Squid's log is the one to look at."""
+        """Disabled, because Squid's log is the relevant one."""
 
 
 def website() -> ThreadingHTTPServer:

@@ -18,7 +18,7 @@ class Reports(NamedTuple):
 
 
 def reports(start: datetime, end: datetime) -> Reports:
-    """Everything whose time is in ``[start, end)``; what follows each other is what seeding makes of the same time."""
+    """Everything with a time in ``[start, end)``; consecutive calls give the same rows as seeding that time."""
     first, last = f"{start:{STAMP}}", f"{end:{STAMP}}"
     found = Reports([], [])
     for row in rows(floor(start, GRAIN), end):

@@ -1,6 +1,6 @@
-"""A gateway's rows request by request, as it would push them to the log instead. Pure and repeatable.
+"""A gateway's rows as single requests, as it would push them to the log instead. Pure and repeatable.
 
-The requests of a row add up to the row, so that the log agrees with the totals.
+The requests of a row sum up to the row, so that the log agrees with the totals.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from fonproxy.timerange import GRAIN, STAMP, floor
 
 LOGINS: Final = ("alice", "alice-mobile")
-"""Whose requests are pushed one by one; the others' gateways add theirs up."""
+"""The customer whose requests are pushed singly; gateways of the others aggregate theirs."""
 
 WORKER_ADDRESS: Final = "192.0.2.10"
 # City and network of an exit by its country.
@@ -23,7 +23,7 @@ _STATUSES: Final = ((200, 880), (301, 40), (403, 30), (404, 30), (429, 12), (503
 
 
 def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of the log's ingest body, within the quarter of the row."""
+    """Rows of the log's ingest body, within the quarter-hour of the row."""
     quarter = floor(datetime.strptime(f"{row['ts']}+0000", f"{STAMP}%z"), GRAIN)
     dice = Random(f"{row['proxy_user']} {row['ts']} {row['domain']} {row.get('error')}")  # noqa: S311  # not secret
     count = row["count"]
@@ -68,7 +68,7 @@ def _shared(row: Mapping[str, Any], dice: Random) -> dict[str, Any]:
 
 
 def _split(total: int, parts: int, dice: Random) -> list[int]:
-    """Whole numbers of different sizes with this sum."""
+    """Integers of different sizes with this sum."""
     weights = list(accumulate(dice.lognormvariate(0, 0.8) for _ in range(parts)))
     ends = [0, *(int(total * weight / weights[-1]) for weight in weights[:-1]), total]
     return [end - start for start, end in pairwise(ends)]

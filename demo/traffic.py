@@ -1,7 +1,7 @@
 """Two months of traffic as a small provider's gateways would report it.
 
-Pure: the same order and quarter of an hour give the same rows on every machine, so that seeding can stop anywhere and
-continue later. All names and addresses are of the kinds reserved for examples.
+Pure: the same order and quarter-hour give the same rows on every machine, so seeding can stop anywhere and continue
+later. All names and addresses are reserved for examples.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _INCIDENT_SITE: Final = ".shop.example"
 
 
 def rows(start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
-    """Rows of the ingest body for the whole quarters of ``[start, end)``, oldest first."""
+    """Rows of the ingest body for the whole quarter-hours of ``[start, end)``, oldest first."""
     quarter = start
     while quarter < end:
         for habit in HABITS:
@@ -91,7 +91,7 @@ def _quarter(habit: Habit, quarter: datetime) -> Iterator[dict[str, Any]]:
 
 
 def _pace(habit: Habit, quarter: datetime) -> float:
-    """The load of a quarter relative to the average, by hour and weekday."""
+    """The load of a quarter-hour relative to the average, by hour and weekday."""
     hour = quarter.hour + quarter.minute / 60
     daily = 1 + 0.75 * math.cos((hour - habit.busiest_hour) / 24 * math.tau)
     weekly = habit.weekend if quarter.weekday() >= 5 else 1.0
@@ -141,7 +141,7 @@ def _failed(habit: Habit, quarter: datetime, domain: str, count: int, random: Ra
     rate = habit.error_rate
     if quarter.day == _INCIDENT_DAY and quarter.hour in _INCIDENT_HOURS and domain.endswith(_INCIDENT_SITE):
         rate = 0.8
-    # A whole number with the right mean, without a random draw per request.
+    # An integer with the right mean, without a random draw per request.
     return min(count, int(count * rate * random.uniform(0.5, 1.5) + random.random()))
 
 

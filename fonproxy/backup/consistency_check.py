@@ -36,7 +36,7 @@ def refuse_rows_without_users(client: Client) -> None:
     [(rows,)] = client.fetch(ROWS, {"database": cluster.of_rows(DATABASE)}, tag="owners")
     if rows and not _has_users():
         raise BackupError(
-            f"ClickHouse has {rows} rows, and the relational store not one user: are DATABASE_URL and CLICKHOUSE_URL of"
+            f"ClickHouse has {rows} rows, and the relational store has no user: are DATABASE_URL and CLICKHOUSE_URL of"
             " one installation? If a restore was interrupted, empty both stores and restore again."
         )
 

@@ -378,7 +378,7 @@ def test_an_unavailable_engine_is_shown(clean_engine: Client, browser: Browser) 
         told = facts(browser)
     assert told["Stores"] == "clickhouse: no answer unavailable"
     for name in ("Requests", "Traffic", "Customers with traffic", "Unattributed rows"):
-        assert told[name] == "The store behind this does not answer. unavailable"
+        assert told[name] == "The store for this check does not answer. unavailable"
     assert told["Journal"] == "empty good"
     assert facts(browser)["Requests"] == "0"
 
@@ -387,7 +387,7 @@ def test_an_unavailable_cache_is_shown(clean_engine: Client, browser: Browser) -
     with override_settings(CACHES={"default": NO_REDIS}):
         told = facts(browser)
     assert told["Stores"] == "cache: no answer unavailable"
-    assert told["Jobs"] == "The store behind this does not answer. unavailable"
+    assert told["Jobs"] == "The store for this check does not answer. unavailable"
 
 
 def test_staff_without_permissions_see_no_numbers(clean_engine: Client, helper: User) -> None:

@@ -65,7 +65,7 @@ def test_hashes_of_two_shards_add_up_as_the_engine_adds_them() -> None:
     ("options", "reason"),
     [
         ({}, "Name the target"),
-        ({"to_data_dir": Path("/tmp/new"), "to_database": "postgres://host/name"}, "goes with neither"),
+        ({"to_data_dir": Path("/tmp/new"), "to_database": "postgres://host/name"}, "cannot be combined"),
         ({"to_database": "mysql://host/name"}, "--to-database must be like postgres://"),
         ({"to_clickhouse": "clickhouse://:@/"}, "--to-clickhouse: CLICKHOUSE_URL must be like"),
     ],

@@ -287,7 +287,7 @@ def test_rows_without_an_existing_user_are_not_served(backup: Path, tmp_path: Pa
     for file in data.glob("fonproxy.sqlite3*"):
         file.unlink()
     refused = manage(data, command)
-    assert (refused.returncode, "the relational store not one user" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "the relational store has no user" in refused.stderr) == (1, True), refused.stderr
 
 
 @pytest.mark.processes

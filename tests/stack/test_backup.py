@@ -39,7 +39,7 @@ def test_both_services_are_restored_to_the_same_moment(tmp_path: Path) -> None:
         )
         new = {"DATABASE_URL": f"postgres://{postgres.USER}@127.0.0.1:{port}/restored"}
         refused = manage(data, "serve", **stores | new)
-        assert (refused.returncode, "the relational store not one user" in refused.stderr) == (1, True), refused.stderr
+        assert (refused.returncode, "the relational store has no user" in refused.stderr) == (1, True), refused.stderr
         endpoint.kill()
         second = Endpoint(endpoint.directory.with_name("second"))
         try:

@@ -233,7 +233,7 @@ def test_a_target_with_data_is_refused_and_stays_as_it_is(small: Path, services:
     with psycopg.connect(new["DATABASE_URL"]) as database:
         database.execute("INSERT INTO geo_revisions (kind, number) VALUES ('counts', 41)")
     refused = _move(small, new)
-    assert (refused.returncode, "holds data, and nothing is overwritten" in refused.stderr) == (1, True)
+    assert (refused.returncode, "has data, which is not overwritten" in refused.stderr) == (1, True)
     with psycopg.connect(new["DATABASE_URL"]) as database:
         assert database.execute("SELECT kind, number FROM geo_revisions").fetchall() == [("counts", 41)]
 

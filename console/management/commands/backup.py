@@ -1,4 +1,4 @@
-"""``manage.py backup <directory>``: both stores, as of one moment, while they are in use."""
+"""``manage.py backup <directory>``: backs up both stores, as of one instant, while they are in use."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ DRAIN_SECONDS: Final = 60.0
 
 class Command(BaseCommand):
     help = (
-        "Copies both stores into a new directory while they are in use. Rows that are pushed meanwhile are taken, and "
-        "become readable afterwards. The directory appears when it is whole."
+        "Copy both stores into a new directory while they are in use. Rows pushed meanwhile are accepted and "
+        "become readable afterwards. The directory appears when it is complete."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("directory", type=Path, help="made by the command; must not exist")
+        parser.add_argument("directory", type=Path, help="created by the command; must not exist")
 
     def handle(self, *, directory: Path, **options: Any) -> None:
         if directory.exists():
-            raise CommandError(f"{directory} exists already: name a new directory.")
+            raise CommandError(f"{directory} already exists: name a new directory.")
         if directory.resolve().is_relative_to(settings.DATA_DIR):
             raise CommandError(f"{directory} is in the data directory, and would be lost with it: name another place.")
         try:
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             raise CommandError(_with_notes(f"No backup was made in {directory}: {fault.strerror}.", fault)) from None
         finally:
             close_client()
-        self.stdout.write(f"Both stores are in {directory}. The secrets are not: keep them elsewhere.")
+        self.stdout.write(f"Both stores are in {directory}. The secrets are not: store them elsewhere.")
 
     def _make(self, directory: Path) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -80,12 +80,12 @@ class Command(BaseCommand):
             raise
 
 
-# The relational store is copied first: rows that it says are in the engine are then in the engine's copy. Insertion is
-# paused, so the engine's copy has no rows unknown to the relational one.
+# The relational store is copied first: rows that it marks as inserted are then in ClickHouse's copy too. Insertion is
+# paused, so ClickHouse's copy has no rows unknown to the relational one.
 
 
 def _copy_with_embedded(draft: Path) -> None:
-    """Unsettled blocks are inserted again after a restore and recognised: the copy includes the tokens."""
+    """Unsettled blocks are inserted again after a restore and deduplicated, because the copy includes the tokens."""
     with ExitStack() as links:
         with pause.paused():
             relational.dump(draft)
@@ -101,7 +101,7 @@ def _copy_with_server(draft: Path, made: manifest.Manifest, name: str) -> None:
             if monotonic() > deadline:
                 raise BackupError(
                     f"{waiting} insert blocks are not settled, and could count twice after a restore."
-                    " Does ClickHouse answer, and does a worker run? A group that is refused shows why in the admin."
+                    " Does ClickHouse answer, and does a worker run? The admin shows why a block was refused."
                 )
             sleep(0.1)
         relational.dump(draft)

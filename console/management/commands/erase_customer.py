@@ -1,4 +1,4 @@
-"""``manage.py erase_customer USERNAME``: erases a customer from both stores and says what was erased."""
+"""``manage.py erase_customer USERNAME``: erases a customer from both stores and prints the number of deleted rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fonproxy.clickhouse.errors import EngineError
 
 
 class Command(BaseCommand):
-    help = "Erases a customer, its orders, ledgers and traffic. This cannot be undone."
+    help = "Erase a customer with orders, ledgers and traffic. This cannot be undone."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")

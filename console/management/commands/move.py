@@ -1,4 +1,4 @@
-"""``manage.py move``: this installation's stores into new ones of another kind."""
+"""``manage.py move``: copies this installation's stores into new ones of another kind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fonproxy.move import MoveError, engine, relational
 from fonproxy.move.engine import Engine, Partitions, Table
 from fonproxy.move.target import MoveTarget
 
-# Rows of the relational store are read here, written there and read there again.
+# Rows of the relational store are read here, written to the target and read back.
 PASSES: Final = 3
 
 
@@ -73,11 +73,11 @@ class Command(BaseCommand):
         finally:
             close_client()
             connections.close_all()
-        self.stdout.write(f"Everything is there, and the same. It took {monotonic() - began:.0f} s.")
+        self.stdout.write(f"Everything was copied, and both sides are equal. It took {monotonic() - began:.0f} s.")
         self.stdout.write(_what_to_set(target))
 
     def _move(self, source: Engine, target: MoveTarget) -> None:
-        """ClickHouse first: rows without users keep a program from starting there (``consistency_check``)."""
+        """ClickHouse first: rows without users keep processes from starting on the target (``consistency_check``)."""
         if not target.moves_clickhouse:
             self._move_database()
         elif target.data_dir and not settings.CLICKHOUSE:
@@ -91,7 +91,7 @@ class Command(BaseCommand):
                 engine.end(there)
 
     def _move_ahead(self, source: Engine, target: MoveTarget) -> None:
-        """Copies what is there already, and prints how long a stop the rest takes."""
+        """Copies what ClickHouse has now, and prints an estimate of the downtime for the rest."""
         seconds = 0.0
         if target.clickhouse_url or (target.data_dir and settings.CLICKHOUSE):
             with _opened(target, source) as there:
@@ -103,15 +103,17 @@ class Command(BaseCommand):
             self.stdout.write(f"The relational store has {rows:,} rows.")
         self.stdout.write(
             f"Stop every FonProxy process and run the same command without --ahead: about {max(seconds, 1):.0f} s,"
-            " as measured here, besides starting."
+            " plus the time to start (estimated from this run)."
         )
 
     # --- ClickHouse --------------------------------------------------------------------------------------------------
 
     def _move_engine(self, source: Engine, target: Engine) -> float:
-        """Makes the target's tables equal; returns the seconds that doing so again takes while rows arrive."""
+        """Makes the target's tables equal; returns the seconds that a second run would take."""
         if engine.schema(source) != engine.schema(target):
-            raise MoveError("The two ClickHouse have different tables: run clickhouse_migrate, or serve, here first.")
+            raise MoveError(
+                "The two ClickHouse servers have different tables: first run clickhouse_migrate, or serve, here."
+            )
         tables, now = engine.tables(source), timezone.now()
         began = monotonic()
         here = {table.name: engine.digest(source, table, now) for table in tables}
@@ -138,7 +140,7 @@ class Command(BaseCommand):
         here: dict[str, Partitions],
         there: dict[str, Partitions],
     ) -> tuple[int, float]:
-        """Copies the partitions that differ; rows and seconds."""
+        """Copies the partitions that differ; returns rows and seconds."""
         work = [
             (table, partition) for table in tables for partition in engine.to_copy(here[table.name], there[table.name])
         ]
@@ -154,7 +156,7 @@ class Command(BaseCommand):
         return copied, monotonic() - began
 
     def _copy_directory(self, source: Engine, directory: Path) -> None:
-        """From one embedded engine to another: the files, since a process can have only one of them open."""
+        """Copies the files from one embedded engine to another, because a process can open only one of them."""
         tables, now = engine.tables(source), timezone.now()
         here = {table.name: engine.digest(source, table, now) for table in tables}
         close_client()
@@ -164,16 +166,16 @@ class Command(BaseCommand):
         with _embedded(directory) as there:
             differing = [t.name for t in tables if engine.differing(here[t.name], engine.digest(there, t, now))]
         if differing:
-            raise MoveError(f"{directory} holds other rows ({', '.join(differing)}), and nothing is overwritten.")
-        self.stdout.write("ClickHouse: the files are copied, the rows the same.")
+            raise MoveError(f"{directory} has other rows ({', '.join(differing)}), which are not overwritten.")
+        self.stdout.write("ClickHouse: the files were copied, and the rows are equal.")
 
     # --- the relational store ----------------------------------------------------------------------------------------
 
     def _move_database(self) -> None:
         if relational.holds_data():
             if relational.digests("default") != relational.digests(relational.TARGET):
-                raise MoveError("The database to move to holds data, and nothing is overwritten: name an empty one.")
-            self.stdout.write("The relational store is there already.")
+                raise MoveError("The target database has data, which is not overwritten: name an empty one.")
+            self.stdout.write("The relational store has already been copied.")
             return
         self.stdout.write("The relational store:")
         relational.copy(self._report_table)
@@ -186,7 +188,7 @@ class Command(BaseCommand):
 def _target(options: dict[str, Any]) -> MoveTarget:
     target = MoveTarget(options["to_database"], options["to_clickhouse"], options["to_data_dir"])
     if target.data_dir and (target.database_url or target.clickhouse_url):
-        raise MoveError("--to-data-dir takes both stores: it goes with neither --to-database nor --to-clickhouse.")
+        raise MoveError("--to-data-dir moves both stores: it cannot be combined with --to-database or --to-clickhouse.")
     if not (target.moves_database or target.moves_clickhouse):
         raise MoveError("Name the target: --to-database, --to-clickhouse or both, or --to-data-dir.")
     if target.clickhouse_url:
@@ -196,7 +198,7 @@ def _target(options: dict[str, Any]) -> MoveTarget:
 
 @contextmanager
 def _snapshot() -> Iterator[Engine]:
-    """ClickHouse as it is at this moment, with the server running: an embedded one by links to its files."""
+    """ClickHouse as it is now, with the server running; an embedded one through links to its files."""
     if settings.CLICKHOUSE:
         yield Engine(get_client(), migrator.DATABASE)
         return
@@ -206,26 +208,26 @@ def _snapshot() -> Iterator[Engine]:
 
 @contextmanager
 def _stopped() -> Iterator[Engine]:
-    """ClickHouse with everything in it that the journal has. Raises MoveError while a server uses it."""
+    """ClickHouse after all batches of the journal were inserted. Raises MoveError while a server uses it."""
     if not settings.CLICKHOUSE and embedded.is_locked(settings.DATA_DIR / "clickhouse"):
         raise MoveError(
             "A FonProxy process is running here: stop it first, or copy most of it beforehand with --ahead."
         )
     client = get_client()
-    # Tokens of blocks do not move: one that is in some tables only would be counted twice in them.
+    # Tokens of blocks do not move: a block that is in some tables only would be counted twice in them.
     journal.release_claims(timezone.now())
     flusher.flusher.replay()
     if waiting := pause.unsettled_blocks():
         raise MoveError(
-            f"{waiting} insert blocks are not settled, and could count twice afterwards. A block that is refused shows"
-            " why in the admin."
+            f"{waiting} insert blocks are not settled, and could count twice afterwards. The admin shows"
+            " why a block was refused."
         )
     yield Engine(client, migrator.DATABASE)
 
 
 @contextmanager
 def _opened(target: MoveTarget, source: Engine) -> Iterator[Engine]:
-    """The target's ClickHouse with its tables, marked as incomplete. Tables that are there stay as they are."""
+    """The target's ClickHouse with its tables, marked as incomplete. Existing tables stay as they are."""
     origin = manifest.fingerprints()[manifest.ID_SALT]
     with _connected(target) as there:
         is_begun = engine.is_begun(there, origin)
@@ -246,7 +248,9 @@ def _connected(target: MoveTarget) -> Iterator[Engine]:
         with _embedded(target.data_dir / "clickhouse") as there:
             yield there
         return
-    from fonproxy.clickhouse.native import NativeClient  # a large library that the other kind does not need
+    from fonproxy.clickhouse.native import (
+        NativeClient,
+    )  # imported late: a large library that the other kind does not need
 
     client = NativeClient(target.address())
     try:
@@ -271,5 +275,7 @@ def _what_to_set(target: MoveTarget) -> str:
         name for name, url in (("DATABASE_URL", target.database_url), ("CLICKHOUSE_URL", target.clickhouse_url)) if url
     )
     kept = settings.DATA_DIR / "secret_key"
-    secret = f" Without FONPROXY_SECRET_KEY it needs {kept} too: keys and ids depend on it." if kept.exists() else ""
+    secret = (
+        f" Without FONPROXY_SECRET_KEY it also needs {kept}, on which keys and ids depend." if kept.exists() else ""
+    )
     return f"Set {names} and start FonProxy.{secret}"

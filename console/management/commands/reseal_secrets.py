@@ -1,4 +1,4 @@
-"""``manage.py reseal_secrets``: encrypts stored secrets again under the newest secret key."""
+"""``manage.py reseal_secrets``: encrypts stored secrets under the newest secret key."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from usage.models import Alert
 
 class Command(BaseCommand):
     help = (
-        "Encrypts webhook secrets, addresses of chats and authenticator keys again; afterwards no older secret key is"
-        " needed for them."
+        "Encrypt webhook secrets, chat addresses and authenticator keys under the newest secret key. Afterwards they "
+        "need no older key."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -32,8 +32,8 @@ class Command(BaseCommand):
                 except sealing.Unreadable:
                     lost += 1
                     continue
-                # Not one that was replaced meanwhile.
+                # only if it was not replaced concurrently
                 model._default_manager.filter(pk=pk, **{column: sealed}).update(**{column: fresh})
         if lost:
-            raise CommandError(f"{lost} secrets were stored under a secret key that is not configured any more.")
-        self.stdout.write("Every stored secret is under the newest secret key.")
+            raise CommandError(f"{lost} secrets are stored under a secret key that is no longer configured.")
+        self.stdout.write("Every stored secret is encrypted under the newest secret key.")

@@ -1,4 +1,4 @@
-"""``manage.py restore <directory>``: what ``manage.py backup`` copied, into two empty stores."""
+"""``manage.py restore <directory>``: restores a backup into two empty stores."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from fonproxy.clickhouse.errors import EngineError
 
 
 class Command(BaseCommand):
-    help = "Restores a backup into empty stores, with every FonProxy process stopped."
+    help = "Restore a backup into empty stores, with every FonProxy process stopped."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("directory", type=Path, help="as made by manage.py backup")
+        parser.add_argument("directory", type=Path, help="created by manage.py backup")
 
     def handle(self, *, directory: Path, **options: Any) -> None:
         if complaint := restore_lock.complaint():
@@ -60,10 +60,10 @@ def _refuse_full() -> None:
 
 
 def _load(directory: Path, backup: manifest.Manifest) -> None:
-    """If it is killed, the lock stays and no process opens the engine.
+    """Loads both stores. If it is killed, the lock stays and no process opens ClickHouse.
 
-    The relational store comes last and at once: on other hosts, which have no marker, rows without users keep processes
-    from starting until then.
+    The relational store comes last and in one transaction: on other hosts, which have no lock file, rows without users
+    keep processes from starting until then.
     """
     restore_lock.begin()
     try:

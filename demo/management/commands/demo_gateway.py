@@ -1,4 +1,4 @@
-"""``manage.py demo_gateway``: the demo with a real proxy server in front of it."""
+"""``manage.py demo_gateway``: the demo behind a real proxy server."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SERVER: Final = "fonproxy"
 
 
 class Command(BaseCommand):
-    help = "Starts the demo, a Squid and the agent between them, and prints a request to send through the proxy."
+    help = "Start the demo, a Squid and the agent between them, and print a request to send through the proxy."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8000, help="of FonProxy")
-        parser.add_argument("--proxy-port", type=int, default=3128, help="of the proxy server")
+        parser.add_argument("--proxy-port", type=int, default=3128, help="port of the proxy server")
 
     def handle(self, *, port: int, proxy_port: int, **options: Any) -> None:
-        # Both, for SIGINT is ignored in what a shell starts in the background.
+        # Both signals, because SIGINT is ignored in processes that a shell starts in the background.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         url = f"http://127.0.0.1:{port}"
@@ -65,7 +65,7 @@ class Command(BaseCommand):
   Proxy      127.0.0.1:{wired.port}, a Squid; its files and logs are in {wired.directory}
   Send       curl -x http://{gateway.LOGIN}:{password}@127.0.0.1:{wired.port} -o /dev/null http://localhost:{site}/
 
-             Each request carries 5 MB of alice's order "{gateway.ORDER_NAME}" and shows on {url}/dashboard
+             Each request uses 5 MB of alice's order "{gateway.ORDER_NAME}" and shows on {url}/dashboard
              within seconds. After four of them the order is used up: within seconds the proxy refuses more, and the
              agent {ending}. A wrong password gets 407 and costs her nothing.
              Any other website works too. Start again for another 20 MB. Ctrl-C stops everything.
@@ -76,7 +76,7 @@ class Command(BaseCommand):
 
 @contextmanager
 def _started_server(port: int, directory: Path) -> Iterator[subprocess.Popen[str]]:
-    """FonProxy with the demo, once it listens; what it prints is passed on, and what it logs is kept."""
+    """Starts FonProxy with the demo and waits until it listens; passes on its output and keeps its log."""
     command = [sys.executable, "manage.py", "serve", "--demo", "--port", str(port)]
     with _log(directory, SERVER).open("ab") as log:
         server = subprocess.Popen(  # noqa: S603  # our own command
@@ -98,7 +98,7 @@ def _started_server(port: int, directory: Path) -> Iterator[subprocess.Popen[str
 
 @contextmanager
 def _started(wired: gateway.DemoGateway) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Squid and the agent's commands, each with a log file of its own."""
+    """Starts Squid and the agent's commands, each with its own log file."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in wired.commands().items():
@@ -114,7 +114,7 @@ def _started(wired: gateway.DemoGateway) -> Iterator[dict[str, subprocess.Popen[
 
 @contextmanager
 def _website() -> Iterator[int]:
-    """The port of a website to ask for."""
+    """Starts a website; yields its port."""
     with gateway.website() as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         try:

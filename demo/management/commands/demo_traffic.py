@@ -1,4 +1,4 @@
-"""``manage.py demo_traffic``: simulated gateways that push their traffic as it happens, until they are stopped."""
+"""``manage.py demo_traffic``: simulates gateways that push their traffic as it happens, until stopped."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Pushes the demo's traffic as it happens to a FonProxy started with --demo. Ctrl-C stops it."
+    help = "Push the demo's traffic as it happens to a FonProxy started with --demo. Ctrl-C stops it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the demo listens")
+        parser.add_argument("--url", default="http://127.0.0.1:8000", help="URL of the demo")
 
     def handle(self, *, url: str, **options: Any) -> None:
         follow(url, _ticks())
 
 
 def _ticks() -> Iterator[datetime]:
-    """The time now, and again after each pause."""
+    """Yields the current time, and again after each pause."""
     while True:
         yield floor(timezone.now(), EVERY)
         time.sleep(EVERY.total_seconds())
 
 
 def follow(url: str, ticks: Iterator[datetime]) -> None:
-    """Pushes at each tick what happened since the one before."""
+    """Pushes at each tick the traffic since the previous one."""
     since = until = next(ticks)
     for tick in ticks:
-        if since == until:  # else the last push failed: the same again, since a part of it may have been taken in
+        if since == until:  # otherwise the last push failed: repeat it, because part of it may have been accepted
             until = tick
         try:
             push(url, since, until)
-        except OSError as error:  # a refusal, or nobody listens
+        except OSError as error:  # refused, or the server is not reachable
             log.warning("the demo's traffic could not be pushed: %s", error)
         else:
             since = until
 
 
 def push(url: str, since: datetime, until: datetime) -> None:
-    """Pushes what happened between; again under the same keys, if it has to be repeated."""
+    """Pushes the traffic in between; a repetition has the same keys."""
     found = live.reports(since, until)
     for path, rows in (("/log/ingest", found.requests), ("/analytics/ingest", found.rows)):
         if rows:
@@ -70,5 +70,5 @@ def _post(url: str, rows: list[dict[str, Any]], *, key: str) -> None:
         with urlopen(Request(url, msgspec.json.encode({"logs": rows}), headers), timeout=TIMEOUT_SECONDS):  # noqa: S310  # the URL is the operator's
             return
     except HTTPError as refusal:
-        if refusal.code != HTTPStatus.CONFLICT:  # else it was taken in before, with less of it
+        if refusal.code != HTTPStatus.CONFLICT:  # otherwise it was accepted before, with fewer rows
             raise

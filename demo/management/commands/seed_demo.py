@@ -1,4 +1,4 @@
-"""``manage.py seed_demo``: a provider to try FonProxy with, its customers and two months of their traffic."""
+"""``manage.py seed_demo``: creates a provider to try FonProxy with, its customers and two months of their traffic."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import DAY, GRAIN, floor
 
-# About 10,000 rows: quick, and little work is repeated after an interruption.
+# About 10,000 rows: fast, and an interruption repeats little work.
 SLICE: Final = timedelta(days=4)
 EVENTS_OF: Final = timedelta(days=14)
 REQUESTS_OF: Final = timedelta(days=1)
 
 
 class Command(BaseCommand):
-    help = "Makes what is missing of the demo's accounts and traffic, and prints how to get in."
+    help = "Create missing demo accounts and traffic, and print how to sign in."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the server listens, for the examples")
+        parser.add_argument("--url", default="http://127.0.0.1:8000", help="URL of the server, for the examples")
 
     def handle(self, *, url: str, **options: Any) -> None:
         now = timezone.now()
@@ -84,7 +84,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _prepare(self) -> None:
-        """Migrates both stores: this may be the first command on a new machine."""
+        """Migrates both stores, because this may be the first command on a new machine."""
         call_command("migrate", verbosity=0)
         try:
             migrator.migrate(get_client())
@@ -92,11 +92,12 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _push_traffic(self, now: datetime) -> None:
-        """Pushes the missing quarters as gateways would, up to the last whole one; of the last day some by request.
+        """Pushes the missing quarter-hours as gateways would, up to the last whole one; parts of the last day as single
+        requests.
 
-        May die anywhere: a slice is taken in whole or not at all, and what was taken in is settled before it is
-        asked where to continue. Single requests come before the rows that say how far a run has come, under the same
-        key in the next run.
+        It may die at any point: a slice is accepted whole or not at all, and accepted slices are settled before the
+        next run determines where to continue. Single requests are pushed before the rows that mark progress, and a
+        repetition has the same key.
         """
         recover()
         if IngestBatch.objects.filter(settled_at=None).exists():
@@ -146,7 +147,7 @@ def _first_missing_hour(application: Application, now: datetime) -> datetime:
 
 
 def _missing(now: datetime) -> datetime:
-    """The first quarter without traffic of the demo."""
+    """The first quarter-hour without traffic of the demo."""
     first = first_quarter(now)
     newest = (
         "SELECT max(bucket), count() FROM traffic_detail"
