@@ -1,4 +1,4 @@
-"""The one form in which IP addresses are stored and compared."""
+"""The canonical form in which IP addresses are stored and compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Address = IPv4Address | IPv6Address
 
 
 def parse(text: str) -> Address:
-    """The address; an IPv4 address mapped into IPv6 becomes the IPv4 address.
+    """The address; an IPv4-mapped IPv6 address becomes the IPv4 address.
 
     Raises ValueError for other texts, and for an address with a zone (``%eth1``), which is valid on one machine only.
     """
@@ -19,7 +19,7 @@ def parse(text: str) -> Address:
 
 
 def ends_of_network(text: str) -> tuple[Address, Address]:
-    """The first and last address of a network such as ``192.0.2.0/24``, whatever its host bits; raises ValueError."""
+    """The first and last address of a network such as ``192.0.2.0/24``, ignoring host bits; raises ValueError."""
     network = ip_network(text, strict=False)
     return _unmapped(network.network_address), _unmapped(network.broadcast_address)
 
@@ -29,5 +29,5 @@ def _unmapped(address: Address) -> Address:
 
 
 def canonical(text: str) -> str:
-    """The usual spelling of the address; raises ValueError as ``parse`` does."""
+    """The canonical spelling of the address; raises ValueError like ``parse``."""
     return str(parse(text))

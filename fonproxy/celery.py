@@ -14,11 +14,11 @@ app = Celery("fonproxy")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-# At the start, not only on schedule: a new install shows its counts at once.
+# Also at start, so that a new install shows its counts at once.
 AT_START: Final = "geo.tasks.refresh_counts"
 
 
 @worker_ready.connect
 def enqueue_first_tasks(**_: Any) -> None:
-    """Called by every starting worker; one of them does the work."""
+    """Called by every starting worker; only one of them does the work."""
     app.send_task(AT_START)

@@ -10,7 +10,7 @@ from django_countries.data import COUNTRIES
 UNKNOWN: Final = "XX"
 # Kosovo has no code in ISO 3166; geo databases use this one.
 CODES: Final = frozenset(COUNTRIES) | {"XK"}
-# Reserved in ISO 3166 for a country that is assigned another code.
+# Reserved in ISO 3166 for a country that has another code.
 ALIASES: Final = {"UK": "GB"}
 
 
@@ -20,7 +20,7 @@ def is_country(code: str) -> bool:
 
 
 def normalized(code: str) -> str:
-    """The code in capital letters: ``GB`` for ``UK``, and ``XX`` for what ISO 3166 does not assign."""
+    """The code in capital letters: ``GB`` for ``UK``, and ``XX`` for codes that ISO 3166 does not assign."""
     code = code.upper()
     code = ALIASES.get(code, code)
     return code if code in CODES else UNKNOWN

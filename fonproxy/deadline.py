@@ -11,7 +11,7 @@ from threading import Timer
 
 @contextmanager
 def hanging_up_at(deadline: float, sock: socket.socket) -> Iterator[None]:
-    """Shuts the socket down at that monotonic time. A peer that sends single bytes never exceeds a read timeout."""
+    """Shuts the socket down at that monotonic time: a peer that sends single bytes never exceeds a read timeout."""
 
     def hang_up() -> None:
         with suppress(OSError):

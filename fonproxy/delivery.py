@@ -1,7 +1,8 @@
-"""Delivers messages at least once. A worker claims a row by a conditional update and tries it.
+"""Delivers messages at least once.
 
-If the process dies before the claim, nothing has happened; after it, whether or not the message was sent, the claim
-expires and the delivery is tried again with the same id.
+A worker claims a row by a conditional update and makes an attempt. If the process dies before the claim, nothing has
+happened; after it, whether or not the message was sent, the claim expires and the delivery is attempted again with the
+same id.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fonproxy.webhooks import DeliveryFailed
 CLAIM: Final = timedelta(seconds=60)
 AT_ONCE: Final = 8
 ROUND: Final = 200
-# Threads per owner of receivers, so that one's hanging receivers do not occupy all of them.
+# Threads per owner of receivers, so that one owner's hanging receivers do not occupy all of them.
 MAX_PER_OWNER: Final = 2
 FIRST_PAUSE: Final = timedelta(seconds=30)
 MAX_RETRY_DELAY: Final = timedelta(hours=6)
@@ -32,7 +33,7 @@ MAX_ATTEMPTS: Final = 14
 
 
 class Undeliverable(Exception):
-    """The message cannot arrive, however often it is tried; the text says why."""
+    """The message cannot be delivered by any number of attempts; the text gives the reason."""
 
 
 EXPECTED: Final = (Undeliverable, DeliveryFailed, SMTPException, OSError)
@@ -62,7 +63,7 @@ class BaseDelivery(models.Model):
 
     @property
     def state(self) -> str:
-        """The name of the one of ``STATES`` that it is in."""
+        """The name of its state, one of ``STATES``."""
         if self.delivered_at is not None:
             return "delivered"
         if self.gave_up_at is not None:
@@ -74,7 +75,7 @@ D = TypeVar("D", bound=BaseDelivery)
 
 
 def waiting(deliveries: QuerySet[D], now: datetime) -> QuerySet[D]:
-    """Those that are due and that no worker is trying."""
+    """Deliveries that are due and claimed by no worker."""
     unclaimed = Q(claimed_until=None) | Q(claimed_until__lte=now)
     return deliveries.filter(OPEN, unclaimed, next_attempt_at__lte=now)
 
@@ -87,9 +88,9 @@ def due(deliveries: QuerySet[Any], owner: str, most: int = MAX_PER_OWNER) -> lis
 
 
 def send_all(rounds: Sequence[list[int]], attempt: Callable[[int], bool], *, threads: int = AT_ONCE) -> int:
-    """Tries these deliveries, several at a time; returns how many arrived.
+    """Attempts these deliveries, several at a time; returns the number that arrived.
 
-    Each round has its own threads, so that none waits for another's receivers.
+    Each round has its own threads, so that none waits for another round's receivers.
     """
 
     def in_thread(number: int) -> bool:
@@ -112,7 +113,8 @@ def send_all(rounds: Sequence[list[int]], attempt: Callable[[int], bool], *, thr
 
 
 def attempt(deliveries: QuerySet[D], number: int, send: Callable[[D, datetime], None]) -> bool:
-    """Claims the delivery and tries it once. True if it arrived, False if it failed or another worker has claimed it.
+    """Claims the delivery and makes one attempt. True if it arrived, False if it failed or another worker has claimed
+    it.
 
     The claim counts the attempt and sets the time of the next one, so attempts that kill the process are counted too.
     """

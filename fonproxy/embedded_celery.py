@@ -1,6 +1,6 @@
-"""A Celery worker and beat as threads of the server process, for installs of one process.
+"""A Celery worker and beat as threads of the server process, for one-process installs.
 
-The broker lives in memory, so what is queued when the process ends is lost: every job finds its work in the database.
+The broker is in memory, so queued jobs are lost when the process ends; every job finds its work in the database.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class EmbeddedJobs:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
-        enqueue_first_tasks()  # the signal comes from the worker's command only
+        enqueue_first_tasks()  # only the worker's command sends this signal
 
     def stop(self) -> bool:
-        """Stops accepting jobs and waits for running ones; returns whether all have ended."""
+        """Stops accepting jobs and waits for running ones; returns whether all have finished."""
         self._beat.stop(wait=False)
-        # Waits for jobs without a limit; the caller does not wait for this thread.
+        # It waits for jobs without a limit; the caller does not wait for this thread.
         stopping = threading.Thread(target=self._worker.stop, name="celery-stop", daemon=True)
         stopping.start()
         stopping.join(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""Settings from the environment, parsed strictly: an invalid value stops the program with a sentence."""
+"""Settings from the environment, parsed strictly: an invalid value stops the program with a message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
 class Environment:
-    """Reads variables and remembers their names, so that a misspelt one is noticed instead of ignored."""
+    """Reads variables and remembers their names, so that misspelt ones are reported instead of ignored."""
 
     def __init__(self, variables: dict[str, str] | None = None) -> None:
         self._variables = dict(os.environ) if variables is None else variables
@@ -44,7 +44,7 @@ class Environment:
         return FLAGS[value.lower()]
 
     def int_(self, name: str, default: int, *, least: int, most: int) -> int:
-        """A whole number between ``least`` and ``most``."""
+        """An integer between ``least`` and ``most``."""
         value = self.text(name)
         if value is None:
             return default
@@ -53,7 +53,7 @@ class Environment:
         return int(value)
 
     def rate(self, name: str, default: str) -> str:
-        """A rate as Django REST framework writes it: ``600/min``."""
+        """A rate in Django REST framework's notation: ``600/min``."""
         value = self.text(name, default) or default
         number, _, period = value.partition("/")
         if not WHOLE_NUMBER.fullmatch(number) or int(number) == 0 or period not in ("sec", "min", "hour"):
@@ -61,7 +61,10 @@ class Environment:
         return value
 
     def url(self, name: str, example: str, schemes: tuple[str, ...]) -> str | None:
-        """A URL of one of these schemes with a host or path. Errors never repeat it: it may contain a password."""
+        """A URL with one of these schemes and a host or path.
+
+        Errors never repeat it, because it may contain a password.
+        """
         value = self.text(name)
         if value and not _is_address(value, schemes):
             raise ImproperlyConfigured(f"{name} must be like {example}; in a password, %2F stands for a slash.")
@@ -122,12 +125,12 @@ def _is_address(value: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(value)
         return parts.port != 0 and parts.scheme in schemes and bool((parts.netloc + parts.path).strip("/"))
-    except ValueError:  # an odd bracket, or a port that is none: also a slash in a password makes it so
+    except ValueError:  # an unbalanced bracket, or an invalid port, which a slash in a password also causes
         return False
 
 
 def private_directory(path: Path) -> Path:
-    """The directory, for its owner only, as is everything that this process creates from now on."""
+    """The directory, readable by its owner only, like everything that this process creates from now on."""
     os.umask(0o077)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -140,7 +143,7 @@ def private_directory(path: Path) -> Path:
 
 
 def _close_to_others(entry: Path) -> None:
-    """Removes all permissions of group and others; a file that disappears meanwhile is skipped."""
+    """Removes all permissions of group and others; skips files that disappear in the meantime."""
     with suppress(FileNotFoundError):
         found = entry.lstat()
         is_ours = found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode)
@@ -156,7 +159,7 @@ def secret_kept_in(path: Path) -> str:
     try:
         if kept := path.read_text().strip():
             return kept
-        raise ImproperlyConfigured(f"{path} is empty: put the secret back, or remove the file to begin with a new one.")
+        raise ImproperlyConfigured(f"{path} is empty: restore the secret, or remove the file to start with a new one.")
     except FileNotFoundError:
         draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         draft.touch(mode=0o600)

@@ -28,7 +28,7 @@ CACHED_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 down_since: Final[dict[str, datetime]] = {}
-"""When this process first found each store that does not answer now unavailable."""
+"""When this process first found each currently unavailable store unavailable."""
 
 
 @require_safe
@@ -39,10 +39,10 @@ def live(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """``GET /readyz``: 200 when the stores and the cache answer, else 503; says which of them does.
+    """``GET /readyz``: 200 when the stores and the cache answer, else 503; reports each of them.
 
-    ``stuck_jobs`` names the scheduled jobs that missed their turns, null when the cache does not answer. They do not
-    change the status: this process can still serve.
+    ``stuck_jobs`` names the scheduled jobs that missed several runs, null when the cache does not answer. They do not
+    change the status, because this process can still serve.
     """
     checks = {name: "ok" if answers else "down" for name, answers in cached_checks.stores().items()}
     is_ready = all(state == "ok" for state in checks.values())
@@ -58,7 +58,7 @@ def _stuck_jobs() -> list[str] | None:
 
 
 class CachedChecks:
-    """Asks the stores at most once a second, one caller at a time; the others get the last answer."""
+    """Queries the stores at most once a second, one caller at a time; others get the last result."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

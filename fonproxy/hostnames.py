@@ -1,4 +1,4 @@
-"""The one form in which host names are stored, answered and compared."""
+"""The canonical form in which host names are stored, returned and compared."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fonproxy import addresses
 
 ACE_PREFIX: Final = "xn--"
 MAX_LABEL: Final = 63  # characters, in DNS
-DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")  # UTS 46 takes all of these for the dot
+DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")  # UTS 46 treats all of these as dots
 
 
 def normalized(host: str) -> str:
     """The host name in lower case, in Unicode form (UTS 46, Punycode decoded), without final dots.
 
-    An IPv6 address is in its usual spelling, without the brackets of a URL. Text that is no host name is lower-cased.
+    An IPv6 address is in canonical form, without the brackets of a URL. Text that is not a host name is lower-cased.
     Normalizing twice changes nothing.
     """
     text = host.lower()
@@ -30,7 +30,7 @@ def normalized(host: str) -> str:
 
 
 def _address(text: str) -> str:
-    """The usual spelling of an IPv6 address; any other text as it is."""
+    """An IPv6 address in canonical form; any other text unchanged."""
     is_bracketed = text.startswith("[") and text.endswith("]")
     try:
         return addresses.canonical(text[1:-1] if is_bracketed else text)
@@ -48,7 +48,7 @@ def _label(text: str) -> str:
 
 
 def _decoded(label: str) -> str:
-    """A label without its Punycode; one that no registrable name encodes to stays as it is."""
+    """A label with its Punycode decoded; invalid Punycode stays unchanged."""
     if len(label) > MAX_LABEL:
         return label
     encoded = label.removeprefix(ACE_PREFIX)
@@ -61,7 +61,7 @@ def _decoded(label: str) -> str:
 
 
 def all_normalized(hosts: Iterable[str]) -> list[str]:
-    """The same for a column, in which few names fill many rows."""
+    """The same for a column, in which few names are repeated in many rows."""
     hosts = list(hosts)
     known = {host: normalized(host) for host in set(hosts)}
     return [known[host] for host in hosts]

@@ -1,6 +1,6 @@
 """Published ids: hashids of ten characters, salted per kind, so that no kind's id is valid for another.
 
-They hide how many rows there are; they are not secret. Callers must check who owns the decoded row.
+They hide the number of rows; they are not secret. Callers must check who owns the decoded row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hashid_field import Hashid
 from hashids import Hashids
 
 MIN_LENGTH: Final = 10
-# No table has this many rows; an id of another kind that happens to decode gives a far larger number.
+# No table has this many rows; an id of another kind that happens to decode gives a much larger number.
 MAX_NUMBER: Final = 2**40
 
 

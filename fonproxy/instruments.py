@@ -1,4 +1,4 @@
-"""Metrics that this process counts, and the base of metrics that are read from a store."""
+"""Metrics counted by this process, and a base class for metrics read from a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 HTTP_SECONDS: Final = Histogram(
     "fonproxy_http_request_seconds",
-    "Requests answered, by route and status.",
+    "Duration of requests, by method, route and status.",
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )

@@ -1,4 +1,4 @@
-"""When each scheduled job last ended, in the shared cache: shows whether beat or workers are stuck."""
+"""When each scheduled job last finished, in the shared cache: shows whether beat or workers are stuck."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ KEPT: Final = timedelta(days=2)
 DAY: Final = timedelta(days=1)
 STILL: Final = timedelta(minutes=3)
 IDLE: Final = timedelta(seconds=45)
-"""Some jobs run every few seconds: when none has ended for so long, beat or the workers stand still."""
+"""Some jobs run every few seconds: if none has finished for this long, beat or the workers have stopped."""
 _STARTED: Final = monotonic()
 _SCHEDULED: Final = {entry["task"]: name for name, entry in settings.CELERY_BEAT_SCHEDULE.items()}
 
 
 @task_postrun.connect
 def note_end(task: Any = None, state: str = SUCCESS, retval: Any = None, **_: Any) -> None:
-    """Records the end of a job; one that failed, or returns False because it could not work, has not ended."""
+    """Records that a job finished; one that failed, or returned False because it could not work, is not recorded."""
     name = _SCHEDULED.get(getattr(task, "name", ""))
     if name is None or state != SUCCESS or retval is False:
         return
     try:
         cache.set(_key(name), timezone.now().timestamp(), KEPT.total_seconds())
     except RedisError:
-        return  # the job itself has succeeded, and the next run is recorded again
+        return  # the job itself has succeeded, and its next run is recorded
 
 
 def ages() -> dict[str, float | None]:
-    """Seconds since each scheduled job ended; None if it has not within two days. Raises RedisError."""
+    """Seconds since each scheduled job finished; None if it has not within two days. Raises RedisError."""
     now = timezone.now().timestamp()
     ended = cache.get_many([_key(name) for name in _SCHEDULED.values()])
     return {name: now - ended[_key(name)] if _key(name) in ended else None for name in _SCHEDULED.values()}
@@ -47,7 +47,7 @@ def ages() -> dict[str, float | None]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A scheduled job and the seconds since it last ended; None when it has not in two days."""
+    """A scheduled job and the seconds since it last finished; None if it has not within two days."""
 
     name: str
     age: float | None
@@ -59,17 +59,17 @@ class Job:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it has missed three runs, and at least three minutes."""
+        """Whether it has missed three runs, and for at least three minutes."""
         return self.age is not None and self.age > self.patience
 
     @property
     def is_awaited(self) -> bool:
-        """Whether it has not ended yet, although its period is shorter than a day."""
+        """Whether it has not finished yet, although its period is shorter than a day."""
         return self.age is None and self.period < DAY.total_seconds()
 
 
 def stuck(uptime: float | None = None) -> dict[str, bool]:
-    """Whether each job has missed its turns; one that never ended has, once this process has run for long enough.
+    """Whether each job is stuck; a job that never finished is, once this process has run for long enough.
 
     ``uptime`` is in seconds, by default that of this process. Raises RedisError.
     """
@@ -78,7 +78,7 @@ def stuck(uptime: float | None = None) -> dict[str, bool]:
 
 
 def jobs() -> list[Job]:
-    """The jobs of the schedule. Raises RedisError."""
+    """The scheduled jobs. Raises RedisError."""
     periods = {name: _period(entry["schedule"]) for name, entry in settings.CELERY_BEAT_SCHEDULE.items()}
     return [Job(name, age, periods[name].total_seconds()) for name, age in ages().items()]
 
@@ -94,8 +94,8 @@ def _key(name: str) -> str:
 
 def _families() -> list[GaugeMetricFamily]:
     return [
-        GaugeMetricFamily("fonproxy_job_age_seconds", "Since the scheduled job last ended.", labels=["job"]),
-        GaugeMetricFamily("fonproxy_job_stuck", "1 when the scheduled job has missed its turns.", labels=["job"]),
+        GaugeMetricFamily("fonproxy_job_age_seconds", "Time since the scheduled job last finished.", labels=["job"]),
+        GaugeMetricFamily("fonproxy_job_stuck", "1 when the scheduled job has missed several runs.", labels=["job"]),
     ]
 
 

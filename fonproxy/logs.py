@@ -1,4 +1,4 @@
-"""Log formats: one line of text on a terminal, one JSON object a line elsewhere; each names the request."""
+"""Log formats: one line of text on a terminal, otherwise one JSON object per line; each has the request id."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class JsonFormatter(LibraryJsonFormatter):
 
 
 class DisallowedHost(logging.Filter):
-    """Names the host and the setting instead of a stack trace: scanners send any host."""
+    """Logs the host and the setting instead of a stack trace, because scanners send any host."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         request = getattr(record, "request", None)
@@ -76,5 +76,5 @@ def _time(record: logging.LogRecord) -> datetime:
 
 
 def formatter() -> logging.Formatter:
-    """The formatter that suits where the logs go."""
+    """The formatter for a terminal or for other outputs."""
     return TerminalFormatter() if sys.stderr.isatty() else JsonFormatter()

@@ -1,4 +1,4 @@
-"""Keeps memory that was used once from staying with a process that serves."""
+"""Lets a serving process return memory that it used once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final
 
 import pyarrow as pa
 
-M_ARENA_MAX: Final = -8  # of malloc.h
+M_ARENA_MAX: Final = -8  # from malloc.h
 ARENAS: Final = 2
 
 
 def share_arenas() -> None:
-    """Few arenas for all threads, and Arrow's columns in them too. Before any thread is started.
+    """Limits glibc to a few arenas for all threads, and lets Arrow use them too. Call it before any thread is started.
 
-    By default glibc gives each of some hundred threads an arena, and Arrow has an allocator of its own; each keeps
-    what the largest body once took.
+    By default glibc gives each of some hundred threads an arena, and Arrow has its own allocator; each keeps the memory
+    of the largest body it ever handled.
     """
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)

@@ -1,4 +1,4 @@
-"""``GET /metrics``: what Prometheus collects, for keys with the scope ``metrics``. Apps register their own."""
+"""``GET /metrics``, which Prometheus scrapes, for keys with the scope ``metrics``. Apps register their own metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERMISSION = "accounts.permissions.CanReadMetrics"
 class MetricsView(APIView):
     """Metrics in Prometheus' text format."""
 
-    throttle_classes = ()  # throttles use the cache, and metrics matter most while that is unavailable
+    throttle_classes = ()  # throttles use the cache, and metrics matter most while the cache is unavailable
 
     def get_permissions(self) -> list[Any]:
         return [import_string(PERMISSION)()]

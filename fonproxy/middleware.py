@@ -73,7 +73,7 @@ def log_response(method: str | None, path: str, status: int, seconds: float, acc
 
 
 def count_response(method: str, route: str, status: int, seconds: float) -> None:
-    """Counts by route, not by path: callers must not be able to create time series."""
+    """Counts by route, not by path, so that callers cannot create time series."""
     known = method if method in METHODS else "other"
     instruments.HTTP_SECONDS.labels(known, route, status).observe(seconds)
 
@@ -92,7 +92,7 @@ def _name_caller(request: HttpRequest) -> None:
 
 
 def _loggable_path(request: HttpRequest) -> str:
-    """The path; its route if the path contains a token, such as a password-reset link."""
+    """The path, or its route if the path contains a token, such as that of a password-reset link."""
     match = request.resolver_match
     if match is None:
         return without_secrets(request.path)
@@ -112,9 +112,10 @@ class StorableCookies:
 
 
 class SecureHeaders:
-    """What Django's own middlewares do not say: no device for our pages, no copy of an answer to a known caller.
+    """Adds headers that Django's middlewares do not set: no device for our pages, no caching for an authenticated
+    caller.
 
-    Caches know that an answer to ``Authorization`` is private; ``x-api-key`` and its like are unknown to them.
+    Caches know that a response to ``Authorization`` is private; they do not know ``x-api-key`` and similar headers.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

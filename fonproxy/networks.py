@@ -1,4 +1,4 @@
-"""Addresses as callers are counted by them."""
+"""Networks by which callers are counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 
 
 def network_of(address: str) -> str:
-    """The address, for IPv6 its /64, since one subscriber has at least that many; any other text as it is."""
+    """The address, for IPv6 its /64, because one subscriber has at least that; any other text unchanged."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

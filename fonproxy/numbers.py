@@ -1,4 +1,4 @@
-"""Whole numbers in texts: ASCII digits, few enough that the number fits into 64 bits."""
+"""Integers in text: ASCII digits, few enough that the number fits into 64 bits."""
 
 from __future__ import annotations
 

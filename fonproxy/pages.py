@@ -1,4 +1,4 @@
-"""The base of HTML pages, and their error page. Apps register the paths of their pages."""
+"""Base class of HTML pages, and the error page. Apps register the paths of their pages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _paths: Final[set[str]] = set()
 
 
 def register(*paths: str) -> None:
-    """Errors below these paths are shown as pages."""
+    """Registers path prefixes whose errors are shown as pages."""
     _paths.update(paths)
 
 

@@ -1,6 +1,6 @@
-"""Queries of hot paths, compiled once: the ORM takes longer to write their SQL than the database to answer it.
+"""Queries of hot paths, compiled once, because the ORM takes longer to compile them than the database to answer.
 
-The rows are read again each time; only the SQL text and the way to read its columns are kept.
+The rows are read again each time; only the SQL text and the way to read its columns are cached.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class _Compiled(NamedTuple):
 
 
 class Prepared(Generic[T]):
-    """A query whose only parameters are a list of texts or of whole numbers, in the order in which SQL binds them.
+    """A query whose only parameters are a list of strings or integers, in the order in which SQL binds them.
 
-    ``query_of`` makes it from such a list: a query of models, perhaps with ``select_related``, or of ``values_list``,
-    its annotations last.
+    ``query_of`` creates it from such a list: a query of models, optionally with ``select_related``, or of
+    ``values_list`` with annotations last.
     """
 
     def __init__(self, query_of: Callable[[Sequence[Any]], QuerySet[Any, T]], kind: type[str] | type[int]) -> None:
@@ -34,7 +34,7 @@ class Prepared(Generic[T]):
         self._compiled: dict[tuple[str, int], _Compiled] = {}
 
     def rows(self, values: Sequence[Any]) -> list[T]:
-        """The rows for these values; the last value is repeated until their number is a power of two."""
+        """The rows for these values; the last value is repeated up to the next power of two."""
         if not values:
             return []
         size = 1 << (len(values) - 1).bit_length()

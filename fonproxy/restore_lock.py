@@ -1,7 +1,7 @@
 """The lock file that exists in the data directory during a restore.
 
-Of stores of which only one is restored, new customers would get the numbers of old ones. So while the file is there
-no process opens the engine.
+If only one of the stores were restored, new customers would get the numbers of old ones. So while the file exists, no
+process opens ClickHouse.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def end() -> None:
 
 
 def complaint() -> str | None:
-    """A sentence with the problem and the remedy during or after an interrupted restore, else None."""
+    """A message with the problem and the remedy during or after an interrupted restore, else None."""
     if not marker().exists():
         return None
     relational = "the database in DATABASE_URL" if settings.DATABASE_URL else "fonproxy.sqlite3*"

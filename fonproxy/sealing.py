@@ -1,4 +1,4 @@
-"""Secrets that must be readable again, encrypted in the database under keys derived from the secret key."""
+"""Encryption of secrets that must be readable again, under keys derived from the secret key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 
 
 class Unreadable(Exception):
-    """The text was sealed under a secret key that is not configured any more."""
+    """The text was encrypted under a secret key that is no longer configured."""
 
 
 def seal(text: str) -> str:
@@ -18,7 +18,7 @@ def seal(text: str) -> str:
 
 
 def unseal(sealed: str | bytes) -> str:
-    """The text of ``seal``; raises Unreadable."""
+    """Decrypts the result of ``seal``; raises Unreadable."""
     try:
         return _fernet().decrypt(sealed).decode()
     except InvalidToken:

@@ -16,7 +16,7 @@ from environ import Env
 from fonproxy.clickhouse.address import Address, cluster_name
 from fonproxy.env import Environment, private_directory, secret_kept_in
 
-# Lets `ModelAdmin[Order]` and its like be written: Django's own classes are generic for type checkers only.
+# Allows `ModelAdmin[Order]` and similar: Django's classes are generic for type checkers only.
 django_stubs_ext.monkeypatch()
 
 env = Environment()
@@ -36,7 +36,7 @@ SECRET_KEY_FALLBACKS = env.secrets("FONPROXY_SECRET_KEY_FALLBACKS")
 
 
 def derived(secret: str, purpose: bytes) -> str:
-    """Never the secret itself: a hashid can be analysed for its salt."""
+    """A value derived from the secret, never the secret itself: the salt can be recovered from hashids."""
     return hmac.new(secret.encode(), purpose, hashlib.sha256).hexdigest()
 
 
@@ -47,19 +47,19 @@ if SECRET_KEY_FALLBACKS and not env.text("FONPROXY_ID_SALT"):
         "FONPROXY_SECRET_KEY_FALLBACKS needs FONPROXY_ID_SALT as it was before, or every published id changes:"
         " docs/secrets.md says how to read it."
     )
-# API keys are stored under the first; those stored under one of the others are found.
+# API keys are stored under the first pepper; those stored under another one are found too.
 KEY_PEPPERS = env.secrets("FONPROXY_KEY_PEPPERS") or [
     derived(secret, b"key pepper") for secret in (SECRET_KEY, *SECRET_KEY_FALLBACKS)
 ]
-# Secrets that must be read again are encrypted under the first; those under one of the others are read.
+# Encryption uses the first key; secrets encrypted under the others can be read.
 SEALING_KEYS = [derived(secret, b"sealing") for secret in (SECRET_KEY, *SECRET_KEY_FALLBACKS)]
 ALLOWED_HOSTS = env.names("FONPROXY_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.names("FONPROXY_TRUSTED_ORIGINS", "") if env.text("FONPROXY_TRUSTED_ORIGINS") else []
 TRUSTED_PROXIES = env.int_("FONPROXY_TRUSTED_PROXIES", 0, least=0, most=10)
-# Some messages show a new key, which must not be stored in a cookie, the default.
+# Some messages contain a new key, which must not be stored in a cookie, the default.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_ENGINE = "accounts.sessions"
-# Not in backups.
+# Left out of backups.
 SIGN_IN_TABLES = ("sessions", "token_families")
 STAFF_SECOND_FACTOR = env.flag("FONPROXY_STAFF_SECOND_FACTOR", True)
 CSRF_FAILURE_VIEW = "fonproxy.error_views.csrf_failure"
@@ -83,7 +83,7 @@ else:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "fonproxy.sqlite3",
             "OPTIONS": {
-                # IMMEDIATE takes the write lock when a transaction begins, so that none fails halfway for lack of it.
+                # IMMEDIATE takes the write lock when a transaction begins, so that none fails halfway.
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
                 "init_command": "PRAGMA journal_mode=WAL;"
@@ -91,7 +91,7 @@ else:
             },
         }
     }
-DATABASES["default"]["CONN_MAX_AGE"] = 60  # opening one costs more than most requests ask of it
+DATABASES["default"]["CONN_MAX_AGE"] = 60  # opening a connection costs more than most requests need
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CLICKHOUSE_URL = env.text("CLICKHOUSE_URL")
@@ -110,7 +110,7 @@ APINALYTICS_RETENTION_MONTHS = env.int_("FONPROXY_APINALYTICS_RETENTION_MONTHS",
 APINALYTICS_MAX_ROWS = env.int_("FONPROXY_APINALYTICS_MAX_ROWS", 200_000_000, least=1, most=10**12)
 APINALYTICS_MAX_GROUPS = env.int_("FONPROXY_APINALYTICS_MAX_GROUPS", 1000, least=1, most=10_000)
 APINALYTICS_MAX_POINTS = env.int_("FONPROXY_APINALYTICS_MAX_POINTS", 200_000, least=1, most=900_000)
-# Parameters of reported URLs whose names have one of these words are stored without their values.
+# URL parameters whose names have one of these words are stored without their values.
 SECRET_PARAMETERS = frozenset(
     name.lower()
     for name in env.names(
@@ -137,7 +137,7 @@ CACHES = {
         {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
-            # Every read counts itself there first: one that stands still must not hold a thread for long.
+            # Every read counts itself there first, so a hanging cache must not hold a thread for long.
             "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
         }
         if REDIS_URL
@@ -157,20 +157,20 @@ GEO_PROVIDER_TOKEN = env.text("FONPROXY_GEO_PROVIDER_TOKEN")
 
 # --- mail and alerts -----------------------------------------------------------------------------------------------
 PUBLIC_URL = env.url("FONPROXY_PUBLIC_URL", "https://usage.example.com", ("http", "https"))
-# `serve` replaces the default by the address that it listens on.
+# `serve` replaces the default by the address on which it listens.
 HAS_PUBLIC_URL = PUBLIC_URL is not None
 PUBLIC_URL = (PUBLIC_URL or "http://127.0.0.1:8000").rstrip("/")
-# Behind TLS, as the public address says, cookies travel by TLS alone and browsers remember to use it.
+# With an https:// public URL, cookies are sent over TLS only and browsers remember to use it.
 IS_TLS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
-if IS_TLS:  # browsers take cookies of these names from this very host only, never from a neighbour under its domain
+if IS_TLS:  # browsers accept cookies with these names from this host only, never from a sibling under its domain
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SECURE_HSTS_SECONDS = 31_536_000 if IS_TLS else 0
-# The proxy that ends TLS says how it was called; without a proxy the scheme is unknown, and every call would be sent
-# around in a circle.
+# The proxy that terminates TLS reports the scheme. Without a proxy the scheme is unknown, and every call would be
+# redirected in a loop.
 SECURE_SSL_REDIRECT = IS_TLS and TRUSTED_PROXIES > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_SSL_REDIRECT else None
-# Probes and Prometheus call from inside.
+# Probes and Prometheus call it internally.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 # Pages load only our own files, so injected markup cannot run scripts.
 CONTENT_SECURITY_POLICY = {
@@ -186,9 +186,9 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-# Whether the other names under the provider's domain speak TLS is not ours to decide.
+# Whether other hosts under the provider's domain use TLS is not our decision.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-# What customers are shown: where to connect, and where to buy more.
+# What customers see: where to connect, and where to buy more.
 PROXY_ENDPOINTS = env.endpoints("FONPROXY_PROXY_ENDPOINTS")
 TOP_UP_URL = env.url("FONPROXY_TOP_UP_URL", "https://shop.example.com/top-up?order={order}", ("http", "https"))
 DEFAULT_ALERTS = env.flag("FONPROXY_DEFAULT_ALERTS", True)
@@ -212,7 +212,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_IMPORTS = ["fonproxy.job_health", "accounts.notices"]
 # `expires`: drop stale runs; the next run does the same work.
 CELERY_BEAT_SCHEDULE = {
-    # Batches accepted while the engine was unavailable, or by a process that died, are inserted within seconds.
+    # Batches accepted while ClickHouse was unavailable, or by a process that died, are inserted within seconds.
     "replay-journal": {
         "task": "analytics.tasks.replay_journal",
         "schedule": timedelta(seconds=2),
@@ -223,7 +223,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(minutes=10),
         "options": {"expires": 600},
     },
-    # An order that runs out is to be cut off within five seconds of the rows that did it.
+    # An order that runs out must be cut off within five seconds of the rows that used it up.
     "keep-accounts": {
         "task": "usage.tasks.keep_accounts",
         "schedule": timedelta(seconds=2),
@@ -238,7 +238,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 10},
     },
     "send-alerts": {"task": "usage.tasks.send_alerts", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
-    # Whoever asked for a test is waiting for the outcome.
+    # The user who requested a test is waiting for the outcome.
     "send-tests": {"task": "usage.tasks.send_tests", "schedule": timedelta(seconds=2), "options": {"expires": 2}},
     "send-reports": {
         "task": "usage.tasks.send_reports",
@@ -246,7 +246,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 300},
     },
     "send-events": {"task": "orders.tasks.send_events", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
-    # Also how often a mail that no server accepts is tried.
+    # Also the retry interval of a mail that no server accepts.
     "send-notices": {
         "task": "orders.tasks.send_notices",
         "schedule": timedelta(minutes=5),
@@ -260,7 +260,7 @@ CELERY_BEAT_SCHEDULE = {
     "forget-events": {"task": "orders.tasks.forget_events", "schedule": crontab(hour="3", minute="40")},
     "purge-sign-ins": {"task": "accounts.tasks.purge_sign_ins", "schedule": crontab(hour="4", minute="10")},
     "forget-sessions": {"task": "analytics.tasks.forget_sessions", "schedule": crontab(minute="50")},
-    # Idempotency keys are remembered for 24 hours.
+    # Idempotency keys are stored for 24 hours.
     "forget-settled-batches": {
         "task": "analytics.tasks.forget_settled_batches",
         "schedule": timedelta(minutes=10),
@@ -269,7 +269,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # --- HTTP ----------------------------------------------------------------------------------------------------------
-# Requests worked on at once: of workers, of applications that send events, of reads that scan much, and all others.
+# Concurrent requests: pushes of gateways, events of applications, heavy reads, and all others.
 INGEST_CONCURRENCY = env.int_("FONPROXY_INGEST_CONCURRENCY", 32, least=1, most=256)
 EVENTS_CONCURRENCY = env.int_("FONPROXY_EVENTS_CONCURRENCY", 4, least=1, most=256)
 HEAVY_CONCURRENCY = env.int_("FONPROXY_HEAVY_CONCURRENCY", 4, least=1, most=256)
@@ -335,7 +335,7 @@ TEMPLATES = [
         },
     }
 ]
-# Families say which of their paths any web page may call (fonproxy/api/families.py); no cookies are sent.
+# Families declare their paths with CORS (fonproxy/api/families.py); no cookies are sent.
 CORS_URLS_REGEX = r"(?!)"
 CORS_ALLOW_ALL_ORIGINS = True
 CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS", "POST"]
@@ -357,7 +357,7 @@ LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = "fonproxy.formats"
 COUNTRIES_OVERRIDE = {"US": "United States", "XK": "Kosovo"}
 STATIC_URL = "/static/"
-# Files are served from where the apps keep them: the one-command install has no collectstatic step.
+# Files are served from the apps' directories, because the one-command install has no collectstatic step.
 WHITENOISE_USE_FINDERS = True
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -420,13 +420,13 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env.choice("FONPROXY_LOG_LEVEL", "INFO", LOG_LEVELS)},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
-        # The access log says the same with more: status, time, account.
+        # The access log has the same with more: status, time, account.
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "WARNING", "filters": ["disallowed_host"]},
         "celery": {"level": "WARNING"},
-        # What it has to say comes with the error that it raises.
+        # Its message is in the error that it raises.
         "clickhouse_driver": {"level": "ERROR"},
-        # At DEBUG it logs the paths of chats' webhooks, which are secret.
+        # At DEBUG it logs the paths of chat webhooks, which are secret.
         "urllib3": {"level": "INFO"},
     },
 }

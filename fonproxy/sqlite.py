@@ -1,4 +1,4 @@
-"""Transactions on SQLite, which has one writer at a time."""
+"""Transactions on SQLite, which allows one writer at a time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _turn: Final = threading.Lock()
 
 @contextmanager
 def taking_turns() -> Iterator[None]:
-    """A transaction for which this process's threads queue: where SQLite is locked they would sleep, longer each time.
+    """A transaction for which this process's threads queue; in SQLite's busy handler they would sleep, longer each
+    time.
 
-    Within another transaction it is a part of that one. PostgreSQL locks rows: its threads do not queue.
+    Within another transaction it joins that one. PostgreSQL locks rows, so its threads do not queue.
     """
     is_queueing = connection.vendor == "sqlite" and not connection.in_atomic_block
     if is_queueing and not _turn.acquire(timeout=PATIENCE_SECONDS):
@@ -35,7 +36,7 @@ def taking_turns() -> Iterator[None]:
 def without_waiting() -> Iterator[None]:
     """Writes in this block raise OperationalError while another connection writes to SQLite, instead of waiting.
 
-    PostgreSQL locks rows: nothing changes there.
+    On PostgreSQL, which locks rows, nothing changes.
     """
     if connection.vendor != "sqlite":
         yield

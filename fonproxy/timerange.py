@@ -1,8 +1,8 @@
-"""Instants, ranges, intervals and local bucket edges. Pure: the current time is not read.
+"""Instants, ranges, intervals and local bucket edges. Pure: the current time is passed in.
 
-Bucket edges are computed here rather than in ClickHouse, so that charts, zero-filling and labels cannot disagree.
-A local edge needs no more than the zone's offsets within the range: every UTC offset in use is a multiple of 15
-minutes, so a 15-minute UTC bucket lies wholly inside one local hour and one local day.
+Bucket edges are computed here rather than in ClickHouse, so that charts, zero-filling and labels cannot disagree. A
+local edge needs only the zone's offsets within the range: every UTC offset in use is a multiple of 15 minutes, so a
+15-minute UTC bucket lies within one local hour and one local day.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _ISO: Final = re.compile(
 
 
 class InvalidTime(ValueError):
-    """An invalid time, zone or range; the text is a sentence for the caller."""
+    """An invalid time, zone or range; the text is a message for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A time as given: a date stands for its first instant as a start and for the whole day as an end."""
+    """A time as given: a date means its first instant as a start and the whole day as an end."""
 
     at: datetime
     is_date: bool
@@ -48,12 +48,12 @@ class Instant:
 
     @property
     def end(self) -> datetime:
-        """The exclusive end that this means."""
+        """The exclusive end."""
         return midnight(self.at.astimezone(self.zone).date() + DAY, self.zone) if self.is_date else self.at
 
 
 def parse_instant(text: str, zone: ZoneInfo = UTC_ZONE) -> Instant:
-    """An ISO 8601 date or date-time, on the clock of ``zone`` unless it names its offset; raises InvalidTime."""
+    """An ISO 8601 date or date-time, in ``zone`` unless it has an offset; raises InvalidTime."""
     match = _ISO.fullmatch(text)
     if not match:
         raise InvalidTime(
@@ -96,7 +96,7 @@ def zone_choices() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """``[start, end)`` in UTC, on whole buckets of the stored grain."""
+    """``[start, end)`` in UTC, aligned to whole buckets of the stored grain."""
 
     start: datetime
     end: datetime
@@ -105,7 +105,7 @@ class Range:
     def between(cls, start: Instant, end: Instant, grain: timedelta = GRAIN) -> Range:
         """The whole buckets that overlap the given times; equal times are an empty range. Raises InvalidTime."""
         if end.end < start.at or (end.is_date and end.end == start.at):
-            raise InvalidTime("The end lies before the start.")
+            raise InvalidTime("The end is before the start.")
         if end.end == start.at:
             return cls(start.at, start.at)
         return cls(floor(start.at, grain), ceil(end.end, grain))
@@ -120,7 +120,7 @@ class Range:
 
 
 def days(first: date, last: date, zone: ZoneInfo) -> Range:
-    """From the first instant of one day to the last of another, on the zone's clock."""
+    """From the first instant of one day to the last of another, in the zone."""
     return Range(floor(midnight(first, zone), GRAIN), ceil(midnight(last + DAY, zone), GRAIN))
 
 
@@ -129,12 +129,12 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def clock_length(start: datetime, end: datetime, zone: ZoneInfo) -> timedelta:
-    """From one time to another by the zone's clock: a day is 24 hours, also when clocks change."""
+    """The local time between two instants: a day is 24 hours even when clocks change."""
     return end.astimezone(zone).replace(tzinfo=None) - start.astimezone(zone).replace(tzinfo=None)
 
 
 def earlier(at: datetime, by: timedelta, zone: ZoneInfo) -> datetime:
-    """The time at which the zone's clock showed so much less."""
+    """The instant that is earlier by that much local time."""
     return (at.astimezone(zone).replace(tzinfo=None) - by).replace(tzinfo=zone).astimezone(UTC)
 
 
@@ -173,7 +173,7 @@ class Interval(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OffsetSpan:
-    """A stretch of UTC in which the zone keeps one offset; all in seconds, ``start`` and ``end`` as epochs."""
+    """A span of UTC with one offset of the zone; all in seconds, ``start`` and ``end`` as epochs."""
 
     start: int
     end: int
@@ -182,10 +182,10 @@ class OffsetSpan:
 
 @dataclass(frozen=True, slots=True, order=True)
 class BucketKey:
-    """A point of a chart: the local clock's reading at its start, in seconds as if that clock were UTC.
+    """A point of a chart: local time at its start, in seconds as if it were UTC.
 
-    ``segment`` distinguishes the two hours of one label when clocks go back. It is always 0 for days: a local
-    day is one point however long it is, so its segment is always 0.
+    ``segment`` distinguishes the two hours of one label when clocks go back. For days it is always 0, because a local
+    day is one point however long it is.
     """
 
     segment: int
@@ -193,7 +193,7 @@ class BucketKey:
 
     @property
     def label(self) -> str:
-        """``YYYY-MM-DD HH:MM:SS`` on the local clock."""
+        """``YYYY-MM-DD HH:MM:SS`` in local time."""
         return (EPOCH + timedelta(seconds=self.local)).strftime(STAMP)
 
 
@@ -223,8 +223,8 @@ class TimeGrid:
                 for local in range(first, segment.end + segment.offset, width)
             ]
             edges += found
-        # Where clocks go back from just after midnight, a day begins in one segment and again in the next. Nearly in
-        # order they are sorted in a single pass; a set of a century's days would take fifteen.
+        # Where clocks go back just after midnight, a day begins in one segment and again in the next. The edges are
+        # nearly sorted, so this takes a single pass; sorting a set of a century's days would take fifteen.
         return sorted(dict.fromkeys(edges)) if self.is_by_day else edges
 
 
@@ -251,7 +251,7 @@ def _span(start: datetime, end: datetime, offset: timedelta | None) -> OffsetSpa
 
 
 def local_stamp(at: datetime, zone: ZoneInfo) -> str:
-    """``YYYY-MM-DD HH:MM:SS`` on the zone's clock."""
+    """``YYYY-MM-DD HH:MM:SS`` in the zone."""
     return at.astimezone(zone).strftime(STAMP)
 
 

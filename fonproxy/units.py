@@ -17,7 +17,7 @@ UNITS: Final = ("bytes", "kB", "MB", "GB")
 
 
 def amount(size: int) -> str:
-    """A size in the largest unit up to GB of which it has at least one; each is 1024 of the one before."""
+    """A size in the largest unit up to GB that is at most the size; units are powers of 1024."""
     unit = min(max(abs(size), 1).bit_length() - 1, 30) // 10
     return f"{size:,} bytes" if unit == 0 else f"{size / 1024**unit:,.2f}".removesuffix(".00") + f" {UNITS[unit]}"
 

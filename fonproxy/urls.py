@@ -11,7 +11,7 @@ from fonproxy.api.docs import ReferenceView, SchemaView
 from fonproxy.metrics import MetricsView
 
 urlpatterns = [
-    # First those that are called most: patterns are tried in turn.
+    # The most frequent routes first, because patterns are tried in turn.
     path("", include("analytics.urls")),
     path("", include("geo.urls")),
     path("", RedirectView.as_view(pattern_name="overview"), name="home"),
@@ -21,9 +21,9 @@ urlpatterns = [
     path("openapi.json", SchemaView.as_view(), name="schema"),
     path("docs", ReferenceView.as_view(), name="docs"),
     path("", include("accounts.urls")),
-    # One way in, which is tried a few times only.
+    # The only sign-in, which is throttled.
     path("admin/login/", RedirectView.as_view(pattern_name="sign-in", query_string=True)),
-    path("admin/", admin.site.urls),  # takes every path below it that nothing before it did
+    path("admin/", admin.site.urls),  # matches every path below it that no earlier pattern did
     path("", include("orders.urls")),
     path("", include("usage.urls")),
     path("", include("dashboard.urls")),

@@ -1,7 +1,7 @@
-"""Calls a webhook once, signed by the Standard Webhooks convention.
+"""Calls a webhook once, signed according to Standard Webhooks.
 
-The receiver's address is looked up once, checked, and called at that very address: what its name resolves to a moment
-later does not matter. Redirects are not followed, since they could lead anywhere.
+The receiver's address is resolved once, checked, and called at exactly that address, so a later change in DNS does not
+matter. Redirects are not followed, because they could lead anywhere.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ CONNECT_SECONDS: Final = 4.0
 MAX_URL_LENGTH: Final = 500
 PORTS: Final = {"http": 80, "https": 443}
 RESOLVE_SECONDS: Final = 3.0
-# Global addresses that are refused too: everything but unicast, addresses that embed another one, documentation, and
-# metadata services of clouds.
+# Global addresses that are refused as well: everything but unicast, addresses that embed another one, documentation,
+# and metadata services of clouds.
 UNICAST: Final = ipaddress.IPv6Network("2000::/3")
-# By these, hosts that have IPv4 alone are reached from a network that has IPv6 alone (RFC 6052).
+# Prefixes through which an IPv6-only network reaches IPv4-only hosts (RFC 6052).
 NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 NOT_PUBLIC_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2002::/16", "3fff::/20")))
 NOT_PUBLIC_4: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 
 
 class BadUrl(ValueError):
-    """A URL that is not allowed; the text is a sentence for its owner."""
+    """A URL that is not allowed; the text is a message for its owner."""
 
 
 class UnknownHost(OSError):
@@ -50,22 +50,22 @@ class UnknownHost(OSError):
 
 
 class DeliveryFailed(Exception):
-    """The call failed; the text says why."""
+    """The call failed; the text gives the reason."""
 
 
 def check_url(text: str) -> None:
     """Raises BadUrl for a malformed URL, and for an address of a private network.
 
-    A name is looked up by the job that calls it, never here, where a request waits.
+    A name is resolved by the job that calls it, never here, because a request would wait for it.
     """
     url = _split(text)
     assert url.hostname is not None
     try:
         found = socket.getaddrinfo(url.hostname, None, flags=socket.AI_NUMERICHOST)
-    except UnicodeError:  # a label that is empty or too long
+    except UnicodeError:  # an empty or too long label
         raise BadUrl("Must name a public host.") from None
     except OSError:
-        found = []  # a name, not an address in one of its spellings
+        found = []  # a name, not an unusual spelling of an address
     _refuse_private([_address_in(info) for info in found])
     if f".{url.hostname}".endswith(".localhost"):
         _refuse_private(["127.0.0.1"])
@@ -105,7 +105,7 @@ def _refuse_private(addresses: Sequence[str]) -> None:
 
 
 def _address_in(info: tuple[Any, ...]) -> str:
-    """The address in an entry that ``getaddrinfo`` answers."""
+    """The address in an entry returned by ``getaddrinfo``."""
     return str(info[4][0])
 
 
@@ -150,7 +150,7 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def send(target: str, secret: str, message_id: str, body: bytes, now: datetime) -> None:
-    """Posts the signed body once; raises DeliveryFailed, which says why the call failed in FonProxy's own words."""
+    """Posts the signed body once; raises DeliveryFailed with the reason in FonProxy's own words."""
     at = int((now - EPOCH).total_seconds())
     headers = {
         "Content-Type": "application/json",

@@ -13,7 +13,7 @@ from fonproxy.units import MIB
 
 CHUNK: Final = MIB
 SLICE: Final = 2**12
-# The second is the name that clients from before HTTP/1.1 use (RFC 9110).
+# The second is the name from before HTTP/1.1, which must still be accepted (RFC 9110).
 GZIP_NAMES: Final = ("gzip", "x-gzip")
 GZIP: Final = 31  # zlib's window size that means gzip with its header and checksum
 
@@ -48,7 +48,8 @@ def _read(request: HttpRequest, limit: int) -> bytes:
 def _gunzip(packed: bytes, limit: int) -> bytes:
     """Decompresses member after member, never more than ``limit`` bytes of output.
 
-    Input is handed over in small slices: what a member leaves over is copied, and there may be millions of members.
+    Input is passed in small slices, because each member copies its remaining input, and there may be millions of
+    members.
     """
     parts: list[bytes] = []
     size = position = 0
@@ -73,4 +74,4 @@ def _gunzip(packed: bytes, limit: int) -> bytes:
 
 def too_large(limit: int) -> TooLarge:
     size = f"{limit // MIB} MiB" if limit >= MIB else f"{limit // 2**10} KiB"
-    return TooLarge(f"A body may hold at most {size}, as sent and unpacked.")
+    return TooLarge(f"A body may have at most {size}, both as sent and unpacked.")

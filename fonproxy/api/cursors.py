@@ -1,7 +1,7 @@
-"""Cursors of long lists: signed, so that only one that an answer gave is taken.
+"""Cursors of long lists, signed so that only cursors from a response are accepted.
 
-A cursor holds the key of the last row returned, not a number of rows: rows that come or go meanwhile shift nothing.
-It holds the list's name and filters too, and is valid with these alone.
+A cursor contains the key of the last returned row, not a number of rows, so rows that are added or deleted meanwhile
+shift nothing. It also contains the list's name and filters, and is valid with these only.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ def encode(name: str, filters: Any, key: Any) -> str:
 
 
 def decode(cursor: str, name: str, filters: Any) -> Any:
-    """The key in the cursor; raises InvalidInput for one that was not made for this list and these filters."""
+    """The key in the cursor; raises InvalidInput for a cursor of another list or other filters."""
     try:
         found = _signer.unsign_object(cursor)
     except (BadSignature, ValueError):
-        raise _refusal("Must be the cursor of an earlier answer.") from None
+        raise _refusal("Must be the cursor of an earlier response.") from None
     if found[:2] != [name, filters]:
-        raise _refusal("The cursor is of another list or other filters: repeat the filters of the answer it came from.")
+        raise _refusal("The cursor belongs to another list or other filters: repeat the filters of its response.")
     return found[2]
 
 
 def link_to_next(request: Request, cursor: str) -> str:
-    """The value of the header ``Link`` (RFC 8288) that names the next page, for answers without an envelope."""
+    """The value of the header ``Link`` (RFC 8288) for the next page, for responses without an envelope."""
     query = request.query_params.copy()
     query["cursor"] = cursor
     return f'<{request.path}?{query.urlencode()}>; rel="next"'

@@ -28,13 +28,13 @@ def without_aliases(endpoints: list[Any], **_: Any) -> list[Any]:
 
 @cache
 def description() -> Any:
-    """Only the code determines it, not the request, and to generate it takes a third of a second of CPU time."""
+    """Cached, because it depends only on the code, and generating it takes a third of a second of CPU time."""
     with translation.override(settings.LANGUAGE_CODE):
         return SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]  # not typed
 
 
 class DescriptionRenderer(OpenApiJsonRenderer):
-    """Writes the description once: it is nearly a megabyte, and public."""
+    """Renders the description once: it is nearly a megabyte, and public."""
 
     media_type = "application/json"
 
@@ -56,10 +56,10 @@ def _written_description() -> Any:
 
 
 class SchemaView(APIView):
-    """``GET /openapi.json``, for anyone.
+    """``GET /openapi.json``, public.
 
-    Without the parameters of drf-spectacular's own view: Django keeps a catalogue for every ``lang`` that was asked
-    for, for ever, and ``version`` goes into a header.
+    Without the parameters of drf-spectacular's own view: Django would keep a catalogue forever for every requested
+    ``lang``, and ``version`` would end up in a header.
     """
 
     renderer_classes = [VendorRenderer, DescriptionRenderer]
@@ -74,7 +74,7 @@ class SchemaView(APIView):
 
 
 class ReferenceView(SpectacularSwaggerSplitView):
-    """``GET /docs``, for anyone: Swagger UI from our own static files."""
+    """``GET /docs``, public: Swagger UI from our own static files."""
 
     authentication_classes = []
     permission_classes = []
@@ -115,7 +115,7 @@ _MEANINGS: Final = {
 def shape(name: str, /, **fields: serializers.Field[Any, Any, Any, Any]) -> type[serializers.Serializer[Any]]:
     """A serializer class with these fields, for the description of a body or a response."""
     made: type[serializers.Serializer[Any]] = type(name, (serializers.Serializer,), fields)
-    return extend_schema_serializer(many=False)(made)  # or a `list` action would return a list of these
+    return extend_schema_serializer(many=False)(made)  # otherwise a `list` action would return a list of these
 
 
 def problems(*statuses: int, shape: type[serializers.Serializer[Any]] = ErrorSerializer) -> dict[int, OpenApiResponse]:

@@ -1,4 +1,4 @@
-"""Long downloads: streamed, and a few at once per account, over all processes where they share Redis.
+"""Long downloads: streamed, with a limit per account, over all processes if they share Redis.
 
 An export holds a lease, which it renews while it is read.
 """
@@ -23,11 +23,11 @@ BUSY_SECONDS: Final = 10
 
 
 class Interrupted(Exception):
-    """The reader stood still for longer than the lease, and others took its place."""
+    """The reader stalled for longer than the lease, and others took its slot."""
 
 
 class Export(Iterator[bytes]):
-    """The parts of a download. Raises TooBusy when the account has enough of them already."""
+    """The parts of a download. Raises TooBusy when the account already runs the maximum of exports."""
 
     def __init__(self, account_id: int, parts: Iterator[bytes]) -> None:
         self._parts = parts
@@ -41,7 +41,7 @@ class Export(Iterator[bytes]):
     def __next__(self) -> bytes:
         if monotonic() - self._renewed_at > RENEW_SECONDS:
             self._renewed_at = monotonic()
-            with suppress(RedisError):  # an export that has begun continues without it
+            with suppress(RedisError):  # a running export continues without it
                 if not self._lease.renew():
                     raise Interrupted
         return next(self._parts)
@@ -53,7 +53,7 @@ class Export(Iterator[bytes]):
 
 
 def streamed(account_id: int, parts: Iterator[bytes], content_type: str, file_name: str) -> StreamingHttpResponse:
-    """The first part is read before the response begins: an unavailable engine is a 503, not a truncated response."""
+    """Reads the first part before the response begins: an unavailable engine is a 503, not a truncated response."""
     export = Export(account_id, parts)
     try:
         first = next(export, b"")
@@ -66,7 +66,7 @@ def streamed(account_id: int, parts: Iterator[bytes], content_type: str, file_na
 
 
 class _Begun(Iterator[bytes]):
-    """An export whose first part was read already; the response closes it, read to its end or not."""
+    """An export whose first part has been read; closing the response closes it, even if it was read only in part."""
 
     def __init__(self, first: bytes, rest: Export) -> None:
         self._first: bytes | None = first

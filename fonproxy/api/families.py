@@ -21,7 +21,7 @@ from fonproxy.api.errors import FieldError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error before it has a shape."""
+    """An error before it is rendered in a family's shape."""
 
     status: int
     code: str
@@ -66,7 +66,7 @@ def listed(errors: Sequence[FieldError]) -> list[dict[str, Any]]:
 
 
 def in_one_line(problem: Problem) -> str:
-    """The sentence and its field errors as one text."""
+    """The message and its field errors as one line."""
     places = (e.field if e.index is None else f"row {e.index}, {e.field}" for e in problem.errors)
     details = "; ".join(f"{place}: {e.message}" for place, e in zip(places, problem.errors, strict=True))
     return f"{problem.detail} {details}".strip()
@@ -90,7 +90,7 @@ def shape_for(path: str) -> ErrorShape:
 
 
 def is_alias(path: str) -> bool:
-    """Whether another route answers the same and is the one to document."""
+    """Whether the route is an alias of another one, which is documented instead."""
     return any(family.aliases and family.aliases.match(path) for family in _of(path))
 
 

@@ -119,7 +119,7 @@ def _field_errors(detail: Any, field: str = "", index: int | None = None) -> lis
 
 
 def _encodable(message: Any) -> str:
-    """The message without lone surrogates, which it may repeat from the request."""
+    """The message without unpaired surrogates, which it may repeat from the request."""
     return str(message).encode("utf-8", "replace").decode()
 
 

@@ -20,12 +20,12 @@ FORM: Final = "application/x-www-form-urlencoded"
 
 
 class FormatNegotiation(DefaultContentNegotiation):
-    """DRF's own choice ignores ``q``; its bounds of the header's length and number of types hold here too."""
+    """Replaces DRF's negotiation, which ignores ``q``; keeps its bounds on the header's length and number of types."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        """Clients often leave the type of JSON out, or leave it to curl, which then calls it a form."""
-        is_told = request.content_type.partition(";")[0].strip().lower() not in ("", FORM)
-        return super().select_parser(request, parsers) if is_told else next(iter(parsers))
+        """Clients often omit the type of JSON, or use curl, which then calls it a form."""
+        has_type = request.content_type.partition(";")[0].strip().lower() not in ("", FORM)
+        return super().select_parser(request, parsers) if has_type else next(iter(parsers))
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -39,12 +39,12 @@ class FormatNegotiation(DefaultContentNegotiation):
             names = " or ".join(dict.fromkeys(str(renderer.format) for renderer in renderers))
             raise InvalidInput("The format is unknown.", errors=[FieldError("format", f"Must be {names}, once.")])
         accepted = [_MediaType(text) for text in self.get_accept_list(request)]
-        wanted = max(renderers, key=lambda renderer: _rank(renderer, accepted))  # of equals the first
+        wanted = max(renderers, key=lambda renderer: _rank(renderer, accepted))  # the first of equally good ones
         return wanted, wanted.media_type
 
 
 def _rank(renderer: BaseRenderer, accepted: Iterable[_MediaType]) -> tuple[float, int]:
-    """The ``q`` of the most specific accepted type that the renderer meets, and how specific that is (RFC 9110)."""
+    """The ``q`` of the most specific accepted type that matches the renderer, and its specificity (RFC 9110)."""
     own = _MediaType(renderer.media_type)
     precedence, quality = max(
         ((kind.precedence, _quality(kind)) for kind in accepted if own.match(kind)), default=(0, 0.0)

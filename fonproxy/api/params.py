@@ -25,7 +25,7 @@ COUNTRY: Final = re.compile("[A-Za-z]{2}")
 
 
 def single_value(name: str) -> str:
-    """The refusal of ``name[]``."""
+    """The refusal of ``name[]`` for a parameter with one value."""
     return f"Takes one value: write {name.removesuffix('[]')}=…"
 
 
@@ -34,7 +34,7 @@ class Params(serializers.Serializer[Any]):
 
     @classmethod
     def read(cls, query: QueryDict) -> dict[str, Any]:
-        """The validated parameters; raises ValidationError (400) naming the ones at fault."""
+        """The validated parameters; raises ValidationError (400), which names the invalid ones."""
         params = cls._of_this_thread()
         params.initial_data = {name: values[0] for name, values in query.lists() if values[0] != ""}
         repeated = {
@@ -42,7 +42,7 @@ class Params(serializers.Serializer[Any]):
             for name, values in query.lists()
             if len(values) > 1 and name in params.fields
         }
-        # Clients write lists as ``name[]``. Ignoring such a filter would answer for everything.
+        # Clients write lists as ``name[]``. Ignoring such a filter would return everything.
         lists = {
             name: [single_value(name)]
             for name, values in query.lists()
@@ -54,14 +54,14 @@ class Params(serializers.Serializer[Any]):
 
     @classmethod
     def _of_this_thread(cls) -> Self:
-        """An instance that is used again: making the fields takes longer than reading them."""
+        """An instance reused within the thread, because creating the fields takes longer than reading them."""
         instances: dict[type[Self], Self] = _thread.__dict__.setdefault("params", {})
         return instances.get(cls) or instances.setdefault(cls, cls())
 
 
 @extend_schema_field(str)
 class CountryField(serializers.Field[str, str, str, Any]):
-    """Two letters, in the form in which ingest stores them."""
+    """Two letters, normalized like those of ingested rows."""
 
     def to_internal_value(self, data: str) -> str:
         if not COUNTRY.fullmatch(str(data)):
@@ -73,7 +73,7 @@ class CountryField(serializers.Field[str, str, str, Any]):
 
 
 class WholeNumberField(serializers.IntegerField):
-    """An integer in ASCII digits: no sign but a minus, no spaces, no underscores, no ``1.0``."""
+    """An integer in ASCII digits: no sign except a minus, no spaces, no underscores, no ``1.0``."""
 
     def to_internal_value(self, data: Any) -> int:
         if not isinstance(data, str) or not INTEGER.fullmatch(data):
@@ -82,7 +82,7 @@ class WholeNumberField(serializers.IntegerField):
 
 
 class StrictIntegerField(serializers.IntegerField):
-    """A JSON integer: no text, no fraction, no truth value."""
+    """A JSON integer: no string, fraction or boolean."""
 
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
@@ -91,7 +91,7 @@ class StrictIntegerField(serializers.IntegerField):
 
 
 class TextField(serializers.CharField):
-    """A JSON string and nothing that could be made into one."""
+    """A JSON string; other types are not converted."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -100,7 +100,7 @@ class TextField(serializers.CharField):
 
 
 class WebhookUrlField(TextField):
-    """An address that may be called: HTTPS and a public host, as ``webhooks.check_url`` has it."""
+    """A URL that may be called: HTTPS and a public host, as checked by ``webhooks.check_url``."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=webhooks.MAX_URL_LENGTH, **options)
@@ -127,7 +127,7 @@ class IdField(serializers.Field[str, str, str, Any]):
 
 @extend_schema_field(str)
 class DomainField(serializers.Field[str, str, str, Any]):
-    """A host name in the form in which ingest stores it."""
+    """A host name, normalized like those of ingested rows."""
 
     def to_internal_value(self, data: str) -> str:
         return hostnames.normalized(str(data))
@@ -138,7 +138,7 @@ class DomainField(serializers.Field[str, str, str, Any]):
 
 @extend_schema_field(str)
 class InstantField(serializers.Field[Instant, str, str, Any]):
-    """An ISO 8601 date or date-time; without a zone on the clock of the parameter ``tz`` beside it, else in UTC."""
+    """An ISO 8601 date or date-time; without an offset in the zone of the parameter ``tz``, else in UTC."""
 
     def to_internal_value(self, data: str) -> Instant:
         try:
@@ -151,7 +151,7 @@ class InstantField(serializers.Field[Instant, str, str, Any]):
         try:
             return parse_zone(params.initial_data["tz"]) if "tz" in getattr(params, "fields", ()) else UTC_ZONE
         except (KeyError, InvalidTime):
-            return UTC_ZONE  # absent, or the other field's fault
+            return UTC_ZONE  # missing, or reported by the other field
 
     def to_representation(self, value: Instant) -> str:
         return value.at.isoformat()

@@ -27,7 +27,7 @@ class SmallJsonParser(JSONParser):
     ) -> Any:
         body = stream.read(self.max_bytes + 1)
         if len(body) > self.max_bytes:
-            raise TooLarge(f"The body may hold at most {self.max_bytes // 2**10} KiB.")
+            raise TooLarge(f"The body may have at most {self.max_bytes // 2**10} KiB.")
         try:
             return super().parse(io.BytesIO(body.removeprefix(BOM_UTF8)), media_type, parser_context)
         except RecursionError:

@@ -20,10 +20,10 @@ from rest_framework.serializers import Serializer
 from fonproxy.timerange import UTC_ZONE, InvalidTime, parse_instant, parse_zone
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-# Makes Excel on Windows read UTF-8. Programs ask with ``Accept`` and get none.
+# Makes Excel on Windows read UTF-8. Programs that use ``Accept`` do not get it.
 BYTE_ORDER_MARK: Final = "\ufeff"
 CSV_TYPE: Final = "text/csv; charset=utf-8"
-# Written at once.
+# Written at a time.
 LINES: Final = 1000
 DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 ENDS: Final = ("to", "end_date", "period_end")
@@ -42,7 +42,7 @@ class JsonRenderer(BaseRenderer):
 
 
 def columns_of(row: type[Serializer[Any]], *, without: Collection[str] = ()) -> tuple[str, ...]:
-    """The CSV columns of rows that this serializer describes, dotted for objects inside a row."""
+    """The CSV columns of rows described by this serializer, with dotted names for objects inside a row."""
     columns: list[str] = []
     for name, field in row().fields.items():
         if name not in without:
@@ -54,9 +54,9 @@ def columns_of(row: type[Serializer[Any]], *, without: Collection[str] = ()) -> 
 class CsvRenderer(BaseRenderer):
     """The list inside a family's envelope as CSV with a header line.
 
-    The view names its ``csv_columns``, so that an empty answer has a header too, and its file in ``csv_name``; where
-    the list lies deeper, ``csv_list`` is its name inside the envelope's ``data``; where there is none, ``csv_rows``
-    makes one. A column ``a.b`` is b of the row's a. Non-list responses stay JSON.
+    The view names its ``csv_columns``, so that an empty response has a header too, and its file in ``csv_name``. If the
+    list is nested, ``csv_list`` is its name inside the envelope's ``data``; if there is no list, ``csv_rows`` creates
+    one. A column ``a.b`` is b of the row's a. Non-list responses stay JSON.
     """
 
     media_type = "text/csv"
@@ -78,12 +78,12 @@ class CsvRenderer(BaseRenderer):
 
 
 def byte_order_mark(query: Mapping[str, str]) -> str:
-    """The byte order mark of a CSV download from a page; empty when a program asked with ``Accept``."""
+    """The byte order mark of a CSV downloaded from a page; empty for a program that used ``Accept``."""
     return BYTE_ORDER_MARK if query.get("format") == CsvRenderer.format else ""
 
 
 def file_name(name: str, query: Mapping[str, str]) -> str:
-    """The name of a list with the first and last day that was asked for, in the zone that was asked for."""
+    """The name of a list with the first and last requested day, in the requested zone."""
     try:
         zone = parse_zone(query.get("tz") or UTC_ZONE.key)
     except InvalidTime:
@@ -93,7 +93,7 @@ def file_name(name: str, query: Mapping[str, str]) -> str:
 
 
 def _day(text: str, zone: ZoneInfo, *, is_end: bool) -> str:
-    """The day of a date or an instant, of an end the day that it completes; empty for any other text."""
+    """The day of a date or instant; for an end, the day that it completes; empty for any other text."""
     found = DATE.match(text)
     if not found:
         return ""

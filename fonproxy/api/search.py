@@ -45,10 +45,10 @@ class Operator(StrEnum):
     LIKE = "like_"
 
 
-# Byteful has it; no field here supports it.
+# Byteful has this operator; no field here supports it.
 EXISTS: Final = "exists_"
 PREFIXES: Final = (*(operator.value for operator in Operator if operator), EXISTS)
-# Names of the fields of all of Byteful's searches: by how they begin, and those that begin otherwise.
+# Names of the fields of all Byteful searches: common prefixes, and other names.
 NOUNS: Final = ("log_", "residential_ledger_", "mobile_ledger_")
 OTHER_NAMES: Final = frozenset(
     {
@@ -66,7 +66,7 @@ class FieldRange:
     end: datetime
 
 
-# A tuple stands for any of its numbers.
+# A tuple matches any of its numbers.
 Value = int | str | FieldRange | tuple[int, ...]
 
 
@@ -130,7 +130,7 @@ def _country(text: str) -> str:
 
 
 def _moment(text: str, zone: ZoneInfo = UTC_ZONE) -> FieldRange:
-    """A second, or a day on the zone's clock."""
+    """A second, or a local day in the zone."""
     instant = parse_instant(text, zone)
     if instant.is_date:
         return FieldRange(instant.at, instant.end)
@@ -144,7 +144,7 @@ def _day(text: str) -> FieldRange:
 
 
 class _Beyond(Exception):
-    """A well-formed value out of range."""
+    """A well-formed value that is out of range."""
 
 
 _ORDERED: Final = (Operator.EQUAL, Operator.NOT, Operator.MIN, Operator.MAX)
@@ -154,7 +154,7 @@ ID: Final = FieldType("id", (Operator.EQUAL, Operator.NOT), str)
 NUMBER: Final = FieldType("integer", _ORDERED, _number)
 TEXT: Final = FieldType("text", _TEXTUAL, _text)
 LOWER_TEXT: Final = FieldType("text", _TEXTUAL, _lower, _lower)
-# By its published id, which is text, while columns hold its number.
+# The published id is text, while columns have its number.
 LOGIN: Final = FieldType("id", _TEXTUAL, str)
 HOST: Final = FieldType("text", _TEXTUAL, _host, _host)
 COUNTRY: Final = FieldType("text", _TEXTUAL, _country, _lower)
@@ -176,9 +176,10 @@ def one_of(choices: Collection[str]) -> FieldType:
 def parse(query: QueryDict, fields: Mapping[str, FieldType]) -> Search:
     """The search in a query string.
 
-    Raises InvalidInput (400) for values that are malformed or given twice, OutOfRange (422) for those beyond what is
-    allowed, unsupported operators and sorts, and filters by other fields of Byteful's: of its other searches, or not
-    stored at all. An answer without such a filter would be the whole account. Other unknown parameters are ignored.
+    Raises InvalidInput (400) for malformed or repeated values, and OutOfRange (422) for values out of range,
+    unsupported operators and sorts, and filters by other fields of Byteful's: fields of its other searches, or fields
+    that are not stored. Without such a filter the response would be the whole account. Other unknown parameters are
+    ignored.
     """
     reader = _Reader(query, fields)
     search = Search(
@@ -193,7 +194,7 @@ def parse(query: QueryDict, fields: Mapping[str, FieldType]) -> Search:
 
 
 class _Reader:
-    """Continues after an error, so that the response names all of them."""
+    """Continues after an error, so that the response names all errors."""
 
     def __init__(self, query: QueryDict, fields: Mapping[str, FieldType]) -> None:
         self.given = {name: values for name, values in query.lists() if values != [""]}
@@ -227,7 +228,7 @@ class _Reader:
         return found
 
     def _named(self, name: str) -> tuple[str | None, str]:
-        """The field and the prefix before it."""
+        """The field, and the prefix before it."""
         if name in self.fields:
             return name, ""
         for prefix in PREFIXES:
@@ -284,7 +285,7 @@ class _Reader:
 
 
 def refuse_unkept(query: QueryDict, filters: Collection[str]) -> None:
-    """Raises OutOfRange for filters of Byteful's, and prefixes, that a route with these filters would ignore."""
+    """Raises OutOfRange for Byteful filters and prefixes that a route with these filters would ignore."""
     prefixed = {f"{prefix}{name}" for prefix in PREFIXES for name in filters}
     given = {name: name.removesuffix("[]") for name, values in query.lists() if any(values)}
     unkept = [
@@ -340,7 +341,7 @@ _MEANINGS: Final = {
     Operator.LIKE: "Matches this pattern, ignoring case; `%` stands for any text.",
 }
 _PAGING: Final = (
-    OpenApiParameter("sort_by", description="A field, with `_asc` or `_desc` after it. By default newest first."),
+    OpenApiParameter("sort_by", description="A field followed by `_asc` or `_desc`. By default newest first."),
     OpenApiParameter("tz", description="IANA zone of date-times, in rows and in filters without a zone. Default UTC."),
     OpenApiParameter("page", int, description="From 1."),
     OpenApiParameter("per_page", int, description=f"1 to {MAX_PER_PAGE}, by default {MAX_PER_PAGE}."),

@@ -1,7 +1,7 @@
-"""How many reads of one account are worked on at once, whichever of its keys they come with.
+"""Limits the concurrent reads of one account, over all its keys, and over all processes if they share Redis.
 
-Over all processes where they share Redis. Reads of one process wait for each other first, which wakes them at once;
-for those of others they ask again and again, for a moment.
+Reads in one process wait for each other first and wake at once; for a slot that another process holds they poll
+briefly.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from django.http import HttpRequest, HttpResponse
 
 from fonproxy.api.leases import Lease
 
-# Waiting holds a thread, so few may, and not for long.
+# A waiting request holds a thread, so only a few may wait, and briefly.
 WAITING: Final = 4
 WAIT_SECONDS: Final = 1.0
 ASK_AGAIN_SECONDS: Final = 0.05
-# Longer than any read lasts: a process that dies gives nothing back.
+# Longer than any read lasts: a process that dies releases nothing.
 LEASE_SECONDS: Final = 60
 
 
@@ -34,7 +34,7 @@ class Slots:
         self._leases: defaultdict[int, list[Lease]] = defaultdict(list)
 
     def take(self, account_id: int) -> bool:
-        """Takes one of the account's slots, if one comes free soon."""
+        """Takes one of the account's slots, if one becomes free in time."""
         deadline = monotonic() + WAIT_SECONDS
         with self._condition:
             if self._waiting[account_id] >= WAITING:
@@ -83,7 +83,7 @@ reads: Final = Slots(settings.READS_AT_ONCE)
 
 
 class HeldSlots:
-    """Middleware that gives a request's slot back when it is answered."""
+    """Middleware that releases a request's slot when the response is complete."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

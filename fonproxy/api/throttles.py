@@ -1,4 +1,4 @@
-"""How often an account or an address may call. The rates are settings."""
+"""Rate limits per account or address. The rates are settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from fonproxy.api import slots
 from fonproxy.networks import network_of
 
-if TYPE_CHECKING:  # the views read this module by name from the settings, while they are being imported
+if TYPE_CHECKING:  # The settings name this module for the views, which are being imported at that time.
     from rest_framework.views import APIView
 
 
@@ -28,7 +28,7 @@ class AddressThrottle(SimpleRateThrottle):
 
 
 class AccountThrottle(AddressThrottle):
-    """Per account, whichever of its credentials is used; anyone else per address."""
+    """Per account, over all its credentials; anonymous callers per address."""
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         user_id = request.user.pk
@@ -37,7 +37,7 @@ class AccountThrottle(AddressThrottle):
 
 
 class ReadThrottle(AccountThrottle):
-    """Bounds an account's reads by the minute, and how many are worked on at once."""
+    """Limits an account's reads per minute, and the number handled at once."""
 
     scope = "read"
     lacks_slot = False
@@ -55,7 +55,7 @@ class ReadThrottle(AccountThrottle):
         return True
 
     def slot(self, request: Request) -> int | None:
-        """The number by which what is worked on at once is counted; None for nobody's."""
+        """The number that identifies the slots; None for anonymous callers."""
         number: int | None = request.user.pk
         return number
 
@@ -70,7 +70,7 @@ class PageThrottle(AccountThrottle):
 
 
 class SharedViewThrottle(ReadThrottle):
-    """The same for links to shared views, per link and apart from its account: a busy link blocks nobody else."""
+    """The same for share links, per link and separate from the account: a busy link blocks nobody else."""
 
     scope = "shared"
 
@@ -83,7 +83,7 @@ class SharedViewThrottle(ReadThrottle):
 
 
 class ProvisioningThrottle(AccountThrottle):
-    """Apart from the others, so that a billing system that works through its customers blinds no proxy."""
+    """Separate from the others, so that a billing system that lists all customers does not block gateways."""
 
     scope = "provisioning"
 

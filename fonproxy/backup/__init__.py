@@ -2,4 +2,4 @@
 
 
 class BackupError(Exception):
-    """A backup cannot be made or restored; the sentence says why."""
+    """A backup cannot be made or restored; the message gives the reason."""

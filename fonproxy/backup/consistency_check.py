@@ -17,12 +17,12 @@ SELECT sum(rows) FROM system.parts WHERE active AND database = {database:String}
 """
 
 
-# A table of this name is in ClickHouse for as long as a move to it is not complete.
+# A table of this name exists in ClickHouse until a move to it is complete.
 MARKER: Final = "moving"
 
 
 def refuse_half_moved(client: Client) -> None:
-    """Raises BackupError when ``manage.py move`` has not come to its end here."""
+    """Raises BackupError if ``manage.py move`` to this installation is incomplete."""
     sql = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}"
     if client.fetch(sql, {"database": DATABASE, "name": MARKER}, tag="owners") != [(0,)]:
         raise BackupError(
@@ -32,7 +32,7 @@ def refuse_half_moved(client: Client) -> None:
 
 
 def refuse_rows_without_users(client: Client) -> None:
-    """Raises BackupError: new customers would get the ids, and so the rows, of those that are missing."""
+    """Raises BackupError: new customers would get the ids, and so the rows, of the missing ones."""
     [(rows,)] = client.fetch(ROWS, {"database": cluster.of_rows(DATABASE)}, tag="owners")
     if rows and not _has_users():
         raise BackupError(

@@ -1,10 +1,10 @@
 """Copying the embedded engine's directory while the engine runs, and restoring it.
 
-It copies what a killed process would have left, and opening it repairs it as after a kill: a finished part never
+The copy is what a killed process would have left, and opening it repairs it as after a kill: a finished part never
 changes, appears by one rename, and stays for minutes after it was merged. Deduplication logs are the only files that
-grow. They are read last: a token is noted before its part appears, so a part that was found has its token in the log,
-and a token whose part was not found is dropped by the repair. Merging goes on meanwhile; a part that disappears was
-merged into another, and then the walk starts again.
+grow. They are read last: a token is logged before its part appears, so a part that was found has its token in the log,
+and the repair drops a token whose part was not found. Merging continues during the copy; if a part disappears because
+it was merged, the walk starts again.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from fonproxy.clickhouse.embedded import lock
 from fonproxy.clickhouse.errors import EngineUnavailable
 
 FILE: Final = "clickhouse.tar"
-# The directory of the links; anything of this name in the data directory is deleted.
+# The directory of the links; anything with this name in the data directory is deleted.
 DRAFT: Final = ".links-"
 LOGS: Final = "deduplication_logs"
-# Locked by the running engine: with a link to it no second engine could open the snapshot.
+# Locked by the running engine: with a link to it, no second engine could open the snapshot.
 STATUS: Final = "status"
 ATTEMPTS: Final = 10
 
 
 @contextmanager
 def linked(path: Path) -> Iterator[Path]:
-    """Hard links to the directory's current files: creating them is quick, and the copy can be made afterwards."""
+    """Hard links to the directory's current files, which are quick to create; the copy is made from them afterwards."""
     if is_empty(path):
         raise BackupError(f"{path} is empty: there is no ClickHouse yet.")
     with _alone(path.parent), tempfile.TemporaryDirectory(prefix=DRAFT, dir=path.parent) as name:
@@ -54,7 +54,7 @@ def linked(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
-    """Allows one backup at a time and removes the links of one that was killed."""
+    """Allows one backup at a time and removes the links of a killed one."""
     with (data_dir / "backup.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,7 +66,7 @@ def _alone(data_dir: Path) -> Iterator[None]:
 
 
 def link(path: Path, target: Path) -> None:
-    """Links everything but unfinished parts; raises FileNotFoundError when a part disappeared on the way."""
+    """Links everything but unfinished parts; raises FileNotFoundError if a part disappears during the walk."""
     target.mkdir()
     logs = []
     for directory, directories, files in os.walk(path, onerror=_raise):
@@ -121,13 +121,13 @@ def copy(snapshot: Path, path: Path) -> None:
 
 @contextmanager
 def _filling(path: Path) -> Iterator[Path]:
-    """A directory to fill, which takes the place of the engine's empty one at the end."""
+    """A directory to fill, which finally replaces the engine's empty one."""
     draft = path.with_name(f"{path.name}.restoring")
     with lock(path):
         shutil.rmtree(draft, ignore_errors=True)
         try:
             yield draft
-            os.sync()  # thousands of files, at once
+            os.sync()  # one sync for thousands of files
             if path.exists():
                 path.rmdir()
             draft.rename(path)

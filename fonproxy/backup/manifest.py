@@ -28,7 +28,8 @@ ID_SALT: Final = "FONPROXY_ID_SALT"
 class Manifest(msgspec.Struct, kw_only=True):
     """``server_backup`` names the copy of a ClickHouse server on its own disk; an embedded engine's is among the files.
 
-    ``secrets`` are fingerprints, and ``peppers`` names: which secrets the stores depend on, not what they are.
+    ``secrets`` are fingerprints and ``peppers`` are names: they identify the secrets on which the stores depend,
+    without revealing them.
     """
 
     format: int = FORMAT
@@ -47,7 +48,7 @@ def engine_kind() -> str:
 
 
 def describe(made_at: str, peppers: Iterable[str]) -> Manifest:
-    """A manifest of the stores of this installation, without files."""
+    """A manifest of this installation's stores, without files."""
     applied = sorted(f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations())
     return Manifest(
         made_at=made_at,
@@ -77,7 +78,7 @@ def read(directory: Path) -> Manifest:
         manifest = msgspec.json.decode((directory / NAME).read_bytes(), type=Manifest)
         damaged = [name for name, checksum in manifest.files.items() if _checksum(directory / name) != checksum]
     except FileNotFoundError as fault:
-        raise BackupError(f"{directory} is not a whole backup: {Path(fault.filename).name} is missing.") from None
+        raise BackupError(f"{directory} is not a complete backup: {Path(fault.filename).name} is missing.") from None
     except (OSError, msgspec.MsgspecError) as fault:
         raise BackupError(f"{directory} cannot be read: {fault}.") from None
     if damaged:
@@ -101,7 +102,7 @@ def refuse_unfit(manifest: Manifest) -> None:
 
 
 def has_other(secret: str, manifest: Manifest) -> bool:
-    """Whether the backup was made under another secret of this name."""
+    """Whether the backup was made with another secret of this name."""
     return manifest.secrets.get(secret) != fingerprints()[secret]
 
 

@@ -22,7 +22,10 @@ POSTGRESQL_FILE: Final = "fonproxy.pgdump"
 
 
 def dump(directory: Path) -> None:
-    """Copies everything but sign-ins: after a restore everybody signs in again, and a leaked copy opens nothing."""
+    """Copies everything except sign-ins.
+
+    After a restore everybody signs in again, and a leaked copy cannot be used to sign in.
+    """
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("VACUUM INTO %s", [str(directory / SQLITE_FILE)])
@@ -33,7 +36,7 @@ def dump(directory: Path) -> None:
 
 
 def _empty_sign_ins(copy: Path) -> None:
-    """Overwrites the rows, so that they are not in the file's free pages either."""
+    """Overwrites the rows, so that the file's free pages do not contain them either."""
     with closing(sqlite3.connect(copy)) as database:
         database.execute("PRAGMA journal_mode = MEMORY")
         database.execute("PRAGMA secure_delete = ON")
@@ -74,7 +77,7 @@ def _sqlite_file() -> Path:
 
 
 def _run(program: str, *arguments: str, into: bool = False) -> None:
-    # As Django calls psql: the password goes through the environment, where no list of processes shows it.
+    # Like Django for psql: the password goes through the environment, which process lists do not show.
     (_, *where, database), variables = DatabaseClient.settings_to_cmd_args_env(connection.settings_dict, [])
     named = [f"--dbname={database}"] if into else [database]
     try:

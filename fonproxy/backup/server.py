@@ -1,6 +1,6 @@
 """Copying a ClickHouse server's database to the server's disk ``backups``, and restoring it.
 
-The server does not copy which tokens it has seen. So this copy may only be made when no group is on its way.
+The copy does not include the deduplication tokens, so it may only be made while no block is unsettled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DISK: Final = "backups"
 
 
 def refuse_cluster() -> None:
-    """Raises BackupError where the database of this name holds no rows, only the ways to those of the shards."""
+    """Raises BackupError if the database of this name contains only Distributed tables, not rows."""
     if settings.CLICKHOUSE_CLUSTER:
         raise BackupError(
             "On a cluster (CLICKHOUSE_CLUSTER) rows are in the shards, which this command does not copy:"

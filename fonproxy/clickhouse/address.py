@@ -25,7 +25,7 @@ _HOST: Final = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::(?P<
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One or more servers that hold the same data; ``clickhouses`` speaks TLS."""
+    """One or more servers with the same data; ``clickhouses`` uses TLS."""
 
     hosts: tuple[tuple[str, int], ...]
     user: str
@@ -35,7 +35,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Raises ImproperlyConfigured with a sentence that does not repeat the URL: it may hold a password."""
+        """Raises ImproperlyConfigured with a message that does not repeat the URL, which may contain a password."""
         found = _URL.fullmatch(url)
         hosts = [_HOST.fullmatch(host) for host in found["hosts"].split(",")] if found else []
         if found is None or not all(host and int(host["port"] or 1) in range(1, 65536) for host in hosts):
@@ -51,7 +51,7 @@ class Address:
 
 
 def cluster_name(text: str | None, address: Address | None) -> str | None:
-    """``CLICKHOUSE_CLUSTER`` as given, if it can be one."""
+    """The validated ``CLICKHOUSE_CLUSTER``; raises ImproperlyConfigured."""
     if text is None:
         return None
     if not _CLUSTER.fullmatch(text):

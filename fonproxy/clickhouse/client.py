@@ -25,27 +25,27 @@ class Client(Protocol):
     ) -> list[tuple[Any, ...]]:
         """The rows of one SELECT. Values are bound to ``{name:Type}``; ``sql`` has no FORMAT or SETTINGS of its own.
 
-        ``tag`` says which code asks. Columns come as int, float, str, bool, date, aware datetime, UUID,
-        IPv4Address, IPv6Address, list or None. Raises ValueError for a naive datetime.
+        ``tag`` names the calling code. Columns are int, float, str, bool, date, aware datetime, UUID, IPv4Address,
+        IPv6Address, list or None. Raises ValueError for a naive datetime.
         """
 
     def stream(self, sql: str, *, profile: Profile, tag: str) -> Iterator[pa.RecordBatch]:
-        """The rows of one SELECT in Arrow blocks as they come: more than memory holds, or than ``fetch`` may return.
+        """The rows of one SELECT as Arrow blocks, for more rows than fit into memory or than ``fetch`` may return.
 
-        The calling thread sends nothing else to this client until the blocks are used up.
+        The calling thread must not use this client for anything else until all blocks are read.
         """
 
     def insert(self, table: str, columns: pa.Table, *, token: str) -> None:
         """Insert all rows as one block. The same table, rows and token again change nothing."""
 
     def command(self, sql: str, *, tag: str) -> None:
-        """Run one statement that answers nothing: DDL and the like."""
+        """Run one statement without a result, such as DDL."""
 
     def cancel_all(self) -> None:
         """Stop every running statement and wait until they have stopped."""
 
     def close(self) -> None:
-        """Stop what runs and let go of the engine. Later calls raise EngineUnavailable."""
+        """Stop running statements and release the engine. Later calls raise EngineUnavailable."""
 
 
 _client: Client | None = None
@@ -62,7 +62,7 @@ def get_client() -> Client:
 
 
 def close_client() -> None:
-    """Close this process's client, if it was ever opened. The next ``get_client`` opens a new one."""
+    """Close this process's client, if it was opened. The next ``get_client`` opens a new one."""
     global _client
     with _lock:
         if _client is not None:
@@ -73,7 +73,7 @@ def close_client() -> None:
 def _open() -> Client:
     if complaint := restore_lock.complaint():
         raise EngineUnavailable(complaint)
-    # Imported here: each needs a large library that the other does not.
+    # Imported here, because each needs a large library that the other does not.
     if settings.CLICKHOUSE is not None:
         from fonproxy.clickhouse.native import NativeClient
 

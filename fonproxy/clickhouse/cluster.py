@@ -1,10 +1,9 @@
 """Several shards behind the same table names.
 
-On every server of a cluster ``<database>_shard`` holds the tables and views of its shard, just as a single server's
-database does. ``<database>`` holds a Distributed table of the same name in front of each, so that queries and inserts
-stay as they are. Rows belong to a shard by their account: what is asked about one account is asked of one shard.
-
-All of it is from statement to statements; nothing here talks to a server.
+On every server of a cluster ``<database>_shard`` has the tables and views of its shard, just like a single server's
+database. ``<database>`` has a Distributed table of the same name in front of each, so that queries and inserts stay the
+same. Rows are sharded by account, so a query of one account uses one shard. This module only transforms statements; it
+does not talk to a server.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from django.conf import settings
 
 from fonproxy.clickhouse.profiles import literal
 
-# By what a table's rows are spread, where that is not the account. An application's events are asked for together.
+# The sharding key of tables that are not sharded by account. An application's events are queried together.
 _SPREAD_BY: Final = {"events": "application_id", "schema_migrations": "name"}
 
 _TABLE: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\.(\w+)")
@@ -27,7 +26,7 @@ _NEW_COLUMN: Final = re.compile(r"ALTER TABLE \S+ ADD COLUMN ")
 
 
 def statements(template: str, database: str) -> list[str]:
-    """What to run, in this order, for one statement about ``{database}``, under the settings of this process."""
+    """The statements to run, in order, for one statement about ``{database}``, under this process's settings."""
     if settings.CLICKHOUSE_CLUSTER:
         return spread(template, database, settings.CLICKHOUSE_CLUSTER)
     statement = template.replace("{database}", database)
@@ -35,17 +34,17 @@ def statements(template: str, database: str) -> list[str]:
 
 
 def of_rows(database: str) -> str:
-    """The database whose tables hold rows: these are the ones to alter and to look at."""
+    """The database whose tables have the rows; use it for ALTER and for inspection."""
     return shard_database(database) if settings.CLICKHOUSE_CLUSTER else database
 
 
 def everywhere(name: str) -> str:
-    """``name``, of a table or database, as a statement has it that is to run on every server."""
+    """``name`` of a table or database as written in a statement that runs on every server."""
     return f"{name} ON CLUSTER {literal(settings.CLICKHOUSE_CLUSTER)}" if settings.CLICKHOUSE_CLUSTER else name
 
 
 def databases(database: str) -> list[str]:
-    """The statements that make what the tables live in; none on a single server, where connecting makes it."""
+    """The statements that create the databases; none on a single server, where connecting creates it."""
     if not settings.CLICKHOUSE_CLUSTER:
         return []
     return [f"CREATE DATABASE IF NOT EXISTS {everywhere(name)}" for name in (shard_database(database), database)]
@@ -56,7 +55,7 @@ def shard_database(database: str) -> str:
 
 
 def replicated(statement: str) -> str:
-    """The same statement, for a table that is kept by Keeper: there a token and its part are noted together.
+    """The statement for a replicated table, whose tokens and parts are written together to Keeper.
 
     ``{shard}`` and ``{replica}`` are macros of the server.
     """
@@ -73,10 +72,9 @@ def replicated(statement: str) -> str:
 
 
 def spread(template: str, database: str, name: str) -> list[str]:
-    """The statement on every server of the cluster ``name``, and what it asks of the Distributed table in front.
+    """The statement on every server of the cluster ``name``, and its counterpart for the Distributed table in front.
 
-    Rows that a migration copies go through the Distributed tables. Raises ValueError for a kind of statement that
-    nobody has considered.
+    Rows that a migration copies go through the Distributed tables. Raises ValueError for an unknown kind of statement.
     """
     local, facade = (template.replace("{database}", one) for one in (shard_database(database), database))
     if template.startswith("INSERT INTO "):
@@ -88,7 +86,7 @@ def spread(template: str, database: str, name: str) -> list[str]:
     if template.startswith("CREATE TABLE "):
         made.append(_distributed(named[1], database, name))
     if _NEW_COLUMN.match(template):
-        made.append(_on_cluster(facade, name))  # after the shards: it must not promise what they do not have
+        made.append(_on_cluster(facade, name))  # after the shards, because it must not have columns that they lack
     return made
 
 

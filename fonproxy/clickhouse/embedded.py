@@ -1,4 +1,4 @@
-"""ClickHouse inside this process: chDB over a directory of its own."""
+"""ClickHouse inside this process: chDB on its own directory."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 
 MARK_CACHE_BYTES: Final = 256 * MIB
-# Long enough for a killed query to notice; after it the process ends anyway.
+# Long enough for a killed query to notice; then the process ends anyway.
 CLOSE_SECONDS: Final = 10.0
 # No read takes longer.
 DRAIN_SECONDS: Final = 35.0
 
-# How answers are written, so that text.rows can read them exactly.
+# The format of results, which text.rows can read exactly.
 ANSWER: Final[tuple[tuple[str, int | str], ...]] = (
     ("output_format_json_quote_64bit_integers", 0),
     ("output_format_json_quote_denormals", 1),
     ("date_time_output_format", "unix_timestamp"),
 )
-# How streamed blocks are written: texts as texts, at about this many rows.
+# The format of streamed blocks: strings as strings, with about this many rows.
 STREAMED: Final[tuple[tuple[str, int | str], ...]] = (
     ("output_format_arrow_string_as_string", 1),
     ("output_format_arrow_low_cardinality_as_dictionary", 0),
@@ -83,7 +83,7 @@ class EmbeddedClient:
         # Paused until the end: the engine stops with its last connection, and starting it costs time.
         self._keeper = keeper = self._connect("")
         try:
-            # The engine's own `default` database is a read-through overlay: not a place for tables.
+            # The engine's own `default` database is a read-through overlay, in which tables cannot be created.
             keeper.query(f"CREATE DATABASE IF NOT EXISTS {DEFAULT_DATABASE} ENGINE = Atomic")
         except RuntimeError as error:
             raise from_text(str(error)) from None
@@ -102,15 +102,16 @@ class EmbeddedClient:
         """See ``Client.stream``."""
         settings = settings_clause((*STREAMED, ("log_comment", log_comment(tag)), *profile.settings))
         with engine_call(tag), self._connection() as connection:
-            # Requests of the same thread would share the connection: the result is used up, or the connection closed.
+            # A further request of the same thread would share the connection, so the result is consumed or the
+            # connection closed.
             yield from connection.send_query(f"{sql}\nSETTINGS {settings}", "Arrow").record_batch(BLOCK_ROWS)
 
     def insert(self, table: str, columns: pa.Table, *, token: str) -> None:
-        """See ``Client.insert``. One at a time; after one that failed the engine is started afresh first.
+        """See ``Client.insert``. One at a time; after a failed insert the engine is restarted before the next.
 
-        A target whose part could not be put in place, on a full disk for instance, has already noted the token
-        and would refuse the repeated batch. Nobody else may insert in between: a later part in the same partition
-        could be merged across the gap, and then the missing part would look as if it were there.
+        A target whose part could not be renamed into place, for example on a full disk, has already logged the token
+        and would refuse the repeated batch. No other insert may come in between: a later part in the same partition
+        could be merged across the gap, and the missing part would then look present.
         """
         if not token:
             raise ValueError("An insert needs a token: without one, equal batches of two callers count once.")
@@ -123,7 +124,7 @@ class EmbeddedClient:
                 self._restart()
             self._in_doubt = True
             with self._connection() as connection:
-                # Not by the engine's streaming insert: that one keeps silent when it fails to put a part in place.
+                # Not the engine's streaming insert, which does not report a failed rename of a part.
                 connection.query(
                     f"INSERT INTO {identifier(table)} ({names}) FROM INFILE '{name}'"
                     f" SETTINGS {settings} FORMAT ArrowStream"
@@ -132,7 +133,7 @@ class EmbeddedClient:
 
     def command(self, sql: str, *, tag: str) -> None:
         """See ``Client.command``."""
-        # DDL has no room for settings of the session: they are set first, on a connection that ends with the command.
+        # DDL takes no settings of the session, so they are set first, on a connection that ends with the command.
         settings = settings_clause((("log_comment", log_comment(tag)), *MIGRATE.settings))
         with self._busy():
             connection = self._connect(DEFAULT_DATABASE)
@@ -174,13 +175,13 @@ class EmbeddedClient:
                 self._keeper = None
 
     def _restart(self) -> None:
-        """Stop the engine between calls, repair its directory, start it again. Calls that come meanwhile wait."""
+        """Stop the engine between calls, repair its directory, start it again. Other calls wait."""
         with self._state:
             self._paused = True
             drained = self._state.wait_for(lambda: not self._running, timeout=DRAIN_SECONDS)
         try:
             if not drained:
-                raise EngineUnavailable("The engine waits for its queries to end before it can repair itself.")
+                raise EngineUnavailable("The engine is waiting for running queries before it repairs itself.")
             self._stop()
             self._start()
             self._in_doubt = False
@@ -219,10 +220,10 @@ class EmbeddedClient:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        """This thread's own connection: a shared one mixes up parameters of its threads.
+        """This thread's own connection, because threads that share one mix up their parameters.
 
-        After an error it is closed: the engine puts what a failed query had already written
-        in front of the connection's next answer, which may be for another account.
+        It is closed after an error: the engine puts output of a failed query in front of the connection's next result,
+        which may be for another account.
         """
         with self._busy():
             thread = threading.current_thread()
@@ -236,7 +237,7 @@ class EmbeddedClient:
                 raise
 
     def _adopt(self, thread: threading.Thread) -> Connection:
-        """A new connection for this thread; those of threads that have ended are closed."""
+        """A new connection for this thread; connections of ended threads are closed."""
         connection = self._connect(DEFAULT_DATABASE)
         with self._state:
             for other in [one for one in self._connections if not one.is_alive()]:
@@ -255,7 +256,7 @@ class EmbeddedClient:
 
 
 def lock(path: Path) -> TextIO:
-    """Locks the directory for as long as the file is open; the kernel releases the lock when the process dies."""
+    """Locks the directory while the file is open; the kernel releases the lock when the process dies."""
     lock_file = path.with_name(f"{path.name}.lock").open("w")
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -269,7 +270,7 @@ def lock(path: Path) -> TextIO:
 
 @contextmanager
 def _arrow_file(columns: pa.Table) -> Iterator[str]:
-    """The name of a file in memory with the table as one Arrow record batch, which the engine reads as one block."""
+    """The path of an in-memory file with the table as one Arrow record batch, which the engine reads as one block."""
     import pyarrow as pa
 
     with os.fdopen(os.memfd_create("batch"), "wb") as file:

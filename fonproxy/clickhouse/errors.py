@@ -104,8 +104,8 @@ def from_text(text: str) -> EngineError:
 
 
 def _class_of(code: int | None, text: str) -> type[EngineError]:
-    # Two causes hide behind codes that mean something else: a full disk is reported under several,
-    # and the memory limit of the whole engine shares its code with the limit of one query.
+    # Two causes have codes with another usual meaning: a full disk is reported under several codes, and the engine's
+    # total memory limit has the same code as the limit of one query.
     if "No space left on device" in text or (code == _MEMORY_LIMIT and "(total)" in text):
         return EngineUnavailable
     return CLASS_BY_CODE.get(code or 0, EngineFault)

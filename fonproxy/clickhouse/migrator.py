@@ -1,8 +1,8 @@
-"""ClickHouse's schema: numbered files, applied once and in order, with a record of what ran.
+"""ClickHouse's schema: numbered files, applied once and in order, with a record of applied files.
 
-A file is recorded as running before its first statement and as done after its last. A run that died in between
-stays visible and is repeated: every statement says IF NOT EXISTS. Retention and write durability are declared outside
-the files and set after them on every run where the live tables differ.
+A file is recorded as running before its first statement and as done after its last. An interrupted run stays visible
+and is repeated, because every statement has IF NOT EXISTS. Retention and write durability are declared outside of the
+files and set on every run where the live tables differ.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     def statements(self, database: str) -> list[str]:
-        """What to run for it, without comments, for this database."""
+        """The statements of the migration for this database, without comments."""
         lines = (line for line in self.sql.splitlines() if not line.lstrip().startswith("--"))
         parts = [part.strip() for part in "\n".join(lines).split(";")]
         return [made for part in parts if part for made in cluster.statements(part, database)]
 
 
 def migrations(directory: Path = SCHEMA) -> list[Migration]:
-    """All files in the order of their numbers."""
+    """All files, sorted by number."""
     return [Migration(path.stem, path.read_text()) for path in sorted(directory.glob("[0-9]*.sql"))]
 
 
 def pending(client: Client, directory: Path = SCHEMA) -> list[Migration]:
-    """The files that never ran to their end. Raises SchemaError when one that did was changed afterwards."""
+    """The files that have not been applied completely. Raises SchemaError if an applied file was changed afterwards."""
     applied = _applied(client)
     files = migrations(directory)
     for migration in files:
@@ -82,12 +82,12 @@ def plan(client: Client) -> list[str]:
     """The statements that ``migrate`` would run now."""
     waiting = pending(client)
     statements = [statement for migration in waiting for statement in migration.statements(DATABASE)]
-    # Before the tables exist there is nothing to compare: the run itself sets them right.
+    # Without tables there is nothing to compare; the run itself sets retention.
     return statements if waiting else statements + retention.alterations(client, DATABASE)
 
 
 def migrate(client: Client, directory: Path = SCHEMA) -> list[str]:
-    """Apply what is pending, then set retention and safety of writes. Returns the names of the files applied."""
+    """Applies pending files, then sets retention and write durability. Returns the names of the applied files."""
     for statement in [*cluster.databases(DATABASE), *cluster.statements(STATE_TABLE, DATABASE)]:
         client.command(statement, tag="migrate")
     waiting = pending(client, directory)
@@ -102,7 +102,7 @@ def migrate(client: Client, directory: Path = SCHEMA) -> list[str]:
 
 
 def differences(client: Client) -> list[str]:
-    """How the live schema differs from the declared one, which is built beside it to compare; empty when equal."""
+    """The differences between the live schema and the declared one, built in a scratch database; empty when equal."""
     client.command(f"DROP DATABASE IF EXISTS {SCRATCH} SYNC", tag="differences")
     client.command(f"CREATE DATABASE {SCRATCH} ENGINE = Atomic", tag="differences")
     try:
@@ -119,7 +119,7 @@ def differences(client: Client) -> list[str]:
 
 
 def _applied(client: Client) -> dict[str, str]:
-    """The checksum of every file that ran to its end, by name."""
+    """The checksum of every completely applied file, by name."""
     known = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'"
     if client.fetch(known, {"database": DATABASE}, tag="migrate") == [(0,)]:
         return {}
@@ -133,7 +133,7 @@ def _record(client: Client, migration: Migration, state: str) -> None:
 
 
 def _described(client: Client, database: str) -> dict[str, dict[str, Any]]:
-    """Per table what makes it what it is: engine, keys, settings, columns, and the SELECT of a view."""
+    """The definition of each table: engine, keys, settings, columns, and the SELECT of a view."""
     tables = client.fetch(
         "SELECT name, engine_full, partition_key, sorting_key, primary_key, as_select FROM system.tables"
         " WHERE database = {database:String}",
@@ -159,7 +159,7 @@ def _described(client: Client, database: str) -> dict[str, dict[str, Any]]:
 
 
 def _without(database: str, fact: str) -> str:
-    """Without the name of the database, which is also in a replicated table's place in Keeper."""
+    """The text without the name of the database, which is also in a replicated table's path in Keeper."""
     return fact.replace(f"{database}.", "").replace(f"/{database}/", "/")
 
 

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# How many statements may run at once in this process, and how long one more waits for its turn.
+# How many statements may run at once in this process, and how long another one waits.
 CONNECTIONS: Final = 64
 WAIT_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
 PING_SECONDS: Final = 2.0
-# While it hangs, other calls fail at once instead of waiting.
+# After a timeout, other calls fail at once for this time instead of waiting.
 SILENCE_SECONDS: Final = 5.0
-# The server enforces its limits; after these times it is considered lost.
+# The server enforces its limits; after these times it counts as lost.
 GRACE_SECONDS: Final = 15.0
 UNLIMITED_SECONDS: Final = 3600.0
 
@@ -57,7 +57,7 @@ class NativeClient:
     def fetch(
         self, sql: str, params: Mapping[str, Value] | None = None, *, profile: Profile = READ, tag: str
     ) -> list[tuple[Any, ...]]:
-        """See ``Client.fetch``. A server that is lost underway is replaced by another, once."""
+        """See ``Client.fetch``. If a server is lost during the query, another one is tried once."""
         bound = {name: _Quoted(text.parameter(value)) for name, value in (params or {}).items()}
         settings = _settings(profile, tag)
 
@@ -88,7 +88,7 @@ class NativeClient:
         settings = {
             **_settings(INGEST, f"insert {table}"),
             "insert_deduplication_token": token,
-            # The driver's own: everything is sent as one block.
+            # The driver's own block size: everything is sent as one block.
             "insert_block_size": max(columns.num_rows, 1),
         }
         values = [_values(column) for column in columns.columns]
@@ -211,7 +211,7 @@ class NativeClient:
             send_receive_timeout=GRACE_SECONDS,
             sync_request_timeout=PING_SECONDS,
             compression="lz4",
-            # The tested version. In later ones servers send their time zone where the driver expects columns.
+            # The tested protocol version. In later ones servers send their time zone where the driver expects columns.
             client_revision=REVISION,
             tcp_keepalive=True,
             settings={"server_side_params": True},
@@ -219,7 +219,7 @@ class NativeClient:
 
 
 class _Quoted:
-    """A parameter as it travels: text in quotes. The driver adds those, and leaves alone what it does not know."""
+    """A quoted parameter, which the driver leaves alone because it does not know its type."""
 
     def __init__(self, parameter: str) -> None:
         self._parameter = parameter
@@ -232,7 +232,7 @@ _IN_QUOTES: Final = str.maketrans({"\\": "\\\\", "'": "\\'"})
 
 
 class _LostServer(EngineUnavailable):
-    """The connection broke: another server, or the same one started again, may answer."""
+    """The connection broke: another server, or the same one after a restart, may answer."""
 
 
 @contextmanager
@@ -259,7 +259,7 @@ def _is_alive(client: clickhouse_driver.Client) -> bool:
 
 
 def _greet(client: clickhouse_driver.Client, hosts: int) -> None:
-    """Connects. The driver tries the next host only when a socket fails, not when a host closes the connection."""
+    """Connects. The driver tries the next host only on a socket error, not when a host closes the connection."""
     client.connection.send_receive_timeout = CONNECT_SECONDS
     for _ in range(hosts - 1):
         try:
@@ -283,11 +283,11 @@ def _settings(profile: Profile, tag: str) -> dict[str, Any]:
 
 
 def _values(column: pa.ChunkedArray[Any]) -> list[Any]:
-    """A column as the driver writes it fastest: moments as seconds, numbers without an Arrow scalar in between."""
+    """A column in the form that the driver writes fastest: times as seconds, numbers without Arrow scalars."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(column.type):
-        # Columns of whole seconds take seconds; those of milliseconds, which only a move fills directly, milliseconds.
+        # Columns of seconds take seconds; columns of milliseconds, which only a move fills directly, take milliseconds.
         has_milliseconds = column.type.unit == "ms"
         zone = column.type.tz
         column = column.cast(pa.timestamp("ms", zone) if has_milliseconds else pa.timestamp("s", zone)).cast(pa.int64())
@@ -298,7 +298,7 @@ def _values(column: pa.ChunkedArray[Any]) -> list[Any]:
 
 
 def _converted(rows: list[tuple[Any, ...]], types: list[str]) -> list[tuple[Any, ...]]:
-    """The driver's values in the types that both engines promise: its zones become those of the standard library."""
+    """The driver's values in the types that both engines return; its zones become those of the standard library."""
     converts = [_converter(type_) for type_ in types]
     if not any(converts):
         return rows
@@ -309,7 +309,7 @@ def _converted(rows: list[tuple[Any, ...]], types: list[str]) -> list[tuple[Any,
 
 
 def _converter(type_: str) -> Callable[[Any], Any] | None:
-    if text.converter(type_) is None:  # raises for a type that cannot be read
+    if text.converter(type_) is None:  # raises for an unreadable type
         return list if type_.startswith("Array(") else None
     zone = text.zone_of(type_)
     return None if zone is None else lambda value: _in_zone(value, zone)

@@ -1,4 +1,4 @@
-"""Limits per kind of work, and the settings that must not depend on the engine's version."""
+"""Limits per kind of query, and settings that must not depend on the engine's version."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class Profile:
     settings: tuple[tuple[str, int | str], ...]
 
 
-# Their defaults changed between versions of the engine, or may be changed by an operator.
+# Their defaults changed between versions of the engine, or operators may change them.
 ALWAYS: Final[tuple[tuple[str, int | str], ...]] = (
     ("timeout_overflow_mode", "throw"),
     ("session_timezone", "UTC"),
     ("join_use_nulls", 0),
     ("use_query_cache", 0),
-    # On a cluster: rows are on their shards when an insert returns, not in a queue beside them.
+    # On a cluster: an insert returns when rows are on their shards, not in a queue.
     ("distributed_foreground_insert", 1),
-    # All of an account's rows are on one shard: the others are not asked, and a sub-query stays there.
+    # All rows of an account are on one shard, so the others are not queried and sub-queries stay local.
     ("optimize_skip_unused_shards", 1),
     ("distributed_product_mode", "local"),
-    # Of a shard's replicas, the same one is written and read while it lives: another may lack the newest rows for a
-    # moment, and what has just been counted would seem to be gone.
+    # Of a shard's replicas, always the first living one is written and read: another may lack the newest rows for a
+    # moment, so rows that were just counted would seem to be missing.
     ("load_balancing", "in_order"),
     ("prefer_localhost_replica", 0),
     # Fail rather than return a result without some accounts.
@@ -47,7 +47,7 @@ READ: Final = Profile(
         *ALWAYS,
         ("max_execution_time", 30),
         ("max_memory_usage", GIB),
-        # Requests run beside one another already; more threads per query made the sum of them slower.
+        # Requests already run in parallel; more threads per query made them slower in total.
         ("max_threads", 1),
         ("max_result_rows", 1_000_000),
         ("result_overflow_mode", "throw"),
@@ -55,7 +55,7 @@ READ: Final = Profile(
     ),
 )
 
-# Reads that scan much, of which few run at once: with half the time and memory they leave room for others.
+# Reads that scan much, of which only a few run at once; half the time and memory leaves room for others.
 HEAVY: Final = Profile(
     "heavy", tuple({**dict(READ.settings), "max_execution_time": 15, "max_memory_usage": GIB // 2}.items())
 )
@@ -73,8 +73,8 @@ MIGRATE: Final = Profile(
         *ALWAYS,
         ("max_execution_time", 0),
         ("max_memory_usage", 2 * GIB),
-        # A part remembers when its rows expire. Left as it was, it would lose them at the old time, although they
-        # are now to be kept for longer.
+        # Parts store the time when their rows expire. Without rewriting, they would drop rows at the old time after the
+        # retention was raised.
         ("materialize_ttl_after_modify", 1),
         # Waits for every replica, so that erased rows are gone when the statement returns.
         ("mutations_sync", 2),
@@ -82,8 +82,8 @@ MIGRATE: Final = Profile(
     ),
 )
 
-# A whole table, once. A shard of a cluster answers for its own rows, which the caller adds up: no server has to put
-# together what several of them hold.
+# A whole table, read once. Each shard of a cluster returns its own rows, which the caller merges, so no server merges
+# those of several.
 BLOCK_ROWS: Final = 100_000
 MOVE: Final = Profile(
     "move",
@@ -100,8 +100,8 @@ MOVE: Final = Profile(
     ),
 )
 
-# One INSERT must be one block in every target, the same one on every retry, because the engine
-# recognises a repeated batch by its token and the number of the block.
+# One INSERT must be one block in every target, the same one on every retry, because the engine recognizes a repeated
+# batch by its token and the number of the block.
 INGEST: Final = Profile(
     "ingest",
     (
@@ -109,42 +109,42 @@ INGEST: Final = Profile(
         # A stuck insert must not block ingest for ever; an interrupted one is repeated under the same token.
         ("max_execution_time", 300),
         ("max_memory_usage", 2 * GIB),
-        # Collecting rows of several clients would mix their tokens.
+        # Merging rows of several clients would mix their tokens.
         ("async_insert", 0),
-        # Older engines know only the second switch, newer ones put the first before it.
+        # Older engines know only the second setting, newer ones prefer the first.
         ("insert_deduplicate", 1),
         ("deduplicate_blocks_in_dependent_materialized_views", 1),
-        # A batch is never cut: at most 100,000 rows and about 100 MB come in one Arrow record batch.
+        # A batch is never split: at most 100,000 rows and about 100 MB come in one Arrow record batch.
         ("max_insert_block_size", 1_048_576),
         ("min_insert_block_size_rows", 1_048_576),
         ("min_insert_block_size_bytes", GIB),
         ("max_block_size", 1_048_576),
         ("preferred_block_size_bytes", 0),
-        # One thread writes one block after another, so that a retry meets the same order.
+        # One thread writes the blocks in sequence, so that a retry has the same order.
         ("max_threads", 1),
         ("max_insert_threads", 1),
         ("parallel_view_processing", 0),
         ("input_format_parallel_parsing", 0),
-        # Rows of one key collapse when parts are merged. Doing it to each block first took half of an insert's time.
+        # Rows with one key collapse when parts are merged. Collapsing each block first took half of an insert's time.
         ("optimize_on_insert", 0),
-        # A view that fails must fail the batch: it is repeated as a whole.
+        # A failing view must fail the batch, which is repeated as a whole.
         ("materialized_views_ignore_errors", 0),
         ("throw_on_max_partitions_per_insert_block", 1),
-        # Imported history may touch every month since 2000; what is pushed touches those of the retention.
+        # Imported history may span every month since 2000; pushed rows span the months of the retention.
         ("max_partitions_per_insert_block", 1000),
     ),
 )
 
 
 def log_comment(tag: str) -> str:
-    """The comment in the engine's query log: the tag of the code and the request id."""
+    """The comment in the engine's query log: the tag of the calling code and the request id."""
     if not tag:
-        raise ValueError("A query needs a tag that says which code asks.")
+        raise ValueError("A query needs a tag that names the calling code.")
     return json.dumps({"tag": tag, "request_id": request_id.get()})
 
 
 def identifier(name: str) -> str:
-    """The name of a table, column or database, for SQL text; ValueError for anything that is not plainly one."""
+    """The name of a table, column or database for SQL text; raises ValueError for any other text."""
     if not _IDENTIFIER.fullmatch(name):
         raise ValueError(f"Not the name of a table or column: {name!r}.")
     return name

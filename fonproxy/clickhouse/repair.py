@@ -26,7 +26,7 @@ _RECORD: Final = re.compile(rb"([12])\t([^\t\n]+)\t[^\t\n]+")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The blocks of one partition that a part holds, both ends included."""
+    """The blocks of one partition in a part, both ends included."""
 
     partition: str
     first: int
@@ -43,14 +43,14 @@ def parse_part(name: str) -> Part | None:
 
 
 def honest(log: bytes, names: Iterable[str]) -> bytes:
-    """The log without records of parts that do not exist, torn or unreadable lines.
+    """The log without torn or unreadable lines and without records of parts that do not exist.
 
-    ``names`` are the directories of the table. Records of dropped parts stay: they only take tokens back.
+    ``names`` are the directories of the table. Records of dropped parts stay, because they only remove tokens.
     """
     by_partition: dict[str, set[Part]] = {}
     for part in filter(None, map(parse_part, names)):
         by_partition.setdefault(part.partition, set()).add(part)
-    lines = log.split(b"\n")[:-1]  # what follows the last newline is torn
+    lines = log.split(b"\n")[:-1]  # text after the last newline is torn
     return b"".join(line + b"\n" for line in lines if _is_honest(line, by_partition))
 
 
@@ -66,9 +66,9 @@ def _is_honest(line: bytes, by_partition: dict[str, set[Part]]) -> bool:
 
 
 def repair(path: Path) -> int:
-    """Repairs the engine's directory, which no process may have open. Returns the number of changed logs.
+    """Repairs the engine's directory, which no process may have open; returns the number of changed logs.
 
-    May itself be killed anywhere: a log is replaced whole or not at all, and doing it again changes nothing.
+    It may itself be killed at any time: a log is replaced whole or not at all, and repeating it changes nothing.
     """
     changed = 0
     for log in sorted(path.glob("store/*/*/deduplication_logs/deduplication_log_*.txt")):
@@ -81,7 +81,7 @@ def repair(path: Path) -> int:
 
 
 def _replace(log: Path, content: bytes, draft: Path) -> None:
-    # The draft lies outside: the engine takes every file in its directory for a log.
+    # The draft is outside of it, because the engine reads every file in its directory as a log.
     draft.write_bytes(content)
     disk.flush(draft)
     draft.replace(log)

@@ -1,7 +1,7 @@
 """Retention of each table: declared once, applied by clickhouse_migrate, respected by every read.
 
-The engine frees disk when it pleases, early or late by hours. So a reader never asks for anything older than
-``floor``, and ingest accepts nothing older either.
+The engine deletes expired rows early or late by hours. So no read returns anything older than ``floor``, and ingest
+accepts nothing older.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECOND: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """A table's time column, the grain its times are rounded down to, and for how long: months, days or for ever."""
+    """A table's time column, the grain to which its times are rounded down, and the retention, if there is one."""
 
     column: str
     grain: timedelta
@@ -35,22 +35,22 @@ class Retention:
 
     @property
     def ttl(self) -> str | None:
-        """The engine's TTL expression exactly as the engine writes it back, None when rows stay for ever."""
+        """The TTL expression exactly as the engine prints it, None when rows are kept for ever."""
         if not (self.months or self.days):
             return None
-        # A Date would otherwise begin at midnight of the machine's time zone; fractions of a second are not taken.
+        # A Date would otherwise start at midnight of the machine's time zone; fractions of a second are not allowed.
         moment = f"toDateTime({self.column}, 'UTC')" if self.grain in (DAY, SECOND) else self.column
         return f"{moment} + " + (f"toIntervalMonth({self.months})" if self.months else f"toIntervalDay({self.days})")
 
 
 def declared() -> dict[str, Retention]:
-    """Every table that holds rows, and how long it keeps them; the schema's package says so."""
+    """Every table with rows, and its retention, as declared by the schema package."""
     tables: dict[str, Retention] = import_module(settings.CLICKHOUSE_SCHEMA).retention()
     return tables
 
 
 def floor(table: str, now: datetime) -> datetime:
-    """The oldest instant still returned from ``table``, in UTC; 1970 when it keeps everything.
+    """The oldest instant still returned from ``table``, in UTC; 1970 if it keeps everything.
 
     Rounded up to the table's grain: rows at or after it have not expired.
     """
@@ -63,12 +63,12 @@ def floor(table: str, now: datetime) -> datetime:
 
 
 def _months_before(now: datetime, months: int) -> datetime:
-    """The first instant from which on nothing has expired, when rows are kept that many months.
+    """The first instant after which nothing has expired, if rows are kept for that many months.
 
-    Months are not equally long. A row of 28 February kept one month expires on 28 March, so on the 31st the first one
-    left is of 1 March. And in the other direction: rows of 29, 30 and 31 January kept one month all expire on the last
-    day of February, each at its time of day, so from the beginning of that day on the first one surely left is of
-    1 February.
+    Months differ in length. A row of 28 February kept for one month expires on 28 March, so on the 31st the first
+    remaining row is of 1 March. In the other direction: rows of 29, 30 and 31 January kept for one month all expire on
+    the last day of February, each at its time of day, so from the start of that day on the first row that surely
+    remains is of 1 February.
     """
     if not months:
         return now
@@ -82,12 +82,12 @@ def _months_before(now: datetime, months: int) -> datetime:
 
 
 _TTL: Final = re.compile(r" TTL (.+?)(?= SETTINGS |$)")
-# Safe against loss of power, not only of the process; each costs a wait for the disk per part.
+# Safe against loss of power, not only of the process; each waits for the disk once per part.
 _FSYNC: Final = ("fsync_after_insert", "fsync_part_directory")
 
 
 def alterations(client: Client, database: str) -> list[str]:
-    """The statements that make the live tables keep rows as declared, and write them as safely; none when they do."""
+    """The statements that set retention and durability of the live tables as declared; none if nothing differs."""
     sql = "SELECT name, engine_full FROM system.tables WHERE database = {database:String}"
     held_in = cluster.of_rows(database)
     engines = dict(client.fetch(sql, {"database": held_in}, tag="retention.alterations"))

@@ -1,4 +1,4 @@
-"""Parameters to the engine's text, and its JSON back to Python values."""
+"""Converts parameters to the engine's text, and its JSON to Python values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 
 from fonproxy.clickhouse.errors import EngineFault
 
-# The engine reads a bound string as a field of a tab-separated file, where these mean something.
+# The engine parses a bound string as a field of a tab-separated file, where these characters are special.
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "'": "\\'"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -64,7 +64,7 @@ _decoder: Final = msgspec.json.Decoder(_JsonResult)
 
 
 def rows(answer: bytes) -> list[tuple[Any, ...]]:
-    """The rows of a JSONCompact answer, each value in the Python type that suits its column."""
+    """The rows of a JSONCompact result, with Python types by column."""
     decoded = _decoder.decode(answer)
     converts = [converter(column.type) for column in decoded.meta]
     if not any(converts):
@@ -75,7 +75,7 @@ def rows(answer: bytes) -> list[tuple[Any, ...]]:
     ]
 
 
-# A type that another one holds, such as the String of LowCardinality(String).
+# A wrapped type, such as the String of LowCardinality(String).
 WRAPPED: Final = re.compile(r"(?:LowCardinality|Nullable|SimpleAggregateFunction)\((?:\w+, )?(.+)\)")
 _MOMENT: Final = re.compile(r"DateTime(?:64)?\((?:\d+, )?'([^']+)'\)")
 _AS_DECODED: Final = re.compile(r"U?Int(8|16|32|64)|String|Bool|Nothing|FixedString\(\d+\)|Enum\d+\(.+\)")
@@ -96,7 +96,7 @@ _BY_NAME: Final[dict[str, Convert]] = {
 
 @lru_cache(maxsize=256)
 def converter(type_: str) -> Convert | None:
-    """How a decoded value of this ClickHouse type becomes Python's; None when it is already."""
+    """A function that converts a decoded value of this ClickHouse type to Python's; None if none is needed."""
     if wrapped := WRAPPED.fullmatch(type_):
         inner = converter(wrapped[1])
         return _unless_null(inner) if inner else None
@@ -113,7 +113,7 @@ def converter(type_: str) -> Convert | None:
 
 
 def zone_of(type_: str) -> tzinfo | None:
-    """The zone of the moments in a column of this type, None when it holds no moments."""
+    """The time zone of the times in a column of this type, None if it has no times."""
     found = _MOMENT.search(type_)
     return None if found is None else UTC if found[1] == "UTC" else ZoneInfo(found[1])
 
@@ -123,12 +123,12 @@ def _unless_null(inner: Convert) -> Convert:
 
 
 def _moment_in(zone: str) -> Convert:
-    """Seconds since 1970, as text with or without a fraction: unlike local time, never ambiguous."""
+    """Seconds since 1970, as text with or without a fraction, which unlike local time is never ambiguous."""
     tz = UTC if zone == "UTC" else ZoneInfo(zone)
 
     def convert(text: str) -> datetime:
         seconds, _, fraction = text.partition(".")
-        # Put together as text, the sign of a moment before 1970 counts for its fraction too.
+        # In this form the sign of a time before 1970 applies to its fraction too.
         return (_EPOCH + timedelta(microseconds=int(seconds + fraction[:6].ljust(6, "0")))).astimezone(tz)
 
     return convert

@@ -11,7 +11,7 @@ from prometheus_client import Histogram
 
 ENGINE_SECONDS: Final = Histogram(
     "fonproxy_engine_seconds",
-    "Calls of ClickHouse, by the code that asks and how they ended.",
+    "Calls to ClickHouse, by calling code and outcome.",
     ["kind", "outcome"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30),
 )
@@ -19,7 +19,7 @@ ENGINE_SECONDS: Final = Histogram(
 
 @contextmanager
 def engine_call(kind: str) -> Iterator[None]:
-    """Measures the context as one call of the engine."""
+    """Measures the context as one call to ClickHouse."""
     started = perf_counter()
     outcome = "failed"
     try:

@@ -2,4 +2,4 @@
 
 
 class MoveError(Exception):
-    """The move cannot begin or continue; the message says why and what to do."""
+    """The move cannot start or continue; the message gives the reason and the remedy."""

@@ -1,9 +1,9 @@
 """Copies ClickHouse's tables between two engines, partition by partition.
 
-A partition that is the same on both sides is left alone, any other is dropped in the target and copied again. So a
-interrupted move continues where it was, and one that was made ahead, while rows were still arriving, is completed
-by copying what has changed since. Rows are read as if all merges were done: equal on both sides, however they lie in
-parts. Nothing is written to the source.
+A partition that is equal on both sides is left alone; any other is dropped in the target and copied again. So an
+interrupted move continues, and a copy made ahead, while rows were still arriving, is completed by copying what has
+changed since. Rows are compared as if all merges were done, so the layout of parts does not matter. Nothing is written
+to the source.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fonproxy.move import MoveError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Rows that expire while the move lasts are not compared: either engine may have deleted them already.
+# Rows that expire during the move are not compared, because either engine may have deleted them already.
 MAX_DURATION: Final = timedelta(hours=6)
 
 _DISTRIBUTED: Final = re.compile(r"Distributed\('([^']*)', '([^']*)', '([^']*)'")
@@ -41,7 +41,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class PartitionDigest:
-    """Rows, and the sums of their hashes and of what they count."""
+    """The number of rows, and the sums of their hashes and of their counts."""
 
     rows: int
     hashes: int
@@ -58,7 +58,7 @@ Partitions = dict[int, PartitionDigest]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of the source, as queries need it."""
+    """A table of the source, in the form needed by queries."""
 
     name: str
     columns: tuple[tuple[str, str], ...]
@@ -71,7 +71,7 @@ class Table:
 
     @property
     def hashed(self) -> str:
-        """All columns for a hash, which is NULL when one of them is."""
+        """All columns as arguments of a hash, which is NULL if one of them is."""
         return ", ".join(
             f"isNull({name}), ifNull({name}, 0)" if type_.startswith("Nullable(") else name
             for name, type_ in self.columns
@@ -79,12 +79,12 @@ class Table:
 
     @property
     def portable(self) -> str:
-        """All columns in forms that both engines write and take the same way."""
+        """All columns in forms that both engines write and read in the same way."""
         return ", ".join(_portable(name, _bare(type_)) for name, type_ in self.columns)
 
 
 def tables(source: Engine) -> list[Table]:
-    """Every table that holds rows."""
+    """Every table with rows."""
     found = source.client.fetch(
         "SELECT name, partition_key, engine_full FROM system.tables WHERE database = {database:String}",
         {"database": source.database},
@@ -102,14 +102,14 @@ def tables(source: Engine) -> list[Table]:
     for name in retention.declared():
         partition, engine = known[name]
         if _DISTRIBUTED.match(engine):
-            raise MoveError("A cluster cannot be moved away from: its rows are in the databases of its shards.")
+            raise MoveError("A cluster cannot be moved: its rows are in the databases of its shards.")
         collapses = "SummingMergeTree" in engine or "AggregatingMergeTree" in engine
         made.append(Table(name, tuple(columns[name]), partition, "FINAL" if collapses else ""))
     return made
 
 
 def schema(engine: Engine) -> dict[str, str]:
-    """The files that have run to their end, and their checksums; empty without tables."""
+    """The completely applied files and their checksums; empty without tables."""
     if not _has(engine, "schema_migrations"):
         return {}
     return dict(
@@ -129,11 +129,11 @@ def refuse_rows(target: Engine) -> None:
     )
     for name in {name for (name,) in known} & retention.declared().keys():
         if target.client.fetch(f"SELECT 1 FROM {target.database}.{name} LIMIT 1", profile=MOVE, tag="move"):
-            raise MoveError("The ClickHouse to move to holds rows, and nothing is overwritten: name an empty database.")
+            raise MoveError("The target ClickHouse has rows, which are not overwritten: name an empty database.")
 
 
 def begin(target: Engine, origin: str) -> None:
-    """Marks the target as incomplete: its rows are those of ``origin``, and no program uses it."""
+    """Marks the target as incomplete, with rows of ``origin``; no process uses it until ``end``."""
     target.client.command(
         f"CREATE TABLE IF NOT EXISTS {target.database}.{MARKER} (origin String) ENGINE = MergeTree ORDER BY origin",
         tag="move",
@@ -142,7 +142,7 @@ def begin(target: Engine, origin: str) -> None:
 
 
 def is_begun(target: Engine, origin: str) -> bool:
-    """Whether a move to this target was interrupted. Raises MoveError if it was another installation's."""
+    """Whether a move to this target was interrupted. Raises MoveError if it was from another installation."""
     if not _has(target, MARKER):
         return False
     if target.client.fetch(
@@ -153,12 +153,12 @@ def is_begun(target: Engine, origin: str) -> bool:
 
 
 def end(target: Engine) -> None:
-    """The target is complete, and may be used."""
+    """Marks the target as complete and usable."""
     target.client.command(f"DROP TABLE IF EXISTS {target.database}.{MARKER} SYNC", tag="move")
 
 
 def digest(engine: Engine, table: Table, now: datetime) -> Partitions:
-    """Each partition with rows that have not expired, and of these the rows that will not while the move lasts."""
+    """The digest of each partition with unexpired rows, over the rows that do not expire during the move."""
     moment = f"toDateTime({retention.declared()[table.name].column}, 'UTC')"
     lasts = f"{moment} >= {{lasts:DateTime('UTC')}}"
     found: defaultdict[int, PartitionDigest] = defaultdict(lambda: NONE)
@@ -175,17 +175,20 @@ def digest(engine: Engine, table: Table, now: datetime) -> Partitions:
 
 
 def to_copy(here: Partitions, there: Partitions) -> list[int]:
-    """The partitions that are not the same in the target, oldest first; those that an erasure has emptied here too."""
+    """The partitions that differ in the target, oldest first, including those that an erasure has emptied here."""
     return sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
 
 
 def differing(here: Partitions, there: Partitions) -> list[int]:
-    """The partitions that are not the same; what has expired meanwhile may be gone."""
+    """The partitions that differ; rows that expired in the meantime may be missing."""
     return sorted(key for key in here.keys() | there.keys() if here.get(key, NONE) != there.get(key, NONE))
 
 
 def copy(source: Engine, target: Engine, table: Table, partition: int) -> int:
-    """Replaces the partition in the target; the number of rows. Broken off, it is different, and copied again."""
+    """Replaces the partition in the target; returns the number of rows.
+
+    After an interruption it differs and is copied again.
+    """
     _drop(target, table, partition)
     rows = 0
     sql = (
@@ -231,7 +234,7 @@ def _portable(name: str, type_: str) -> str:
 
 
 def _renamed(block: pa.RecordBatch, table: Table) -> pa.Table:
-    """The block under the columns' names, with times of milliseconds as such."""
+    """The block with the columns' names, and times of milliseconds in that type."""
     import pyarrow as pa
 
     columns = []

@@ -1,7 +1,7 @@
 """Copies every table of the relational store between any two databases, in one transaction of the target.
 
-Values pass as Python objects, as the models' fields read them here and prepare them there. Numbers that were given out
-and belong to nothing any more are not given out again: the counters behind the ids are copied too.
+Values pass as Python objects, read by the models' fields here and prepared by them there. The counters of ids are
+copied too, so that ids of deleted rows are not reused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from django.db.models import AutoField, Model
 from fonproxy.move import MoveError
 
 TARGET: Final = "target"
-# What `migrate` itself writes into a new store.
+# The tables that `migrate` itself fills in a new store.
 SEEDED: Final = frozenset({"contenttypes.ContentType", "auth.Permission", "analytics.IngestPause"})
 ROWS_AT_ONCE: Final = 2000
 
@@ -32,7 +32,7 @@ _json: Final = msgspec.json.Encoder(order="deterministic", enc_hook=str)
 
 @dataclass(frozen=True, slots=True)
 class TableDigest:
-    """Rows of a table, and the sum of their hashes: equal for equal rows in any order."""
+    """The number of rows of a table, and the sum of their hashes, which is equal for equal rows in any order."""
 
     rows: int = 0
     sum: int = 0
@@ -42,19 +42,19 @@ Progress = Callable[[str, int], None]
 
 
 def add_target(config: dict[str, Any]) -> BaseDatabaseWrapper:
-    """Makes this database known as ``TARGET`` and returns its connection."""
+    """Registers this database as ``TARGET`` and returns its connection."""
     complete = connections.configure_settings({**connections.settings, TARGET: config})
     connections.settings[TARGET] = complete[TARGET]
     return connections[TARGET]
 
 
 def tables() -> list[type[Model]]:
-    """The models of all tables, those between two others included."""
+    """The models of all tables, including automatic many-to-many tables."""
     return [model for model in apps.get_models(include_auto_created=True) if model._meta.managed]
 
 
 def refuse_behind() -> None:
-    """Raises MoveError when the source lacks a migration: the target will have all of them."""
+    """Raises MoveError if the source lacks a migration, because the target will have all of them."""
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise MoveError("The installation is of an older version: run migrate and clickhouse_migrate, or serve, first.")
@@ -79,7 +79,7 @@ def refuse_in_use() -> None:
 
 @contextmanager
 def frozen() -> Iterator[None]:
-    """Nothing is written to the source within the context, and all of it is read as of one moment."""
+    """Within this context nothing is written to the source, and all reads are of one instant."""
     with transaction.atomic():  # on SQLite it takes the only write lock
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
@@ -100,7 +100,7 @@ def digests(alias: str) -> dict[str, TableDigest]:
 
 
 def copy(progress: Progress) -> dict[str, TableDigest]:
-    """Fills the target completely or not at all, and returns what is in it. Raises MoveError when a row differs."""
+    """Fills the target completely or not at all, and returns its digests. Raises MoveError if a row differs."""
     found = {}
     with transaction.atomic(using=TARGET):
         _clear_seeded()
@@ -123,7 +123,7 @@ def copy(progress: Progress) -> dict[str, TableDigest]:
 
 
 class _Counted:
-    """The rows, and their digest once they have been used up."""
+    """Iterates over the rows, and has their digest at the end."""
 
     def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
         self._rows = rows
@@ -186,7 +186,7 @@ def _batched(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
 
 
 def _numbered() -> list[tuple[str, str]]:
-    """Table and column of every id that the database counts."""
+    """Table and column of every id that the database generates."""
     return [
         (model._meta.db_table, model._meta.pk.column or "")
         for model in tables()
@@ -195,7 +195,7 @@ def _numbered() -> list[tuple[str, str]]:
 
 
 def _read_counters() -> dict[str, int]:
-    """The last id given out in each table of the source, also where its row was deleted."""
+    """The last generated id in each table of the source, even if its row was deleted."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT name, seq FROM sqlite_sequence")

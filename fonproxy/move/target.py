@@ -1,4 +1,4 @@
-"""Where an installation is moved to: the settings of the new one, as far as they differ."""
+"""The target of a move: the settings of the new installation that differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from environ import Env
 from fonproxy.clickhouse.address import Address
 from fonproxy.move import MoveError
 
-# Settings that make an installation one of services.
+# Settings of an installation with services.
 _SERVICES: Final = (
     "DATABASE_URL",
     "CLICKHOUSE_URL",
@@ -30,7 +30,7 @@ SECRET_FILE: Final = "secret_key"  # noqa: S105  # its name
 
 @dataclass(frozen=True, slots=True)
 class MoveTarget:
-    """The stores that move; one that is None stays where it is. A data directory takes both."""
+    """The stores that move; one that is None stays where it is. A data directory moves both."""
 
     database_url: str | None = None
     clickhouse_url: str | None = None
@@ -45,14 +45,14 @@ class MoveTarget:
         return self.clickhouse_url is not None or self.data_dir is not None
 
     def address(self) -> Address:
-        """Raises MoveError when the URL is not like one."""
+        """The ClickHouse to move to. Raises MoveError for an invalid URL."""
         try:
             return Address.parse(self.clickhouse_url or "")
         except ImproperlyConfigured as fault:
             raise MoveError(f"--to-clickhouse: {fault}") from None
 
     def database_config(self) -> dict[str, Any]:
-        """The entry for Django's ``DATABASES``. Raises MoveError when the URL is not like one."""
+        """The entry for Django's ``DATABASES``. Raises MoveError for an invalid URL."""
         if self.data_dir is not None:
             return {
                 "ENGINE": "django.db.backends.sqlite3",
@@ -65,7 +65,7 @@ class MoveTarget:
         return config
 
     def prepare_data_dir(self) -> None:
-        """Makes the directory, with the secret that keys and ids depend on if the source keeps it in a file."""
+        """Creates the directory, with the secret on which keys and ids depend, if the source keeps it in a file."""
         if self.data_dir is None:
             return
         if self.data_dir.resolve() == settings.DATA_DIR:
@@ -76,9 +76,9 @@ class MoveTarget:
             shutil.copy(kept, wanted)
 
     def run(self, command: str, *arguments: str, keeps_database: bool = False) -> None:
-        """Runs a management command as the new installation; raises MoveError with what it says when it fails.
+        """Runs a management command as the new installation; raises MoveError with its output if it fails.
 
-        With ``keeps_database`` it uses the relational store of the old one.
+        With ``keeps_database`` it uses the relational store of the old installation.
         """
         environment = {
             **os.environ,

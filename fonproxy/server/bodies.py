@@ -1,7 +1,7 @@
-"""How large a body may be, decided before it is read, and the room that the bodies of a lane share.
+"""Limits of bodies, applied before they are read, and the memory that the bodies of a lane share.
 
-A small body is taken from anyone and kept in memory. A larger one needs a route that takes rows or files, and a caller
-who may use it: the route's own authentication and permissions are asked about the head alone.
+A small body is accepted from anyone and kept in memory. A larger one needs a route that accepts rows or files, and a
+caller who may use it: the route's own authentication and permissions are checked with the head alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REMEMBERED_CALLERS: Final = 10_000
 
 
 class RequestBody:
-    """A body on its way in: counted, kept in memory or in a file without a name, its room given back at the end."""
+    """An incoming body: counted, kept in memory or in an unnamed file; releases its space at the end."""
 
     def __init__(self, lane: Lane, limit: int) -> None:
         self.size = 0
@@ -43,7 +43,7 @@ class RequestBody:
         self.file: IO[bytes] = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115  # closed by `close`
 
     def add(self, data: bytes) -> None:
-        """Raises Refused when the body is larger than it may be, or the lane's room is full."""
+        """Raises Refused when the body exceeds its limit, or the lane's space is used up."""
         self.size += len(data)
         self.refuse_beyond_limit(self.size)
         if self.size > SMALL_BYTES:
@@ -67,7 +67,10 @@ class RequestBody:
 
 
 class Gate:
-    """Who may send a large body. Remembers for a moment who may, so that a worker's next push asks no store."""
+    """Decides who may send a large body.
+
+    Caches the decision for a moment, so that a gateway's next push needs no query.
+    """
 
     def __init__(self) -> None:
         self._until: dict[bytes, float] = {}
@@ -76,7 +79,7 @@ class Gate:
         return self._until.get(_fingerprint(environ), 0) > monotonic()
 
     def may_send(self, environ: Mapping[str, Any]) -> bool:
-        """Asks the route; runs in a thread."""
+        """Checks the route's permissions; runs in a thread."""
         if not _is_let_in(environ):
             return False
         if len(self._until) >= REMEMBERED_CALLERS:

@@ -25,19 +25,19 @@ from fonproxy.server.refusals import RequestRefused
 from fonproxy.server.wsgi import Application, WsgiResponse, call, environ_of
 
 HEAD_BYTES: Final = 2**16
-# Read at once, and written at once.
+# The size of reads and writes.
 BLOCK_BYTES: Final = 2**18
-# This much of a malformed head is read to find its path.
+# How much of a malformed head is parsed to find its path.
 FIRST_LINE_BYTES: Final = 2**12
 HEAD_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 2.0
-# A refusal is sent slowly while its share of the lane stays taken, so that a flood of refusals costs little.
+# A refusal is sent slowly while it holds its share of the lane, so that a flood of refusals costs little.
 THROTTLED_SECONDS: Final = 0.5
 WITHOUT_BODY: Final = frozenset({204, 304})
 CONTINUE: Final = h11.InformationalResponse(status_code=100, reason=b"Continue", headers=[])
 SENTENCES: Final = {
-    431: f"The head of a request may hold at most {HEAD_BYTES // 2**10} KiB.",
+    431: f"The head of a request may have at most {HEAD_BYTES // 2**10} KiB.",
     501: "The only supported transfer coding is chunked.",
 }
 
@@ -52,7 +52,7 @@ class ConnectionState(Enum):
 
 @dataclass(frozen=True)
 class ConnectionContext:
-    """What all connections share."""
+    """Data shared by all connections."""
 
     application: Application
     address: tuple[str, int]
@@ -87,7 +87,7 @@ class Connection:
             self._writer.close()
 
     async def _exchange(self) -> bool:
-        """One request and its answer; returns whether another may follow."""
+        """One request and its response; returns whether another may follow."""
         method, path = "", ""
         try:
             request = await self._head()
@@ -138,7 +138,7 @@ class Connection:
     # --- reading ----------------------------------------------------------------------------------------------------
 
     async def _head(self) -> h11.Request | None:
-        """The next request's head; None when the client has gone, or lets its connection lie idle."""
+        """The next request's head; None when the client has disconnected or the connection is idle for too long."""
         self._start_of_head = self._http.trailing_data[0]
         self.state = ConnectionState.ARRIVING if self._start_of_head else ConnectionState.IDLE
         deadline = monotonic() + (self._idle_seconds if self.state is ConnectionState.IDLE else HEAD_SECONDS)
@@ -161,7 +161,7 @@ class Connection:
         return event if isinstance(event, h11.Request) else None
 
     async def _body(self, request: h11.Request, environ: dict[str, Any], lane: Lane) -> RequestBody:
-        """The body; an empty one for a caller who may not send it, whom the application refuses."""
+        """The body; empty for a caller who may not send it, whom the application refuses."""
         length = _announced(request)
         body = RequestBody(lane, SMALL_BYTES)
         if lane.rules.body_bytes and (length is None or length > SMALL_BYTES):
@@ -212,7 +212,7 @@ class Connection:
     # --- writing ----------------------------------------------------------------------------------------------------
 
     async def _send(self, answer: WsgiResponse, method: bytes, lane: Lane) -> None:
-        """Sends the answer, chunk by chunk as the client reads; a thread produces each."""
+        """Sends the response, chunk by chunk as the client reads; a thread produces each chunk."""
         pace = Pace()
         try:
             begun = self._http.send(self._response(answer))
@@ -233,7 +233,7 @@ class Connection:
 
     async def _refuse(self, refused: RequestRefused, method: str, path: str) -> None:
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            raise ConnectionResetError  # half an answer is sent already
+            raise ConnectionResetError  # part of a response has already been sent
         self.state = ConnectionState.WORKING
         lane = self._service.lanes.of(method, path)
         await self._send(refusals.answer(refused, method, path), method.encode(), lane)
@@ -251,7 +251,7 @@ class Connection:
         return h11.Response(status_code=answer.status, reason=answer.reason.encode(), headers=encoded)
 
     async def _write(self, data: bytes, pace: Pace) -> None:
-        """Raises TimeoutError when the client does not read, and ConnectionResetError when it has gone."""
+        """Raises TimeoutError when the client does not read, and ConnectionResetError when it has disconnected."""
         view = memoryview(data)
         for start in range(0, len(view), BLOCK_BYTES):
             if self._writer.transport.is_closing():  # asyncio would drop the block without an error
@@ -264,7 +264,7 @@ class Connection:
             pace.moved(len(block))
 
     async def _linger(self) -> None:
-        """Reads away what a refused client still sends, for a moment, so that it gets to read the answer."""
+        """Reads and discards what a refused client still sends, for a moment, so that it can read the response."""
         if self._http.their_state not in (h11.SEND_BODY, h11.ERROR):
             return
         self._writer.write_eof()
@@ -275,7 +275,7 @@ class Connection:
 
 
 def _announced(request: h11.Request) -> int | None:
-    """The length of the body; None when it comes in chunks."""
+    """The length of the body; None if it is chunked."""
     headers = dict(request.headers)
     if b"transfer-encoding" not in headers:
         return int(headers.get(b"content-length", b"0"))

@@ -1,7 +1,7 @@
-"""Which threads serve which routes, so that no kind of work takes the threads of another.
+"""Which threads serve which routes, so that no kind of request uses up the threads of another.
 
-A request waits for its turn here, in the loop, where waiting costs no thread. Of a lane's threads one caller gets some
-only, and holds its share until the answer is delivered: a client that reads slowly waits for itself.
+A request waits for its turn here, in the event loop, where waiting costs no thread. One caller gets only some of a
+lane's threads, and holds its share until the response is delivered, so a client that reads slowly delays only itself.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ T = TypeVar("T")
 class Rules:
     """The limits of a lane.
 
-    ``per_caller`` is how many requests of one caller it works on at once, of an address without a known credential at
-    most ``PER_ADDRESS``; some more wait for up to ``wait_seconds`` and are refused then. ``body_bytes`` is the largest
-    body of a caller who may send rows or files, ``buffer_bytes`` the room for all such bodies together. ``by_address``
+    ``per_caller`` is how many requests of one caller it handles at once, at most ``PER_ADDRESS`` for an address without
+    a known credential; some more wait for up to ``wait_seconds`` and are then refused. ``body_bytes`` is the largest
+    body of a caller who may send rows or files, ``buffer_bytes`` the space for all such bodies together. ``by_address``
     is for routes that check credentials: there every caller is an address.
     """
 
@@ -57,10 +57,10 @@ WAITING: Final = 512
 WAITING_OF_CALLER: Final = 128
 PER_ADDRESS: Final = 4
 
-# The first that fits.
+# The first match counts.
 RULES: Final = (
     Rules("probes", _READ, re.compile(r"/(healthz|readyz|metrics)"), threads=2, per_caller=2, wait_seconds=5),
-    # Password hashes are slow on purpose: two at once leave the processors to the others.
+    # Password hashes are slow on purpose: two at once leave the processors to other requests.
     Rules(
         "sign-in",
         _POST,
@@ -70,7 +70,7 @@ RULES: Final = (
         wait_seconds=3,
         by_address=True,
     ),
-    # Clients of proxies wait for these, so they do not wait for intake.
+    # Clients of proxies wait for these, so they must not wait for ingest.
     Rules(
         "gateway sign-in",
         _POST,
@@ -79,7 +79,7 @@ RULES: Final = (
         per_caller=WAITING,
         wait_seconds=5,
     ),
-    # What stops customers at the gateways does not wait for other reads. All gateways may belong to one account.
+    # The feeds that stop customers at the gateways must not wait for other reads. All gateways may belong to one account.
     Rules(
         "feeds",
         _READ,
@@ -160,7 +160,7 @@ class Lane:
 
     @asynccontextmanager
     async def share(self, caller: Caller) -> AsyncIterator[None]:
-        """One of the caller's places in this lane for as long as the block runs; Refused when none comes free."""
+        """Holds one of the caller's places in this lane during the context; Refused when none becomes free."""
         share = self.rules.share_of(caller)
         places = self._shares.setdefault(caller, asyncio.Semaphore(share))
         self._users[caller] += 1
@@ -178,9 +178,9 @@ class Lane:
                 del self._users[caller], self._shares[caller]
 
     async def run(self, work: Callable[[], T], *, is_begun: bool = False) -> T:
-        """The work's result, from one of the lane's threads; Refused when none comes free.
+        """The result of the work, run in one of the lane's threads; Refused when none becomes free.
 
-        An answer that is sent in part already is never refused the rest.
+        The rest of a response that has been sent in part is never refused.
         """
         if is_begun:
             await self._free.acquire()
@@ -193,7 +193,7 @@ class Lane:
         finally:
             if running.done():
                 self._free.release()
-            else:  # the client has gone, and the thread works on
+            else:  # the client has disconnected, and the thread still works
                 running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._free.release))
 
     async def _wait_for_thread(self) -> None:
@@ -207,7 +207,7 @@ class Lane:
 
     async def _wait_for(self, places: asyncio.Semaphore) -> None:
         if not places.locked():
-            await places.acquire()  # at once, and cheaper than with a deadline
+            await places.acquire()  # immediately, which is cheaper than with a deadline
             return
         try:
             async with asyncio.timeout(self.rules.wait_seconds):

@@ -1,4 +1,4 @@
-"""Accepts connections, bounds their number, and stops in order."""
+"""Accepts connections, limits their number, and stops gracefully."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from fonproxy.server.wsgi import Application
 
 BACKLOG: Final = 1024
 DRAIN_SECONDS: Final = 8.0
-# A request that is still arriving is waited for at the end as long as more of it comes in.
+# At shutdown, a request that is still arriving is waited for as long as more of it arrives.
 ARRIVAL_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.05
 SWITCH_SECONDS: Final = 0.0005
-# Besides connections: the databases' files, and the bodies that are too large for memory.
+# File descriptors besides connections: databases, and bodies that are too large for memory.
 OTHER_FILES: Final = 4096
 TOO_MANY: Final = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class HttpServer:
-    """Listens from the moment it is made; ``run`` serves until the process gets a signal to stop."""
+    """Listens from its creation on; ``run`` serves until the process gets a signal to stop."""
 
     def __init__(self, application: Application, host: str, port: int, batches: Batches | None = None) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -50,9 +50,9 @@ class HttpServer:
         self._by_address: Counter[str] = Counter()
 
     def run(self) -> None:
-        """Returns after SIGTERM or SIGINT, when the requests under way are answered or have had their time."""
+        """Returns after SIGTERM or SIGINT, when current requests are answered or have used up their time."""
         _allow_files(settings.CONNECTIONS + OTHER_FILES)
-        # The loop waits its turn among the threads that compute: five milliseconds, Python's default, are long for it.
+        # The loop competes with computing threads; Python's default switch interval of five milliseconds is too long.
         sys.setswitchinterval(SWITCH_SECONDS)
         asyncio.run(self._run())
 
@@ -63,7 +63,7 @@ class HttpServer:
         await self.serve(stop)
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Serves until the event is set, then answers what is under way."""
+        """Serves until the event is set, then finishes current requests."""
         address = (self._host, self.port)
         self._service = ConnectionContext(self._application, address, Lanes(), Gate(), Callers(), self._batches)
         listening = await asyncio.start_server(self._accept, sock=self._socket, limit=BLOCK_BYTES, backlog=BACKLOG)
@@ -73,7 +73,7 @@ class HttpServer:
         self._service.lanes.shut_down()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if writer.get_extra_info("peername") is None:  # gone already
+        if writer.get_extra_info("peername") is None:  # already closed
             writer.close()
             return
         connection = Connection(self._service, reader, writer)
@@ -87,7 +87,7 @@ class HttpServer:
         self._open[connection] = task
         self._by_address[address] += 1
         try:
-            with suppress(asyncio.CancelledError):  # by which the listener ends a connection
+            with suppress(asyncio.CancelledError):  # raised when the listener closes a connection
                 await connection.serve()
         finally:
             del self._open[connection]
@@ -96,8 +96,8 @@ class HttpServer:
                 del self._by_address[address]
 
     def _has_room_for(self, address: str) -> bool:
-        """Closes the connection that has been silent for longest if there are too many in all."""
-        # Behind a proxy all connections have its address, and it has limits of its own.
+        """Closes the connection that has been silent longest if there are too many in all."""
+        # Behind a proxy all connections have its address, and the proxy has its own limits.
         if not settings.TRUSTED_PROXIES and self._by_address[address] >= settings.CONNECTIONS_PER_ADDRESS:
             return False
         if len(self._open) < settings.CONNECTIONS:
@@ -121,7 +121,7 @@ def _is_busy(connection: Connection) -> bool:
 
 
 def _allow_files(wanted: int) -> None:
-    """Raises the number of files that the process may open, as far as the system lets it."""
+    """Raises the process's limit of open files as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:

@@ -1,4 +1,4 @@
-"""How long a client may keep the server waiting: a grace, and more for every byte that it moves."""
+"""How long a client may keep the server waiting: a grace period, plus time for every byte transferred."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ BYTES_PER_SECOND: Final = 64 * 2**10
 
 
 def patience(moved: int) -> float:
-    """The seconds that a client may make the server wait in total until it has transferred this many bytes."""
+    """The total seconds that a client may keep the server waiting until it has transferred this many bytes."""
     return GRACE_SECONDS + moved / BYTES_PER_SECOND
 
 
 class Pace:
-    """The waiting for one body, or for one answer."""
+    """The time spent waiting for one body or one response."""
 
     def __init__(self) -> None:
         self._waited = 0.0
@@ -29,7 +29,7 @@ class Pace:
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
-        """Raises TimeoutError when the block waits for longer than is left."""
+        """Raises TimeoutError when the block waits for longer than the remaining time."""
         started = monotonic()
         try:
             async with asyncio.timeout(patience(self._moved) - self._waited):

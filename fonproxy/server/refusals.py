@@ -1,4 +1,4 @@
-"""The server's own refusals, in the error shape of the path's family and with a line in the access log."""
+"""The server's own refusals, in the error shape of the path's family, with a line in the access log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RequestRefused(Exception):
 
 
 def answer(refused: RequestRefused, method: str, path: str) -> WsgiResponse:
-    """The refusal as an answer; writes its line in the access log."""
+    """The response of the refusal; writes its line in the access log."""
     code = CODES.get(refused.status, "request.invalid" if refused.status < 500 else "service.internal_error")
     problem = Problem(refused.status, code, refused.sentence, (), path, timezone.now())
     token = request_id.set(str(uuid.uuid4()))
@@ -61,12 +61,12 @@ def answer(refused: RequestRefused, method: str, path: str) -> WsgiResponse:
 
 
 def named_by(request: h11.Request) -> tuple[str, str]:
-    """The method and path; Refused for what no route has."""
+    """The method and path; raises Refused for those that no route can have."""
     method, target = request.method.decode(), request.target
     if not METHOD.fullmatch(method):
         raise RequestRefused(400, "The method must be in upper case.")
     if method == "CONNECT":
-        raise RequestRefused(405, "No route knows CONNECT.")
+        raise RequestRefused(405, "CONNECT is not supported.")
     try:
         return method, unquoted(split_target(target)[0].encode())
     except ValueError:
@@ -74,6 +74,6 @@ def named_by(request: h11.Request) -> tuple[str, str]:
 
 
 def named(head: bytes) -> tuple[str, str]:
-    """The method and path of a head that is malformed further on; ``-`` and ``/`` where they are malformed too."""
+    """The method and path of a head that is malformed after them; ``-`` and ``/`` if they are malformed too."""
     match = FIRST_LINE.match(head)
     return (match[1].decode(), unquoted(match[2])) if match else ("-", "/")

@@ -1,4 +1,4 @@
-"""A request as a WSGI environ, and the application's answer as chunks that are produced when they can be sent."""
+"""A request as a WSGI environ, and the application's response as chunks that are produced when they can be sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import h11
 
-# A thread produces this much, then is released until the client has read it.
+# A thread produces this many bytes, then is released until the client has read them.
 CHUNK_BYTES: Final = 2**18
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
@@ -32,7 +32,7 @@ class WsgiResponse:
     context: Context = field(default_factory=Context)
 
     def produce(self) -> None:
-        """Makes ``chunk`` the next :data:`CHUNK_BYTES` or more of the body. Runs in a thread."""
+        """Sets ``chunk`` to the next :data:`CHUNK_BYTES` or more of the body. Runs in a thread."""
         self.context.run(self._produce)
 
     def _produce(self) -> None:
@@ -48,13 +48,13 @@ class WsgiResponse:
         self.chunk = parts[0] if len(parts) == 1 else b"".join(parts)
 
     def end(self) -> None:
-        """Closes the body, read to its end or not. Runs in a thread."""
+        """Closes the body, whether or not it was read to the end. Runs in a thread."""
         self.is_ended = True
         self.close()
 
 
 def call(application: Application, environ: dict[str, Any]) -> WsgiResponse:
-    """The application's answer with the first chunk of its body. Runs in a thread."""
+    """Calls the application; returns its response with the first chunk of the body. Runs in a thread."""
     context = Context()
     started: list[Any] = []
 
@@ -73,7 +73,7 @@ def call(application: Application, environ: dict[str, Any]) -> WsgiResponse:
 
 
 def environ_of(request: h11.Request, client: tuple[str, int], server: tuple[str, int]) -> dict[str, Any]:
-    """The environ without a body. Raises ValueError for a target that is no path or address."""
+    """The environ without a body. Raises ValueError for a target that is neither a path nor a URL."""
     path, query = split_target(request.target)
     return {
         "REQUEST_METHOD": request.method.decode(),
@@ -97,7 +97,7 @@ def environ_of(request: h11.Request, client: tuple[str, int], server: tuple[str,
 
 
 def _headers(request: h11.Request) -> dict[str, str]:
-    """A header whose name has an underscore is left out: it would pass for the one with a hyphen."""
+    """Headers without those whose name has an underscore, which would be mistaken for a hyphen."""
     found: dict[str, str] = {}
     for raw_name, raw_value in request.headers:
         if b"_" in raw_name or raw_name == b"transfer-encoding":
@@ -110,12 +110,12 @@ def _headers(request: h11.Request) -> dict[str, str]:
 
 
 def split_target(target: bytes) -> tuple[str, str]:
-    """Path, still quoted, and query of a request's target; ValueError if it is malformed."""
+    """The quoted path and the query of a request's target; ValueError if it is malformed."""
     text = target.decode()
     if not text.startswith(("/", "*")):
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https"):
-            raise ValueError("The target must be a path or an address.")
+            raise ValueError("The target must be a path or a URL.")
         return parts.path or "/", parts.query
     path, _, query = text.partition("?")
     return path, query

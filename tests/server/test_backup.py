@@ -185,7 +185,7 @@ def test_a_killed_backup_is_not_mistaken_for_a_backup_and_the_next_one_cleans_up
     assert killed.returncode == -signal.SIGKILL
     assert not wanted.exists()
     [half] = tmp_path.glob("backup.partial-*")
-    assert "is not a whole backup" in refusal(tmp_path / "new", "restore", half)
+    assert "is not a complete backup" in refusal(tmp_path / "new", "restore", half)
     assert manage(data, "backup", str(wanted)).returncode == 0
     assert not list(data.glob(".links-*"))
 
@@ -207,7 +207,7 @@ def test_a_damaged_backup_is_refused_and_restores_nothing(backup: Path, tmp_path
     directory.mkdir()
     assert "clickhouse.tar differs from its checksum" in refusal(directory, "restore", damaged)
     (damaged / "manifest.json").unlink()
-    assert "is not a whole backup: manifest.json is missing" in refusal(directory, "restore", damaged)
+    assert "is not a complete backup: manifest.json is missing" in refusal(directory, "restore", damaged)
     assert not list(directory.iterdir())
 
 

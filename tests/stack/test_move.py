@@ -216,7 +216,7 @@ def test_a_killed_move_continues_where_it_was(small: Path, services: Services) -
     assert moved.returncode == 0, moved.stderr
     assert int(_to_be_copied(moved.stdout)) == in_all - 3
     again = _move(small, new)
-    assert (again.returncode, "holds rows, and nothing is overwritten" in again.stderr) == (1, True)
+    assert (again.returncode, "has rows, which are not overwritten" in again.stderr) == (1, True)
 
 
 def _to_be_copied(printed: str) -> str:

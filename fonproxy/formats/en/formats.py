@@ -1,4 +1,4 @@
-"""Times as programmers and spreadsheets write them: short, sortable, by 24 hours. All are in UTC."""
+"""Formats of times as used by programmers and spreadsheets: short, sortable, 24 hours. All are in UTC."""
 
 from __future__ import annotations
 

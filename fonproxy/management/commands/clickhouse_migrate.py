@@ -1,4 +1,4 @@
-"""``clickhouse_migrate [--dry-run]``: bring ClickHouse's schema up to date."""
+"""``clickhouse_migrate [--dry-run]``: brings ClickHouse's schema up to date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fonproxy.clickhouse.errors import EngineError
 
 
 class Command(BaseCommand):
-    help = "Applies the numbered SQL files that have not run yet, and sets retention as declared."
+    help = "Apply the numbered SQL files that have not run yet, and set retention as declared."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="print the SQL that would run, and change nothing")

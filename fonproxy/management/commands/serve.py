@@ -23,7 +23,7 @@ from fonproxy.server.batches import Batches
 from fonproxy.server.listener import HttpServer
 from fonproxy.wsgi import application
 
-# By name: the floor imports no app.
+# By name, because this package imports no app.
 RECOVER: Final = "analytics.ingest.flusher.recover"
 PUSHES: Final = "/analytics/ingest"
 ACCEPT_PUSHES: Final = "analytics.traffic.push_batches.accept"
@@ -33,25 +33,27 @@ log = logging.getLogger(__name__)
 
 
 def local_url(host: str, port: int) -> str:
-    """The address of this server as a browser on this machine can call it."""
+    """The URL of this server for a browser on this machine."""
     reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # compared
     bracketed = f"[{reachable}]" if ":" in reachable and not reachable.startswith("[") else reachable
     return f"http://{bracketed}:{port}"
 
 
 class Command(BaseCommand):
-    help = "Prepares both stores, then serves the API, the admin and the jobs in one process."
+    help = "Prepare both stores, then serve the API, the pages, the admin and the jobs in one process."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--demo", action="store_true", help="make demo accounts and print their credentials")
-        parser.add_argument("--live", action="store_true", help="with --demo: keep pushing traffic, as its gateways do")
+        parser.add_argument("--demo", action="store_true", help="create demo accounts and print their credentials")
+        parser.add_argument("--live", action="store_true", help="with --demo: keep pushing traffic like its gateways")
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
         parser.add_argument("--port", type=int, default=8000)
 
     def handle(self, *, demo: bool, live: bool, host: str, port: int, **options: Any) -> None:
         share_arenas()
         try:
-            engine = get_client()  # first: the process that has its directory may also change the relational store
+            engine = (
+                get_client()
+            )  # first, because the process that holds its directory may also change the relational store
             consistency_check.refuse_half_moved(engine)
             consistency_check.refuse_rows_without_users(engine)
             call_command("migrate", verbosity=0)
@@ -59,16 +61,16 @@ class Command(BaseCommand):
         except (BackupError, EngineError) as error:
             close_client()
             raise CommandError(str(error)) from error
-        # Batches accepted by a process that died are settled before requests are answered.
+        # Settles batches accepted by a process that died before requests are answered.
         import_string(RECOVER)()
         try:
             server = HttpServer(application, host, port, Batches(PUSHES, import_string(ACCEPT_PUSHES)))
         except OSError as error:
             raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
         if not settings.HAS_PUBLIC_URL:
-            settings.PUBLIC_URL = local_url(host, server.port)  # mails and snippets link to it
+            settings.PUBLIC_URL = local_url(host, server.port)  # mails and snippets link to this URL
         if demo:
-            settings.STAFF_SECOND_FACTOR = False  # its staff sign in with the printed password
+            settings.STAFF_SECOND_FACTOR = False  # so that demo staff can sign in with the printed password
             settings.GEO_DUMMY = True
             call_command("seed_demo", url=f"http://{host}:{server.port}", stdout=self.stdout)
         if demo and live:
@@ -90,11 +92,11 @@ class Command(BaseCommand):
         flusher.stop()
         log.info("stopping: requests are done, now the jobs and the engine")
         have_ended = jobs.stop() if jobs else True
-        # The engine must not be left with a query running: the interpreter would crash on its way out.
+        # No query may be running in the engine: the interpreter would crash at exit.
         get_client().cancel_all()
         close_client()
         if not have_ended:
-            # Some provider hangs. The interpreter would wait for it, and the job is done again after the next start.
-            log.warning("a job was still running and is left behind")
+            # A provider hangs. The interpreter would wait for it, and the job runs again after the next start.
+            log.warning("a job is still running and is abandoned")
             logging.shutdown()
             os._exit(0)
