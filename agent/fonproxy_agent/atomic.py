@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: a reader, or a crash, finds the old content or the new one."""
+"""Replaces files as a whole: after a crash, as for a reader, a file has either the old or the new content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Durable on return."""
+    """Replaces the file; durable on return."""
     draft = path.with_name(path.name + ".new")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""Decides whether a login may pass: asks FonProxy, and decides from the copy of the logins while it is unreachable."""
+"""Decides whether a login may pass: asks FonProxy, or uses the local copy of the logins if it is unreachable."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from fonproxy_agent.logins import KnownLogin, LoginStore
 log_messages = logging.getLogger(__name__)
 
 PATH: Final = "/gateway/authorize"
-# Helpers have Squid's clients wait.
+# Squid's clients wait for the helpers.
 ANSWER_SECONDS: Final = 3.0
 SYNC_SECONDS: Final = 5.0
-# How long a refusal, or a decision without FonProxy, is remembered.
+# How long a refusal, or a decision without FonProxy, is cached.
 SHORT_SECONDS: Final = 2.0
 MAX_CACHE_SECONDS: Final = 60.0
-# How long FonProxy is not asked after it did not answer.
+# How long FonProxy is not called after it did not answer.
 REST_SECONDS: Final = 5.0
 
 
 class Decision(NamedTuple):
-    """``reason`` is FonProxy's word for a refusal."""
+    """``reason`` is FonProxy's code for a refusal."""
 
     is_allowed: bool
     reason: str = ""
@@ -47,7 +47,7 @@ class AuthorizeAnswer(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Authorizer:
-    """Threads may share it."""
+    """Decides for several threads."""
 
     def __init__(self, config: SignInConfig, client: AgentClient, store: LoginStore, worker: str) -> None:
         self._config = config
@@ -69,8 +69,8 @@ class Authorizer:
             time.sleep(SYNC_SECONDS)
 
     def decide(self, login: str, password: str | None, client_ip: str) -> Decision:
-        """``password`` is None for a login that has signed in already, ``client_ip`` empty if it is not known."""
-        # Passwords are not kept, not even in memory.
+        """``password`` is None for a login that has signed in already; ``client_ip`` is empty if it is not known."""
+        # The key is a digest, so that passwords are not kept, not even in memory.
         text = "\0".join((login, "-" if password is None else f"+{password}", client_ip))
         key = hashlib.blake2b(text.encode(errors="surrogatepass"), key=self._secret).digest()
         with self._lock:
@@ -86,7 +86,7 @@ class Authorizer:
         return decision
 
     def _fresh(self, login: str, password: str | None, client_ip: str) -> tuple[Decision, float]:
-        """The decision and for how many seconds it holds."""
+        """The decision and the seconds for which it is valid."""
         if time.monotonic() >= self._rest_until:
             try:
                 return self._ask(login, password, client_ip)
@@ -99,7 +99,7 @@ class Authorizer:
 
     def _ask(self, login: str, password: str | None, client_ip: str) -> tuple[Decision, float]:
         body = {"login": login, "worker": self._worker}
-        # An empty password is a password.
+        # An empty password is checked too.
         body |= {} if password is None else {"password": password}
         body |= {"clientIp": client_ip} if client_ip else {}
         answer = self._client.post(PATH, body, {200: AuthorizeAnswer, 403: AuthorizeAnswer})
@@ -116,7 +116,7 @@ class Authorizer:
 
 
 def decide_locally(known: KnownLogin | None, password: str | None, client_ip: str) -> Decision:
-    """What FonProxy would say of a login in this state, but for the number of its connections."""
+    """FonProxy's decision for a login in this state, except for its number of connections."""
     if known is None:
         return Decision(False, "unknown")
     if password is not None and not (known.verifier and passwords.matches(password, known.verifier)):
@@ -127,6 +127,6 @@ def decide_locally(known: KnownLogin | None, password: str | None, client_ip: st
 
 
 def _is_within(client_ip: str, allowed: list[str]) -> bool:
-    """``allowed`` are addresses or networks."""
+    """Whether the address is one of ``allowed``, which are addresses or networks."""
     address = ip_address(client_ip)
     return any(address in ip_network(network, strict=False) for network in allowed)

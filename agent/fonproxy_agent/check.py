@@ -1,4 +1,4 @@
-"""Says what is wrong with a gateway's set-up, before a command fails on it."""
+"""Reports problems of a gateway's setup before a command fails on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fonproxy_agent.request import LineError
 from fonproxy_agent.squid import manager
 
 CONNECT_SECONDS: Final = 10.0
-# The end of the log that is tried.
+# How much of the log's end is parsed.
 SAMPLE_BYTES: Final = 2**18
 CAP_NET_ADMIN: Final = 12
 COMMAND_SECONDS: Final = 10.0
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 
 
 def findings(config: Config, parse: Parser) -> Iterator[Finding]:
-    """The results in order; checks only the parts that the configuration uses."""
+    """The results in order; only parts that the configuration uses are checked."""
     yield from _key(config)
     yield from _fonproxy(config)
     if config.ship.file:
@@ -62,11 +62,11 @@ def _key(config: Config) -> Iterator[Finding]:
 
 
 def _fonproxy(config: Config) -> Iterator[Finding]:
-    """An empty batch shows the scope `ingest`, the end of the cut-off feed shows `gateway`."""
+    """An empty batch checks the scope `ingest`, the end of the cut-off feed checks `gateway`."""
     try:
         key = configuration.read_key(config)
         AgentClient(config.url, key, "ingest", timeout=CONNECT_SECONDS).post(MINUTES_ROUTE, {"logs": []}, {})
-        yield Finding(True, f"FonProxy at {config.url} takes rows with this API key.")
+        yield Finding(True, f"FonProxy at {config.url} accepts rows with this API key.")
     except (Stop, Unreachable) as problem:
         yield Finding(False, f"{config.url or 'url'}: {problem}")
         return
@@ -104,7 +104,7 @@ def _enforce(config: Config) -> Iterator[Finding]:
     for name, command in (("on_change", config.enforce.on_change), ("end_command", config.enforce.end_command)):
         if command:
             is_found = shutil.which(command[0]) is not None
-            yield Finding(is_found, f"The program {command[0]} of {name} is {'there' if is_found else 'missing'}.")
+            yield Finding(is_found, f"The program {command[0]} of {name} is {'found' if is_found else 'missing'}.")
     if config.enforce.end_connections == "ss":
         yield _manager(config)
         problem = problem_of_ending()
@@ -121,7 +121,7 @@ def _manager(config: Config) -> Finding:
 
 
 def _access(config: Config) -> Iterator[Finding]:
-    """Nothing if Squid cannot be asked, which only gateways with Squid need, or if others sign its logins in."""
+    """Checks for the access rule; nothing if there is no Squid to ask or other programs sign its logins in."""
     url = config.squid.manager
     try:
         if not _has_agent(manager.sign_in_programs(url)):
@@ -140,7 +140,7 @@ def _access(config: Config) -> Iterator[Finding]:
 
 
 def _has_agent(programs: list[str]) -> bool:
-    """Squid does not tell the arguments."""
+    """Whether one of the programs is the agent; Squid does not report arguments."""
     return any(Path(program).name == "fonproxy-agent" for program in programs)
 
 
@@ -158,7 +158,7 @@ def _writable(what: str, directory: Path) -> Finding:
 
 
 def problem_of_ending() -> str:
-    """Why `ss -K` does not end connections here, tried with one of this process; empty if it does."""
+    """Why `ss -K` cannot end connections here, tested with a connection of this process; empty if it can."""
     if shutil.which("ss") is None:
         return "The program ss is missing: install iproute2."
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:

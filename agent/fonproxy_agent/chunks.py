@@ -1,4 +1,4 @@
-"""Reads one chunk of a log: the rows to send for it, and what became of each of its lines."""
+"""Reads one chunk of a log: the rows to send, and the outcome of each of its lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Parser = Callable[[bytes], Request | LineError | Ignored]
 
 
 class SkipReason(StrEnum):
-    """Why a request is left out: completes the sentence "… requests …", with the login where there is one."""
+    """Why a request is left out; completes the sentence "… requests …", followed by the login if there is one."""
 
     UNAUTHENTICATED = "without a sign-in"
     FAILED_SIGN_IN = "with a failed sign-in as"
@@ -29,7 +29,7 @@ class SkipReason(StrEnum):
 
 @dataclass
 class ChunkContent:
-    """The rows of a chunk, the ends of sessions, and what became of its lines.
+    """The rows of a chunk, the ends of sessions, and the outcome of its lines.
 
     ``errors`` are (line within the chunk from 0, reason).
     """
@@ -46,7 +46,7 @@ class ChunkContent:
 
 
 def read(log: LogFile, chunk: Chunk, parse: Parser) -> ChunkContent:
-    """Depends on the file's bytes alone: the same chunk always gives the same rows."""
+    """Parses the chunk. The result depends only on the file's bytes, so the same chunk always gives the same rows."""
     content = ChunkContent()
     requests: list[Request] = []
     sessions = {position: (session, login, start_ms) for position, session, login, start_ms in chunk.watched}
@@ -75,7 +75,7 @@ def read(log: LogFile, chunk: Chunk, parse: Parser) -> ChunkContent:
 
 
 def _end(request: Request, worker: str, session: str, login: str, start_ms: int) -> SessionReport:
-    # The start as reported, which distinguishes sessions.
+    # The start as it was reported, which distinguishes sessions.
     return SessionReport(
         session=session,
         login=login,
@@ -95,7 +95,7 @@ def find_watched(
 ) -> Chunk:
     """The chunk with its watched lines, ending before the first line of a request that ended after ``until_ms``.
 
-    ``first_line`` names the chunk's first line; a session belongs to one line only.
+    ``first_line`` identifies the chunk's first line; a session belongs to one line only.
     """
     end = chunk.start
     watched: list[tuple[int, str, str, int]] = []

@@ -36,7 +36,7 @@ KEY_HELP: Final = (
     "0 done, 1 stopped by a problem that the message explains, 2 wrong usage, 75 start again to continue."
 )
 
-# A parser of lines, and the time of a line: in milliseconds since the epoch, None if it cannot be read.
+# A parser of lines, and the time of a line in milliseconds since the epoch, None if it cannot be parsed.
 LogFormat = tuple[Parser, TimeOf]
 
 
@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--config", type=Path, help="a TOML file with settings; options given here take precedence")
     common.add_argument("--url", help="FonProxy's base URL, such as https://usage.example.com")
     common.add_argument("--key-file", help="a file that contains only the API key")
-    parser = argparse.ArgumentParser(prog="fonproxy-agent", description="Reports a proxy server's traffic to FonProxy.")
+    parser = argparse.ArgumentParser(
+        prog="fonproxy-agent", description="Programs that run beside a proxy server and report to FonProxy."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     ship_command = commands.add_parser(
         "ship",
@@ -108,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     check_command = commands.add_parser(
         "check",
         parents=[common],
-        help="say what is wrong with the configuration and the machine",
+        help="report problems of the configuration and the machine",
         description="Checks what the configuration uses: FonProxy, the API key's scopes, the log, Squid, permissions. "
         "Exit code 1 if something is wrong.",
     )
@@ -135,9 +137,13 @@ def _add_helper(
 def _add_ship_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("format", nargs="?", choices=FORMATS, help="what wrote the log (squid); lines: see [mapping]")
     parser.add_argument("file", nargs="?", help="the access log; its rotated files are found beside it")
-    parser.add_argument("--raw", action="store_true", help="push each request as a row of its own (the last 7 days)")
+    parser.add_argument(
+        "--raw", action="store_true", help="push single requests instead of sums (the last 7 days only)"
+    )
     parser.add_argument("--follow", action="store_true", help="wait for new lines, across rotation, until stopped")
-    parser.add_argument("--skip-unreadable", action="store_true", help="continue even if nearly no line can be read")
+    parser.add_argument(
+        "--skip-unreadable", action="store_true", help="continue even if nearly all lines are unreadable"
+    )
 
 
 def _cancellation() -> Cancellation:
@@ -150,7 +156,9 @@ def ship(config: Config) -> ExitCode:
     if not config.ship.file:
         raise UsageError("Name the log file on the command line or in the configuration.")
     if config.ship.raw and config.ship.watched:
-        raise UsageError("raw and watched in [ship] exclude each other: watched requests have no row of their own.")
+        raise UsageError(
+            "raw and watched in [ship] cannot be combined: watched requests are not pushed as single rows."
+        )
     cancellation = _cancellation()
     path = Path(config.ship.file).absolute()
     parse, time_of = FORMATS[config.ship.format](config)
@@ -179,7 +187,7 @@ def ship(config: Config) -> ExitCode:
 
 
 def receive(source: str, path: Path, shipper: Shipper, cancellation: Cancellation) -> None:
-    """Writes lines of the source to the file, in a thread. The shipper ends when the source has ended."""
+    """Writes lines of the source to the file, in a thread. The shipper ends after the source has ended."""
     spool = Spool(path)
     received = open_source(source, sys.stdin.buffer, cancellation)
 

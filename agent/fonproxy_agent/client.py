@@ -1,4 +1,4 @@
-"""Calls to FonProxy over HTTP, and what the answers mean to the caller."""
+"""HTTP calls to FonProxy, and what the responses mean for the caller."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fonproxy_agent.errors import Stop, UsageError
 
 CONNECT_SECONDS: Final = 5.0
 CONNECTIONS: Final = 32
-# Longer than FonProxy ever takes to answer a push.
+# Longer than any response of FonProxy to a push takes.
 ANSWER_SECONDS: Final = 90.0
 MAX_WAIT: Final = 300.0
 T = TypeVar("T")
@@ -38,17 +38,17 @@ REFUSALS: Final = {
 
 
 class Unreachable(Exception):
-    """FonProxy gave no answer, or asked to try again later. The text says what happened."""
+    """FonProxy did not answer, or asked to retry later. The text says what happened."""
 
 
 class Throttled(Unreachable):
-    """FonProxy is reachable, but this call came too soon after others."""
+    """FonProxy is reachable, but the rate of calls was too high."""
 
 
 class SendOutcome(Enum):
     ACCEPTED = auto()
-    REFUSED_FOR_NOW = auto()  # certainly not stored: try again
-    UNKNOWN = auto()  # perhaps stored: try again, the idempotency key prevents counting twice
+    REFUSED_FOR_NOW = auto()  # certainly not stored: retry
+    UNKNOWN = auto()  # perhaps stored: retry, the idempotency key prevents counting twice
     BAD_ROWS = auto()
 
 
@@ -73,7 +73,7 @@ class _ErrorBody(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """``wait`` is the number of seconds that the server asks for before a retry, ``text`` the problem in words."""
+    """``wait`` is the number of seconds that the server requests before a retry, ``text`` describes the problem."""
 
     outcome: SendOutcome
     bad_rows: Sequence[BadRow] = ()
@@ -98,13 +98,13 @@ class AgentClient:
         )
 
     def push(self, route: str, body: bytes, idempotency_key: str) -> PushResult:
-        """Raises Stop for a refusal that a retry would not change."""
+        """Pushes rows. Raises Stop for a refusal that a retry would not change."""
         headers = {
             "x-api-key": self._key,
             "Idempotency-Key": idempotency_key,
             "Content-Type": "application/json",
             "Content-Encoding": "gzip",
-            # The answer need only say that the rows are durable; the agent does not read them.
+            # The response only confirms that the rows are durable; the agent does not read them.
             "Prefer": "respond-async",
         }
         try:
@@ -127,14 +127,14 @@ class AgentClient:
         raise self._refusal(response.status, problem)
 
     def get(self, path: str, answer: type[T]) -> T:
-        """The answer to a GET. Raises Unreachable, or Stop for a refusal that a retry would not change."""
+        """The response to a GET. Raises Unreachable, or Stop for a refusal that a retry would not change."""
         status, data = self._call("GET", path, None)
         if status != 200:
             raise self._refusal(status, _error_body(data))
         return _decode(data, answer)
 
     def post(self, path: str, body: object, answers: dict[int, type[T]]) -> T | None:
-        """The answer to a POST, by status; None for 204. Raises as ``get`` does."""
+        """The response to a POST, by status; None for 204. Raises like ``get``."""
         status, data = self._call("POST", path, msgspec.json.encode(body))
         if status == 204:
             return None
@@ -201,5 +201,5 @@ def _seconds(retry_after: str | None) -> float:
 
 
 def _reason(error: HTTPError) -> str:
-    """The innermost cause in its own words, without the URL."""
+    """The innermost cause as text, without the URL."""
     return str(error).rpartition(": ")[2] or type(error).__name__

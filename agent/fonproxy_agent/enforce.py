@@ -1,8 +1,8 @@
 """Follows FonProxy's cut-off feed: keeps the stopped logins in a file, and ends their running connections.
 
-The file has one login per line, sorted, and is replaced as a whole. Nothing else is remembered: each start reads the
-feed from its beginning and applies it to the file. The command for changes therefore also runs once after each start,
-and the command that ends connections runs for every stopped login.
+The file has one login per line, sorted, and is replaced as a whole. There is no other state: each start reads the feed
+from its beginning and applies it to the file. The command for changes therefore also runs once after each start, and
+the command that ends connections runs for every stopped login.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class FeedPage(msgspec.Struct, frozen=True):
 
 
 def apply(stopped: Iterable[str], changes: Iterable[FeedChange]) -> set[str]:
-    """The stopped logins after these changes, in order."""
+    """The stopped logins after these changes, applied in order."""
     result = set(stopped)
     for change in changes:
         if change.state == "active":
@@ -92,7 +92,7 @@ class Enforcer:
         self._to_end: set[str] = set(self._stopped)
 
     def run(self) -> None:
-        """Until cancelled. Raises Stop if FonProxy refuses for good."""
+        """Runs until cancelled. Raises Stop if FonProxy refuses permanently."""
         pause = self._config.interval_seconds
         followed_at = time.time()
         while not self._cancellation.is_set:
@@ -109,7 +109,7 @@ class Enforcer:
             self._cancellation.wait(pause)
 
     def _follow(self) -> None:
-        """Reads the feed to its end and saves the result. Now and then it is read from its beginning again."""
+        """Reads the feed to its end and saves the result. From time to time it reads from the beginning again."""
         if time.monotonic() - self._read_at > REREAD_SECONDS:
             self._cursor = "0"
         cursor, stopped = self._cursor, self._stopped
@@ -140,7 +140,7 @@ class Enforcer:
             log_messages.info(f"Let on: {login!r}")
 
     def _run_command(self) -> None:
-        """A command that fails runs again in the next round."""
+        """Runs a command; a failed one runs again in the next round."""
         if self._command_is_due and self._config.on_change:
             self._command_is_due = not _succeeds(self._config.on_change, self._path)
 
@@ -157,8 +157,8 @@ class Enforcer:
                 log_messages.warning(f"Running connections cannot be ended: {problem}.")
 
     def _running(self) -> Iterator[tuple[str, int]]:
-        """The clients' addresses of running requests of stopped logins."""
-        # Collected first: Squid's answer is not left waiting while programs run.
+        """The client addresses of running requests of stopped logins."""
+        # Collected first, so that Squid's response is not left open while programs run.
         running = {
             (request.client, request.port, request.login)
             for request in manager.active_requests(self._manager)

@@ -1,4 +1,4 @@
-"""Reasons to end, and the exit code of each."""
+"""Reasons to exit, and the exit code of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class ExitCode(IntEnum):
     OK = 0
     FAILED = 1  # somebody has to act: the message says how
     USAGE = 2  # the command line or the configuration is wrong
-    TRY_AGAIN = 75  # nothing is wrong here: the same command continues where this one ended
+    TRY_AGAIN = 75  # no fault: the same command continues where this one ended
 
 
 class Stop(Exception):

@@ -1,4 +1,4 @@
-"""A log and its rotated files. A file is recognised by its content, not by its name.
+"""A log and its rotated files. A file is recognized by its content, not by its name.
 
 Rotated files may be compressed: such a file is unpacked into an unnamed file beside it when its turn comes.
 """
@@ -26,10 +26,10 @@ from fonproxy_agent.state import SUFFIX, Identity
 
 log_messages = logging.getLogger(__name__)
 
-# A chunk ends at a line's end within these limits. They bound the agent's memory.
+# A chunk ends at a line's end within these limits, which bound the agent's memory.
 MAX_LINES: Final = 5_000
 MAX_BYTES: Final = 2**20
-# The beginning of a file by which it is recognised, and the lines of it that are searched for a time.
+# The start of a file by which it is recognized, and the number of its lines that are searched for a time.
 BEGINNING: Final = 2**16
 LINES_SEARCHED: Final = 20
 _COMPRESSED: Final = (".gz", ".bz2", ".xz")
@@ -64,12 +64,12 @@ class LogFile:
 
     @property
     def size(self) -> int:
-        """In bytes, unpacked."""
+        """The size in bytes, unpacked."""
         return os.fstat(self._content).st_size
 
     @property
     def changed_at(self) -> float:
-        """Time of the last write, in seconds since the epoch."""
+        """The time of the last write, in seconds since the epoch."""
         return os.fstat(self._file.fileno()).st_mtime
 
     def read(self, start: int, end: int) -> bytes:
@@ -82,7 +82,7 @@ class LogFile:
     def end_of_chunk(self, start: int, *, is_complete: bool) -> int:
         """The end of the chunk that begins at ``start``; ``start`` itself if there is no complete line yet.
 
-        An unfinished last line is left out unless the file is complete.
+        An incomplete last line is left out unless the file is complete.
         """
         data = self.read(start, start + MAX_BYTES)
         if len(data) == MAX_BYTES and b"\n" not in data:
@@ -98,7 +98,7 @@ class LogFile:
         return start + end
 
     def _end_of_line(self, position: int) -> int | None:
-        """The end of a line that is longer than a chunk; None if it is unfinished."""
+        """The end of a line that is longer than a chunk; None if the line is incomplete."""
         while data := self.read(position, position + MAX_BYTES):
             if (newline := data.find(b"\n")) >= 0:
                 return position + newline + 1
@@ -106,7 +106,8 @@ class LogFile:
         return None
 
     def lines(self, start: int, end: int) -> Iterator[bytes]:
-        """The lines of a chunk with their line ends; of a line longer than a chunk, enough to show that it is too long.
+        """The lines of a chunk with their line ends; for a line longer than a chunk, enough to show that it is too
+        long.
 
         Raises Truncated if the file is shorter than ``end``.
         """
@@ -155,7 +156,7 @@ class Rotation:
     def next_after(self, last: Identity, done: Collection[str]) -> tuple[Path, Identity] | None:
         """The oldest rotated file that began after this one, else the log itself; None if this one is the log.
 
-        ``done`` has hashes of finished files: a clock may have been set back, and none of them is started again.
+        ``done`` has hashes of finished files, which are not started again even if a clock was set back.
         """
         known = self._candidates()
         if any(path == self.path and is_same(found, last) for path, found in known):
@@ -171,12 +172,12 @@ class Rotation:
         return path == self.path or (found.is_of_requests and bool(last.first) and found.began_ms > last.began_ms)
 
     def _candidates(self) -> list[tuple[Path, Identity]]:
-        """The log and its rotated files, as far as they can be read."""
+        """The log and its rotated files that can be read."""
         paths = [self.path, *sorted(path for path in self.path.parent.glob("*") if self._is_rotated(path))]
         return [(path, found) for path in paths if (found := self._identity_at(path))]
 
     def _identity_at(self, path: Path) -> Identity | None:
-        """From the beginning of the file; of a compressed file, which does not change, only once."""
+        """The identity from the start of the file; computed once for a compressed file, which does not change."""
         try:
             status = path.stat()
             key = (path, status.st_ino, status.st_mtime_ns)
@@ -184,14 +185,14 @@ class Rotation:
                 return found
             with _open_content(path) as file:
                 found = _identity(_beginning(file), status.st_ino, status.st_mtime, self._time_of)
-        except (OSError, *_DAMAGED):  # gone, not readable for us, or still being compressed
+        except (OSError, *_DAMAGED):  # gone, not readable, or still being compressed
             return None
         if path.suffix in _COMPRESSED:
             self._identities[key] = found
         return found
 
     def open(self, path: Path) -> LogFile | None:
-        """None if the file is gone or damaged, or is a rotated one that may not be read."""
+        """Opens the file; None if it is gone or damaged, or is a rotated file without read permission."""
         try:
             return LogFile(path, self._unpack(path) if path.suffix in _COMPRESSED else None)
         except FileNotFoundError:
@@ -200,11 +201,11 @@ class Rotation:
             if path == self.path:
                 raise Stop(f"{path} cannot be read: {error}.") from None
             if getattr(error, "errno", None) is None or isinstance(error, PermissionError):
-                return None  # damaged, or not ours
+                return None  # damaged, or not readable
             raise
 
     def _unpack(self, path: Path) -> IO[bytes]:
-        """The content of a compressed file. Only that of the latest one is kept."""
+        """The content of a compressed file. Only the latest one is kept."""
         inode = path.stat().st_ino
         if self._unpacked is None or self._unpacked[:2] != (path, inode):
             self._unpacked = None
@@ -231,7 +232,7 @@ class Rotation:
 
 
 def _copy(packed: BufferedIOBase, content: IO[bytes]) -> bool:
-    """Unpacks; False if the packed file ends too early. What could be read until then is as it was written."""
+    """Unpacks; False if the packed file is truncated. The content up to that point is valid."""
     try:
         while part := packed.read1(2**16):
             content.write(part)
@@ -249,7 +250,7 @@ def _beginning(file: BufferedIOBase) -> bytes:
 
 
 def _open_content(path: Path) -> BufferedIOBase:
-    """The file for reading, unpacked on the way."""
+    """The file for reading, unpacked on the fly."""
     match path.suffix:
         case ".gz":
             return gzip.open(path)
@@ -261,13 +262,13 @@ def _open_content(path: Path) -> BufferedIOBase:
 
 
 def _identity(start: bytes, inode: int, changed_at: float, time_of: TimeOf) -> Identity:
-    """From the first bytes of a file."""
+    """The identity, from the first bytes of a file."""
     first, newline, _ = start.partition(b"\n")
     if not newline and len(start) < BEGINNING:
         return Identity(inode)
     times = (time_of(line + b"\n") for line in start.split(b"\n", LINES_SEARCHED)[:LINES_SEARCHED])
     began = next((time for time in times if time is not None), None)
-    # A log without a time in its first lines is as old as its last change.
+    # Without a time in its first lines, the log's last change is taken as its start.
     began_ms = int(changed_at * 1000) if began is None else began
     return Identity(inode, hashlib.sha256(first).hexdigest(), began_ms, began is not None)
 

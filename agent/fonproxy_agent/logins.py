@@ -1,4 +1,4 @@
-"""A copy of every login's state in an SQLite file, to decide from while FonProxy is unreachable.
+"""A copy of every login's state in an SQLite file, for decisions while FonProxy is unreachable.
 
 Several helper processes share the file; only one of them fetches changes at a time.
 """
@@ -20,7 +20,7 @@ from fonproxy_agent.client import AgentClient
 
 PATH: Final = "/gateway/logins"
 LOCK_SECONDS: Final = 5.0
-# A copy of another version is thrown away and fetched anew.
+# A copy of another version is dropped and fetched again.
 SCHEMA_VERSION: Final = 2
 SCHEMA: Final = (
     "DROP TABLE IF EXISTS login",
@@ -41,7 +41,7 @@ SCHEMA: Final = (
 class LoginState(msgspec.Struct, frozen=True, rename="camel"):
     """``verifier`` is a crypt(3) string, null for a login without a password; no ``allowed_ips`` means any address.
 
-    ``state`` says why a login is stopped.
+    ``state`` is the reason why a login is stopped.
     """
 
     login: str
@@ -53,7 +53,7 @@ class LoginState(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class LoginPage(msgspec.Struct, frozen=True, rename="camel"):
-    """With ``reset`` the answer begins at the start: logins that do not follow are gone."""
+    """With ``reset`` the page starts from the beginning: logins that are not listed again are gone."""
 
     logins: list[LoginState]
     cursor: str
@@ -72,7 +72,7 @@ class KnownLogin(NamedTuple):
 class LoginStore:
     def __init__(self, path: Path) -> None:
         self._path = path
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it has the passwords' verifiers
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # the file contains the passwords' verifiers
         with self._connection() as database:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("BEGIN IMMEDIATE")
@@ -93,7 +93,7 @@ class LoginStore:
         return finished
 
     def sync(self, client: AgentClient, every_seconds: float) -> None:
-        """Fetches what changed, unless another process began to less than ``every_seconds`` ago."""
+        """Fetches changes, unless another process started to fetch less than ``every_seconds`` ago."""
         now = time.time()
         with self._connection() as database:
             # A clock that was set back must not delay it.

@@ -34,7 +34,7 @@ _HOST: Final = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?(?:[^/?#@\s]*@)?(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]/?#@:\s]+)).*", re.DOTALL
 )
 
-# As the example configurations under ops/ have these programs write their logs.
+# The formats in which the example configurations under ops/ let these programs write their logs.
 PRESETS: Final = {
     "haproxy": MappingConfig(
         fields={name: name for name in sorted(FIELDS - {"error"})},
@@ -57,7 +57,7 @@ PRESETS: Final = {
         time_format="iso",
         time_is="start",
     ),
-    # The end of a connection is logged in a tcp/accept line and in one of its command: the latter counts.
+    # The end of a connection is logged in a tcp/accept line and in one of its command; the latter counts.
     "dante": MappingConfig(
         format="regex",
         pattern=r"\((?P<time>\d++\.\d++)\) \S+\[\d+\]: info: pass\(\d+\): "
@@ -189,7 +189,7 @@ def _at(found: Any, path: str) -> Any:
 
 
 def _from_iso(value: Any) -> int | None:
-    """Without a zone it is UTC."""
+    """A time without a zone is UTC."""
     try:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -198,7 +198,7 @@ def _from_iso(value: Any) -> int | None:
 
 
 def _from_clf(value: Any) -> int | None:
-    """As in the Common Log Format: ``29/Nov/2026:22:07:51 +0000``."""
+    """A time in the Common Log Format: ``29/Nov/2026:22:07:51 +0000``."""
     try:
         return _epoch_ms(datetime.strptime(value, "%d/%b/%Y:%H:%M:%S %z"))
     except (TypeError, ValueError):
@@ -211,7 +211,7 @@ def _epoch_ms(at: datetime) -> int | None:
 
 
 def _duration_ms(value: Any, unit_ms: int) -> int:
-    """0 for what is no duration: nothing is billed by it."""
+    """0 for an invalid duration, because nothing is billed by it."""
     try:
         milliseconds = float(value) * unit_ms
     except (TypeError, ValueError, OverflowError):
@@ -220,7 +220,7 @@ def _duration_ms(value: Any, unit_ms: int) -> int:
 
 
 def _count(value: Any) -> int | None:
-    """A whole number that is not negative. The Common Log Format writes ``-`` for 0."""
+    """A non-negative integer. The Common Log Format writes ``-`` for 0."""
     if value == "-":
         return 0
     if isinstance(value, float) and value.is_integer():

@@ -21,7 +21,7 @@ class MetricsFile:
         self._written = float("-inf")
 
     def write(self, values: Mapping[str, float], *, at_once: bool = False) -> None:
-        """Values by name without prefix; labels may follow the name in braces, as ``left_out{reason="x"}``."""
+        """Values by name without prefix; labels may follow the name in braces, such as ``left_out{reason="x"}``."""
         now = time.monotonic()
         if self._path is None or (now - self._written < WRITE_SECONDS and not at_once):
             return

@@ -1,4 +1,4 @@
-"""Checks a password against a crypt(3) verifier, with the system's libcrypt: Python has no module for it any more."""
+"""Checks a password against a crypt(3) verifier with the system's libcrypt; Python's module for it was removed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ WORKSPACE_BYTES: Final = 2**18
 
 
 def matches(password: str, verifier: str) -> bool:
-    """False also for a kind of verifier that libcrypt does not know. Raises OSError without a libcrypt."""
-    if "\0" in password:  # C would compare only what is before it
+    """Also False for a kind of verifier that libcrypt does not support. Raises OSError without a libcrypt."""
+    if "\0" in password:  # C would compare only the part before it
         return False
     salt = verifier.encode()
     result = _crypt_r()(password.encode(), salt, ctypes.create_string_buffer(WORKSPACE_BYTES))

@@ -11,12 +11,12 @@ from fonproxy_agent.request import LineError
 
 LINES_NAMED: Final = 10
 LOGINS_NAMED: Final = 20
-# Attackers choose the logins of failed sign-ins: further ones are counted together.
+# Attackers choose the logins of failed sign-ins, so further ones are counted together.
 LOGINS_COUNTED: Final = 1_000
 
 
 class ShipReport:
-    """Counts since it was made."""
+    """Counts since its creation."""
 
     def __init__(self) -> None:
         self.lines = 0

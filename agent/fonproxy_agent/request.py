@@ -1,4 +1,4 @@
-"""One request served by a proxy, independent of the log format, and the reasons why a line is not one."""
+"""One request served by a proxy, independent of the log format, and the reasons why a line cannot be read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
-# The rest of a longer line is not read: Squid can append headers of any size.
+# The rest of a longer line is not read, because Squid can append headers of any size.
 MAX_LINE: Final = 2**18
 MAX_TEXT: Final = 255
 MAX_AMOUNT: Final = 2**44
@@ -14,7 +14,7 @@ MAX_SECOND: Final = 253_402_300_799  # the last second of the year 9999
 
 
 class LineError(StrEnum):
-    """Why a line could not be read: completes the sentence "The line …"."""
+    """Why a line could not be read; completes the sentence "The line …"."""
 
     EMPTY = "is empty"
     TRUNCATED = "is cut off"
@@ -23,7 +23,7 @@ class LineError(StrEnum):
 
 
 class Ignored(NamedTuple):
-    """A line that is known to be no request."""
+    """A line that is known not to be a request."""
 
 
 class Request(NamedTuple):
@@ -54,7 +54,7 @@ class Request(NamedTuple):
 
 
 def canonical_ip(text: str) -> str:
-    """The usual spelling of an address, IPv4 for an IPv4-mapped one; empty for anything else, zoned ones included."""
+    """The canonical form of an address, IPv4 for an IPv4-mapped one; empty for other text and for zoned addresses."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -65,13 +65,13 @@ def canonical_ip(text: str) -> str:
 
 
 def amount(text: str, maximum: int) -> int | None:
-    """The number of a text of ASCII digits; None for anything else and above the maximum."""
-    # The length first: Python refuses to convert numbers of thousands of digits.
+    """The number in a text of ASCII digits; None for any other text and above the maximum."""
+    # The length is checked first, because Python refuses to convert numbers of thousands of digits.
     return int(text) if text.isdecimal() and text.isascii() and len(text) <= 15 and int(text) <= maximum else None
 
 
 def text_of(raw: bytes) -> str:
-    """UTF-8, or else Latin-1, which is what older clients send."""
+    """The text decoded as UTF-8, else as Latin-1, which older clients send."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -81,7 +81,7 @@ def text_of(raw: bytes) -> str:
 def without_cut_line(text: str) -> tuple[str, ...]:
     """The readings of a line, the likeliest first.
 
-    After a crash zeros may stand where a line was cut off, and the next whole line follows them.
+    After a crash zeros may follow a line that was cut off, and the next whole line follows them.
     """
     return (text.rpartition("\0")[2], text) if "\0" in text else (text,)
 

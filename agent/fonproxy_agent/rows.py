@@ -79,7 +79,7 @@ class _Sums(NamedTuple):
 
 
 def aggregate(requests: Iterable[Request], worker: str) -> list[MinuteRow]:
-    """Rows per minute, login, domain and error, sorted by these; a sum too large for one row gives several rows."""
+    """Rows per minute, login, domain and error, sorted by these; a sum too large for one row is split into several."""
     parts: defaultdict[_Group, list[_Sums]] = defaultdict(lambda: [_Sums()])
     requests = list(requests)
     for request in requests:
@@ -96,7 +96,7 @@ def aggregate(requests: Iterable[Request], worker: str) -> list[MinuteRow]:
 
 
 def one_by_one(requests: Sequence[Request]) -> list[RequestRow]:
-    """A row per request, in the order of the log. Its concurrency is that of its minute, as in ``aggregate``."""
+    """One row per request, in the order of the log. Its concurrency is that of its minute, as in ``aggregate``."""
     peaks = _peaks(requests)
     return [
         RequestRow(
@@ -136,7 +136,7 @@ def _peaks(requests: Sequence[Request]) -> dict[tuple[str, int], int]:
     """The maximum of concurrent requests by login and minute, for every minute in which a request ended.
 
     A request runs from its start to its end, both included. The count changes only when a request starts or ends, and
-    the first such event of a minute sees the requests that were running before.
+    the first such event of a minute includes the requests that were already running.
     """
     events = [(r.login, r.end_ms - r.duration_ms, 0) for r in requests]
     events += [(r.login, r.end_ms, 1) for r in requests]
@@ -151,12 +151,12 @@ def _peaks(requests: Sequence[Request]) -> dict[tuple[str, int], int]:
 
 
 def minute_text(minute: int) -> str:
-    """A minute since the epoch, as the ingest API writes times."""
+    """A minute since the epoch, in the format of the ingest API."""
     return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def instant_text(at_ms: int) -> str:
-    """A millisecond since the epoch, as the ingest API writes times."""
+    """A millisecond since the epoch, in the format of the ingest API."""
     return f"{minute_text(at_ms // MINUTE_MS)[:-2]}{at_ms % MINUTE_MS // 1000:02}.{at_ms % 1000:03}"
 
 

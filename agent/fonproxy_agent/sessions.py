@@ -1,7 +1,7 @@
 """Running requests that were reported to FonProxy before their log line was written.
 
-``watch`` records them in an SQLite file. ``ship`` finds there the session of a log line and reports the line as the end
-of that session, so that FonProxy adds only what is missing. It ships a line once no session of it can be recorded any
+``watch`` records them in an SQLite file. ``ship`` looks up the session of a log line and reports the line as the end of
+that session, so that FonProxy adds only the missing bytes. It ships a line once no session of it can be recorded any
 more.
 """
 
@@ -24,14 +24,14 @@ PATH: Final = "/gateway/sessions"
 LOCK_SECONDS: Final = 10.0
 # A listing that took longer to arrive is not recorded. After three times as long, `ship` continues without listings.
 MAX_LISTING_SECONDS: Final = 10.0
-# Squid's clock may be a moment behind the machine's.
+# Squid's clock may be slightly behind the machine's.
 MARGIN_SECONDS: Final = 0.1
-# By how much a line's end may lie before a listing that had the request: Squid looks at the clock once in a while.
+# How far a line's end may be before a listing that had the request, because Squid reads the clock only now and then.
 CLOCK_SECONDS: Final = 1.0
 # Squid rounds the times in its log.
 TOLERANCE_MS: Final = 3
 KEPT_SECONDS: Final = 3 * 86_400.0
-# Begins the transaction that copies the rows of an older version.
+# Starts the transaction that copies the rows of an older version.
 SCHEMA: Final = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS running (
@@ -43,11 +43,11 @@ CREATE TABLE IF NOT EXISTS listing (id INTEGER PRIMARY KEY CHECK (id = 1), began
 INSERT OR IGNORE INTO listing VALUES (1, 0);
 """
 HAS_OLDER_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'session'"
-# What a request had moved is not known: by its bytes any line may be its own.
+# The request's bytes are unknown: judging by them, any line may be its own.
 CARRY_OVER: Final = """
 INSERT OR IGNORE INTO running SELECT id, login, client, start_ms, '', seen_at, 0, line FROM session
 """
-# An older `ship` would find no session in a table of its own and ship whole lines. At this view it fails with an error.
+# An older `ship` would find no session in its own table and ship whole lines. This view makes it fail with an error.
 REFUSE_OLDER: Final = "CREATE VIEW IF NOT EXISTS session AS SELECT NULL AS is_now_running"
 
 
@@ -75,7 +75,10 @@ def iso(at_ms: int) -> str:
 
 
 def report(client: AgentClient, samples: list[SessionReport]) -> list[tuple[SessionReport, str]]:
-    """Reports samples; returns those that FonProxy refuses, such as of unknown logins, and why. Raises Unreachable."""
+    """Reports samples; returns those that FonProxy refuses, such as those of unknown logins, with the reason.
+
+    Raises Unreachable.
+    """
     refused: list[tuple[SessionReport, str]] = []
     while samples:
         try:
@@ -106,9 +109,9 @@ class CounterStore:
             self._database.execute(REFUSE_OLDER)
 
     def record(self, samples: Iterable[tuple[SessionReport, int]], began_at: float) -> bool:
-        """Records the sessions of a listing that was asked for at ``began_at``, with their starts in milliseconds.
+        """Records the sessions of a listing requested at ``began_at``, with their starts in milliseconds.
 
-        False if it took too long: nothing of such a listing may be reported.
+        Returns False if the listing took too long: nothing of it may then be reported.
         """
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
@@ -121,7 +124,7 @@ class CounterStore:
                 ),
             )
             self._database.execute("DELETE FROM running WHERE seen_at < ?", (began_at - KEPT_SECONDS,))
-            # Seen by a clock that was set back since: of the present clock only the start is known.
+            # Recorded before the clock was set back: by the present clock only the start is known.
             self._database.execute("UPDATE running SET seen_at = start_ms / 1000.0 WHERE seen_at > ?", (began_at,))
             self._database.execute("UPDATE listing SET began_at = ?", (began_at,))
             if time.time() - began_at > MAX_LISTING_SECONDS:
@@ -130,7 +133,7 @@ class CounterStore:
         return True
 
     def complete_until(self, now: float) -> float | None:
-        """All sessions of requests that ended before this time are recorded; None if `watch` does not run."""
+        """The time before which all sessions of ended requests are recorded; None if `watch` does not run."""
         began_at: float = self._database.execute("SELECT began_at FROM listing").fetchone()[0]
         return began_at - MARGIN_SECONDS if abs(now - began_at) < 3 * MAX_LISTING_SECONDS else None
 
@@ -147,15 +150,14 @@ class CounterStore:
         return None
 
     def _find(self, request: Request, login: str, line: str) -> tuple[str, int] | None:
-        """A client starts many requests at once, and the log does not have its port.
+        """The session that fits the request.
 
-        A request fits that did not run on after the line's end and had moved no more than the line says. If each line
-        takes the largest of those, each session gets a line that is not smaller: what both have reported in the end is
-        the sum of the lines, whichever belongs to which.
-
-        If none fits, the line may count less than the listing did, or the clock was set back since the listing. Then it
-        is of the request that started nearest, but of none that ran on: the line of a short request that was never
-        recorded must not take the session of a long one.
+        A client starts many requests at once, and the log does not have its port. A watched request fits if it did not
+        run beyond the line's end and had transferred no more than the line. Each line takes the largest of those, so
+        each session gets a line that is not smaller, and in the end the reported sum is that of the lines, whichever
+        belongs to which. If none fits, the line may count less than the listing did, or the clock was set back since
+        the listing. It then takes the request with the nearest start, but none that ran on: the line of a short request
+        that was never recorded must not take the session of a long one.
         """
         start_ms = request.end_ms - request.duration_ms
         found: tuple[str, int] | None = self._database.execute(

@@ -41,7 +41,7 @@ from fonproxy_agent.waiting import Cancellation
 
 log_messages = logging.getLogger(__name__)
 
-# FonProxy remembers a key for 24 hours; one hour less allows for clocks that differ.
+# FonProxy stores a key for 24 hours; one hour less allows for clock differences.
 KEY_REMEMBERED_SECONDS: Final = 23 * 3600.0
 REFRESH_SECONDS: Final = 3600.0
 REPORT_SECONDS: Final = 60.0
@@ -60,7 +60,10 @@ GIVE_UP_SECONDS: Final = 300.0
 
 
 class Shipper:
-    """Ships one log to one FonProxy. ``sessions`` are the requests that were reported while they ran, if they are."""
+    """Ships one log to one FonProxy.
+
+    ``sessions`` has the requests that were reported while they ran, if there are any.
+    """
 
     def __init__(
         self,
@@ -111,7 +114,7 @@ class Shipper:
         while not self._cancellation.is_set:
             self._report_minute()
             self._write_metrics()
-            is_followed = self._follow  # what was written before this changed is still read
+            is_followed = self._follow  # lines written before this changed are still read
             log, state = self._open(state)
             if log is None:
                 if not self._pause(is_followed=is_followed):
@@ -151,7 +154,7 @@ class Shipper:
         self._metrics.write(values, at_once=at_once)
 
     def _report_minute(self) -> None:
-        """While following, says once a minute what was left out."""
+        """While following, logs once a minute what was left out."""
         if not self._follow or time.monotonic() - self._minute_began < REPORT_SECONDS:
             return
         if self._minute_report.has_left_out:
@@ -183,11 +186,11 @@ class Shipper:
         for _ in range(SEARCHES):
             if log := self._rotation.find(state.file, least):
                 return log, state
-            self._cancellation.wait(SEARCH_SECONDS)  # it may be between two names
+            self._cancellation.wait(SEARCH_SECONDS)  # it may be in the middle of a rotation
         return self._after_loss(state)
 
     def _after_loss(self, state: ShipperState) -> tuple[LogFile | None, ShipperState]:
-        """Continues with the next file when the rest of this one is lost."""
+        """Continues with the next file if the rest of this one is lost."""
         assert state.file is not None
         following = self._rotation.next_after(state.file, state.done)
         log = self._rotation.open(following[0] if following else self._rotation.path)
@@ -211,7 +214,7 @@ class Shipper:
         return self._ship(log, state, state.chunk)
 
     def _fix_next(self, log: LogFile, state: ShipperState) -> ShipperState | None:
-        """Saves which chunk or file is next, before anything of it is sent."""
+        """Saves which chunk or file is next before any of it is sent."""
         identity = self._rotation.identity(log)
         newer = self._rotation.next_after(identity, state.done)
         # The proxy may still write to the old file for a moment after its rotation.
@@ -219,7 +222,7 @@ class Shipper:
         end = log.end_of_chunk(state.offset, is_complete=is_complete)
         if end > state.offset:
             if self._rotation.identity(log).first != identity.first:
-                return state  # written for the first time, or truncated, in between: recognise it again
+                return state  # written for the first time, or truncated, in between: identify it again
             try:
                 chunk = self._watched(log, self._chunk(identity, state.offset, end), state)
                 if chunk.end == state.offset:
@@ -247,7 +250,7 @@ class Shipper:
         return state
 
     def _watched(self, log: LogFile, chunk: Chunk, state: ShipperState) -> Chunk:
-        """The chunk as far as all its sessions are recorded, with these."""
+        """The part of the chunk whose sessions are all recorded, with these sessions."""
         if self._sessions is None:
             return chunk
         until = self._sessions.complete_until(time.time())
@@ -262,7 +265,7 @@ class Shipper:
         return self._latest[1]
 
     def _refuse_unreadable(self, content: ChunkContent, state: ShipperState) -> None:
-        """Raises Stop if nearly all lines are unreadable: more likely the format is not the expected one."""
+        """Raises Stop if nearly all lines are unreadable, because the log probably has another format."""
         fewest = MIN_LINES_JUDGED if self._follow or state.offset else 1
         unreadable = len(content.errors)
         if self._skip_unreadable or content.lines < fewest or unreadable < UNREADABLE_SHARE * content.lines:
@@ -290,7 +293,7 @@ class Shipper:
         except Truncated:
             return state
         if state.file and self._rotation.identity(log).first != state.file.first:
-            return state  # copied and truncated during the read: its old content is searched for again
+            return state  # copied and truncated during the read: search for its old content again
         if content.ends and not self._report_ends(content):
             return None  # cancelled
         if content.rows:
@@ -313,9 +316,9 @@ class Shipper:
         return settled
 
     def _report_ends(self, content: ChunkContent) -> bool:
-        """Reports the ends of sessions, however long it takes; False if cancelled before.
+        """Reports the ends of sessions, however long it takes; False if cancelled before that.
 
-        FonProxy counts what a session grew by, so a repetition counts nothing.
+        FonProxy counts only increases, so a repetition counts nothing.
         """
         began = time.monotonic()
         pause = FIRST_PAUSE
@@ -333,7 +336,7 @@ class Shipper:
         return False
 
     def _push(self, content: ChunkContent, state: ShipperState, chunk: Chunk) -> PushResult | None:
-        """FonProxy's final answer, however long it takes; None if cancelled before."""
+        """FonProxy's final response, however long it takes; None if cancelled before that."""
         body = to_body(content.rows)
         began = time.monotonic()
         pause = FIRST_PAUSE
@@ -357,7 +360,7 @@ class Shipper:
 
 
 def _key(first: str, start: int, end: int) -> str:
-    """The same piece always has the same key, even if the state file was lost."""
+    """The idempotency key. The same chunk always has the same key, even if the state file was lost."""
     return f"squid {hashlib.sha256(f'{first} {start} {end}'.encode()).hexdigest()}"
 
 

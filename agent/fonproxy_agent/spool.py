@@ -1,6 +1,6 @@
 """Lines from standard input or a syslog socket, written to a file from which they are shipped.
 
-The file is replaced by a new one when it has grown; the shipper deletes a replaced one once it is shipped.
+When the file has grown, a new one replaces it; the shipper deletes a replaced file once it is shipped.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Spool:
         self._file = path.open("ab", buffering=0)
         with path.open("rb") as written:
             if self._file.tell() and os.pread(written.fileno(), 1, self._file.tell() - 1) != b"\n":
-                self._file.write(b"\n")  # an earlier run was killed within a line
+                self._file.write(b"\n")  # an earlier run was killed in the middle of a line
 
     def close(self) -> None:
         self._file.close()
 
     def append(self, line: bytes) -> None:
-        """One line, given without its end."""
+        """Appends one line, given without its line end."""
         self._file.write(line.replace(b"\n", b" ") + b"\n")
         if self._file.tell() >= MAX_SPOOL_BYTES:
             self._file.close()
@@ -44,7 +44,7 @@ class Spool:
 
 
 def open_source(source: str, stdin: BinaryIO, cancellation: Cancellation) -> Iterator[bytes]:
-    """Lines of a source, until it ends or the agent is cancelled. Raises UsageError and OSError at once."""
+    """Yields lines of a source until it ends or the agent is cancelled. Raises UsageError and OSError at once."""
     if source == "stdin":
         return (line.rstrip(b"\r\n") for line in stdin)
     return _datagrams(_socket(source), cancellation)

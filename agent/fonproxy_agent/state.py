@@ -35,15 +35,13 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """The lines that are being sent, and everything that their body depends on.
+    """The lines that are being sent, and everything on which their body depends.
 
     ``attempted_at`` (seconds since the epoch) is not later than the first attempt that the server may have accepted.
-    Left out are the logins ``unknown`` to the server, and rows whose ``ts`` is at or before ``too_old``, or at or after
-    ``too_new``. ``is_raw``: each request is sent as a row of its own. ``from_right``: where a log leaves open how many
-    words a login has, the shortest reading goes first, else the longest.
-
-    ``watched`` has the lines of the chunk, from 0, that end a session, with the session's name,
-    login and start in milliseconds.
+    The logins ``unknown`` to the server are left out, and so are rows whose ``ts`` is at or before ``too_old``, or at
+    or after ``too_new``. ``is_raw``: requests are sent as single rows. ``from_right``: if a log leaves open how many
+    words a login has, the shortest reading comes first, else the longest. ``watched`` has the lines of the chunk, from
+    0, that end a session, with the session's name, login and start in milliseconds.
     """
 
     start: int
@@ -81,7 +79,7 @@ class StateFile:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Raises Stop if another shipper of this log is running. The lock ends with its process."""
-        # A separate lock file, because the state file is replaced by each save.
+        # A separate lock file, because each save replaces the state file.
         with self.path.with_name(self.path.name + ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

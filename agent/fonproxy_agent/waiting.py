@@ -1,4 +1,4 @@
-"""Waiting that a signal ends."""
+"""Waiting that a signal interrupts."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ class Cancellation:
             time.sleep(min(left, 0.1))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.is_set:  # the second signal: leave at once, which loses nothing
+        if self.is_set:  # the second signal: exit at once, which loses nothing
             sys.exit(ExitCode.TRY_AGAIN)
         self.is_set = True

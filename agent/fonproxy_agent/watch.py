@@ -41,7 +41,7 @@ class Watcher:
         self._cancellation = cancellation
 
     def run(self) -> None:
-        """Until cancelled. Raises Stop if FonProxy refuses for good."""
+        """Runs until cancelled. Raises Stop if FonProxy refuses permanently."""
         reported_at = time.time()
         while not self._cancellation.is_set:
             began = time.monotonic()
@@ -56,13 +56,13 @@ class Watcher:
             except manager.ManagerError as problem:
                 log_messages.warning(f"{problem}.")
             except Unreachable as problem:
-                # Counters are cumulative: the next report has what this one could not say.
-                log_messages.warning(f"{problem}; running requests are reported later.")
+                # Counters are cumulative, so the next report includes what this one missed.
+                log_messages.warning(f"{problem}; running requests will be reported later.")
             self._metrics.write({"lag_seconds": time.time() - reported_at, "running_requests": count})
             self._cancellation.wait(max(self._interval - (time.monotonic() - began), 0.1))
 
     def _record(self) -> list[SessionReport]:
-        """The samples to report, all of them recorded before."""
+        """The samples to report, all of which were recorded before."""
         began_at = time.time()
         running = list(self._running(began_at))
         if not self._store.record(running, began_at):

@@ -3,9 +3,9 @@
 A line begins with the channel number; values are percent-encoded. The answer is the channel number and OK, ERR or BH.
 
 Squid answers 407 to a client whose sign-in failed, and clients then ask for another password. So sign-in is refused
-only for the password's sake; a login that may not pass for another reason, such as a used-up order, is refused by
-access, with 403. Then the answer ERR has the reason as FonProxy's word (``%{reason}note`` in squid.conf) and as a
-sentence (``%o`` in an error page). That of sign-in has none: strangers need not know which logins there are.
+only because of the password; a login that may not pass for another reason, such as a used-up order, is refused by
+access, with 403. That ERR answer has the reason as FonProxy's code (``%{reason}note`` in squid.conf) and as a sentence
+(``%o`` in an error page). The answer of sign-in has neither, so that strangers cannot learn which logins exist.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 from fonproxy_agent.authorize import Authorizer, Decision
 from fonproxy_agent.request import canonical_ip, text_of
 
-# Refusals that say nothing of the password.
+# Refusals that do not concern the password.
 AFTER_PASSWORD: Final = frozenset(("ip_not_allowed", "exhausted", "expired", "suspended", "too_many_connections"))
 SENTENCES: Final = {
     "unknown": "There is no such login.",
@@ -56,7 +56,7 @@ def access(authorizer: Authorizer, fields: list[str]) -> Decision | None:
 
 
 def answer_line(line: bytes, question: Question, authorizer: Authorizer) -> str:
-    """The answer to one line, both without line end."""
+    """Answers one line; line and answer have no line end."""
     channel, *encoded = line.split(b" ")
     if not channel.isdigit():
         return WITHOUT_CHANNEL
@@ -67,13 +67,13 @@ def answer_line(line: bytes, question: Question, authorizer: Authorizer) -> str:
         return f"{channel.decode()} OK"
     if not decision.reason:
         return f"{channel.decode()} ERR"
-    # The words are FonProxy's: one that is not known must not be able to break the line.
+    # The codes are FonProxy's: an unknown one must not be able to break the line.
     word = decision.reason if decision.reason in SENTENCES else "refused"
     return f'{channel.decode()} ERR reason={word} message="{SENTENCES.get(word, OTHER_SENTENCE)}"'
 
 
 def serve(question: Question, authorizer: Authorizer, workers: int, source: BinaryIO, sink: BinaryIO) -> None:
-    """Answers lines as soon as each is decided, until the source ends."""
+    """Answers each line as soon as it is decided, until the source ends."""
     lock = threading.Lock()
 
     def respond(line: bytes) -> None:

@@ -25,25 +25,25 @@ from fonproxy_agent.request import (
 )
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-# How many words a login may consist of: Squid does not escape spaces in it.
+# The maximum number of words in a login: Squid does not escape spaces in it.
 MAX_WORDS: Final = 4
 
-# A syslog daemon may have put something in front of the line. It must not hold a slash: so a broken line cannot begin
-# in the middle of a URL. RFC 5424 has a byte order mark between them.
+# A syslog daemon may have added a prefix, in RFC 5424 followed by a byte order mark. It must not contain a slash, so that
+# a broken line cannot begin in the middle of a URL.
 _HEAD: Final = re.compile(
     r"(?:[^/]{0,256}?\s(?:\xef\xbb\xbf)?)??(?P<second>\d{9,12})(?:\.(?P<fraction>\d{1,9}))?\s+(?P<elapsed>-?\d+|-)\s+(?P<client>\S+)\s+"
     r"(?P<result>[^\s/]*)/(?P<status>\S*)\s+(?P<size>-?\d+)\s+(?P<method>\S+)\s+",
     re.ASCII,
 )
-# `log_mime_hdrs` adds both headers in brackets, with the brackets inside of them escaped. Clients choose what is in
-# them, so they are taken off first. The last bracket is missing where the line was cut off for its length.
+# `log_mime_hdrs` adds both headers in brackets, with inner brackets escaped. Clients choose their content, so they are
+# removed first. The last bracket is missing if the line was cut off.
 _HEADERS: Final = re.compile(r"\s\[[^\[\]]*\]\s\[[^\[\]]*\]$")
 _CUT_HEADERS: Final = re.compile(r"\s\[[^\[\]]*(?:\]\s\[[^\[\]]*)?$")
 # Squid leaves out the parameters of a content type, other writers do not: "text/html; charset=utf-8". None has a slash,
-# so that they cannot hold another hierarchy code.
+# so they cannot contain another hierarchy code.
 _CONTENT_TYPE: Final = r"\S*(?:(?:(?<=;)\s|\s;\s?)[^\s/=]+=[^\s/]*)*"
-# The first hierarchy code with at most two more columns behind it: a URL may hold something like it, and so may the
-# content type.
+# The first hierarchy code followed by at most two columns: a URL may contain something like it, and so may the content
+# type.
 _TAIL: Final = re.compile(
     r"(?P<target>\S++)\s++(?P<logins>.*?\S)\s++(?P<hierarchy>[A-Z][A-Z0-9_]*+)/(?P<peer>\S*)"
     rf"(?:\s{_CONTENT_TYPE}(?:\s(?:(?P<sent>\d+)|-))?)?",
@@ -97,7 +97,7 @@ def _request(field: dict[str, str]) -> Request | LineError:
     is_refused = "DENIED" in result.split("_")
     return Request(
         end_ms=second * 1000 + int(f"{field['fraction']:0<3.3}"),
-        # Negative when the clock was set back meanwhile.
+        # Negative if the clock was set back in between.
         duration_ms=amount(field["elapsed"], MAX_AMOUNT) or 0,
         login=logins[0],
         shorter_logins=logins[1:],
@@ -116,7 +116,7 @@ def _request(field: dict[str, str]) -> Request | LineError:
 def _logins(words: str, *, may_be_target: bool) -> tuple[str, ...]:
     """The possible logins, longest first; one empty login if nobody signed in.
 
-    Where both the URL and the login may hold spaces, the line does not say where the URL ends.
+    If both the URL and the login may contain spaces, the line does not show where the URL ends.
     """
     if words == "-" or (may_be_target and words.endswith(" -")):
         return ("",)
@@ -135,20 +135,20 @@ def _unescape(written: str) -> str:
 
 
 def _is_failure(result: str, status: int, hierarchy: str, peer: str) -> bool:
-    """Whether the proxy itself failed or refused; an origin's own 4xx or 5xx is its answer, not an error."""
+    """Whether the proxy itself failed or refused; an origin's own 4xx or 5xx is its response, not an error."""
     if not {"DENIED", "NONE"}.isdisjoint(result.split("_")):
         return True
     return status >= 500 and ("NONE" in hierarchy.split("_") or peer in ("", "-"))
 
 
 def _is_failed_sign_in(result: str, status: int, hierarchy: str) -> bool:
-    """Whether Squid asked for credentials. The login is then only claimed."""
+    """Whether Squid requested credentials. The login is then only claimed."""
     is_denied = "DENIED" in result.split("_")
     return (status in (401, 407) and is_denied) or (status == 407 and "NONE" in hierarchy.split("_"))
 
 
 def domain_of(method: str, target: str) -> str:
-    """The host of the target in lower case without its port; empty if the target names none."""
+    """The host of the target in lower case without its port; empty if the target has no host."""
     found = (_AUTHORITY if method == "CONNECT" else _URL).fullmatch(target)
     host = (found["v6"] or found["name"]).lower() if found else ""
     return host if len(host) <= MAX_TEXT else ""

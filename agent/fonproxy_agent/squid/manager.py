@@ -21,11 +21,11 @@ _START: Final = re.compile(rb"start (\d{9,12})\.(\d{6}) ")
 
 
 class ManagerError(Exception):
-    """Squid's cache manager did not answer. The text says why."""
+    """Squid's cache manager did not answer. The text gives the reason."""
 
 
 class ActiveRequest(NamedTuple):
-    """``start_us`` is in microseconds since the epoch, ``bytes_received`` what went to the client so far."""
+    """``start_us`` is in microseconds since the epoch; ``bytes_received`` is the number sent to the client so far."""
 
     client: str
     port: int
@@ -36,7 +36,7 @@ class ActiveRequest(NamedTuple):
 
 
 def active_requests(manager: str) -> Iterator[ActiveRequest]:
-    """Requests with a login that run now. ``manager`` is the URL of Squid. Raises ManagerError."""
+    """Running requests with a login. ``manager`` is the URL of Squid. Raises ManagerError."""
     yield from parse(_page(manager, "active_requests"))
 
 
@@ -55,7 +55,7 @@ def _programs(lines: Iterable[bytes]) -> list[str]:
 
 
 def _page(manager: str, name: str) -> Iterator[bytes]:
-    """The lines of a page, without their ends."""
+    """The lines of a page, without line ends."""
     url = manager.rstrip("/") + PATH + name
     try:
         response = urllib3.request("GET", url, preload_content=False, retries=False, timeout=TIMEOUT, redirect=False)
@@ -67,7 +67,7 @@ def _page(manager: str, name: str) -> Iterator[bytes]:
 
 
 def parse(lines: Iterable[bytes]) -> Iterator[ActiveRequest]:
-    """From the lines of a listing, without their ends."""
+    """Parses the lines of a listing, given without line ends."""
     block: list[bytes] = []
     for line in lines:
         if line.startswith(b"Connection: "):
