@@ -362,7 +362,7 @@ def test_a_terminated_backup_leaves_nothing(backup: Path, tmp_path: Path) -> Non
 
 @pytest.mark.processes
 def test_a_backup_is_not_written_over_another(backup: Path, refusal: Refusal) -> None:
-    assert "exists already" in refusal(backup.with_name("data"), "backup", backup)
+    assert "already exists" in refusal(backup.with_name("data"), "backup", backup)
 
 
 @pytest.mark.processes

@@ -51,7 +51,7 @@ def explain(alert: Alert, now: datetime) -> str:
     elif next_step(state, figures, now) is AlertTransition.FIRE:
         sentence = f"{usage}: it fires at the next evaluation, within a minute if the job evaluate-alerts runs."
     elif is_reached(state, figures, now):
-        sentence = f"{usage}: it has fired, and is rearmed when usage falls below the threshold or a new period begins."
+        sentence = f"{usage}: it has fired, and is rearmed when that is no longer the case or a new period begins."
     else:
         sentence = f"{usage}: below the threshold ({alert.condition})."
     return sentence if targets_of(alert) else f"{sentence} It has no recipients: every address has unsubscribed."

@@ -78,7 +78,7 @@ def test_an_alert_s_admin_page_explains_why_it_has_not_fired(order: Order, alert
     carry_and_post(order, START, GB)
     assert "it fires at the next evaluation" in client.get(page).content.decode()
     evaluation.evaluate(START)
-    assert "it has fired and is armed again" in client.get(page).content.decode()
+    assert "it has fired, and is rearmed when" in client.get(page).content.decode()
     Order.objects.update(expires_at=START)
     assert "Not evaluated: the order expired at" in client.get(page).content.decode()
     Order.objects.update(traffic_limit_bytes=0)
