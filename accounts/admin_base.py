@@ -87,8 +87,8 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
         if "\0" in search_term:  # PostgreSQL refuses it even in a comparison
             return queryset.none(), False
         for word in islice(smart_split(search_term), MAX_WORDS):
-            told = unescape_string_literal(word) if word[:1] in "\"'" and word[:1] == word[-1:] else word
-            names = (_searched(self.model, name, told) for name in self.get_search_fields(request))
+            text = unescape_string_literal(word) if word[:1] in "\"'" and word[:1] == word[-1:] else word
+            names = (_searched(self.model, name, text) for name in self.get_search_fields(request))
             queryset = queryset.filter(reduce(or_, names))
         return queryset, False
 
@@ -167,10 +167,10 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> HttpResponse | None:
         """Refuses an action on more rows than the list counts."""
         if request.POST.get("select_across") == "1" and queryset.order_by()[CappedPaginator.MAX_ROWS :].exists():
-            told = _("More than %(most)s rows are selected: search or filter first.") % {
+            message = _("More than %(most)s rows are selected: search or filter first.") % {
                 "most": f"{CappedPaginator.MAX_ROWS:,}"
             }
-            self.message_user(request, told, messages.ERROR)
+            self.message_user(request, message, messages.ERROR)
             return None
         return super().response_action(request, queryset, *rest)
 

@@ -39,7 +39,7 @@ class AuditedAdmin(ConsoleAdmin):
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         given = form.cleaned_data.items()
-        said = [_sentence("Added with", [f"{name} {_told(value)}" for name, value in given if _is_open(name)])] * add
+        said = [_sentence("Added with", [f"{name} {_as_text(value)}" for name, value in given if _is_open(name)])] * add
         said += [_sentence("Changed", _changes(form))] * (not add)
         for formset in formsets or ():
             kind = formset.model._meta.verbose_name
@@ -84,7 +84,9 @@ def _sentence(start: str, parts: list[str]) -> str:
 
 def _changes(form: forms.BaseForm) -> list[str]:
     return [
-        f"{name} from {_told(_before(form, name))} to {_told(form.cleaned_data.get(name))}" if _is_open(name) else name
+        f"{name} from {_as_text(_before(form, name))} to {_as_text(form.cleaned_data.get(name))}"
+        if _is_open(name)
+        else name
         for name in form.changed_data
     ]
 
@@ -105,7 +107,7 @@ def _before(form: forms.BaseForm, name: str) -> Any:
     return value
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if value is None or value == "":
         return "nothing"
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple, QuerySet)) else str(value)

@@ -32,7 +32,7 @@ def pending(user: User, now: datetime) -> EmailChange | None:
     return EmailChange.objects.filter(user=user, created_at__gt=now - LIFETIME).first()
 
 
-def ask(user: User, address: str, now: datetime) -> None:
+def request(user: User, address: str, now: datetime) -> None:
     """Mails a link to the new address; an earlier link becomes invalid."""
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():

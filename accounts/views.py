@@ -186,7 +186,7 @@ class ApplicationViewSet(ViewSet):
         with transaction.atomic():
             application, keys = applications.create(caller(request), body.validated_data["name"], now)
             record_change("application created", request, now)
-        return Response(self._told(application, keys, "application.created"), status=201)
+        return Response(self._with_keys(application, keys, "application.created"), status=201)
 
     @extend_schema(
         operation_id="applications_rotate_keys",
@@ -204,9 +204,9 @@ class ApplicationViewSet(ViewSet):
         with transaction.atomic():
             keys = applications.rotate_keys(application, now, **body.validated_data)
             record_change("application keys rotated", request, now)
-        return Response(self._told(application, keys, "application.keys_rotated"))
+        return Response(self._with_keys(application, keys, "application.keys_rotated"))
 
-    def _told(self, application: Application, keys: applications.Keys, message: str) -> dict[str, Any]:
+    def _with_keys(self, application: Application, keys: applications.Keys, message: str) -> dict[str, Any]:
         answer = {"application": application, "message": message}
         return serializers.ApplicationKeysSerializer(answer, context={"keys": keys}).data
 

@@ -123,7 +123,7 @@ class Day:
         end = start + (DAY if self.hour is None else HOUR)
         return {"user_id": self.order.user_id, "order_id": self.order.pk, "start": start, "end": end}
 
-    def kept(self, now: datetime, table: str = "traffic") -> dict[str, Any]:
+    def retained(self, now: datetime, table: str = "traffic") -> dict[str, Any]:
         """The parameters, limited to the table's retention; an empty range once everything has expired."""
         params = self.params()
         return params | {"start": max(params["start"], retention.floor(table, now))}
@@ -149,14 +149,14 @@ def hours(day: Day) -> list[HourLine]:
 
 def logins(day: Day, now: datetime) -> list[LoginTraffic]:
     """Raises EngineError."""
-    rows = get_client().fetch(_LOGINS, {**day.kept(now), "most": MAX_LINES}, tag="console.evidence_logins")
+    rows = get_client().fetch(_LOGINS, {**day.retained(now), "most": MAX_LINES}, tag="console.evidence_logins")
     names = selectors.logins_of(row[0] for row in rows)
     return [LoginTraffic(number, _login(number, names), Amounts(*sums)) for number, *sums in rows]
 
 
 def domains(day: Day, login_id: int | None, now: datetime) -> list[DomainLine]:
     """The largest domains, of one login or of all; raises EngineError."""
-    params = {**day.kept(now), "login": -1 if login_id is None else login_id, "most": MAX_LINES}
+    params = {**day.retained(now), "login": -1 if login_id is None else login_id, "most": MAX_LINES}
     rows = get_client().fetch(_LINES, params, tag="console.evidence_domains")
     names = selectors.logins_of(row[0] for row in rows)
     return [
@@ -167,7 +167,7 @@ def domains(day: Day, login_id: int | None, now: datetime) -> list[DomainLine]:
 
 def requests(day: Day, login_id: int | None, now: datetime) -> list[RequestLine]:
     """The largest requests of the log, of one login or of all; raises EngineError."""
-    params = {**day.kept(now, "requests"), "login": -1 if login_id is None else login_id, "most": MAX_LINES}
+    params = {**day.retained(now, "requests"), "login": -1 if login_id is None else login_id, "most": MAX_LINES}
     rows = get_client().fetch(_REQUESTS, params, tag="console.evidence_requests")
     names = selectors.logins_of(row[1] for row in rows)
     return [
@@ -202,7 +202,7 @@ def csv_rows(day: Day, now: datetime) -> Iterator[tuple[Any, ...]]:
     order, written = day.order.published_id, f"{day.day:%Y-%m-%d}"
     total = measured(day)
     whole = Day(day.order, day.day)
-    rows = get_client().fetch(_DETAILS, {**whole.kept(now), "most": MAX_DETAILS + 1}, tag="console.evidence_csv")
+    rows = get_client().fetch(_DETAILS, {**whole.retained(now), "most": MAX_DETAILS + 1}, tag="console.evidence_csv")
     names = selectors.logins_of(row[1] for row in rows)
     line = entry(day)
     recorded = (line.requests, None, None, None, -line.bytes) if line else (0, None, None, None, 0)

@@ -28,8 +28,8 @@ def evidence(request: HttpRequest, number: int, day: str) -> HttpResponseBase:
     """The traffic behind an order's usage of one day in UTC; with ``format=csv`` all of it in one file."""
     require(request, "accounts.view_user", "orders.view_ledgerentry")
     order = get_object_or_404(Order.objects.select_related("user", "product"), pk=number)
-    asked = reads.Day(order, _date(day), _whole(request, "hour", 23))
-    login_id = _whole(request, "login", 2**63 - 1)
+    asked = reads.Day(order, _date(day), _int_param(request, "hour", 23))
+    login_id = _int_param(request, "login", 2**63 - 1)
     if request.GET.get("format") == "csv":
         return _csv(request, asked)
     now = timezone.now()
@@ -79,7 +79,7 @@ def _date(text: str) -> date:
     return day
 
 
-def _whole(request: HttpRequest, name: str, most: int) -> int | None:
+def _int_param(request: HttpRequest, name: str, most: int) -> int | None:
     text = request.GET.get(name, "")
     return int(text) if WHOLE_NUMBER.fullmatch(text) and int(text) <= most else None
 

@@ -165,7 +165,7 @@ def new_customer(request: HttpRequest) -> HttpResponse:
         except APIException as refusal:
             form.add_error(None, str(refusal.detail))
         else:
-            _tell(request, made, form)
+            _add_messages(request, made, form)
             next_page = _page_of(request, made)
             if made.password:
                 lead = _("Proxy login %(login)s") % {"login": form.cleaned_data["login"]}
@@ -186,7 +186,7 @@ def _log(request: HttpRequest, made: NewCustomer) -> None:
         admin.site.get_model_admin(type(row)).log_addition(request, row, _("Added as a new customer."))
 
 
-def _tell(request: HttpRequest, made: NewCustomer, form: NewCustomerForm) -> None:
+def _add_messages(request: HttpRequest, made: NewCustomer, form: NewCustomerForm) -> None:
     messages.success(request, _("The customer %(name)s and an order were added.") % {"name": made.user.username})
     if form.cleaned_data["welcome"]:
         messages.success(request, _("A welcome mail will be sent to %(address)s.") % {"address": made.user.email})

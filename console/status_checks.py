@@ -143,8 +143,8 @@ def verdict(panels: Iterable[Panel], now: datetime) -> Verdict:
     """The verdict over all checks, without those that only repeat that a store does not answer."""
     checks = [check for panel in panels for check in panel.facts]
     wrong = [check for check in checks if check.is_bad or check.level is Level.WARN]
-    told = [check for check in wrong if check.level is not Level.UNAVAILABLE or check.alert]
-    return Verdict(sorted(told, key=lambda check: not check.is_bad), now)
+    reported = [check for check in wrong if check.level is not Level.UNAVAILABLE or check.alert]
+    return Verdict(sorted(reported, key=lambda check: not check.is_bad), now)
 
 
 def panels(user: Any, now: datetime) -> list[Panel]:

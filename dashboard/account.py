@@ -152,7 +152,7 @@ class EmailPage(ProvedPage, PersonPage, FormView[EmailForm]):
         if not EmailChangeThrottle().allow_request(self.request, self):  # type: ignore[arg-type]  # reads the user alone
             form.add_error(None, _("You can ask for five confirmation links an hour. Try again later."))
             return self.form_invalid(form)
-        email_change.ask(self.customer, form.cleaned_data["address"], timezone.now())
+        email_change.request(self.customer, form.cleaned_data["address"], timezone.now())
         messages.success(self.request, gettext("Check your inbox: we've sent a confirmation link to the new address."))
         return redirect("account")
 

@@ -226,8 +226,8 @@ class SendTestPage(CustomerPage):
                 messages.warning(request, str(refusal.detail))
         else:
             minutes = math.ceil((throttle.wait() or 60) / 60)
-            told = gettext("You can send five tests an hour. Try again in %s minutes.")
-            messages.warning(request, told % minutes)
+            message = gettext("You can send five tests an hour. Try again in %s minutes.")
+            messages.warning(request, message % minutes)
         return redirect("alert", id=id)
 
 

@@ -73,11 +73,11 @@ class FormPage(CustomerPage, TemplateView):
             try:
                 return self.save(form)
             except (Conflict, InvalidInput) as refusal:
-                _tell(form, refusal)
+                _add_errors(form, refusal)
         return self.render_to_response(self.get_context_data(form=form))
 
 
-def _tell(form: BodyForm, refusal: ApiProblem) -> None:
+def _add_errors(form: BodyForm, refusal: ApiProblem) -> None:
     for error in refusal.errors:
         form.refuse(error.field, [error.message])
     if not refusal.errors:

@@ -63,7 +63,7 @@ class Login:
         return self.user.is_stopped(self.now)
 
     @property
-    def comes_back_at(self) -> datetime | None:
+    def released_at(self) -> datetime | None:
         """When the login is released; None for a total limit, which does not reset."""
         return None if self.user.stopped_until == FOREVER else self.user.stopped_until
 

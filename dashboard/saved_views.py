@@ -46,8 +46,8 @@ class SaveViewPage(CustomerPage):
         elif self._save(name, view):
             messages.success(request, gettext("View “%s” saved.") % name)
         else:
-            told = gettext("An account can have at most %s saved views. Delete one first.")
-            messages.warning(request, told % MAX_VIEWS)
+            message = gettext("An account can have at most %s saved views. Delete one first.")
+            messages.warning(request, message % MAX_VIEWS)
         return redirect(f"{reverse('explore')}?{urlencode(view)}")
 
     def _refusal(self, name: str, query: QueryDict) -> str:

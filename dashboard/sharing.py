@@ -132,12 +132,12 @@ class SharedPage(Page, TemplateView):
         view: dict[str, str] = link.view
         start, end = shared.ends(view, now)
         layout = {"interval": view.get("interval", ""), "sortBy": view.get("sort", "")}
-        told = {"from": start, "to": end, "tz": view["tz"], "compare": view.get("compare", ""), **layout}
+        described = {"from": start, "to": end, "tz": view["tz"], "compare": view.get("compare", ""), **layout}
         return super().get_context_data(
             link=link,
             view_range=described_range(view, now),
             filters=described_filters(view, link.account),
-            shown={"path": self.request.path, **told},
+            shown={"path": self.request.path, **described},
             error_help=HELP,
             **kwargs,
         )

@@ -38,10 +38,10 @@ class MultiplierForm(forms.ModelForm[Multiplier]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, told in (("starts_at", _("Start")), ("ends_at", _("End"))):
-            if name in self.fields:  # Not declared as filters: Django labels neither the date nor the time.
+        for name, label in (("starts_at", _("Start")), ("ends_at", _("End"))):
+            if name in self.fields:  # absent in the list; Django labels neither the date nor the time
                 for part, widget in zip((_("date"), _("time")), self.fields[name].widget.widgets, strict=True):
-                    widget.attrs["aria-label"] = f"{told}, {part}"
+                    widget.attrs["aria-label"] = f"{label}, {part}"
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or {}

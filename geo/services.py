@@ -66,11 +66,11 @@ class CountsCache:
             and (chosen := {name: services for name, services in pools.items() if pool in (None, name)})
         }
 
-    def made(self, key: Hashable) -> Any:
-        """The cached result of ``once`` for this key; None if there is none."""
+    def get(self, key: Hashable) -> Any:
+        """The cached result of ``get_or_make`` for this key; None if there is none."""
         return self._made.get(key)
 
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+    def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
         """The result of ``make``, computed once per cache."""
         remembered = self._made
         if key in remembered:

@@ -116,10 +116,12 @@ def _answer(request: Request, parameters: type[Params], make: MakeBody) -> HttpR
 
     def body() -> _CachedResponse:
         given = parameters.read(request.query_params)
-        return counts_cache.once((make, *given.values(), is_csv), lambda: _with_etag(make(counts_cache, given, is_csv)))
+        return counts_cache.get_or_make(
+            (make, *given.values(), is_csv), lambda: _with_etag(make(counts_cache, given, is_csv))
+        )
 
     # Cached by the query string too, which saves parsing it.
-    found = counts_cache.once((make, request.META["QUERY_STRING"], is_csv), body)
+    found = counts_cache.get_or_make((make, request.META["QUERY_STRING"], is_csv), body)
     return _response(request._request, found, _content_type(is_csv))
 
 
@@ -132,7 +134,7 @@ def _remembered(request: HttpRequest, make: MakeBody) -> HttpResponseBase | None
     if request.method not in ("GET", "HEAD") or request.META.get("HTTP_ACCEPT", "*/*") not in TAKES_JSON:
         return None
     try:
-        found = services.counts_cache(timezone.now()).made((make, request.META["QUERY_STRING"], False))
+        found = services.counts_cache(timezone.now()).get((make, request.META["QUERY_STRING"], False))
         if not isinstance(found, _CachedResponse):
             return None
         # The throttle reads headers only and does not count a refused call, so the view may check it again.

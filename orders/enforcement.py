@@ -38,8 +38,8 @@ def state_of(order: Order, balance: int, now: datetime) -> State:
     return State.ACTIVE
 
 
-def publish(orders: Collection[Order], now: datetime, *, anew: bool = False) -> None:
-    """Publishes the state of the orders whose state changed; of all given orders with ``anew``.
+def publish(orders: Collection[Order], now: datetime, *, force: bool = False) -> None:
+    """Publishes the state of the orders whose state changed; of all given orders with ``force``.
 
     The caller has locked the orders' rows, in the transaction that changed them. A new active order has nothing to
     publish: gateways accept logins that the feed does not stop.
@@ -48,16 +48,16 @@ def publish(orders: Collection[Order], now: datetime, *, anew: bool = False) -> 
     known = dict(CutOff.objects.filter(order__in=orders).values_list("order_id", "state"))
     states = {order.pk: state_of(order, balances[order.pk], now) for order in orders}
     changed = [
-        (order, states[order.pk]) for order in orders if anew or states[order.pk] != known.get(order.pk, State.ACTIVE)
+        (order, states[order.pk]) for order in orders if force or states[order.pk] != known.get(order.pk, State.ACTIVE)
     ]
     if changed:
-        first = take_numbers(len(changed))
+        first = allocate_numbers(len(changed))
         for number, (order, state) in enumerate(changed, first):
             CutOff.objects.update_or_create(order=order, defaults={"state": state, "number": number, "changed_at": now})
     events.record_states(orders, known, states, balances, now)
 
 
-def take_numbers(count: int) -> int:
+def allocate_numbers(count: int) -> int:
     """The first of ``count`` consecutive numbers.
 
     Other transactions that take numbers wait for this one, so a reader that has seen a number has seen all smaller
@@ -87,7 +87,7 @@ def publish_logins(order: Order, before: set[str], after: set[str], now: datetim
     joined = after - before
     came_back = BlockedLogin.objects.filter(login__in=joined).delete()[0]
     if came_back or (joined and is_stopped):
-        publish([order], now, anew=True)
+        publish([order], now, force=True)
 
 
 def remember_stopped(logins: Collection[str], now: datetime) -> None:
@@ -102,7 +102,7 @@ def publish_erased(orders: Collection[Order], now: datetime) -> None:
     )
     gone = [order for order in orders if order.pk not in known]
     if gone:
-        for number, order in enumerate(gone, take_numbers(len(gone))):
+        for number, order in enumerate(gone, allocate_numbers(len(gone))):
             logins = sorted(order.proxy_users.values_list("login", flat=True))
             ErasedOrder.objects.create(
                 order_number=order.pk,

@@ -28,7 +28,7 @@ def stop_logins(user: User, now: datetime) -> dict[str, int]:
 
 
 def erase_orders(user: User, now: datetime) -> dict[str, int]:
-    told = ProviderEvent.objects.filter(user_number=user.pk).delete()[1].get("orders.ProviderEvent", 0)
+    deleted_events = ProviderEvent.objects.filter(user_number=user.pk).delete()[1].get("orders.ProviderEvent", 0)
     events.record_erased(user, now)
     orders = Order.objects.filter(user=user)
     numbers = list(orders.values_list("pk", flat=True))
@@ -39,7 +39,7 @@ def erase_orders(user: User, now: datetime) -> dict[str, int]:
     erased = {
         "audit_entries": erasure.delete_audit_entries({Order: orders, LedgerEntry: posted}),
         "ledger_entries": LedgerEntry.objects.filter(order__in=numbers).delete()[0],
-        "provider_events": told,
+        "provider_events": deleted_events,
         "cut_offs": CutOff.objects.filter(order__in=numbers).delete()[0],
     }
     Erasure.objects.filter(order__in=numbers).delete()

@@ -21,7 +21,7 @@ from orders import services as order_services
 from orders.models import CutOff, LedgerReason, Order
 
 
-class StepForm(forms.Form):
+class OrderActionForm(forms.Form):
     required_css_class = "required"
     note = forms.CharField(
         label=gettext_lazy("Note"), max_length=400, required=False, help_text=gettext_lazy("Why; it is kept.")
@@ -32,7 +32,7 @@ class StepForm(forms.Form):
         raise NotImplementedError
 
 
-class ReferencedForm(StepForm):
+class ReferencedForm(OrderActionForm):
     """Posts under a reference, so that sending the form twice posts once."""
 
     reference = forms.CharField(
@@ -108,17 +108,17 @@ class RenewForm(ReferencedForm):
         )
 
 
-class SuspendForm(StepForm):
+class SuspendForm(OrderActionForm):
     def apply(self, order: Order, author: str, now: datetime) -> None:
         order_services.suspend(order, now)
 
 
-class ResumeForm(StepForm):
+class ResumeForm(OrderActionForm):
     def apply(self, order: Order, author: str, now: datetime) -> None:
         order_services.resume(order, now)
 
 
-class ExpireForm(StepForm):
+class ExpireForm(OrderActionForm):
     def apply(self, order: Order, author: str, now: datetime) -> None:
         order_services.expire(order, now)
 
@@ -128,7 +128,7 @@ class OrderAction:
     name: str
     title: Promise
     effect: Promise
-    form: type[StepForm]
+    form: type[OrderActionForm]
     is_offered: Callable[[Order, datetime], bool]
 
 
@@ -221,12 +221,12 @@ def facts_of(order: Order, now: datetime) -> dict[str, str]:
     }
 
 
-def effect(form: StepForm, order: Order, author: str, now: datetime, *, is_trial: bool) -> list[OrderFact]:
+def effect(form: OrderActionForm, order: Order, author: str, now: datetime, *, is_preview: bool) -> list[OrderFact]:
     """Performs the action and returns its effect; a preview is rolled back. Raises APIException and changes nothing."""
     before = facts_of(order, now)
     with transaction.atomic():
         form.apply(order, author, now)
         after = facts_of(Order.objects.get(pk=order.pk), now)
-        if is_trial:
+        if is_preview:
             transaction.set_rollback(True)
     return [OrderFact(name, value, after[name]) for name, value in before.items()]

@@ -176,7 +176,7 @@ def publish(users: Collection[ProxyUser]) -> None:
     """Gives each login a new number and drops earlier records of its deletion; in the transaction of the change."""
     if users:
         RemovedLogin.objects.filter(login__in=[user.login for user in users]).delete()
-        for number, user in enumerate(users, enforcement.take_numbers(len(users))):
+        for number, user in enumerate(users, enforcement.allocate_numbers(len(users))):
             user.number = number
         ProxyUser.objects.bulk_update(users, ["number"], batch_size=500)
 
@@ -195,7 +195,7 @@ def publish_removed(logins: Collection[str], now: datetime) -> None:
     """Publishes that the logins are gone; in the transaction that deletes them."""
     rows = [
         RemovedLogin(login=login, number=number, removed_at=now)
-        for number, login in enumerate(sorted(logins), enforcement.take_numbers(len(logins)) if logins else 0)
+        for number, login in enumerate(sorted(logins), enforcement.allocate_numbers(len(logins)) if logins else 0)
     ]
     RemovedLogin.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["login"], update_fields=["number", "removed_at"]

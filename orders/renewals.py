@@ -44,7 +44,7 @@ def start_period(
     left = 0
     if order.traffic_limit_bytes is not None or limit_bytes is not None:
         left = ledger.balance(order) + posted - used
-        take_back(order, left, now)
+        withdraw_remainder(order, left, now)
     order.traffic_limit_bytes = limit_bytes
     order.added_bytes = 0
     order.used_before_period = used
@@ -64,7 +64,7 @@ def start_period(
     return left
 
 
-def take_back(order: Order, left: int, now: datetime) -> None:
+def withdraw_remainder(order: Order, left: int, now: datetime) -> None:
     """Posts the remainder of the period away; an overrun is not carried over either."""
     if left:
         note = f"end of period {order.period_number}"

@@ -224,7 +224,7 @@ def close_if_expired(order: Order, now: datetime) -> None:
     if order.period_closed_at is None and order.has_expired(now):
         renewals.catch_up([order], now)
         if order.traffic_limit_bytes is not None:
-            renewals.take_back(order, ledger.balance(order), now)
+            renewals.withdraw_remainder(order, ledger.balance(order), now)
         order.period_closed_at = now
         order.save(update_fields=["period_closed_at"])
 
@@ -290,7 +290,7 @@ def _schedule_again(order: Order, old: RecurringPeriod | None, now: datetime, *,
     if not order.has_expired(now):
         _reopen(order, now)
     elif order.traffic_limit_bytes is not None:
-        renewals.take_back(order, ledger.balance(order), now)
+        renewals.withdraw_remainder(order, ledger.balance(order), now)
 
 
 def _change_limit(order: Order, limit_bytes: int | None, author: str, now: datetime) -> None:

@@ -45,7 +45,7 @@ def _databases(client: clickhouse_driver.Client) -> set[str]:
 
 @contextmanager
 def _connected(url: str) -> Iterator[clickhouse_driver.Client]:
-    """A connection to the first host of an address as ``CLICKHOUSE_URL`` has it."""
+    """A connection to the first host of a ``CLICKHOUSE_URL``."""
     from fonproxy.clickhouse.address import Address
 
     address = Address.parse(url)

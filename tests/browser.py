@@ -1,4 +1,4 @@
-"""The browser through which tests see pages: Chromium, where possible without the windows around them."""
+"""The browser of the page tests: Chromium, if possible headless."""
 
 from __future__ import annotations
 

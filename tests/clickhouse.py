@@ -1,4 +1,4 @@
-"""A ClickHouse endpoint of one's own for the length of a test: the small server of ``tests.clickhouse_server``."""
+"""A private ClickHouse endpoint for the duration of a test: the small server of ``tests.clickhouse_server``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.serving import ROOT, free_port
 
 
 class Endpoint:
-    """A process that can be killed, stopped and started again on the same data."""
+    """A process that can be killed, stopped and restarted on the same data."""
 
     def __init__(self, directory: Path, port: int = 0, shards: Sequence[int] = ()) -> None:
         self.directory = directory
@@ -63,7 +63,7 @@ def running() -> Iterator[Endpoint]:
 
 @contextmanager
 def running_cluster(shards: int = 2) -> Iterator[list[Endpoint]]:
-    """One endpoint for each shard of the cluster `usage`; any of them takes rows and questions for all."""
+    """One endpoint for each shard of the cluster `usage`; each accepts rows and queries for all."""
     ports = [free_port() for _ in range(shards)]
     with (
         tempfile.TemporaryDirectory(prefix="fonproxy-cluster-", ignore_cleanup_errors=True) as name,
@@ -77,7 +77,7 @@ def running_cluster(shards: int = 2) -> Iterator[list[Endpoint]]:
 
 
 def old_server() -> str | None:
-    """Debian's ClickHouse, of 2018, where it is installed."""
+    """Debian's ClickHouse of 2018, if installed."""
     return shutil.which("clickhouse-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 

@@ -78,7 +78,7 @@ SHARD: Final = (
 
 
 class QueryRefused(Exception):
-    """What goes to the client as an exception packet."""
+    """Sent to the client as an exception packet."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -86,7 +86,7 @@ class QueryRefused(Exception):
 
 
 class _Info:
-    """What the driver's streams ask of a server."""
+    """What the driver's streams need from a server."""
 
     def __init__(self, revision: int) -> None:
         self.used_revision = revision
@@ -111,7 +111,7 @@ def _context(revision: int) -> Context:
 
 
 class ClientConnection(socketserver.BaseRequestHandler):
-    """One client's connection, with an engine connection of its own."""
+    """One client's connection, with its own engine connection."""
 
     server: StandInServer
 
@@ -149,7 +149,7 @@ class ClientConnection(socketserver.BaseRequestHandler):
                     self._refuse(refusal)
             elif packet == TABLES_STATUS_REQUEST:
                 self._tell_status()
-            # CANCEL, that came after the end, needs no answer.
+            # CANCEL that came after the end needs no answer.
 
     def _hello(self) -> None:
         read_varint(self.fin)
@@ -172,7 +172,7 @@ class ClientConnection(socketserver.BaseRequestHandler):
         read_binary_str(self.fin)  # the quota key
 
     def _tell_status(self) -> None:
-        """Whether tables are replicated, and how far behind: none is."""
+        """Reports that no table is replicated, and no delay."""
         tables = [(read_binary_str(self.fin), read_binary_str(self.fin)) for _ in range(read_varint(self.fin))]
         write_varint(TABLES_STATUS_RESPONSE, self.fout)
         write_varint(len(tables), self.fout)
@@ -198,7 +198,7 @@ class ClientConnection(socketserver.BaseRequestHandler):
         stage = read_varint(self.fin)
         read_varint(self.fin)  # always compressed
         sql = read_binary_str(self.fin)
-        # They come in quotes, escaped once more than the engine in this process wants them.
+        # They are quoted, and escaped once more than the in-process engine expects.
         params = {name: _unquoted(value) for name, value in self._settings()}
         while self._receive().num_columns:
             pass  # what servers tell one another beside a query: here it is not needed

@@ -1,4 +1,4 @@
-"""What most tests need: a real engine, people, orders, keys and clients that act for them."""
+"""Common fixtures: a real engine, users, orders, keys and clients that act for them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: one that begins last has the other processes wait for it."""
+    """The longest files first: one that starts last would keep the other processes waiting."""
     rank = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: rank.get(item.path.name, len(LONG)))
 
@@ -64,7 +64,7 @@ def _quick() -> Iterator[None]:
 def _forgetful() -> None:
     cache.clear()
     health.cached_checks.forget()
-    flusher._unavailable_until = 0.0  # one test's outage is no other's
+    flusher._unavailable_until = 0.0  # one test's outage must not affect others
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +109,7 @@ def clean_engine(engine: Client) -> Client:
 
 
 def _emptied(engine: Client) -> Client:
-    """Truncation costs much more than asking which tables have data parts."""
+    """Truncation costs much more than the query for tables with data parts."""
     for (table,) in engine.fetch(
         "SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase() AND active"
         " AND table != 'schema_migrations'",
@@ -140,7 +140,7 @@ def worker(db: None) -> User:
 
 @pytest.fixture
 def staff(db: None) -> User:
-    """A member of staff with every permission, who is no superuser."""
+    """A member of staff with every permission, but not a superuser."""
     user = _user("staff", is_staff=True)
     user.user_permissions.set(Permission.objects.all())
     return user
@@ -154,7 +154,7 @@ def helper(db: None) -> User:
 
 @pytest.fixture
 def viewer(db: None) -> User:
-    """A member of staff who may look at everything and change nothing."""
+    """A member of staff with all view permissions and no others."""
     user = _user("viewer", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     return user
@@ -167,7 +167,7 @@ def make_order(db: None) -> Callable[..., Order]:
 
 @pytest.fixture
 def sent(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Any]]:
-    """Runs what waits for the transaction's end; returns the mails sent since it was last called."""
+    """Runs on-commit callbacks; returns the mails sent since the last call."""
     monkeypatch.setattr(notices.mail, "delay", notices.mail)
 
     def sent() -> list[Any]:
@@ -191,7 +191,7 @@ def make_key(db: None) -> Callable[..., str]:
 
 @pytest.fixture
 def browser() -> Browser:
-    """A superuser's, signed in to the console."""
+    """A superuser's browser, signed in to the console."""
     browser = Browser()
     browser.force_login(User.objects.create_superuser("root"))
     return browser

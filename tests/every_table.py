@@ -1,4 +1,4 @@
-"""A row in every table of the relational store, for tests of what copies all of it."""
+"""A row in every table of the relational store, for tests of copies of all of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import models
 
 from fonproxy.move import relational
 
-# A field's class, and what a field of it holds; the first that fits.
+# A field's class, and a value for it; the first match counts.
 VALUES: Final[tuple[tuple[type[models.Field[Any, Any]], object], ...]] = (
     (models.DateTimeField, datetime.fromisoformat("2026-11-01T12:00:00+00:00")),
     (models.DateField, date(2026, 11, 1)),
@@ -37,7 +37,7 @@ def fill() -> None:
 def _row_of(model: type[models.Model]) -> models.Model:
     if found := model._base_manager.first():
         return found
-    # Neither `save` nor a signal of it has a part in what is copied.
+    # Neither `save` nor its signals matter for what is copied.
     given = {
         field.name: _value_of(field)
         for field in model._meta.concrete_fields

@@ -675,7 +675,7 @@ class People:
         return path.replace("<str:id>", row.published_id).replace("<str:token>", "the link")
 
     def _account_path(self, path: str) -> str:
-        email_change.ask(self.owner, "new@example.com", timezone.now())
+        email_change.request(self.owner, "new@example.com", timezone.now())
         EmailChange.objects.update(key_hash=hashed("the link"))
         return path.replace("<str:token>", "the link").replace("<str:id>", self.order.published_id)
 

@@ -1,7 +1,7 @@
 """Stops logins and orders that reach their own limits, and releases them.
 
 Usage is read from the traffic tables each time, so repeating is harmless. Metering enforces limits in the transaction
-that accounts for a batch: if the process dies before the commit, both are done again. ``look_again`` checks changed
+that accounts for a batch: if the process dies before the commit, both are done again. ``check_due`` checks changed
 limits, and all limits at the start of each day.
 """
 
@@ -54,15 +54,15 @@ def enforce(locked: Locked, now: datetime) -> None:
     _judge_logins(locked.users, now)
 
 
-def look_again(now: datetime) -> int:
+def check_due(now: datetime) -> int:
     """Checks the limits that are due, those of stopped logins first; returns their number. Raises EngineError."""
     done = 0
-    while count := _look_again_at_some(now):
+    while count := _check_some_due(now):
         done += count
     return done
 
 
-def _look_again_at_some(now: datetime) -> int:
+def _check_some_due(now: datetime) -> int:
     due = ProxyUser.objects.filter(limits_due_at__lte=now)
     first = due.order_by(F("stopped_until").asc(nulls_last=True), "pk")
     found = dict(first.values_list("pk", "order")[:CHUNK])

@@ -28,7 +28,7 @@ BATCHES = 500
 def post_usage(now: datetime) -> int:
     """Brings the ledger up to date; returns the number of batches accounted for. Raises EngineError."""
     done = 0
-    for at in passing(now):
+    for at in advancing(now):
         count = _post_some(at)
         if not count:
             break
@@ -36,7 +36,7 @@ def post_usage(now: datetime) -> int:
     return done
 
 
-def passing(now: datetime) -> Iterator[datetime]:
+def advancing(now: datetime) -> Iterator[datetime]:
     """Yields the given time, then the current time of each following step.
 
     A run may last minutes, and a client that polls for changes must not miss any that are timestamped before its last
@@ -136,12 +136,12 @@ def _leave_out(orders: Mapping[int, Order], imported: dict[tuple[int, date], Usa
     for order_id, amount in before_it.items():
         orders[order_id].used_before_period += amount
         orders[order_id].save(update_fields=["used_before_period"])
-        _give_back(orders[order_id], amount, now, in_period=False)
+        _credit_back(orders[order_id], amount, now, in_period=False)
     for order_id, amount in in_closed.items():
-        _give_back(orders[order_id], amount, now, in_period=True)
+        _credit_back(orders[order_id], amount, now, in_period=True)
 
 
-def _give_back(order: Order, amount: int, now: datetime, *, in_period: bool) -> None:
+def _credit_back(order: Order, amount: int, now: datetime, *, in_period: bool) -> None:
     """Credits imported bytes back to a metered order's balance; ``in_period`` is for its current, closed period."""
     if order.limit_bytes is not None:
         note = "imported history"

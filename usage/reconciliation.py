@@ -23,7 +23,7 @@ ORDERS: Final = 500
 
 def reconcile(now: datetime) -> list[LedgerMismatch]:
     """Reconciles all orders and returns the differences. Raises EngineError; earlier corrections stay."""
-    clock = metering.passing(now)
+    clock = metering.advancing(now)
     metering.post_usage(next(clock))
     return [found for chunk, at in zip(_chunks(), clock, strict=False) for found in _reconcile(chunk, at)]
 

@@ -26,7 +26,7 @@ def keep_accounts() -> bool:
     proxy_users.release_over(now)
     try:
         metering.post_usage(timezone.now())
-        limits.look_again(timezone.now())  # posting may have taken minutes
+        limits.check_due(timezone.now())  # posting may have taken minutes
     except EngineUnavailable as error:
         log.info("usage is posted when the engine is back: %s", error)
         return False

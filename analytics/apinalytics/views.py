@@ -82,7 +82,7 @@ class EventViewSet(ViewSet):
         """Stores at most 10,000 events of the application: 200 means they are durable and counted exactly once."""
         application = application_of(request)
         parse = partial(_parse, application)
-        headers = ingest_service.take(request, IngestBatch.Route.EVENTS, parse, scope=application.published_id)
+        headers = ingest_service.ingest(request, IngestBatch.Route.EVENTS, parse, scope=application.published_id)
         return Response({}, headers=headers)
 
 

@@ -52,7 +52,7 @@ class Growth(NamedTuple):
         return Growth(*(mine + others for mine, others in zip(self, other, strict=True)))
 
 
-def take(samples: Sequence[SessionSample], account_id: int, now: datetime, *, skip_unknown: bool = False) -> None:
+def record(samples: Sequence[SessionSample], account_id: int, now: datetime, *, skip_unknown: bool = False) -> None:
     """Returns when the increase of the counters is durable; raises InvalidInput, having stored nothing, for unknown
     logins.
 
@@ -60,7 +60,7 @@ def take(samples: Sequence[SessionSample], account_id: int, now: datetime, *, sk
     """
     origin = BatchOrigin(account_id, IngestBatch.Route.SESSIONS)
     try:
-        ingest_service.take_made(origin, lambda: _grow_rows(samples, now, skip_unknown), now)
+        ingest_service.ingest_table(origin, lambda: _grow_rows(samples, now, skip_unknown), now)
     except IntegrityError:  # the customer was erased concurrently
         raise Unavailable("A customer was erased concurrently; nothing was stored.", wait=1) from None
 

@@ -42,7 +42,7 @@ class SessionViewSet(GatewayViewSet):
         """
         now = timezone.now()
         found = samples.decode(read_body(request._request, samples.MAX_BYTES), now)
-        sessions.take(found, caller(request).pk, now)
+        sessions.record(found, caller(request).pk, now)
         return Response(status=204)
 
     @extend_schema(
@@ -59,7 +59,7 @@ class SessionViewSet(GatewayViewSet):
         if radius.is_of_whole_server(given):
             sessions.end_all(radius.worker_of(given), now)
             return Response(status=204)
-        sessions.take([radius.sample_of(given, now)], caller(request).pk, now)
+        sessions.record([radius.sample_of(given, now)], caller(request).pk, now)
         return Response(status=204)
 
     @extend_schema(
@@ -75,5 +75,5 @@ class SessionViewSet(GatewayViewSet):
         now = timezone.now()
         worker: Any = ObserveParams.read(request.query_params)["worker"]
         found = gost.samples_of(read_body(request._request, samples.MAX_BYTES), worker)
-        sessions.take(found, caller(request).pk, now, skip_unknown=True)
+        sessions.record(found, caller(request).pk, now, skip_unknown=True)
         return Response({"ok": True})

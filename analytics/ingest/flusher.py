@@ -215,7 +215,7 @@ class Flusher:
             self._queue.remove(mine)
             self._queued_rows -= mine.batch.rows
         try:
-            journal.give_back([mine.batch.pk], timezone.now())
+            journal.release_batches([mine.batch.pk], timezone.now())
         except Error as error:
             log.warning("claim of a batch not released, replay waits until it expires: %s", error)
 
@@ -242,7 +242,7 @@ class Flusher:
         try:
             block, joined = journal.form_block(ids, timezone.now())
         except Paused:
-            journal.give_back(ids, timezone.now())
+            journal.release_batches(ids, timezone.now())
             return
         taken.sort(key=lambda queued: queued.batch.pk)
         parts = [queued.rows for queued in taken if queued.batch.pk in joined]
@@ -255,7 +255,7 @@ class Flusher:
         except EngineError as error:
             self._unavailable_until = monotonic() + PROBE_SECONDS if isinstance(error, EngineUnavailable) else 0.0
             log.warning("insert block %s failed: %s", block.id, error)
-            journal.put_back(block, str(error), timezone.now())
+            journal.record_failure(block, str(error), timezone.now())
             return False
         self._unavailable_until = 0.0
         journal.settle(block, timezone.now())

@@ -287,7 +287,7 @@ def settle(block: InsertBlock, now: datetime) -> None:
         InsertBlock.objects.filter(id=block.id).update(settled_at=now)
 
 
-def put_back(block: InsertBlock, error: str, now: datetime) -> None:
+def record_failure(block: InsertBlock, error: str, now: datetime) -> None:
     """Records a failed attempt and releases the claim; the delay until the next attempt doubles each time."""
     delay = min(timedelta(seconds=2) * 2 ** min(block.attempts, 10), MAX_BACKOFF)
     failed = InsertBlock.objects.filter(id=block.id, settled_at=None)
@@ -299,7 +299,7 @@ def was_refused(batch: IngestBatch) -> bool:
     return batch.block_id is not None and InsertBlock.objects.filter(id=batch.block_id, attempts__gt=0).exists()
 
 
-def give_back(batch_ids: Sequence[int], now: datetime) -> None:
+def release_batches(batch_ids: Sequence[int], now: datetime) -> None:
     """Releases the claim on batches, so that replay sends them before it would expire."""
     IngestBatch.objects.filter(id__in=batch_ids, block=None).update(claimed_until=now)
 

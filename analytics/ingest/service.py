@@ -52,7 +52,7 @@ Parse = Callable[[bytes, datetime], Rows]
 _large_bodies: Final = BoundedSemaphore(LARGE_AT_ONCE)
 
 
-def take(request: Request, route: IngestBatch.Route, parse: Parse, *, scope: str = "") -> dict[str, str]:
+def ingest(request: Request, route: IngestBatch.Route, parse: Parse, *, scope: str = "") -> dict[str, str]:
     """Returns when the rows are durable and will be counted exactly once, and readable if ClickHouse is available.
 
     With ``Prefer: respond-async`` it returns as soon as they are durable; they become readable within two seconds. It
@@ -131,7 +131,7 @@ def _send(taken: _Taken, *, waits: bool) -> None:
         (flusher.write if waits else flusher.write_later)(*taken.new)
 
 
-def take_made(origin: journal.BatchOrigin, make: Callable[[], pa.Table], now: datetime) -> None:
+def ingest_table(origin: journal.BatchOrigin, make: Callable[[], pa.Table], now: datetime) -> None:
     """Takes the rows returned by ``make``, in one transaction with its writes to the relational store.
 
     Raises what ``make`` raises, and Unavailable when the journal is full.

@@ -106,7 +106,7 @@ def _in_words(refusal: ApiProblem, chunk: HistoryChunk) -> list[str]:
     return [f"line {chunk.lines[error.index or 0]}: {error.field}: {error.message}" for error in named]
 
 
-def take(chunk: HistoryChunk, now: datetime) -> int:
+def import_chunk(chunk: HistoryChunk, now: datetime) -> int:
     """Journals the new rows of the chunk and returns their number.
 
     Rows imported before, when the file was shorter, are skipped. Raises Unavailable when the journal is full.

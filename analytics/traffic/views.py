@@ -44,7 +44,7 @@ class IngestViewSet(ViewSet):
     )
     def ingest(self, request: Request) -> Response:
         """Stores a batch of aggregated rows: 204 means they are durable and will be counted exactly once."""
-        headers = ingest_service.take(request, IngestBatch.Route.TRAFFIC, ingest_columns.pushed_rows)
+        headers = ingest_service.ingest(request, IngestBatch.Route.TRAFFIC, ingest_columns.pushed_rows)
         return Response(status=204, headers=headers)
 
 

@@ -33,7 +33,7 @@ class Export(Iterator[bytes]):
         self._parts = parts
         self._lease = Lease(f"export:{account_id}", AT_ONCE, LEASE_SECONDS)
         self._renewed_at = monotonic()
-        if not self._lease.take():
+        if not self._lease.acquire():
             raise TooBusy(
                 f"{AT_ONCE} exports of this account are running. Wait until one has ended.", wait=BUSY_SECONDS
             )
@@ -49,7 +49,7 @@ class Export(Iterator[bytes]):
     def close(self) -> None:
         if isinstance(self._parts, Generator):
             self._parts.close()
-        self._lease.give_back()
+        self._lease.release()
 
 
 def streamed(account_id: int, parts: Iterator[bytes], content_type: str, file_name: str) -> StreamingHttpResponse:

@@ -1,4 +1,4 @@
-"""Places of an account that all processes share through the cache. That of a process that died runs out."""
+"""Leases of an account that all processes share through the cache. Those of a process that died expire."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 
 class Lease:
-    """One of so many places under a name, once it is taken."""
+    """One of a limited number of places under a name, once acquired."""
 
     def __init__(self, name: str, places: int, seconds: int) -> None:
         self._places: Final = [f"{name}:{number}" for number in range(places)]
@@ -21,23 +21,23 @@ class Lease:
         self._held = ""
         self._until = 0.0
 
-    def take(self) -> bool:
-        """Whether a place was free."""
-        until = monotonic() + self._seconds  # reckoned from before the call: never longer than the cache keeps it
+    def acquire(self) -> bool:
+        """Returns whether a place was free."""
+        until = monotonic() + self._seconds  # counted from before the call: never longer than the cache keeps it
         self._held = next((place for place in self._places if cache.add(place, self._holder, self._seconds)), "")
         self._until = until
         return bool(self._held)
 
     def renew(self) -> bool:
-        """Keeps the place, or takes one again; False when it ran out and others took its place."""
+        """Extends the lease, or acquires another; False if it expired and no place is free."""
         until = monotonic() + self._seconds
         if self._held and cache.get(self._held) == self._holder and cache.touch(self._held, self._seconds):
             self._until = until
             return True
-        return self.take()
+        return self.acquire()
 
-    def give_back(self) -> None:
-        """Without the cache, and when it may have run out, the place comes free by itself."""
+    def release(self) -> None:
+        """Frees the place; without the cache, or if the lease may have expired, the place frees itself."""
         if self._held and monotonic() < self._until:
             with suppress(RedisError):
                 cache.delete(self._held)

@@ -20,7 +20,7 @@ from fonproxy.api.leases import Lease
 # A waiting request holds a thread, so only a few may wait, and briefly.
 WAITING: Final = 4
 WAIT_SECONDS: Final = 1.0
-ASK_AGAIN_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 # Longer than any read lasts: a process that dies releases nothing.
 LEASE_SECONDS: Final = 60
 
@@ -33,7 +33,7 @@ class Slots:
         self._waiting: Counter[int] = Counter()
         self._leases: defaultdict[int, list[Lease]] = defaultdict(list)
 
-    def take(self, account_id: int) -> bool:
+    def acquire(self, account_id: int) -> bool:
         """Takes one of the account's slots, if one becomes free in time."""
         deadline = monotonic() + WAIT_SECONDS
         with self._condition:
@@ -41,40 +41,40 @@ class Slots:
                 return False
             self._waiting[account_id] += 1
         try:
-            return self._take_here(account_id) and self._take_among_all(account_id, deadline)
+            return self._acquire_here(account_id) and self._acquire_over_processes(account_id, deadline)
         finally:
             with self._condition:
                 self._waiting = +(self._waiting - Counter({account_id: 1}))
 
-    def _take_here(self, account_id: int) -> bool:
+    def _acquire_here(self, account_id: int) -> bool:
         with self._condition:
             is_free = self._condition.wait_for(lambda: self._held[account_id] < self._most, WAIT_SECONDS)
             self._held[account_id] += is_free
             return is_free
 
-    def _take_among_all(self, account_id: int, deadline: float) -> bool:
+    def _acquire_over_processes(self, account_id: int, deadline: float) -> bool:
         lease = Lease(f"read:{account_id}", self._most, LEASE_SECONDS)
         is_taken = False
         try:
-            while not (is_taken := lease.take()) and monotonic() < deadline:
-                sleep(ASK_AGAIN_SECONDS)
+            while not (is_taken := lease.acquire()) and monotonic() < deadline:
+                sleep(POLL_SECONDS)
             return is_taken
         finally:  # also without the cache
             with self._condition:
                 if is_taken:
                     self._leases[account_id].append(lease)
                 else:
-                    self._release(account_id)
+                    self._free(account_id)
 
-    def give_back(self, account_id: int) -> None:
+    def release(self, account_id: int) -> None:
         with self._condition:
             lease = self._leases[account_id].pop()
             if not self._leases[account_id]:
                 del self._leases[account_id]
-            self._release(account_id)
-        lease.give_back()
+            self._free(account_id)
+        lease.release()
 
-    def _release(self, account_id: int) -> None:
+    def _free(self, account_id: int) -> None:
         self._held = +(self._held - Counter({account_id: 1}))
         self._condition.notify_all()
 
@@ -94,4 +94,4 @@ class HeldSlots:
         finally:
             account_id = getattr(request, "read_slot", None)
             if account_id is not None:
-                reads.give_back(account_id)
+                reads.release(account_id)

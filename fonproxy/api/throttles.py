@@ -48,10 +48,10 @@ class ReadThrottle(AccountThrottle):
         account_id = self.slot(request)
         if account_id is None:
             return True
-        if not slots.reads.take(account_id):
+        if not slots.reads.acquire(account_id):
             self.lacks_slot = True
             return False
-        request._request.read_slot = account_id  # type: ignore[attr-defined]  # HeldSlots gives it back
+        request._request.read_slot = account_id  # type: ignore[attr-defined]  # HeldSlots releases it
         return True
 
     def slot(self, request: Request) -> int | None:

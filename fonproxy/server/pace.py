@@ -12,7 +12,7 @@ GRACE_SECONDS: Final = 10.0
 BYTES_PER_SECOND: Final = 64 * 2**10
 
 
-def patience(moved: int) -> float:
+def time_limit(moved: int) -> float:
     """The total seconds that a client may keep the server waiting until it has transferred this many bytes."""
     return GRACE_SECONDS + moved / BYTES_PER_SECOND
 
@@ -32,7 +32,7 @@ class Pace:
         """Raises TimeoutError when the block waits for longer than the remaining time."""
         started = monotonic()
         try:
-            async with asyncio.timeout(patience(self._moved) - self._waited):
+            async with asyncio.timeout(time_limit(self._moved) - self._waited):
                 yield
         finally:
             self._waited += monotonic() - started

@@ -138,11 +138,11 @@ class OrderAdmin(SizesAdmin, PublishedIdAdmin):
         form = step.form(request.POST if request.method == "POST" else None)
         facts: list[order_actions.OrderFact] = []
         if form.is_valid():
-            is_trial = request.POST.get("confirmed") != "yes"
+            is_preview = request.POST.get("confirmed") != "yes"
             try:
                 with transaction.atomic():
-                    facts = order_actions.effect(form, order, request.user.get_username(), now, is_trial=is_trial)
-                    if not is_trial:
+                    facts = order_actions.effect(form, order, request.user.get_username(), now, is_preview=is_preview)
+                    if not is_preview:
                         return self._taken(request, order, step, form.cleaned_data["note"], facts)
             except APIException as refusal:
                 form.add_error(None, str(refusal.detail))

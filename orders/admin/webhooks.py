@@ -97,11 +97,11 @@ class WebhookEndpointAdmin(SecretsAdmin, AuditedAdmin):
             except Conflict as refusal:
                 self.message_user(request, f"{endpoint.url}: {refusal.detail}", messages.ERROR)
             else:
-                told = format_html(
+                message = format_html(
                     'A test event will be sent to {} within seconds. <a href="{}?type__exact={}">See its result.</a>',
                     *(endpoint.url, reverse("admin:orders_providerevent_changelist"), TEST),
                 )
-                self.message_user(request, told, messages.SUCCESS)
+                self.message_user(request, message, messages.SUCCESS)
 
 
 class EventDeliveryInline(BaseDeliveryInline):

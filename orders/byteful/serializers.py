@@ -62,13 +62,13 @@ CUSTOMER: Final = answer_schema(
 
 
 def summary_schema(network: Network) -> type[serializers.Serializer[Any]]:
-    def whole(meaning: str) -> serializers.IntegerField:
+    def integer(meaning: str) -> serializers.IntegerField:
         return serializers.IntegerField(allow_null=True, help_text=f"{meaning}; null when nothing is metered.")
 
     fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
-        f"{network}_bytes": whole("Bought and added for the current periods"),
-        f"{network}_bytes_used": whole("Carried of it"),
-        f"{network}_bytes_left": whole("Bytes left, by the ledger"),
+        f"{network}_bytes": integer("Bought and added for the current periods"),
+        f"{network}_bytes_used": integer("Carried of it"),
+        f"{network}_bytes_left": integer("Bytes left, by the ledger"),
         f"{network}_requests": serializers.IntegerField(help_text="On the days of the current periods."),
         "proxy_user_ids": serializers.ListField(child=serializers.CharField(), help_text="Proxy logins."),
     }

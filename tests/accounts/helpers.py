@@ -1,4 +1,4 @@
-"""An instant for what must not depend on the clock, and a client that calls with a given key."""
+"""A fixed instant, and a client that calls with a given key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def refresh(user: User) -> str:
 
 
 def empty_audit_trail() -> None:
-    """For tests that commit. PostgreSQL's TRUNCATE passes by the triggers that refuse a deletion, SQLite has none."""
+    """For tests that commit.
+
+    PostgreSQL's TRUNCATE bypasses the triggers that refuse deletion; SQLite has no TRUNCATE.
+    """
     if connection.vendor != "sqlite":
         return
     with connection.cursor() as cursor:

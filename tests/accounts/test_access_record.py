@@ -1,4 +1,4 @@
-"""A key's last use is recorded without holding up the request."""
+"""A key's last use is recorded without delaying the request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from accounts.models import ApiKey, User
 
 @pytest.fixture
 def busy_store(transactional_db: None) -> Iterator[None]:
-    """Another process writes to SQLite for as long as the test runs, as an import of history does."""
+    """Another process writes to SQLite during the test, as an import of history does."""
     if connection.vendor != "sqlite":
         yield
         return

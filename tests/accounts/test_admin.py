@@ -43,7 +43,7 @@ def found(response: Any) -> list[Any]:
 
 @pytest.fixture
 def plenty(make_order: MakeOrder, make_key: MakeKey) -> None:
-    """Several rows of everything, no two of which share an owner."""
+    """Several rows of everything, no two of which have the same owner."""
     for number in range(6):
         user = User.objects.create_user(f"user-{number}")
         order = make_order(user, network=["isp", "mobile", "residential"][number % 3])
@@ -216,7 +216,7 @@ def test_staff_issue_a_key_that_is_shown_once(admin: Client, alice: User) -> Non
 
 
 def shown_once(admin: Client, answer: Any) -> list[str]:
-    """The secrets in the answer to a form, which neither browsers nor the table of sessions keep."""
+    """The secrets in the response to a form, which are stored neither in browsers nor in the sessions table."""
     assert answer.status_code == 200
     assert "no-store" in answer.headers["Cache-Control"]
     secrets = re.findall("<code>(.+?)</code>", answer.content.decode())
@@ -324,7 +324,7 @@ def test_staff_cannot_grant_themselves_permissions(client: Client, alice: User) 
 
 
 def limited(client: Client, *codenames: str) -> User:
-    """Signs in a member of staff with these permissions alone."""
+    """Signs in a member of staff with these permissions only."""
     staff = User.objects.create_user("limited", is_staff=True)
     staff.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     client.force_login(staff)

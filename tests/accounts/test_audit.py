@@ -1,4 +1,4 @@
-"""The audit log says who changed what, from what to what, and nobody can change it."""
+"""The audit log has the author, the old and the new value of each change, and cannot be changed."""
 
 from __future__ import annotations
 

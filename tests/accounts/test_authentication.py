@@ -158,7 +158,7 @@ def test_an_access_token_expires_after_fifteen_minutes(alice: User) -> None:
 def test_a_token_family_can_create_keys_for_fifteen_minutes_after_sign_in(alice: User) -> None:
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         pair = tokens.issue(alice, timezone.now())
-        assert call_with_token(pair.access, "POST", "/api-keys") == 400  # it may, but says no name
+        assert call_with_token(pair.access, "POST", "/api-keys") == 400  # it may, but without a name
         clock.shift(timedelta(minutes=14))
         pair = tokens.rotate(pair.refresh, timezone.now())
         assert call_with_token(pair.access, "POST", "/api-keys") == 400
@@ -195,7 +195,7 @@ def a_new_password(user: User) -> None:
 def deactivation(user: User) -> None:
     user.is_active = False
     user.save()
-    User.objects.filter(pk=user.pk).update(is_active=True)  # what has ended does not come back
+    User.objects.filter(pk=user.pk).update(is_active=True)  # ended sign-ins do not come back
 
 
 def deletion(user: User) -> None:

@@ -1,4 +1,4 @@
-"""Owners hear by mail of changes of their credentials; passwords are long enough; a reset may revoke keys."""
+"""Owners get mails about changes of their credentials; passwords are long enough; a reset may revoke keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How keys are stored, and what becomes of them when the pepper changes."""
+"""How keys are stored, and what happens to them when the pepper changes."""
 
 from __future__ import annotations
 

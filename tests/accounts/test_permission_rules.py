@@ -1,4 +1,4 @@
-"""Permissions by themselves: members of teams, recent proof, gateways and applications."""
+"""Permission classes alone: members of teams, recent proof, gateways and applications."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = ApplicationKey.KeyKind
 
 
 def request(method: str = "GET", user: Any = PERSON, auth: Any = None, minutes: float | None = 0) -> Any:
-    """By somebody who proved who they are so many minutes ago."""
+    """A request by somebody who proved their identity that many minutes ago."""
     proved_at = None if minutes is None else timezone.now() - timedelta(minutes=minutes)
     return SimpleNamespace(method=method, user=user, auth=auth, _request=SimpleNamespace(proved_at=proved_at))
 

@@ -1,4 +1,4 @@
-"""Sessions: unusable to whoever reads the database, short for staff, listed and ended by their owner."""
+"""Sessions: useless to a reader of the database, short for staff, listed and ended by their owner."""
 
 from __future__ import annotations
 

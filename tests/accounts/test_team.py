@@ -1,4 +1,4 @@
-"""People of a team look at its account, within their role and for as long as they are in it."""
+"""Members of a team view its account, within their role and as long as they are members."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def signed_in(user: User) -> Client:
 
 
 def join(account: User, person: User, role: Role) -> Client:
-    """A member's browser, which looks at the account."""
+    """A member's browser, which views the account."""
     Membership.objects.create(account=account, person=person, role=role, created_at=timezone.now())
     browser = signed_in(person)
     switch(browser, account)
@@ -113,7 +113,7 @@ def test_no_second_user_is_created_for_a_known_address(alice: User, bob: User, s
 def test_a_user_created_concurrently_is_used(alice: User, sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     link = invited(signed_in(alice), "kim@example.com", "viewer", sent)
     User.objects.create_user("kim@example.com", "kim@example.com", PASSWORD)
-    before = iter([False])  # when it was looked for
+    before = iter([False])  # when it was looked up
     monkeypatch.setattr(team, "has_sign_in", lambda address: next(before, True))
     browser = Client()
     assert browser.post(link, {"new_password1": NEW, "new_password2": NEW}).headers["Location"] == link
@@ -201,7 +201,9 @@ def test_a_members_access_ends_when_the_account_becomes_staff_or_is_locked(
 @pytest.mark.parametrize("flags", [{"is_staff": True}, {"is_superuser": True}])
 def test_a_member_who_becomes_staff_loses_access_to_the_account(alice: User, bob: User, flags: dict[str, bool]) -> None:
     his = join(alice, bob, Role.OWNER)
-    bob.user_permissions.set([Permission.objects.get(codename="view_user")])  # may view customers, but has not begun to
+    bob.user_permissions.set(
+        [Permission.objects.get(codename="view_user")]
+    )  # may view customers, but has not started to
     User.objects.filter(pk=bob.pk).update(**flags)
     assert names_of_orders(his) == ["his"]
     User.objects.filter(pk=bob.pk).update(is_staff=False, is_superuser=False)
@@ -258,7 +260,7 @@ def test_an_invitation_sent_concurrently_ends_with_its_maker_s_ownership(
     join(alice, bob, Role.OWNER)
     member, now = Membership.objects.get(), timezone.now()
     team.change_role(member, role, alice, now) if role else team.remove(member, alice, now)
-    with pytest.raises(PermissionDenied):  # the page has let the request in before
+    with pytest.raises(PermissionDenied):  # the page has already admitted the request
         team.invite(alice, "bob.again@example.com", Role.OWNER, bob, now)
     assert (Invitation.objects.count(), sent()) == (0, [])
 
@@ -366,7 +368,7 @@ def test_the_audit_trail_says_which_person_changed_keys_and_applications(alice: 
     his.post("/dashboard/applications", {"name": "API"})
     application, key = Application.objects.get(), ApiKey.objects.get()
     his.post(f"/dashboard/applications/{application.published_id}/rotate", {"immediately": "true"})
-    for _ in range(2):  # the second ends nothing
+    for _ in range(2):  # the second one ends nothing
         his.post(f"/dashboard/keys/{key.published_id}/revoke")
     rows = AuditRecord.objects.order_by("pk").values_list("action", "kind", "number", "actor_id")
     assert list(rows.all()) == [(action, "user", alice.pk, bob.pk) for action in actions]

@@ -1,4 +1,4 @@
-"""Staff look at the dashboard as a customer sees it."""
+"""Staff view the dashboard as a customer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Squid's log, moved to end about an hour ago, and what it says by a count that knows nothing of the shipper."""
+"""A real Squid's log, shifted to end about an hour ago, and its totals by a count independent of the shipper."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.serving import ROOT
 
 DATA: Final = ROOT / "agent" / "tests" / "data"
 _calls: Final = count()
-# One for all calls: a minute that passes between two of them would make up for the minute that sets them apart.
+# One for all calls: a minute passing between two calls would cancel the minute that distinguishes them.
 _now: Final = time.time()
 USERS: Final = ("alice", "bob", "carol", "dave")
 
@@ -21,7 +21,7 @@ Counts = dict[str, dict[str, Counter[str]]]
 
 
 def shifted(log: bytes) -> bytes:
-    """The same lines, whole minutes later, and each time others: a server knows lines that were shipped before."""
+    """The same lines, later by a different number of minutes each time: a server recognizes lines shipped before."""
     lines = log.splitlines(keepends=True)
     newest = float(lines[-1].split()[0])
     later = (int(_now - 3600 - newest) // 60 - next(_calls)) * 60
@@ -37,7 +37,7 @@ def native_log() -> bytes:
 
 
 def independent_count(log: bytes) -> Counts:
-    """By splitting at spaces and slashes, as one would with awk."""
+    """Counts by splitting at spaces and slashes, as one would with awk."""
     counts: Counts = {}
     for line in log.decode().splitlines():
         cells = line.split()
@@ -50,7 +50,7 @@ def independent_count(log: bytes) -> Counts:
         failed = refused or "NONE" in tag or (int(status) >= 500 and cells[8].endswith("/-"))
         of_domain = counts.setdefault(cells[7], {}).setdefault(domain, Counter())
         of_domain["requests"] += 1
-        if not refused:  # or what moved was Squid's own page
+        if not refused:  # or only Squid's own page was sent
             of_domain["received"] += int(cells[4])
             of_domain["sent"] += int(cells[10]) if len(cells) > 10 else 0
         of_domain["errors"] += failed

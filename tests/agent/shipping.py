@@ -1,4 +1,4 @@
-"""The command as an operator runs it, and what the server then has."""
+"""The command as an operator runs it, and the server's data afterwards."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _token(server: Server, user: str) -> str:
 
 
 def counted(server: Server, tokens: Mapping[str, str]) -> Counts:
-    """What the customers themselves are told, by domain."""
+    """The customers' own reads, by domain."""
     server.wait_until_readable()
     now = datetime.now(UTC)
     days = f"from={(now - timedelta(days=2)):%Y-%m-%d}&to={now:%Y-%m-%d}"
@@ -81,7 +81,7 @@ def _counts(row: dict[str, Any]) -> Counter[str]:
 
 
 def settled(log: Path) -> int:
-    """How far the file that is read is settled, whatever its name now is."""
+    """How far the file being read is settled, whatever its current name."""
     return int(json.loads(log.with_name("access.log.fonproxy").read_text())["offset"])
 
 

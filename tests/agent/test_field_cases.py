@@ -1,4 +1,4 @@
-"""Lines as proxies in the field write them: their bytes are billed to the right login, and to nobody else."""
+"""Lines of real proxies: their bytes are billed to the right login, and to no other."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def log(tmp_path: Path) -> Path:
 def sell(
     server: Server, staff: Callable[..., Any], request: pytest.FixtureRequest
 ) -> Callable[..., Callable[[], dict[str, Any]]]:
-    """Sells a login of its own customer; returns what is counted for it."""
+    """Sells a login of a separate customer; returns its counted traffic."""
     made = 0
 
     def sell(login: str) -> Callable[[], dict[str, Any]]:
@@ -206,7 +206,7 @@ def test_skipped_requests_are_reported_while_following(server: Server, log: Path
 
 
 def compress(path: Path, suffix: str) -> None:
-    """As a rotation does: the time of the last change stays."""
+    """Compresses like a rotation: the time of the last change stays."""
     packed = path.with_name(path.name + suffix)
     content = path.read_bytes()
     if suffix == ".gz":

@@ -1,4 +1,4 @@
-"""The agent and FonProxy understand one another on the routes for gateways."""
+"""The agent and FonProxy agree on the routes for gateways."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.serving import ROOT, Server, manage
 
 @pytest.fixture(scope="module")
 def key(server: Server) -> str:
-    """With both scopes of a gateway."""
+    """A key with both scopes of a gateway."""
     arguments = ["create_api_key", "worker", "--name", "gateway", "--scope", "gateway", "--scope", "ingest"]
     made = manage(server.data_dir, *arguments)
     assert made.returncode == 0, made.stderr
@@ -151,7 +151,7 @@ def test_a_watched_tunnel_counts_while_it_runs_and_in_all_as_its_line_says(
     try:
         assert wait_for(lambda: usage(server, staff) == (before[0] + 500_039, before[1] + 1), 60)
         end = time.time()
-        # Squid's rounding: the start by the log is a millisecond off.
+        # Squid rounds: the start in the log is off by a millisecond.
         elapsed = int((end - start) * 1000) + 1
         listing.write_text("")
         log.write_text(

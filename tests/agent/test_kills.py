@@ -1,4 +1,4 @@
-"""The shipper and the server are killed at random moments, and at the end every line is counted once."""
+"""The shipper and the server are killed at random times; in the end every line is counted once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.serving import Server, free_port
 
 pytestmark = pytest.mark.torture
 KILLS = 20
-# So that a log takes longer to ship than the kills take, and several chunks lie between two of them.
+# So that shipping takes longer than the kills, with several chunks between two of them.
 CHUNK_LINES = 40
-# Starting the server again takes seconds already.
+# Restarting the server takes seconds already.
 SERVER_CHUNK_LINES = 150
 
 
 class SamePort(Server):
-    """Started again, it is found where it was."""
+    """After a restart it listens on the same port."""
 
     port = free_port()
 
@@ -49,7 +49,7 @@ def data_dir() -> Iterator[Path]:
 
 
 def kill_when(process: subprocess.Popen[str], seconds: float) -> bool:
-    """Whether it had to be killed; False when it had ended by itself."""
+    """Whether it had to be killed; False if it had already ended."""
     try:
         process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -39,7 +39,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gained(server: Server, tokens: dict[str, str]) -> Callable[[], Counts]:
-    """What was counted since the test began; other tests have shipped before."""
+    """The counts since the test began; other tests have shipped before."""
     before = counted(server, tokens)
 
     def gained() -> Counts:
@@ -58,7 +58,7 @@ def gained(server: Server, tokens: dict[str, str]) -> Callable[[], Counts]:
 
 
 def _minus(counts: Counter[str], before: Counter[str]) -> Counter[str]:
-    """Zeros stay, unless all is zero."""
+    """The difference; zeros stay, unless all are zero."""
     difference = Counter({name: counts[name] - before[name] for name in counts})
     return difference if any(difference.values()) else Counter()
 
@@ -191,7 +191,7 @@ def test_a_missing_file_a_second_shipper_and_a_broken_state_are_reported(server:
 
 
 def test_a_lost_answer_counts_nothing_twice(server: Server, log: Path, gained: Callable[[], Counts]) -> None:
-    """The server takes the chunk, and the shipper is killed before it hears of it."""
+    """The server accepts the chunk, and the shipper is killed before it gets the response."""
     log.write_bytes(native_log())
     with Swallower(server.port) as swallower:
         process = start(log, f"http://127.0.0.1:{swallower.port}", server.keys["INGEST_KEY"])
@@ -237,15 +237,15 @@ def test_the_shipper_follows_the_log_through_every_kind_of_rotation(
     log.write_bytes(parts[0])
     process = start(log, server.url, server.keys["INGEST_KEY"], "--follow", lines=300)
     assert wait_for(lambda: offset(log) == len(parts[0]))
-    # Renamed and made anew.
+    # Renamed and recreated.
     with log.open("ab") as held:
         log.rename(log.with_name("access.log.0"))
         log.write_bytes(b"")
-        held.write(parts[1])  # the proxy still has the old one open for a moment
+        held.write(parts[1])  # the proxy has the old one open for another moment
     assert wait_for(lambda: settled(log) == len(parts[0] + parts[1]))
     log.write_bytes(parts[2])
     assert wait_for(lambda: offset(log) == len(parts[2]))
-    # Copied and cut.
+    # Copied and truncated.
     with log.open("ab") as more:
         more.write(parts[3])
     log.with_name("access.log.copy").write_bytes(log.read_bytes())
@@ -254,7 +254,7 @@ def test_the_shipper_follows_the_log_through_every_kind_of_rotation(
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 0
-    # Rotated twice while nobody looked.
+    # Rotated twice while no agent ran.
     log.rename(log.with_name("access.log.1"))
     middle, last = lines[5000:5400], lines[5400:]
     log.write_bytes(b"".join(middle))
@@ -311,7 +311,7 @@ def test_a_log_that_is_copied_and_cut_while_it_is_read_loses_nothing(
 ) -> None:
     whole, new = native_log(), native_log()
     log.write_bytes(whole)
-    with Swallower(server.port) as swallower:  # so that a chunk is fixed and not settled
+    with Swallower(server.port) as swallower:  # so that a chunk is fixed but not settled
         process = start(log, f"http://127.0.0.1:{swallower.port}", server.keys["INGEST_KEY"], lines=100)
         assert swallower.answered.wait(30)
         process.kill()
@@ -350,7 +350,7 @@ def test_a_malformed_url_or_key_is_a_usage_error(log: Path, url: str, key: str, 
 
 
 def hang_up(listener: socket.socket) -> None:
-    """On whoever calls."""
+    """Closes every incoming connection."""
     with suppress(OSError):
         while True:
             listener.accept()[0].close()
@@ -381,7 +381,7 @@ def test_a_chunk_is_not_sent_again_once_its_key_may_be_forgotten(log: Path, monk
 
 
 class Swallower:
-    """Passes bytes on to a server, and its answers back unless they are to be swallowed."""
+    """Passes bytes on to a server, and its responses back unless they are to be dropped."""
 
     def __init__(self, to: int, *, port: int = 0, swallow: bool = True) -> None:
         self._to = to

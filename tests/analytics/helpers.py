@@ -1,4 +1,4 @@
-"""Pushing and counting, as the tests of the intake do it."""
+"""Pushing and counting, for tests of ingest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABLES = (
 
 
 def recently() -> datetime:
-    """A quarter of an hour that is over, and not older than the minute table keeps."""
+    """A quarter of an hour that is over, and within the retention of the minute table."""
     now = datetime.now(UTC) - timedelta(hours=1)
     return now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
 
@@ -70,14 +70,14 @@ def post(client: APIClient, body: bytes, **headers: str) -> Any:
 
 
 def counted(engine: Client, table: str) -> tuple[int, int]:
-    """How many rows were pushed into the table, and how many requests they stand for."""
+    """The number of rows pushed into the table, and of their requests."""
     [(rows, requests)] = engine.fetch(f"SELECT sum(rows), sum(count) FROM {table}", tag="tests")
     return rows, requests
 
 
 @contextmanager
 def engine_unavailable() -> Iterator[None]:
-    """The engine really refuses: another holder has the lock on its directory, or nothing listens where it was."""
+    """The engine really refuses: another process holds the lock on its directory, or nothing listens on its port."""
     close_client()
     if settings.CLICKHOUSE is not None:
         with override_settings(CLICKHOUSE=replace(settings.CLICKHOUSE, hosts=(("127.0.0.1", 1),))):

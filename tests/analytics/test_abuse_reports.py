@@ -1,4 +1,4 @@
-"""Abuse reports in the console: pasted, answered, exported, and each look on record."""
+"""Abuse reports in the console: pasted, answered, exported, and each view recorded."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_a_report_whose_queries_take_too_long_together_is_refused(
 ) -> None:
     lines = [f"192.0.2.{n} {AT:%Y-%m-%d %H:%M}Z" for n in range(45)]
     assert "victim.example" in paste(browser, "\n".join(lines))
-    clock = count(step=16)  # seconds, from one look at the clock to the next
+    clock = count(step=16)  # seconds between consecutive readings of the clock
     monkeypatch.setattr("analytics.exit_ip_lookup.monotonic", lambda: next(clock))
     report = AbuseReport.objects.get()
     page = browser.get(f"{REPORTS}{report.pk}/change/").content.decode()

@@ -1,4 +1,4 @@
-"""What is read from the text of an abuse report."""
+"""Addresses and times read from the text of an abuse report."""
 
 from __future__ import annotations
 

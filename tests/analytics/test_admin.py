@@ -1,4 +1,4 @@
-"""What staff see of the journal."""
+"""The journal as staff see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No account ever sees another's rows, whoever asks, however many ask at once."""
+"""No account ever sees another's rows, whoever calls, even concurrently."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def days() -> dict[str, str]:
 
 
 def rows_of(user: User, order_id: int = 1) -> list[dict[str, Any]]:
-    """Rows in which every name and number tells whose they are."""
+    """Rows in which every name and number identifies the owner."""
     number, name = user.pk, user.username
     own = {"user_id": number, "order_id": order_id, "count": number, "bytes_sent": number, "bytes_received": 0}
     return [
@@ -42,7 +42,7 @@ def rows_of(user: User, order_id: int = 1) -> list[dict[str, Any]]:
 
 
 def is_all_of(user: User, report: str, data: list[dict[str, Any]]) -> bool:
-    """Whether an answer holds this user's rows, all of them and nothing else."""
+    """Whether a response has all of this user's rows and nothing else."""
     once, thrice = str(user.pk), str(3 * user.pk)
     sites = {f"{user.username}-{n}.example" for n in range(3)}
     if report in ("domains", "websites"):
@@ -76,7 +76,7 @@ def test_threads_that_read_different_accounts_at_once_never_see_another_s_rows(
                     wrong.append(f"{user.username} asked for {report}: {response.content!r}")
         connections.close_all()
 
-    # Not a pool: an engine that threads block in would keep it from ever ending.
+    # Not a pool, which would never end if threads block in the engine.
     threads = [Thread(target=ask_everything, args=each, daemon=True) for each in zip(users, clients, strict=True)]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""Which addresses of a range are static IPs, and who used them."""
+"""The static IPs of a range, and the users of its addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every view of the admin asks for a permission, those of our own too."""
+"""Every view of the admin requires a permission, including our own views."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def test_staff_without_permissions_see_nothing(helper: User, somebody: User, eng
     for path in VIEWS:
         for method in ("GET", "POST"):
             answer = browser.generic(method, address(path, number_for(path, somebody)))
-            is_missing = answer.headers.get("Location") == "/admin/"  # as Django answers for the history of nothing
+            is_missing = (
+                answer.headers.get("Location") == "/admin/"
+            )  # Django's response for the history of an unknown object
             assert is_missing or answer.status_code in (403, 404, 405), (method, path)
 
 

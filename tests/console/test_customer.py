@@ -1,4 +1,4 @@
-"""The page of a customer, and stopping everything of one."""
+"""A customer's page, and stopping everything of a customer."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_undo_leaves_an_already_deactivated_account_deactivated(
 
 
 def by_form(browser: Browser, user: User, *, is_active: bool, was_active: bool) -> None:
-    """Sends the form as it was opened while the account was active or not."""
+    """Sends the form as it was opened while the account was active or inactive."""
     user.refresh_from_db()
     fields = {"username": user.username, "email": user.email, "first_name": "Al", "initial-is_active": str(was_active)}
     answer = browser.post(

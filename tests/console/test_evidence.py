@@ -1,4 +1,4 @@
-"""From a ledger line to the traffic that it was made from, and back."""
+"""From a ledger line to its traffic, and back."""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ NO_REDIS = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION"
 
 @pytest.fixture(autouse=True)
 def _just_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs that never ended are not missed yet, however long this process has run other tests."""
+    """Jobs that never ran are not late yet, however long this process has run other tests."""
     monkeypatch.setattr(job_health, "_STARTED", monotonic())
 
 
 def facts(browser: Browser) -> dict[str, str]:
-    """What the page says, by the name of what it is about."""
+    """The texts of the checks, by name."""
     answer = browser.get("/admin/")
     assert answer.status_code == 200
     found = re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", answer.content.decode(), re.DOTALL)
@@ -165,7 +165,7 @@ def test_a_job_before_its_first_run_is_not_late() -> None:
 
 
 def verdict(browser: Browser) -> str:
-    """What the top of the page says."""
+    """The text of the verdict."""
     [found] = re.findall(
         r'<section class="console-verdict.*?</section>', browser.get("/admin/").content.decode(), re.DOTALL
     )

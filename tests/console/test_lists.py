@@ -1,4 +1,4 @@
-"""Every list of the staff console: as few questions for many rows as for few, searched, filtered, and as CSV."""
+"""Every list of the staff console: a constant number of queries, search, filters and CSV."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MakeOrder = Callable[..., Order]
 
 @pytest.fixture
 def fill(make_order: MakeOrder) -> Callable[[range], None]:
-    """A row of everything for each number, no two of which share an owner."""
+    """A row of every model for each number, no two of which have the same owner."""
 
     def one(number: int) -> None:
         now = timezone.now()
@@ -71,7 +71,7 @@ def fill(make_order: MakeOrder) -> Callable[[range], None]:
         AbuseReport.objects.create(reference=f"case {number}", text="192.0.2.7 2026-11-30", author=user)
         record("put", AuditRecord.Kind.USER, user.pk, actor=Actor(), now=now)
         LogEntry.objects.log_actions(user.pk, [order], ADDITION)
-        enforcement.publish([order], now, anew=True)
+        enforcement.publish([order], now, force=True)
         LedgerMismatch.objects.create(order=order, recorded=1, measured=2, found_at=now)
         alert = alerts.create(order, 50, Alert.Method.EMAIL, now=now)
         endpoint = WebhookEndpoint.objects.create(url="https://example.com/", sealed_secret="", created_at=now)
@@ -104,9 +104,9 @@ def test_no_list_takes_more_queries_for_twenty_rows_than_for_five(
 ) -> None:
     pages = [f"/admin/{name}/" for name in LISTS]
     pages += [f"{page}csv/" for page in pages]
-    with time_machine.travel(timezone.now(), tick=False):  # once a minute a session notes when it was used
+    with time_machine.travel(timezone.now(), tick=False):  # once a minute a session records its use
         fill(range(5))
-        browser.get(pages[0])  # remembers what is asked once in a process
+        browser.get(pages[0])  # caches once-per-process queries
         few = {page: questions(browser, page) for page in pages}
         fill(range(5, 20))
         many = {page: questions(browser, page) for page in pages}

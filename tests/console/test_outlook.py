@@ -1,4 +1,4 @@
-"""Who runs out, who stopped, and who never began."""
+"""*Who runs out*: orders that run out, and customers who stopped or never began."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console's one search."""
+"""The console's search."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def order(alice: User, make_order: Callable[..., Order]) -> Order:
 
 
 def found(browser: Browser, term: str) -> str:
-    """Where the search leads, or the page of its hits."""
+    """The redirect of the search, or the page of its hits."""
     answer = browser.get("/admin/search/", {"q": term})
     return answer["Location"] if answer.status_code == 302 else answer.content.decode()
 

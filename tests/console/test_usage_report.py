@@ -1,4 +1,4 @@
-"""Usage of all customers by product, gateway, country and customer, against the period before."""
+"""Usage of all customers by product, gateway, country and customer, compared with the previous period."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_the_default_zone_is_that_of_the_member_of_staff(browser: Browser, clean
 
 
 def test_an_empty_report_says_so(browser: Browser, clean_engine: Client) -> None:
-    assert "No traffic in this time, nor in the period before." in text(browser)
+    assert "No traffic in this period or in the previous one." in text(browser)
 
 
 @pytest.mark.parametrize("preset", ["today", "yesterday", "7d", "30d", "month", "last-month"])

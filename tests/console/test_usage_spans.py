@@ -1,4 +1,4 @@
-"""The days that staff choose and what they are compared with."""
+"""The days that staff choose and the periods with which they are compared."""
 
 from __future__ import annotations
 

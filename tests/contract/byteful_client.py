@@ -1,7 +1,7 @@
-"""A stand-in for Byteful's published Python client, for Pythons that it does not run on.
+"""A stand-in for Byteful's published Python client, for Pythons on which that does not run.
 
-It sends the same requests, reads the same fields with the same types, and walks pages by the same rule. Where the
-client passes over a value that it does not know, this one fails.
+It sends the same requests, reads the same fields with the same types, and pages by the same rule. Where the client
+ignores an unknown value, this one fails.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class BytefulError(Exception):
 
 
 class BytefulClient:
-    """Calls by the names of the client's methods."""
+    """Has the client's method names."""
 
     def __init__(self, session: Any, public_key: str, private_key: str, base_url: str) -> None:
         self._session = session
@@ -116,7 +116,7 @@ class BytefulClient:
         return page
 
     def every(self, noun: str, **params: Any) -> Iterator[dict[str, Any]]:
-        """All rows, page by page, as long as pages before hold fewer than there are."""
+        """All rows, page by page, until the pages have as many as there are."""
         number = 1
         while True:
             page = self.search(noun, page=number, **params)

@@ -1,4 +1,4 @@
-"""Requests that a proxy carried, and the two ways in which they are pushed: one by one, or added up."""
+"""Requests served by a proxy, and the two ways of pushing them: singly, or aggregated."""
 
 from __future__ import annotations
 

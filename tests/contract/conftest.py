@@ -1,4 +1,4 @@
-"""What the contract tests of one family share."""
+"""Fixtures shared by the contract tests."""
 
 from __future__ import annotations
 

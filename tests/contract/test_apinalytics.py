@@ -53,7 +53,7 @@ def reader(application: tuple[Application, applications.Keys]) -> APIClient:
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    """As the public sender writes one: every field, and no data."""
+    """An event as the public sender writes it: every field, no data."""
     return {
         "timestamp": T0,
         "consumer_id": "c-1",
@@ -171,7 +171,7 @@ CHARTS: dict[str, dict[str, str]] = {
 def test_the_published_html_dashboard_draws_its_charts(
     chart: dict[str, str], is_list: bool, sender: APIClient, application: tuple[Application, applications.Keys]
 ) -> None:
-    """jQuery sends what a chart leaves out as empty parameters; the page pads the key that its address has unpadded."""
+    """jQuery sends omitted parameters of a chart as empty ones; the page pads the key that is unpadded in its URL."""
     send(sender, event(), event(status_code=500, function="other"))
     key = application[1].read
     padded = client_with(application[0], key + "=" * (4 - len(key) % 4))
@@ -236,7 +236,7 @@ def test_a_batch_may_be_gzipped_and_repeated_under_its_key(
         assert answer.status_code == 200
     assert counted(clean_engine, "events") == (1, 1)
     assert send(sender, event(), event(), expected=409, key="x" * 128)["error"]
-    other, keys = applications.create(alice, "another", NOW)  # its keys are its own affair
+    other, keys = applications.create(alice, "another", NOW)  # its keys are independent
     send(client_with(other, keys.write), event(), event(), key="x" * 128)
     assert counted(clean_engine, "events") == (3, 3)
 
@@ -646,7 +646,7 @@ def test_excess_groups_are_merged_into_one(sender: APIClient, reader: APIClient,
     largest = reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "url", "aggregation": "max"})
     assert largest.json()["groups"]["__other__"] == [[T0, 8]]
     assert "X-Groups-Left-Out" not in reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "method"}).headers
-    settings.APINALYTICS_MAX_GROUPS = 10  # only one that is called like the rest goes with it
+    settings.APINALYTICS_MAX_GROUPS = 10  # except a group with the name of the rest
     all_told = reader.get(f"/1/timeseries/{T0}/{T0 + 1}/", {"group": "url"})
     assert all_told.json()["groups"].keys() == sizes.keys()
     assert "X-Groups-Left-Out" not in all_told.headers

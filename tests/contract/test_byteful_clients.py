@@ -29,7 +29,7 @@ HAS_CLIENT = importlib.util.find_spec("byteful") is not None
 
 
 class AppSession:
-    """What the client uses of a ``requests.Session``, answered by the application."""
+    """The part of a ``requests.Session`` that the client uses, answered by the application."""
 
     def request(self, method: str, url: str, *, params: Any, json: Any, headers: dict[str, str], timeout: float) -> Any:
         texts = {name: value if isinstance(value, (str, list)) else str(value) for name, value in params.items()}
@@ -44,7 +44,7 @@ class AppSession:
 
 
 class Published:
-    """The published client behind the names of the stand-in."""
+    """The published client with the stand-in's method names."""
 
     def __init__(self, session: Any, public_key: str, private_key: str, base_url: str) -> None:
         self._client = importlib.import_module("byteful").BytefulClient(
@@ -74,7 +74,7 @@ class Published:
 
 
 def _known(noun: str, row: dict[str, Any]) -> dict[str, Any]:
-    """The fields that we serve. A plain text where the client has an enum is a value that it does not know."""
+    """The fields that we serve. Plain text where the client has an enum is a value unknown to it."""
     for name in ("log_network", "log_protocol", "log_summary_network"):
         assert row.get(name) is None or isinstance(row[name], StrEnum), name
     return {name: row[name] for name in ROWS[noun]}
@@ -97,7 +97,7 @@ def account(
     client_for: Callable[..., APIClient],
     clean_engine: Client,
 ) -> Order:
-    """Orders of both networks with every kind of entry, and requests of which some tell next to nothing."""
+    """Orders of both networks with every kind of entry, and requests of which some have hardly any fields."""
     start = NOW - timedelta(days=5)
     order = make_order(alice, limit=10**9, logins=("alice-1",), started_at=start, now=start)
     mobile = make_order(alice, network=Network.MOBILE, limit=10**9, logins=("alice-m",), started_at=start, now=start)

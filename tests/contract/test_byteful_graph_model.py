@@ -29,7 +29,7 @@ from tests.thoroughness import drawn, examples
 DAY = timedelta(days=1)
 MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
 
-# What each table keeps, as the engine is asked at these ages.
+# What each table keeps when the engine is queried at these ages.
 AGES = {"hours": timedelta(hours=20), "days": 6 * DAY, "weeks": 60 * DAY, "a year": 380 * DAY}
 
 
@@ -49,7 +49,7 @@ def orders(alice: User, module_engine: Client) -> tuple[Order, Order]:
 
 @pytest.fixture(scope="module")
 def carried(orders: tuple[Order, Order]) -> list[Sent]:
-    """Requests of all ages that are taken, one by one while they are young enough for that."""
+    """Requests of all accepted ages, pushed singly if they are young enough."""
     chance = random.Random(7)
     requests = []
     for age in AGES.values():
@@ -139,7 +139,7 @@ def test_a_graph_equals_the_traffic_or_is_refused_with_the_finest_interval_kept(
             and (Dimension.HOSTNAME not in chosen or sent.hostname == like.hostname)
         ]
         if width is GraphInterval.MINUTE and age > 7 * DAY:
-            continue  # more points than one answer holds
+            continue  # more points than a response may have
         reader = GraphReader(filters, NOW)
         if not sources(asked, oldest):
             coarser = (

@@ -36,7 +36,7 @@ FIELDS = (
 
 @pytest.fixture
 def order(alice: User, make_order: Callable[..., Order], clean_engine: Client) -> Order:
-    """A purchase, two days of usage, a top-up, and a wrong top-up taken back."""
+    """A purchase, two days of usage, a top-up, and a wrong top-up that was reversed."""
     order = make_order(alice, limit=1000, started_at=START, now=START, logins=("alice-1", "alice-2"))
     carry_and_post(order, START + DAY, 300)
     carry_and_post(order, START + 2 * DAY, 50)
@@ -353,7 +353,7 @@ def test_a_wrong_pair_is_refused(
     secret = make_key(alice)
     client = APIClient(raise_request_exception=False)
     known = {"fnp_": secret[:8], "all": secret}
-    headers = {"X-Api-Key": secret}  # a sound credential beside a wrong pair does not help
+    headers = {"X-Api-Key": secret}  # a valid credential beside a wrong pair does not help
     if public:
         headers["X-API-Public-Key"] = known.get(public, public)
     if private:

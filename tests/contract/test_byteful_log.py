@@ -115,7 +115,7 @@ def test_a_request_is_pushed_searched_and_retrieved(
 def test_a_single_request_counts_once_in_every_table_like_an_aggregated_row(
     order: Order, worker_api: APIClient, clean_engine: Client
 ) -> None:
-    # The engine's own tables must not tell the two ways apart.
+    # No table of the engine must differ between the two ways.
     push(worker_api, row(), row(log_error="timeout", log_concurrency=9), Idempotency_Key="k")
     push(worker_api, row(), row(log_error="timeout", log_concurrency=9), Idempotency_Key="k")
     raw = _everything(clean_engine)
@@ -147,7 +147,7 @@ def test_a_single_request_counts_once_in_every_table_like_an_aggregated_row(
 
 
 def _everything(engine: Client) -> dict[str, Any]:
-    """Every table's rows, added up as every reader does."""
+    """Every table's rows, aggregated like in every read."""
     tables: dict[str, Any] = {}
     for table in TABLES:
         [names] = engine.fetch(f"SELECT sorting_key FROM system.tables WHERE name = '{table}'", tag="tests")[0:1]

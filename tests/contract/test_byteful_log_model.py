@@ -33,7 +33,7 @@ def alice(module_db: None) -> User:
 
 @pytest.fixture(scope="module")
 def rows(alice: User, module_engine: Client) -> list[Row]:
-    """As the search tells them; few values for each field, so that there are ties."""
+    """Rows as the search returns them; few values per field, so that there are ties."""
     orders = [bought(alice, network=network, logins=(network,)) for network in ("isp", "mobile")]
     dice = random.Random(11)
     pushed = [
@@ -71,7 +71,7 @@ def rows(alice: User, module_engine: Client) -> list[Row]:
 
 
 def meets(value: Any, operator: Operator, asked: str, is_number: bool) -> bool:
-    """What a condition says of a told value; what was not told meets none but ``not_``."""
+    """Whether a returned value matches a condition; a missing value matches only ``not_``."""
     if value is None:
         return operator is Operator.NOT
     mine: Any = value if is_number else str(value)
@@ -107,7 +107,7 @@ def test_each_field_can_be_searched_with_each_of_its_operators(field: str, rows:
         for row in dice.sample(rows, examples(8)):
             asked = asked_of(row[field], operator, dice)
             if not asked:
-                continue  # an empty parameter is an absent one
+                continue  # an empty parameter counts as absent
             found = api.get("/log/search", {f"{operator}{field}": asked}).json()
             expected = {one["log_id"] for one in rows if meets(one[field], operator, asked, kind.name == "integer")}
             assert {one["log_id"] for one in found["data"]} == expected, (operator, asked)
@@ -126,12 +126,12 @@ def test_every_sort_is_followed_by_pages_that_neither_overlap_nor_skip(
     found = [row for page in pages for row in page]
     assert sorted(row["log_id"] for row in found) == sorted(row["log_id"] for row in rows)
     if field in ("proxy_user_id", "service_id"):
-        return  # sorted by what they stand for
+        return  # sorted by their meaning
     is_descending = direction == "_desc" or field is None
     for one, other in pairwise(found):
         mine, next_ = (row[field or "log_request_datetime"] for row in (one, other))
         if mine is None:
-            assert next_ is None  # what was not told comes last
+            assert next_ is None  # missing values come last
         elif next_ is None:
             continue
         elif mine == next_:

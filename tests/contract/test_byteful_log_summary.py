@@ -45,7 +45,7 @@ def push_lines(*lines: dict[str, Any], taken: datetime = NOW) -> None:
 
 
 def push(day: date, domain: str, login: str = "alice-1", taken: datetime = NOW, **changes: Any) -> None:
-    """One line at noon of that day, taken at that time."""
+    """Pushes one line with noon of that day, ingested at that time."""
     push_lines(line(day, domain, login, **changes), taken=taken)
 
 
@@ -129,7 +129,7 @@ def test_a_summary_s_id_stays_as_long_as_its_row(order: Order, api: APIClient) -
 
 @pytest.fixture
 def many(order: Order, alice: User, make_order: Callable[..., Order]) -> Order:
-    """Rows told apart by their requests: 1 to 6 from the oldest, the last of another network."""
+    """Rows distinguished by their requests: 1 to 6 from the oldest, the last of another network."""
     mobile = make_order(alice, network=Network.MOBILE, logins=("alice-m",))
     days = (120, 100, 5, 4, 3, 0)
     hosts = ("old.example", "old.example", "a.example", "a.example", "100%_sure.example", "")

@@ -1,4 +1,4 @@
-"""The examples of the published FonProxy Analytics reference: what is sent, and exactly what shape comes back."""
+"""The examples of the published FonProxy Analytics reference: requests and the exact shape of responses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.analytics.helpers import documented_row, post, push, recently
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 DECIMAL = re.compile(r"0|[1-9]\d*")
 
-# The documented rows, key by key in the documented order, with the kind of each value.
+# The documented rows, key by key in the documented order, with the type of each value.
 ROWS = {
     "traffic": {
         "bucket": STAMP,

@@ -1,4 +1,4 @@
-"""The published FonProxy Geo API, as its document has it."""
+"""The published FonProxy Geo API, as documented."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COUNTRIES = ["AE", "AR", "AU", "BR", "CA", "DE", "FR", "GB", "IN", "JP", "US"]
 
 @pytest.fixture
 def published(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the document's example must have been made from."""
+    """The data behind the document's example."""
     monkeypatch.setattr(DummyProvider, "COUNTRIES", {"US": 1200000, "GB": 350000, "DE": 420000})
     for count, geoip, maxmind in ((148, "US", "US"), (2, "US", ""), (79, "DE", "DE"), (1, "DE", "")):
         addresses(count, proxy_type="server-static", geoip_country=geoip, maxmind_country=maxmind)

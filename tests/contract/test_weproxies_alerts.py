@@ -1,4 +1,4 @@
-"""The alert routes of the published WeProxies usage reference, and what the contract adds to them."""
+"""The alert routes of the published WeProxies usage reference, and the contract's additions."""
 
 from __future__ import annotations
 

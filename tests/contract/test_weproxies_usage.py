@@ -1,4 +1,4 @@
-"""The examples of the published WeProxies usage reference, and what the contract adds to them."""
+"""The examples of the published WeProxies usage reference, and the contract's additions."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def row(order: Order, at: datetime, country: str, requests: int, size: int, erro
 def documented(
     alice: User, make_order: Callable[..., Order], staff_api: APIClient, clean_engine: Client
 ) -> tuple[Order, Order]:
-    """What the reference's example of a summary must have come from."""
+    """The data behind the reference's example of a summary."""
     ten, five = make_order(alice, limit=10 * GB), make_order(alice, limit=5 * GB)
     rows = [
         row(ten, MONTH, "US", 50_000, 2_147_483_648, 1000),
@@ -103,7 +103,7 @@ def test_the_documented_summary(documented: tuple[Order, Order], api: APIClient)
 
 
 def test_the_documented_countries(documented: tuple[Order, Order], api: APIClient) -> None:
-    # The reference has no largest number of countries.
+    # The reference has no maximum number of countries.
     assert len(get(api, "usage/by-country", limit=10_000)["countries"]) == 4
     found = get(api, "usage/by-country", limit=3)
     assert found["countries"] == [
@@ -273,7 +273,7 @@ def test_no_limit_is_so_small_that_clients_cannot_divide_by_it(
 ) -> None:
     make_order(alice, limit=limit)
     [found] = get(api, "subscriptions", status="active")
-    # As the reference's monitoring script does.
+    # Like the reference's monitoring script.
     assert (found["traffic_used_gb"] / found["traffic_limit_gb"]) * 100 == 0
     assert found["traffic_limit_gb"] == 0.01
 

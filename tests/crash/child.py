@@ -38,18 +38,18 @@ SPREADS: Final = {
 
 
 def earlier() -> pa.Table:
-    """What was there before, in the same partitions."""
+    """Rows from before, in the same partitions."""
     return batch(30, over=timedelta(days=30), count=1)
 
 
 def disputed(spread: str) -> pa.Table:
-    """The batch in whose insert the process dies."""
+    """The batch during whose insert the process dies."""
     make = requests if spread == "requests" else batch
     return make(45, over=SPREADS[spread])
 
 
 class ReplicatedClient(EmbeddedClient):
-    """An embedded engine that keeps replicated tables, with a ZooKeeper."""
+    """An embedded engine with replicated tables and a ZooKeeper."""
 
     def _start(self) -> None:
         settings.CLICKHOUSE_REPLICATED = True
@@ -86,7 +86,7 @@ def main(directory: Path, action: str, spread: str = "", *flags: str) -> None:
 
 
 def _persist(client: EmbeddedClient, spread: str) -> None:
-    """Insert until it succeeds; it must fail once, and readers must go on."""
+    """Inserts until it succeeds; it must fail once, and readers must continue."""
     try:
         insert(client, disputed(spread))
     except EngineUnavailable as error:

@@ -1,7 +1,7 @@
-"""Kills a process at a numbered rename of an insert, and asks the next process what is left.
+"""Kills a process at a numbered rename of an insert, and checks the data in the next process.
 
-A rename makes a finished part visible, so between two of them lies every state a killed insert can leave behind.
-strace does the killing: the process dies on entering the system call, before it takes place.
+A rename makes a finished part visible, so between two renames lies every state that a killed insert can leave. strace
+kills the process on entering the system call, before it takes place.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RENAME_OF_THREAD: Final = re.compile(r"^(\d+) +rename", re.MULTILINE)
 
 
 def need_strace() -> None:
-    """Skip where strace is missing; in continuous integration that is a failure, or nobody would notice."""
+    """Skips the test without strace; in continuous integration that is a failure, so that it is noticed."""
     if shutil.which("strace") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("strace is not installed")
 
@@ -53,7 +53,7 @@ def prepare(directory: Path) -> None:
 
 
 def crash_points(base: Path, spread: str) -> int:
-    """How many renames the insert makes; each is a point to die at."""
+    """The number of renames in the insert; the process can be killed at each."""
     return crash_points_in(_copy(base, f"rehearsal-{spread}"), spread)
 
 
@@ -67,7 +67,7 @@ def crash_points_in(directory: Path, spread: str) -> int:
 
 
 def killed_at(base: Path, spread: str, point: int) -> Path:
-    """A copy of the directory as a process left it that was killed at this rename of its insert."""
+    """A copy of the directory as left by a process that was killed at this rename of its insert."""
     return kill_in(_copy(base, f"{spread}-{point}"), spread, point)
 
 
@@ -80,7 +80,7 @@ def kill_in(directory: Path, spread: str, point: int) -> Path:
 
 
 def refused_at(base: Path, spread: str, point: int) -> Totals:
-    """What every table holds when the disk was full at this rename, and the same process sent the batch again."""
+    """The rows of every table after the disk was full at this rename and the same process sent the batch again."""
     directory = _copy(base, f"{spread}-full-{point}")
     inject = f"inject={RENAMES}:error=ENOSPC:when={point}"
     child = _child(directory, "persist", spread, under=(*STRACE, "-e", inject, "-o", "/dev/null"))
@@ -91,7 +91,7 @@ def refused_at(base: Path, spread: str, point: int) -> Totals:
 
 
 def retried(directory: Path, spread: str, *flags: str) -> Totals:
-    """What every table holds once a new process has sent the same batch again."""
+    """The rows of every table after a new process has sent the same batch again."""
     child = _child(directory, "retry", spread, *flags)
     assert child.returncode == 0, child.stderr
     shutil.rmtree(directory.parent)
@@ -103,7 +103,7 @@ def _totals(text: str) -> Totals:
 
 
 def right(spread: str) -> Totals:
-    """What every table must hold then."""
+    """The rows that every table must then have."""
     return expected(earlier(), disputed(spread))
 
 

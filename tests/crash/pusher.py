@@ -61,7 +61,7 @@ ROUTES: Final = {"requests": "/log/ingest", "events": "/1/event/"}
 
 
 def tables(spread: str) -> tuple[str, ...]:
-    """Those that the batch goes to."""
+    """The tables that receive the batch."""
     if spread == "events":
         return ("events",)
     return (*TABLES, "daily_host_times", "requests" if spread == "requests" else "unlogged_traffic")
@@ -83,7 +83,7 @@ def rows(spread: str) -> list[dict[str, Any]]:
 
 
 def kept(table: str) -> tuple[int, int]:
-    """Rows and requests in the table that are not past its retention: the engine deletes the others when it likes."""
+    """Rows and requests in the table within its retention: the engine deletes others at any time."""
     time = retention.declared()[table].column
     [answer] = get_client().fetch(
         f"SELECT sum(rows), sum(count) FROM {table} WHERE {time} >= {{floor:DateTime('UTC')}}",
@@ -104,7 +104,7 @@ def post(client: APIClient, spread: str, sent: list[dict[str, Any]], key: str) -
 
 
 def push_at_once(client: APIClient, spread: str) -> Any:
-    """The answer to the last of as many pushes as there are gateways, which are recorded in one transaction."""
+    """The response to the last of as many pushes as there are gateways, which are recorded in one transaction."""
     shares = [rows(spread)[number::GATEWAYS] for number in range(GATEWAYS)]
 
     def push_share(number: int) -> Any:
@@ -149,7 +149,7 @@ def die() -> None:
 
 
 def around(call: Callable[..., Any], *, before: bool, when: Callable[[], bool]) -> Callable[..., Any]:
-    """The call, with death before or after it once ``when`` says so."""
+    """The call, with death before or after it when ``when`` is true."""
 
     def deadly(*arguments: Any, **named: Any) -> Any:
         is_time = when()

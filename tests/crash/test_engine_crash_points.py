@@ -25,7 +25,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("spread", "point"),
     [
-        pytest.param("two_months", 1, marks=processes),  # the first target's first partition: nothing is there yet
+        pytest.param("two_months", 1, marks=processes),  # the first target's first partition: no rows are there yet
         ("two_months", 6),  # in the middle: some targets have their rows, others do not
         pytest.param("bucket", 3, marks=processes),
         # The log has its rows, and the tables that follow from it do not.
@@ -45,7 +45,7 @@ def test_a_batch_refused_by_a_full_disk_is_exact_after_its_retry_in_the_same_pro
 
 @processes
 def test_without_the_repair_the_same_crash_loses_rows(base: Path) -> None:
-    """Shows that the tests here would notice: the engine's own token is not enough."""
+    """Shows that these tests would notice: the engine's token alone is not enough."""
     found = harness.retried(harness.killed_at(base, "two_months", 6), "two_months", "--no-repair")
 
     right = harness.right("two_months")

@@ -1,4 +1,4 @@
-"""The process is killed at each step of the journal, started again, and the client repeats its push: all is exact."""
+"""The process is killed at each step of the journal, restarted, and the client repeats its push: counts are exact."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def assert_exact_after_dying_at(point: str, spread: str, directory: Path) -> Non
 
 
 def right(table: str, spread: str) -> list[int]:
-    """How many of the pushed rows the table keeps, and their requests."""
+    """The number of the pushed rows that the table keeps, and their requests."""
     floor = retention.floor(table, datetime.now(UTC))
     counts = [row.get("count", 1) for row in rows(spread) if _time(row) >= floor]
     return [len(counts), sum(counts)]
@@ -106,6 +106,6 @@ def test_a_push_that_dies_at_any_step_is_exact_after_restart_and_retry(point: st
 @pytest.mark.torture
 @pytest.mark.parametrize("spread", ["bucket", "together"])
 def test_the_steps_are_all_there_are(spread: str, tmp_path: Path) -> None:
-    """A fourth transaction in the push would be a step that nothing here kills at."""
+    """A fourth transaction in the push would be a step without a kill in this test."""
     alive = pusher(tmp_path, spread, "after-commit-4")
     assert alive.returncode == 0, alive.stderr

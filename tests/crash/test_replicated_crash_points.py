@@ -1,4 +1,4 @@
-"""Replicated tables note a token and its part together: a killed insert is exact after its retry, unrepaired."""
+"""Replicated tables write a token and its part together: a killed insert is exact after its retry, without repair."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_replicated_batch_killed_at_any_rename_is_exact_after_its_retry(tmp_pa
 
 
 def _prepared(place: Path) -> Path:
-    """A directory of its own for each point: what ZooKeeper knows of one cannot be copied."""
+    """A separate directory for each point, because ZooKeeper's state of one cannot be copied."""
     directory = place / "clickhouse"
     directory.parent.mkdir()
     harness.prepare(directory)

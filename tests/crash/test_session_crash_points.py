@@ -1,4 +1,4 @@
-"""The process is killed while it takes a sample of a running connection: the next sample leaves the total exact."""
+"""The process is killed while it handles a sample of a running connection: the next sample makes the total exact."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_a_profile_changes_nothing_but_the_profile(alice: User) -> None:
 
 
 def asked(browser: Client, address: str, sent: Callable[[], list[Any]]) -> str:
-    """The path of the link that was mailed to the address."""
+    """The path of the link mailed to the address."""
     assert browser.post(f"{ACCOUNT}/email", {"address": address})["Location"] == ACCOUNT
     [mail] = sent()
     assert mail.to == [address]

@@ -1,4 +1,4 @@
-"""What is left and for how long, and how to connect."""
+"""Remaining traffic and its forecast, and how to connect."""
 
 from __future__ import annotations
 

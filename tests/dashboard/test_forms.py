@@ -1,4 +1,4 @@
-"""The forms of the pages obey the rules of the APIs, and keep no secret."""
+"""The forms of the pages follow the rules of the APIs, and store no secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page where API users begin."""
+"""The guide for API users."""
 
 from __future__ import annotations
 

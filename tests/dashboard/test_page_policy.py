@@ -1,4 +1,4 @@
-"""What every page promises: nothing foreign runs in it, its forms are its own, and strangers learn nothing."""
+"""Rules for every page: no foreign code, CSRF tokens in forms, nothing revealed to strangers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.accounts.helpers import PASSWORD
 from tests.analytics.helpers import engine_unavailable
 
 TEMPLATES = sorted(settings.BASE_DIR.glob("templates/**/*.html"))
-# A signed link is what allows it, from a mail reader that has no cookie.
+# Authorized by a signed link, for mail programs without a cookie.
 WITHOUT_SESSION = {"unsubscribe.html"}
 JSON: dict[str, Any] = {"/sign-in": {}, "/auth/token": {"content_type": "application/json"}}
 

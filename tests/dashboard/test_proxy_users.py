@@ -1,4 +1,4 @@
-"""The page of proxy users: what each used, its limits, and setting them."""
+"""The page of proxy users: usage, limits, and changing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views that an account keeps by name."""
+"""Views that an account saves by name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_view_is_saved_by_name_and_offered_on_explore(alice: User, make_order:
     page = browser.get("/dashboard/explore").content.decode()
     link = re.search(r'href="\?([^"]*)">Germany</a>', page)
     assert link
-    assert sorted(parse_qsl(unescape(link[1]))) == sorted(parse_qsl(kept))  # PostgreSQL has an order of its own
+    assert sorted(parse_qsl(unescape(link[1]))) == sorted(parse_qsl(kept))  # PostgreSQL has its own sort order
     assert "Germany</a>" not in signed_in(User.objects.create_user("carol")).get("/dashboard/explore").content.decode()
 
 
@@ -78,7 +78,7 @@ def test_an_account_has_a_maximum_number_of_views(alice: User, monkeypatch: pyte
 def test_an_invalid_view_is_refused_with_a_message(alice: User, query: str) -> None:
     browser = signed_in(alice)
     answer = browser.post(VIEWS, {"name": "mine", "query": query})
-    assert answer["Location"].startswith("/dashboard/explore?")  # what was asked for, to be mended
+    assert answer["Location"].startswith("/dashboard/explore?")  # the input, to be corrected
     assert "The view was not saved" in browser.get(answer["Location"]).content.decode()
     assert not SavedView.objects.exists()
 

@@ -1,4 +1,4 @@
-"""The demo's traffic goes through the same intake as a worker's, and seeding it again adds only what is missing."""
+"""The demo's traffic uses the same ingest as a gateway's, and seeding it again adds only missing rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def seed(at: datetime) -> None:
 
 
 def expected(start: datetime, end: datetime) -> dict[int, Counter[str]]:
-    """What the rows themselves add up to, by proxy user."""
+    """The totals of the rows, by proxy user."""
     ids = dict(ProxyUser.objects.values_list("login", "id"))
     sums: dict[int, Counter[str]] = {number: Counter() for number in ids.values()}
     for row in traffic.rows(start, end):
@@ -137,7 +137,7 @@ def test_the_log_of_the_last_day_agrees_with_the_totals_and_seeding_again_adds_n
 ) -> None:
     monkeypatch.setattr("demo.traffic.DAYS", 10)  # within two, a busy hour has more requests than a batch may hold
     monkeypatch.setattr("demo.management.commands.seed_demo.REQUESTS_OF", timedelta(hours=2))
-    now = timezone.now()  # older requests than a week would be deleted
+    now = timezone.now()  # requests older than a week would be deleted
     end = floor(now, GRAIN)
     for _ in range(2):
         seed(now)

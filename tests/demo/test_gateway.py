@@ -1,4 +1,4 @@
-"""``make gateway``: a real Squid before the demo."""
+"""``make gateway``: the demo behind a real Squid."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class DemoProcess:
         return Path(DIRECTORY.findall(self.output.read_text())[0])
 
     def request(self, password: str | None = None) -> tuple[int, int]:
-        """The command that the demo prints: the status, and the bytes that came."""
+        """The printed command: returns the status and the received bytes."""
         [arguments] = COMMAND.findall(self.output.read_text())
         if password:
             arguments = re.sub(r"trial:\w+@", f"trial:{password}@", arguments)
         command = ["curl", "-s", "-w", "%{http_code} %{size_download}", *arguments.split()]
-        # curl fails when its running connection is ended, and still says how far it came.
+        # curl fails when its running connection is ended, and still reports the received bytes.
         status, size = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
         return int(status), int(size)
 
@@ -83,7 +83,7 @@ class DemoProcess:
         return client
 
     def logged_bytes(self) -> int:
-        """Bytes both ways of all requests that Squid served, as it logged them."""
+        """Bytes of both directions of all requests that Squid served, from its log."""
         lines = [line.split() for line in (self.directory / "access.log").read_text().splitlines()]
         return sum(int(line[4]) + int(line[-1]) for line in lines if line[7] == "trial" and "DENIED" not in line[3])
 
@@ -164,7 +164,7 @@ class EndlessOrigin:
 
     def close(self) -> None:
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # or the thread would go on accepting what comes next
+            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise the thread would accept the next connection
         self._listener.close()
 
     def _serve(self) -> None:
@@ -177,7 +177,7 @@ class EndlessOrigin:
 
 
 def read_until_ended(tunnel: socket.socket) -> int:
-    """How many bytes came before the tunnel was ended."""
+    """The number of bytes that arrived before the tunnel was ended."""
     size = 0
     with suppress(ConnectionResetError):
         while piece := tunnel.recv(2**16):
@@ -195,12 +195,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
 
 
 def test_the_printed_request_passes_until_the_small_order_is_used_up(demo: DemoProcess) -> None:
-    # Refused at first if FonProxy takes longer to answer than Squid's clients are made to wait.
+    # Refused at first if FonProxy takes longer to respond than Squid's clients may wait.
     wait_for(lambda: demo.request() == (200, 5 * MIB))
     assert demo.request("wrong")[0] == 407
     for _ in range(3):
         assert demo.request()[0] == 200
-    # Refused once what was carried has been counted; until then some more requests pass.
+    # Refused once the traffic has been counted; until then some more requests pass.
     wait_for(demo.is_refused, seconds=120)
 
 

@@ -1,4 +1,4 @@
-"""``manage.py demo_traffic`` against a server that is away for a while."""
+"""``manage.py demo_traffic`` with a server that is unavailable for a while."""
 
 from __future__ import annotations
 

@@ -58,9 +58,9 @@ def test_the_state_of_an_order(limit: int | None, balance: int, fields: dict[str
 
 def test_changes_get_one_number_after_the_other_and_the_last_is_known(orders: list[Order]) -> None:
     last = enforcement.last_number()
-    assert enforcement.take_numbers(3) == last + 1
+    assert enforcement.allocate_numbers(3) == last + 1
     assert enforcement.last_number() == last + 3
-    assert enforcement.take_numbers(1) == last + 4
+    assert enforcement.allocate_numbers(1) == last + 4
 
 
 def test_before_any_change_the_last_number_is_0(db: None) -> None:
@@ -79,7 +79,7 @@ def test_only_orders_whose_state_changes_are_published_in_their_order(orders: li
     assert numbers() == {second.pk: last - 1, first.pk: last}
     enforcement.publish(orders, LATER + DAY)
     assert numbers() == {second.pk: last - 1, first.pk: last}
-    enforcement.publish(orders[:1], LATER + DAY, anew=True)
+    enforcement.publish(orders[:1], LATER + DAY, force=True)
     assert numbers() == {second.pk: last + 1, first.pk: last}
     assert CutOff.objects.get(order=second).changed_at == LATER + DAY
     assert CutOff.objects.get(order=first).changed_at == LATER
@@ -162,7 +162,7 @@ def test_the_feed_has_orders_logins_and_erased_orders_by_their_numbers(orders: l
     services.set_logins(second, {"b": {}, "c": {}}, START)
     start = enforcement.last_number()
     stop("c", start + 1)
-    enforcement.take_numbers(1)
+    enforcement.allocate_numbers(1)
     services.suspend(first, LATER)
     enforcement.publish_erased([Order(pk=999, user_id=7, external_id="gone")], LATER)
     changes = enforcement.changes_since(start, 10)
@@ -186,7 +186,7 @@ def stop(login: str, number: int) -> None:
 def test_a_login_at_its_own_limit_is_with_a_stopped_order_and_not_with_an_active_one(orders: list[Order]) -> None:
     order = orders[0]
     services.set_logins(order, {"a": {}, "z": {}}, START)
-    stop("z", enforcement.take_numbers(1))
+    stop("z", enforcement.allocate_numbers(1))
     services.suspend(order, LATER)
     assert [(change.state, change.logins) for change in enforcement.changes_since(0, 10)] == [
         (State.SUSPENDED, ["z"]),
@@ -209,7 +209,7 @@ def test_the_feed_costs_the_same_for_any_number_of_changes(
         for number in range(3):
             order = make_order(alice, limit=100, started_at=START, now=START, logins=(f"{round_}-{number}",))
             services.suspend(order, LATER)
-            stop(f"{round_}-{number}", enforcement.take_numbers(1))
+            stop(f"{round_}-{number}", enforcement.allocate_numbers(1))
         with CaptureQueriesContext(connection) as statements:
             assert len(enforcement.changes_since(0, 100)) == 6 * (round_ + 1)
         costs.append(len(statements))

@@ -172,7 +172,7 @@ def test_transitions_report_every_stop_and_every_end_of_a_suspension(states: lis
 def test_publishing_again_sends_no_event(order: Order, endpoint: WebhookEndpoint) -> None:
     order_services.suspend(order, START)
     order.refresh_from_db()
-    enforcement.publish([order], START, anew=True)
+    enforcement.publish([order], START, force=True)
     assert told() == ["order.suspended"]
 
 

@@ -251,7 +251,7 @@ def test_limits_batches_and_changes_of_logins_do_not_deadlock(
         for number in range(rounds):
             user = ProxyUser.objects.get(login=logins[number % len(logins)])
             proxy_users.change_by_owner(user, {"limits": {name: 1 + number % 3}})
-            limits.look_again(now)
+            limits.check_due(now)
             proxy_users.release_over(now + timedelta(days=40 * (number % 2)))
 
     def put() -> None:

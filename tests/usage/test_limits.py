@@ -63,7 +63,7 @@ def beat(now: datetime) -> None:
     enforcement.publish_overdue(now)
     proxy_users.release_over(now)
     metering.post_usage(now)
-    limits.look_again(now)
+    limits.check_due(now)
 
 
 def reason(login: str, now: datetime) -> RefusalReason | None:

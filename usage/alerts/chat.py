@@ -97,7 +97,7 @@ def masked(method: str, target: str) -> str:
     return f"{match['shown']}…{match['end']}{match.groupdict().get('rest', '')}"
 
 
-def tell(firing: Firing, *, is_test: bool = False) -> None:
+def deliver(firing: Firing, *, is_test: bool = False) -> None:
     """Sends the firing to its alert's chat once; raises DeliveryFailed."""
     try:
         target = firing.alert.chat

@@ -39,7 +39,7 @@ def _send(row: Delivery, now: datetime) -> None:
     if firing.alert.method == Method.WEBHOOK:
         webhooks.call(firing, row.target, now)
     elif firing.alert.method in chat.SERVICES:
-        chat.tell(firing)
+        chat.deliver(firing)
     elif not Unsubscription.objects.filter(order=firing.alert.order, address=row.target.lower()).exists():
         mail.send(firing, row.target)
     log.info("alert %s delivered", row.firing_id)

@@ -38,7 +38,7 @@ class _EvaluatedAlert(NamedTuple):
     state: AlertState
 
     @property
-    def is_told_together(self) -> bool:
+    def shares_mail(self) -> bool:
         """Whether several such alerts share one mail."""
         return self.method == Method.EMAIL and self.state.kind == AlertKind.USAGE_PERCENT
 
@@ -82,12 +82,12 @@ def _fire_together(due: list[_DueAlert], now: datetime) -> int:
     An address gets one mail, about the highest percentage for which it is a recipient. Returns the number fired.
     """
     fired = 0
-    told: set[str] = set()
+    notified: set[str] = set()
     due = sorted(due, key=lambda each: -each.row.state.threshold)
     for number, (row, figures) in enumerate(due):
-        lower = [each.row.state.threshold for each in due[number + 1 :] if each.row.is_told_together]
+        lower = [each.row.state.threshold for each in due[number + 1 :] if each.row.shares_mail]
         with _logged(row):
-            fired += _fire(row, figures, now, told, lower if row.is_told_together else [])
+            fired += _fire(row, figures, now, notified, lower if row.shares_mail else [])
     return fired
 
 
@@ -144,10 +144,10 @@ def _rearm(row: _EvaluatedAlert) -> None:
     Alert.objects.filter(pk=row.alert_id, arming=row.arming, is_armed=False).update(is_armed=True)
 
 
-def _fire(row: _EvaluatedAlert, figures: Figures, now: datetime, told: set[str], also_reached: list[int]) -> int:
+def _fire(row: _EvaluatedAlert, figures: Figures, now: datetime, notified: set[str], also_reached: list[int]) -> int:
     """Fires the alert; returns 0 if it has changed or another evaluator was faster, else 1.
 
-    ``told`` has the addresses that get a mail about a higher percentage; those of this alert are added.
+    ``notified`` has the addresses that get a mail about a higher percentage; those of this alert are added.
     """
     state = row.state
     with transaction.atomic():
@@ -166,11 +166,11 @@ def _fire(row: _EvaluatedAlert, figures: Figures, now: datetime, told: set[str],
         if firing.limit_bytes:
             account = Allowance(firing.limit_bytes, figures.used, max(firing.limit_bytes - figures.used, 0))
             firing.runs_out_at = subscriptions.projected_exhaustions([order], {order.pk: account}, now)[order.pk]
-        skipped = told if row.is_told_together else set()
+        skipped = notified if row.shares_mail else set()
         targets = [target for target in targets_of(alert) if target.lower() not in skipped]
         store(firing, targets, now)
-    if row.is_told_together:
-        told |= {target.lower() for target in targets}
+    if row.shares_mail:
+        notified |= {target.lower() for target in targets}
     return 1
 
 

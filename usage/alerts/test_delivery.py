@@ -79,7 +79,7 @@ def _send(row: AlertTest, now: datetime) -> None:
         firing.logins = [_example_login(row.alert, now)]
     firing.id = row.message_id
     try:
-        _tell(firing, row.target, now)
+        _deliver(firing, row.target, now)
     except DeliveryFailed as refusal:
         raise Undeliverable(str(refusal)) from None
     except SMTPRecipientsRefused:
@@ -89,14 +89,14 @@ def _send(row: AlertTest, now: datetime) -> None:
         raise Undeliverable("Our mail server did not accept the message. Try again later.") from None
 
 
-def _tell(firing: Firing, target: str, now: datetime) -> None:
+def _deliver(firing: Firing, target: str, now: datetime) -> None:
     match firing.alert.method:
         case Alert.Method.EMAIL:
             mail.send(firing, target, is_test=True)
         case Alert.Method.WEBHOOK:
             webhooks.call(firing, target, now, is_test=True)
         case _:
-            chat.tell(firing, is_test=True)
+            chat.deliver(firing, is_test=True)
 
 
 def _example(alert: Alert) -> Figures:

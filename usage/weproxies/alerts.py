@@ -143,7 +143,7 @@ def kind_of(alert: Alert) -> dict[str, Any]:
     return {"kind": alert.kind, "threshold": alert.threshold}
 
 
-def made(alert: Alert) -> dict[str, Any]:
+def with_secret(alert: Alert) -> dict[str, Any]:
     """A new alert with the signing secret of its webhook, which is not shown again."""
     extra: dict[str, Any] = {}
     if alert.method == Alert.Method.WEBHOOK:
@@ -265,7 +265,7 @@ class AlertViewSet(ViewSet):
                 now=now,
             )
             record_change("alert created", request, now)
-        return success(made(alert), status=201)
+        return success(with_secret(alert), status=201)
 
     @described("alert", ONE, by_id=True)
     def retrieve(self, request: Request, id: str) -> Response:

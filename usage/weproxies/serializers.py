@@ -59,7 +59,7 @@ def _text(meaning: str = "", **options: Any) -> serializers.CharField:
     return serializers.CharField(help_text=meaning, **options)
 
 
-def _whole(meaning: str = "") -> serializers.IntegerField:
+def _integer(meaning: str = "") -> serializers.IntegerField:
     return serializers.IntegerField(help_text=meaning)
 
 
@@ -92,23 +92,23 @@ _SUBSCRIPTION_ROW: Final = shape("Subscription", **_SUBSCRIPTION)
 SUBSCRIPTION_COLUMNS: Final = columns_of(_SUBSCRIPTION_ROW)
 _POINT: Final[Fields] = {
     "timestamp": _moment(),
-    "bytes": _whole(),
-    "requests": _whole(),
+    "bytes": _integer(),
+    "requests": _integer(),
     "success_rate": _number("Per cent."),
 }
 _COUNTRY: Final[Fields] = {
     "country_code": _text(),
     "country_name": _text(),
-    "requests": _whole(),
-    "bytes": _whole(),
+    "requests": _integer(),
+    "bytes": _integer(),
     "percentage": _number("Of all requests."),
 }
 _BY_SUBSCRIPTION: Final[Fields] = {
     "subscription_id": _text(),
     "product_name": _text(),
-    "bytes_used": _whole(),
+    "bytes_used": _integer(),
     "gb_used": _number(),
-    "requests": _whole(),
+    "requests": _integer(),
 }
 POINT_COLUMNS, COUNTRY_COLUMNS, BY_SUBSCRIPTION_COLUMNS = map(tuple, (_POINT, _COUNTRY, _BY_SUBSCRIPTION))
 
@@ -116,7 +116,9 @@ ME: Final = envelope("MeAnswer", shape("Me", id=_text(), username=_text(), email
 SUBSCRIPTIONS: Final = envelope(
     "SubscriptionsAnswer",
     _SUBSCRIPTION_ROW(many=True),
-    pagination=shape("UsagePagination", page=_whole(), per_page=_whole(), total=_whole(), total_pages=_whole())(),
+    pagination=shape(
+        "UsagePagination", page=_integer(), per_page=_integer(), total=_integer(), total_pages=_integer()
+    )(),
 )
 SUBSCRIPTION: Final = envelope(
     "SubscriptionAnswer",
@@ -134,10 +136,14 @@ SUMMARY: Final = envelope(
         "UsageSummary",
         period=_PERIOD(),
         total=shape(
-            "UsageTotal", bytes_used=_whole(), gb_used=_number(), requests=_whole(), success_rate=_number("Per cent.")
+            "UsageTotal",
+            bytes_used=_integer(),
+            gb_used=_number(),
+            requests=_integer(),
+            success_rate=_number("Per cent."),
         )(),
         by_subscription=shape("SubscriptionUsage", **_BY_SUBSCRIPTION)(many=True),
-        by_country=shape("CountryUsage", country=_text(), requests=_whole(), bytes=_whole())(many=True),
+        by_country=shape("CountryUsage", country=_text(), requests=_integer(), bytes=_integer())(many=True),
     )(),
 )
 HISTORY: Final = envelope(
@@ -154,10 +160,10 @@ REALTIME: Final = envelope(
     shape(
         "Realtime",
         timestamp=_moment(),
-        current_minute=shape("CurrentMinute", requests=_whole(), bytes=_whole(), active_sessions=_whole())(),
-        last_hour=shape("LastHour", requests=_whole(), bytes=_whole(), avg_response_time_ms=_whole())(),
+        current_minute=shape("CurrentMinute", requests=_integer(), bytes=_integer(), active_sessions=_integer())(),
+        last_hour=shape("LastHour", requests=_integer(), bytes=_integer(), avg_response_time_ms=_integer())(),
         active_connections=shape(
-            "ActiveConnections", total=_whole(), by_country=serializers.DictField(child=serializers.IntegerField())
+            "ActiveConnections", total=_integer(), by_country=serializers.DictField(child=serializers.IntegerField())
         )(),
     )(),
 )

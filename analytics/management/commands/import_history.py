@@ -72,7 +72,7 @@ class Command(BaseCommand):
     def _try(self, chunk: history.HistoryChunk) -> int | None:
         """The number of rows imported; None when the journal is full and the chunk must be retried."""
         try:
-            return history.take(chunk, timezone.now())
+            return history.import_chunk(chunk, timezone.now())
         except Unavailable as full:
             self.stderr.write(str(full))
             sleep(full.wait)

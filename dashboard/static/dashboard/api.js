@@ -1,4 +1,4 @@
-// Calls of the JSON APIs with the session cookie, and the same calls as a person would make them.
+// Calls to the JSON APIs with the session cookie, and the same calls as curl commands.
 
 export class Problem extends Error {
   constructor(status, message, retryAfter) {
@@ -16,7 +16,7 @@ export function address(path, params = {}) {
   return query.size ? `${path}?${query}` : path;
 }
 
-// The server answers four at once to an account; more would wait there, and be refused while it is busy.
+// The server handles four requests of an account at once; more would wait there and might be refused.
 const AT_ONCE = 4;
 const waiting = [];
 let running = 0;
@@ -51,7 +51,7 @@ export async function read(path, params, signal) {
   throw new Problem(response.status, sentence(told), Number(response.headers.get("Retry-After")) || 0);
 }
 
-// Whoever signs in or is viewed in another tab is so in this one too, whose page is about somebody else.
+// A sign-in or a switch in another tab also applies to this one, whose page shows another account.
 const ACCOUNT = document.querySelector("meta[name=account]")?.content;
 const RELOADED = "reloaded for";
 
@@ -68,7 +68,7 @@ async function mindAccount(response) {
   } else throw new Problem(409, gettext("You are now signed in to another account. Reload this page."));
 }
 
-// Each API family tells its errors in its own shape.
+// Each API family has its own shape of errors.
 function sentence(told) {
   const details = (told.errors || []).map((error) => `${error.field}: ${error.message}`).join("; ");
   const named = Object.entries(told.error?.details || {}).map(([field, found]) => `${field}: ${found[0]}`).join("; ");
@@ -86,7 +86,7 @@ export async function copy(text, said) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without TLS there is no clipboard for scripts; what is selected can still be copied.
+    // Without TLS scripts have no clipboard access; a selection can still be copied.
     const area = document.createElement("textarea");
     area.value = text;
     document.body.append(area);

@@ -1,4 +1,4 @@
-// An application's page: the eight charts of the published dashboard, each over its own time or all over one.
+// An application's page: the eight charts of the published dashboard, each with its own range or all with one.
 
 import "./manage.js";
 import { Panel } from "./panel.js";
@@ -12,7 +12,7 @@ import { onChange, set, state } from "./state.js";
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86400;
-// As many as lines of different colours and dashes can be told apart.
+// The number of lines that can be distinguished by colour and dashes.
 const MAX_LINES = 6;
 const MAX_ROWS = 20;
 const NAMES = new Map([["", gettext("(unknown)")], ["__other__", gettext("other")]]);
@@ -138,12 +138,12 @@ function load() {
   document.getElementById("total-time").classList.toggle("half", !chosen);
   for (const [panel, kind] of panels) {
     const range = chosen || kind.range;
-    // With one range for all, this one would be the same as its neighbour.
+    // With one range for all, this chart would equal its neighbour.
     panel.root.hidden = Boolean(chosen && kind.isOfItsOwn);
     if (panel.root.hidden) continue;
     const [span, step, byPoints, inAll] = RANGES.get(range);
     panel.root.querySelector("header .faint").textContent = kind.isWhole ? inAll : byPoints;
-    // A point that is cut off at its start would look like a lull.
+    // A point whose start is cut off would look like a drop.
     const start = kind.isWhole ? now - span : Math.floor((now - span) / step) * step + step;
     panel.path = `/applications/${id}/timeseries/${start}/${now + 1}`;
     panel.load({

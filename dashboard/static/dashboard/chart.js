@@ -1,4 +1,4 @@
-// Charts over time: uPlot, with the colours of the page, a table for those who cannot see it, and keys for the cursor.
+// Charts over time with uPlot, in the page's colours, with a table as an alternative and keys for the cursor.
 
 import * as zone from "./zone.js";
 import { table } from "./table.js";
@@ -7,7 +7,7 @@ const COLOURS = 6;
 const drawn = new Set();
 
 function colour(name) {
-  // A canvas takes no custom property; what the browser makes of it for an element, it does.
+  // A canvas does not support custom properties, only the colour that the browser computes from one for an element.
   const probe = document.createElement("span");
   probe.style.color = `var(${name})`;
   document.body.append(probe);
@@ -50,7 +50,7 @@ export function chart(body, { times, tz, series, title, format, onZoom, onPick, 
   const resized = new ResizeObserver(() => place.plot.setSize(size(place)));
   resized.observe(place);
   place.addEventListener("keydown", (event) => moveCursor(event, place.plot, times, onPick));
-  // A tap shows the values, as there is no other way to see them.
+  // A tap shows the values, because there is no other way to see them.
   place.addEventListener("click", (event) => {
     if (onPick && event.pointerType === "mouse" && event.target.closest(".u-over")) pick(place.plot, onPick);
   });

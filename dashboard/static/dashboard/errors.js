@@ -1,4 +1,4 @@
-// The panel of errors: how often, where, what each usually means and what to do about it.
+// The panel of errors: how often, where, their usual cause and remedy.
 
 import { Panel } from "./panel.js";
 import { linked, sortableTable } from "./table.js";

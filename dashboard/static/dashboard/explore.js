@@ -1,4 +1,4 @@
-// Any range, order and domain; the address holds them all.
+// Any range, order and domain; the URL holds them all.
 
 import { address, copy } from "./api.js";
 import { chartPanel } from "./traffic.js";
@@ -44,7 +44,7 @@ function load() {
   const shared = asked(given, tz);
   for (const chart of charts) {
     const asks = { ...shared, interval: given.interval, fill: "true" };
-    // The API compares with the period before only; the same of last year is asked for by itself.
+    // The API compares with the previous period only; last year's is a separate request.
     if (compares() === "lastYear") chart.load(asks, range.lastYear(shared)).then(showTotals);
     else chart.load({ ...asks, compare: "previous" }, null).then(showTotals);
   }
@@ -73,7 +73,7 @@ function fill(given, tz) {
   for (const name of ["order", "domain", "country", "login", "interval", "compare"]) fields[name].value = given[name] || "";
   if (fields.compare.selectedIndex < 0) fields.compare.value = "";
   document.getElementById("compared").textContent = compares() === "lastYear"
-    ? gettext("change against the same period last year") : gettext("change against the period of the same length before");
+    ? gettext("change from the same period last year") : gettext("change from the previous period of the same length");
   document.getElementById("reset").hidden = preset !== "custom";
 }
 

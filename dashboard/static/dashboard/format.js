@@ -1,4 +1,4 @@
-// Numbers and moments as people read them, in the language of the page. Sizes are in units of 1024, as everywhere in FonProxy.
+// Numbers and times as text, in the language of the page. Sizes are in units of 1024, as everywhere in FonProxy.
 
 const LOCALE = document.documentElement.lang || "en";
 const SIZES = ["B", "kB", "MB", "GB", "TB", "PB"].map((unit, power) => [unit, 1024 ** power]);

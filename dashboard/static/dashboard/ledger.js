@@ -1,4 +1,4 @@
-// The page works without this; it copies the call behind it.
+// The page works without this module, which copies the API call behind it.
 
 import { copy, curl } from "./api.js";
 

@@ -1,4 +1,4 @@
-// Where to find what is behind a number.
+// Links from a figure to its details.
 
 import { address } from "./api.js";
 import * as zone from "./zone.js";

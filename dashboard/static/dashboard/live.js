@@ -1,4 +1,4 @@
-// The panel of this minute, and the tiles that it and others are made of.
+// The panel of the current minute, and the tiles that it shares with others.
 
 import { Panel } from "./panel.js";
 import * as format from "./format.js";

@@ -1,4 +1,4 @@
-// Single requests: what is asked for is in the address, and so is the request that is looked at.
+// Single requests: the URL holds range, filters and the opened request.
 
 import { Panel } from "./panel.js";
 import { Problem, copy, curl, read } from "./api.js";
@@ -11,7 +11,7 @@ import { onChange, set, state } from "./state.js";
 
 const PER_PAGE = 50;
 const KEPT_DAYS = 7;
-// One more than these, or than the pages so far, means that there are more.
+// A count one above this, or above the pages so far, means that there are more.
 const MAX_COUNTED = 100000;
 const SECONDS = new Map([["1h", 3600], ["24h", 86400]]);
 const FILTERS = ["host", "status", "error", "method", "login", "order", "kb", "country", "session"];
@@ -77,7 +77,7 @@ function opener(row) {
   return button;
 }
 
-// --- what is asked for ---
+// --- query ---
 
 function load() {
   const { log, ...given } = state();
@@ -177,7 +177,7 @@ form.addEventListener("change", ({ target }) => {
 
 const orderName = (id) => [...fields.order.options].find((option) => option.value === id)?.text || id;
 
-// What each field is called, how it reads, the filter that finds more like it, and how that takes it.
+// For each field: its label, its format, the filter for its value, and the filter's form of the value.
 const FACTS = [
   [gettext("Time"), (row) => `${when(row)} (${zoneOf(state())})`],
   [gettext("Host"), (row) => row.log_hostname, "host", exactly],

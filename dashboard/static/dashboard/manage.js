@@ -1,4 +1,4 @@
-// Pages with forms: buttons that copy, and moments by the reader's own clock.
+// Pages with forms: copy buttons, and times in the reader's zone.
 
 import { copy, curl } from "./api.js";
 import * as zone from "./zone.js";

@@ -1,4 +1,4 @@
-// A world map of a panel: countries shaded by a number that the panel's table has too.
+// A panel's world map: countries shaded by a number in the panel's table.
 
 import * as format from "./format.js";
 
@@ -18,14 +18,14 @@ export class WorldMap {
     this.outlines = this.load(figure);
     this.picture.addEventListener("pointerover", ({ target }) => this.choose(this.of(target)));
     this.picture.addEventListener("pointerleave", () => this.choose());
-    // A tap tells the value, as there is no other way to see it.
+    // A tap shows the value, because there is no other way to see it.
     this.picture.addEventListener("click", ({ target, pointerType }) => pointerType === "mouse" && this.open(this.of(target)));
     this.picture.addEventListener("keydown", (event) => this.walk(event));
   }
 
   async load(figure) {
     const answer = await fetch(figure.dataset.outlines).catch(() => null);
-    if (!answer?.ok) return figure.remove(); // the table is all there is
+    if (!answer?.ok) return figure.remove(); // the table is enough
     const image = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;
     this.picture.replaceChildren(document.importNode(image, true));
   }

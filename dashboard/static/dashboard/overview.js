@@ -1,4 +1,4 @@
-// The first page: the month in numbers, the minute, the week's charts and tables.
+// The first page: figures of the month, the current minute, charts and tables of the week.
 
 import { Panel } from "./panel.js";
 import { LIVE_MS, livePanel, tiles } from "./live.js";
@@ -78,7 +78,7 @@ async function load() {
   const chartOf = { ...week, interval: "1h", fill: "true", compare: "previous" };
   month.load({ period: "month", tz });
   requests.load(chartOf).then(showTotals);
-  // The panels ask the same service and show its errors.
+  // The panels call the same service and show its errors.
   read("/analytics/concurrency", { ...chartOf, interval: "1d" }).then(showTotals, () => {});
   domains.load({ ...week, limit: 10 });
   errors.load({ ...week, limit: 8 });
@@ -91,6 +91,6 @@ async function load() {
 zone.localise(tz);
 live.load({ tz });
 load();
-// A tab that nobody looks at asks for nothing.
+// A hidden tab sends no requests.
 setInterval(() => document.hidden || live.load(), LIVE_MS);
 setInterval(() => document.hidden || load(), REFRESH_MS);

@@ -1,4 +1,4 @@
-// How many proxies are available where, as anybody may know.
+// Available proxies by country, public.
 
 import { publicCurl } from "./api.js";
 import { WorldMap } from "./map.js";

@@ -1,4 +1,4 @@
-// The range a view is about: a preset, or two instants.
+// The range of a view: a preset, or two instants.
 
 import * as zone from "./zone.js";
 

@@ -1,4 +1,4 @@
-// What goes on right now, asked for every five seconds while somebody looks.
+// Current traffic, requested every five seconds while the page is visible.
 
 import { WorldMap } from "./map.js";
 import { Panel } from "./panel.js";

@@ -1,4 +1,4 @@
-// What is shown once: to load this page again would send the form again, and make another one.
+// The page shows secrets once: a reload would send the form again and create new ones.
 
 import "./manage.js";
 

@@ -1,4 +1,4 @@
-// A shared view: what the link shows, with nothing that leads elsewhere. The server knows its range and filters.
+// A shared view, without links to other pages. The server knows its range and filters.
 
 import { chartPanel } from "./traffic.js";
 import { errorsPanel } from "./errors.js";
@@ -11,7 +11,7 @@ const compares = () => (compare === "1" ? "before" : "");
 let order = { sort: sortBy, page: "" };
 
 for (const id of ["traffic", "requests", "concurrency"]) {
-  // What is asked for beside the layout is the view's own, and only says here what the charts are about.
+  // Parameters other than the layout belong to the view; here they only label the charts.
   chartPanel(id, { path: `${path}/${id}`, compares }).load({ from, to, tz, interval, fill: "true" }).then(showTotals);
 }
 countriesPanel({ path: `${path}/countries` }).load({ limit: 100 });

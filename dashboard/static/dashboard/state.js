@@ -1,4 +1,4 @@
-// What a page shows is in its address, so that it can be shared and the back button works.
+// The URL holds the state of the page, so that it can be shared and the back button works.
 
 const listeners = [];
 

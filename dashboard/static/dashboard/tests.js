@@ -1,4 +1,4 @@
-// The page of an alert: shows what becomes of a test without being loaded again.
+// The page of an alert: shows the outcome of a test without a reload.
 
 import * as zone from "./zone.js";
 
@@ -10,7 +10,7 @@ async function look() {
     const answer = await fetch(location.href);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const shown = page.getElementById("tests");
-    if (!shown) return; // signed out meanwhile
+    if (!shown) return; // signed out in the meantime
     tests.replaceChildren(...shown.childNodes);
     zone.localise(zone.own());
   } catch { /* the next look may get through */ }

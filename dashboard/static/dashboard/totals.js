@@ -1,4 +1,4 @@
-// The strip of figures over a view, each with its change against the period before.
+// The totals above a view, each with its change from the previous period.
 
 import * as format from "./format.js";
 

@@ -1,4 +1,4 @@
-// Moments and what clocks show. The APIs take instants and give labels of a zone's clocks; charts draw instants.
+// Instants and local times. The APIs take instants and return labels in local time; charts draw instants.
 
 const KEPT = "zone";
 const ACCOUNTS = document.querySelector("meta[name=zone]")?.content;
@@ -64,7 +64,7 @@ export function instants(faces, zone, from) {
   const width = widths.reduce((least, one) => Math.min(least, one), widths[0] ?? 3600);
   let at = from - width;
   return faces.map((face) => {
-    // As a rule the next point is one width away; looking for it takes several times as long.
+    // Usually the next point is one width away; searching for it takes several times as long.
     const next = at + width;
     if (shown(next, zone) === face) at = next;
     else {

@@ -54,11 +54,11 @@ class Command(BaseCommand):
                     running = {SERVER: server} | processes
                     while not _listens(proxy_port):
                         _refuse_ended(running, directory)
-                    self._tell(wired, url, password, site)
+                    self._print_instructions(wired, url, password, site)
                     while True:
                         _refuse_ended(running, directory)
 
-    def _tell(self, wired: gateway.DemoGateway, url: str, password: str, site: int) -> None:
+    def _print_instructions(self, wired: gateway.DemoGateway, url: str, password: str, site: int) -> None:
         ending = "ends running connections" if wired.ends_connections else "would end running connections as root"
         self.stdout.write(
             f"""

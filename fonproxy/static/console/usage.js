@@ -1,4 +1,4 @@
-// Draws the chart of the usage page, and shows the two days only where they are asked for.
+// Draws the chart of the usage page, and shows the two date fields only for a custom range.
 
 import { chart } from "../dashboard/chart.js";
 import * as format from "../dashboard/format.js";
@@ -24,7 +24,7 @@ if (place) {
   chart(place, { times, tz, series, title, format: format.bytes, onZoom, binary: true });
 }
 
-// The admin changes its theme by an attribute and says so to nobody.
+// The admin changes its theme by an attribute, without an event.
 new MutationObserver(() => dispatchEvent(new Event("themechange"))).observe(document.documentElement, {
   attributeFilter: ["data-theme"],
 });

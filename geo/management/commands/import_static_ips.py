@@ -27,9 +27,9 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
         except NotCsv as fault:
             raise CommandError(str(fault)) from None
-        self._tell(report)
+        self._print_report(report)
 
-    def _tell(self, report: Report) -> None:
+    def _print_report(self, report: Report) -> None:
         self.stdout.write(
             f"{report.added:,} added, {report.changed:,} changed, {report.unchanged:,} unchanged, "
             f"{report.rejections:,} rejected."

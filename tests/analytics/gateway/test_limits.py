@@ -1,4 +1,4 @@
-"""Whatever counts a connection and whatever asks who may pass: a limit that is reached refuses the login everywhere."""
+"""A limit reached through any kind of connection count refuses the login through every kind of sign-in query."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ COUNTED = pytest.mark.parametrize("count", [by_sessions, by_radius, by_gost])
 
 
 def answers(gateway: APIClient, login: str) -> list[Any]:
-    """Of each form of the question whether a login may pass: the reason, or None; gost gets no reason."""
+    """The reason for a refusal from each form of sign-in query, or None; gost gets no reason."""
     body = {"login": login, "password": PASSWORD}
     asked = gateway.post("/gateway/authorize", body, format="json").json()
     by_name = radius(gateway, User_Name=login, User_Password=PASSWORD).json()

@@ -1,4 +1,4 @@
-"""The same counting by RADIUS accounting and by gost's observer."""
+"""The same counting through RADIUS accounting and gost's observer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_interim_updates_and_stop_add_up_to_the_traffic(gateway: APIClient, clea
     assert account(gateway, "Start") == 204
     assert account(gateway, "Interim-Update", Acct_Session_Time=10, Acct_Input_Octets=7, Acct_Output_Octets=100) == 204
     assert account(gateway, "Interim-Update", Acct_Session_Time=9, Acct_Input_Octets=5, Acct_Output_Octets=90) == 204
-    for _ in range(2):  # a NAS repeats what was not answered in time
+    for _ in range(2):  # a NAS repeats packets that were not answered in time
         account(gateway, "Stop", Acct_Session_Time=20, Acct_Input_Octets=9, Acct_Output_Octets=300)
     assert totals(clean_engine) == (9, 300, 1)
     session = ProxySession.objects.get()

@@ -1,4 +1,4 @@
-"""Running connections: what their counters grew by is counted once, whatever happens to the samples."""
+"""Running connections: increases of their counters are counted once, whatever happens to the samples."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_samples_are_durable_while_the_engine_is_unavailable(
     with engine_unavailable():
         assert report(gateway, sample(100)).status_code == 204
         assert report(gateway, sample(250)).status_code == 204
-    journal.release_claims(timezone.now())  # the wait after a failed attempt
+    journal.release_claims(timezone.now())  # the delay after a failed attempt
     flusher.replay()
     assert totals(get_client()) == (0, 250, 1)
 
@@ -224,7 +224,7 @@ def test_an_erased_customers_sessions_are_gone(gateway: APIClient, order: Order,
 
 
 Counters = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(0, 3))
-# Which session, which of its starts, and how far its counters are: delivered in any order, any number of times.
+# Which session, which of its starts, and its counters: delivered in any order, any number of times.
 Delivery = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 1), Counters)
 
 

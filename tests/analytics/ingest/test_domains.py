@@ -1,4 +1,4 @@
-"""Any domain that the intake took can be asked for."""
+"""Any domain that ingest accepted can be queried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How the flusher groups, waits, gives up and replays. Its clock is set by hand; the engine and the stores are real."""
+"""How the flusher groups, waits, gives up and replays.
+
+Its clock is set by the tests; the engine and stores are real.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ def poisoned(user: User) -> QueuedBatch:
 
 
 def queue(send: Flusher, *batches: tuple[ROUTE, int, int]) -> list[QueuedBatch]:
-    """Batches of so many rows and bytes, put into the queue."""
+    """Batches with so many rows and bytes, put into the queue."""
     queued = [QueuedBatch(IngestBatch(route=route, rows=rows, size=size), rows=None) for route, rows, size in batches]  # type: ignore[arg-type]
     for each in queued:
         send._enqueue(each, 1.0)
@@ -118,7 +121,7 @@ def test_the_queue_is_due_with_its_first_batch(send: Flusher) -> None:
     assert [each.batch.columns for each in send._queue] == [None] * 3
 
 
-# --- an engine that is away, hangs or refuses
+# --- an engine that is unavailable, hangs or refuses
 
 
 @pytest.mark.django_db
@@ -184,7 +187,7 @@ def test_an_insert_longer_than_five_seconds_marks_the_engine_as_hanging(
         began, found = clock.now, []
         for clock.now in (began + 5.0, began + 5.01):
             found.append(send.engine_is_unavailable)
-        write(send, second)  # returns: others do not wait for what hangs
+        write(send, second)  # returns: other callers do not wait for the hanging block
         second.batch.refresh_from_db()
         assert second.batch.claimed_until <= timezone.now()
         assert (len(send._queue), send._queued_rows) == (0, 0)
@@ -355,7 +358,7 @@ def settled(batch: IngestBatch) -> None:
 
 
 def refused(batch: IngestBatch) -> None:
-    journal.put_back(journal.form_block([batch.pk], timezone.now())[0], "broken", timezone.now())
+    journal.record_failure(journal.form_block([batch.pk], timezone.now())[0], "broken", timezone.now())
 
 
 @pytest.mark.django_db

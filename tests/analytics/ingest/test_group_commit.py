@@ -94,7 +94,7 @@ def test_a_batch_of_a_deleted_account_fails_alone(worker: Any) -> None:
 
 
 def in_one_group(committer: GroupCommit, group: list[journal.Arrival]) -> list[journal.Recorded | Exception]:
-    """The outcomes of arrivals of as many threads, in order."""
+    """The outcomes of the arrivals of as many threads, in order."""
 
     def record(one: journal.Arrival) -> journal.Recorded | Exception:
         try:
@@ -171,7 +171,7 @@ def test_batches_without_waiting_callers_are_sent_as_one_block(
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch, clean_engine: Client, worker: Any, sending: Flusher) -> Flusher:
-    """The queue of this flusher is as long as it may be, and not due until somebody waits."""
+    """The queue of this flusher is at its maximum, and not due until a caller waits."""
     monkeypatch.setattr("analytics.ingest.journal.BLOCK_ROWS", 2)
     monkeypatch.setattr("analytics.ingest.flusher.LATER_SECONDS", 3600.0)
     for _ in range(5):
@@ -197,7 +197,7 @@ def test_an_asynchronous_push_waits_when_the_queue_is_full(clean_engine: Client,
 def test_an_asynchronous_push_waits_when_others_are_overdue(
     clean_engine: Client, worker: Any, sending: Flusher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with sending._condition:  # the thread that sends cannot go on
+    with sending._condition:  # the sending thread cannot continue
         for _ in range(3):
             write_later(sending, arrival(worker.pk))
         monkeypatch.setattr("analytics.ingest.flusher.OVERDUE_SECONDS", -1.0)
@@ -217,7 +217,7 @@ def test_with_a_full_queue_and_no_engine_a_push_is_left_to_replay(
         write_later(full, arrival(worker.pk))
         assert IngestBatch.objects.filter(settled_at=None).count() == 6
         assert len(full._queue) == 0
-    with time_machine.travel(timezone.now() + timedelta(seconds=3)):  # blocks that failed keep their distance
+    with time_machine.travel(timezone.now() + timedelta(seconds=3)):  # failed blocks wait for their delay
         full.replay()
     assert counted(get_client(), "traffic") == (6, 72)
 

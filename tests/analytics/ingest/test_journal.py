@@ -1,4 +1,4 @@
-"""The journal: what is accepted is durable, and reaches the engine once, whatever the engine does meanwhile."""
+"""The journal: accepted rows are durable, and reach the engine once, whatever the engine does in the meantime."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 
 def recover_later() -> None:
-    """When the claims of whoever was sending have run out: on a server a peer may still be alive until then."""
+    """When the sender's claims have expired: on a server a peer may still be running until then."""
     with time_machine.travel(timezone.now() + journal.CLAIM + timedelta(seconds=1)):
         recover()
 
@@ -43,7 +43,7 @@ def test_rows_accepted_while_the_engine_is_unavailable_are_readable_after_its_re
         assert push(client, [documented_row()]).status_code == 204
         assert push(client, [documented_row(count=5)]).status_code == 204
         assert IngestBatch.objects.filter(settled_at=None).count() == 2
-    tasks.replay_journal()  # the block that failed keeps its distance for a moment; the other one goes at once
+    tasks.replay_journal()  # the failed block waits for its delay; the other one is sent at once
     with time_machine.travel(timezone.now() + timedelta(seconds=3)):
         tasks.replay_journal()
     assert {table: counted(get_client(), table) for table in TABLES} == dict.fromkeys(TABLES, (2, 17))
@@ -74,7 +74,7 @@ def test_while_a_block_hangs_others_are_accepted_and_all_count_once(
     hangs = threading.Thread(target=push_and_hang)
     hangs.start()
     assert has_begun.wait(10)
-    statuses += [push(second, [documented_row()]).status_code for _ in range(3)]  # the first of them waits a little
+    statuses += [push(second, [documented_row()]).status_code for _ in range(3)]  # the first of them waits briefly
     assert (statuses, IngestBatch.objects.filter(settled_at=None).count()) == ([204] * 3, 4)
     goes_on.set()
     hangs.join(30)
@@ -102,7 +102,7 @@ def test_replaying_a_block_that_clickhouse_has_changes_no_table(
     block = InsertBlock.objects.get()
     rows = journal.load(block)
     assert rows is not None
-    get_client().insert(rows.inbox, rows.table, token=str(block.id))  # as a sender that died before it could settle
+    get_client().insert(rows.inbox, rows.table, token=str(block.id))  # like a sender that died before settling it
     recover_later()
     assert {name: counted(get_client(), name) for name in TABLES} == dict.fromkeys(TABLES, (1, 12))
     assert InsertBlock.objects.get().settled_at
@@ -155,10 +155,10 @@ def test_of_two_processes_that_claim_a_batch_one_gets_it(worker: Any, clean_engi
 
 @pytest.mark.django_db(transaction=True)
 def test_batches_are_locked_in_id_order_to_prevent_deadlocks(worker: Any) -> None:
-    """While the first batch is locked by another transaction, grouping waits for it without a lock on the second."""
+    """While another transaction locks the first batch, grouping waits for it without a lock on the second."""
     now = timezone.now()
     second, first = _recorded(worker, now), _recorded(worker, now)
-    # PostgreSQL reads the row of the lower id last: its new version lies behind the other row.
+    # PostgreSQL reads the row with the lower id last, because its new version is stored after the other row.
     IngestBatch.objects.filter(pk=first.pk).update(id=second.pk - 1)
     first = IngestBatch.objects.get(pk=second.pk - 1)
     blocks: list[set[int]] = []
@@ -194,7 +194,7 @@ def test_retries_of_a_failing_block_back_off(worker: Any, clean_engine: Client) 
     block, _ = journal.form_block([_recorded(worker, now).pk], now)
     pauses = []
     for _ in range(12):
-        journal.put_back(block, "it would not", now)
+        journal.record_failure(block, "it would not", now)
         block.refresh_from_db()
         pauses.append(block.claimed_until - now)
     assert pauses[:3] == [timedelta(seconds=2), timedelta(seconds=4), timedelta(seconds=8)]
@@ -322,7 +322,7 @@ def test_keys_are_forgotten_after_24_hours_and_not_before(clean_engine: Client, 
     with time_machine.travel(started + timedelta(hours=24, minutes=1)):
         assert push(client, [documented_row(count=1)], **key).status_code == 204
         tasks.forget_settled_batches()
-        assert IngestBatch.objects.count() == 2  # the ledger has not looked at the first one yet
+        assert IngestBatch.objects.count() == 2  # the ledger has not processed the first one yet
         IngestBatch.objects.update(is_accounted=True)
         tasks.forget_settled_batches()
     assert (IngestBatch.objects.count(), counted(clean_engine, "traffic")) == (1, (2, 13))
@@ -345,7 +345,7 @@ def test_the_days_of_a_batch_are_stored_with_it(clean_engine: Client, client_for
 
 
 def _recorded(user: Any, now: Any, route: IngestBatch.Route = IngestBatch.Route.TRAFFIC) -> IngestBatch:
-    """A batch as its taker leaves it when it dies before grouping it."""
+    """A batch as left by a process that died before grouping it."""
     table = to_inbox(body_of([documented_row()]), timezone.now())
     return journal.record(journal.BatchOrigin(user.pk, route), table, now=now, claimed=True)[0]
 
@@ -373,9 +373,9 @@ def test_the_pause_of_a_killed_backup_expires(clean_engine: Client, client_for: 
     push(client_for(worker, "ingest"), [documented_row()])
     tasks.replay_journal()
     assert counted(get_client(), "traffic") == (0, 0)
-    recover_later()  # a clock that goes ahead ends no hold: it is the relational store's that counts
+    recover_later()  # a clock that is ahead ends no pause: the relational store's clock counts
     assert counted(get_client(), "traffic") == (0, 0)
-    IngestPause.objects.update(until=Now())  # as when its length is over
+    IngestPause.objects.update(until=Now())  # as after its expiry
     recover_later()
     assert counted(get_client(), "traffic") == (1, 12)
 
@@ -386,7 +386,7 @@ def test_a_batch_whose_caller_gave_up_is_left_to_replay_even_when_the_database_d
     batch, waiting = _recorded(worker, timezone.now()), Flusher()
     queued = _queued(batch)
     waiting._queue.append(queued)
-    with mock.patch.object(journal, "give_back", side_effect=InterfaceError("connection already closed")):
+    with mock.patch.object(journal, "release_batches", side_effect=InterfaceError("connection already closed")):
         waiting._leave(queued)
     recover_later()
     assert counted(get_client(), "traffic") == (1, 12)

@@ -1,4 +1,4 @@
-"""Each step of the journal by itself: which batches and blocks it takes, and which it leaves."""
+"""Each step of the journal alone: which batches and blocks it takes, and which it leaves."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_retries_of_a_failed_block_back_off_and_others_do_not(worker: User) -> N
     block, other, done = (block_of(recorded(worker)) for _ in range(3))
     journal.settle(done, NOW)
     for failed in (block, done):
-        journal.put_back(failed, "broken", NOW)
+        journal.record_failure(failed, "broken", NOW)
     found = {each.pk: (each.attempts, each.last_error, each.claimed_until - NOW) for each in InsertBlock.objects.all()}
     assert found == {
         block.pk: (1, "broken", timedelta(seconds=2)),
@@ -190,7 +190,7 @@ def test_retries_of_a_failed_block_back_off_and_others_do_not(worker: User) -> N
 def test_the_retry_delay_doubles_up_to_fifteen_minutes(worker: User, attempts: int, seconds: int) -> None:
     block = block_of(recorded(worker))
     block.attempts = attempts
-    journal.put_back(block, "broken", NOW)
+    journal.record_failure(block, "broken", NOW)
     block.refresh_from_db()
     assert block.claimed_until == NOW + timedelta(seconds=seconds)
 
@@ -198,7 +198,7 @@ def test_the_retry_delay_doubles_up_to_fifteen_minutes(worker: User, attempts: i
 def test_a_batch_counts_as_refused_after_its_own_block_failed(worker: User) -> None:
     free, fresh, failed = recorded(worker), recorded(worker), recorded(worker)
     block_of(fresh)
-    journal.put_back(block_of(failed), "broken", NOW)
+    journal.record_failure(block_of(failed), "broken", NOW)
     for batch in (free, fresh, failed):
         batch.refresh_from_db()
     assert [journal.was_refused(batch) for batch in (free, fresh, failed)] == [False, False, True]
@@ -208,7 +208,7 @@ def test_releasing_claims_skips_batches_in_a_block(worker: User) -> None:
     batches = [recorded(worker, claimed=True) for _ in range(3)]
     mine, other, in_block = batches
     block_of(in_block)
-    journal.give_back([mine.pk, in_block.pk], NOW)
+    journal.release_batches([mine.pk, in_block.pk], NOW)
     claims = dict(IngestBatch.objects.values_list("pk", "claimed_until"))
     assert claims == {mine.pk: NOW, other.pk: NOW + journal.CLAIM, in_block.pk: NOW + journal.CLAIM}
 
@@ -291,9 +291,9 @@ def test_waiting_batches_are_counted(worker: User) -> None:
     assert journal.depth(NOW) == (0, 0, 0, timedelta(0), 0)
     batches = [recorded(worker, NOW - age, rows=rows) for age, rows in ((3 * HOUR, 5), (2 * HOUR, 3), (HOUR, 2))]
     settled, refused, _ = (block_of(batch) for batch in batches)
-    journal.put_back(settled, "broken", NOW)
+    journal.record_failure(settled, "broken", NOW)
     journal.settle(settled, NOW)
-    journal.put_back(refused, "broken", NOW)
+    journal.record_failure(refused, "broken", NOW)
     size = sum(batch.size for batch in batches[1:])
     assert journal.depth(NOW) == (2, 5, size, 2 * HOUR, 1)
 

@@ -1,4 +1,4 @@
-"""Batches of few rows are lists: the same rows as a table's, whatever is in them."""
+"""Batches of few rows are lists: they hold the same rows as a table."""
 
 from __future__ import annotations
 

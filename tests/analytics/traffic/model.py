@@ -1,6 +1,6 @@
-"""What the six reads must answer, worked out row by row in plain Python.
+"""The expected results of the six reads, computed row by row in plain Python.
 
-It shares no code with the application, so that the two can only agree by both being right.
+It shares no code with the application, so the two can only agree if both are right.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ QUARTER = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """An accepted row, attributed: what its account can read of it."""
+    """An accepted, attributed row: the fields that its account can read."""
 
     user: int
     order: int
@@ -37,7 +37,7 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A read and its parameters. ``start`` and ``end`` are dates on the zone's clock, or date-times in UTC."""
+    """A read and its parameters. ``start`` and ``end`` are local dates in the zone, or date-times in UTC."""
 
     report: str
     user: int
@@ -62,7 +62,7 @@ def midnight(day: date, zone: str) -> datetime:
 
 
 def stated_range(question: Question) -> tuple[datetime, datetime]:
-    """The range as given: a date as the end stands for the whole of that day."""
+    """The range as given: a date as the end includes that day."""
     is_date = not isinstance(question.end, datetime)
     return midnight(question.start, question.zone), midnight(question.end + timedelta(days=is_date), question.zone)
 
@@ -78,14 +78,14 @@ def buckets(question: Question) -> list[datetime]:
 
 
 def months_later(at: datetime, months: int) -> datetime:
-    """The same day and time that many months on, or the month's last day if it has no such day."""
+    """The same day and time that many months later, or the month's last day if it has no such day."""
     years, month = divmod(at.month - 1 + months, 12)
     year, month = at.year + years, month + 1
     return at.replace(year=year, month=month, day=min(at.day, calendar.monthrange(year, month)[1]))
 
 
 def answer(rows: Iterable[ModelRow], question: Question, *, now: datetime, kept_months: int = 13) -> dict[str, Any]:
-    """The whole body of the answer. Charts of all domains come from a table that is kept for ever."""
+    """The whole body of the response. Charts of all domains come from a table that is kept for ever."""
     own = [row for row in rows if row.user == question.user]
     wanted = set(buckets(question))
     chosen = [row for row in own if row.bucket in wanted and question.order in (None, row.order)]
@@ -226,7 +226,7 @@ def chosen(question: Question) -> Callable[[Sequence[ModelRow]], int]:
 
 
 def ranked(groups: dict[str, list[ModelRow]], metric: Callable[[Sequence[ModelRow]], int]) -> list[str]:
-    """Names, largest first, equals by name."""
+    """Names, largest first, ties sorted by name."""
     return sorted(groups, key=lambda name: (-metric(groups[name]), name))
 
 

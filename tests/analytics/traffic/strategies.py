@@ -1,4 +1,4 @@
-"""Arbitrary traffic and questions about it, drawn from so few values that everything collides, and how to ask them."""
+"""Arbitrary traffic and queries about it, drawn from so few values that everything collides."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TwoCustomers:
 
     @classmethod
     def fresh(cls, make_order: Callable[..., Order]) -> TwoCustomers:
-        """New accounts, so that nothing has to be emptied between examples."""
+        """New accounts, so that no table has to be emptied between examples."""
         number = next(_numbers)
         rich, poor = (User.objects.create_user(f"{name}-{number}") for name in ("rich", "poor"))
         names = [f"login-{number}-{i}" for i in range(3)]
@@ -83,7 +83,7 @@ def clock_changes(zone: str, since: datetime, until: datetime) -> list[datetime]
 
 
 def moments(now: datetime) -> list[datetime]:
-    """Buckets within the retention: around today, weeks and months ago, around the clock changes, and a bit ahead."""
+    """Buckets within the retention: around today, weeks and months ago, around clock changes, and slightly ahead."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     plain = [today - timedelta(days=days, hours=hours) for days in (0, 1, 14, 62, 93, 390) for hours in (-23, 0, 1)]
     changes = [at for zone in ZONES for at in clock_changes(zone, now - timedelta(days=380), now)]
@@ -93,14 +93,14 @@ def moments(now: datetime) -> list[datetime]:
 
 @st.composite
 def few_moments(draw: st.DrawFn, now: datetime) -> st.SearchStrategy[datetime]:
-    """A choice between the few moments of one example and those just before, for its rows and its questions alike."""
+    """A choice of few instants of one example and those just before, for both its rows and its queries."""
     chosen = draw(st.lists(st.sampled_from(moments(now)), min_size=1, max_size=3))
     earlier = (timedelta(0), QUARTER, timedelta(hours=1), timedelta(days=1))
     return st.sampled_from([at - step for at in chosen for step in earlier])
 
 
 def as_text(at: datetime, style: int) -> str:
-    """An instant in one of the forms that the intake takes."""
+    """An instant in one of the formats that ingest accepts."""
     plain = at.replace(tzinfo=None)
     return (
         plain.isoformat(" ", "seconds"),
@@ -113,7 +113,7 @@ def as_text(at: datetime, style: int) -> str:
 
 @st.composite
 def whose(draw: st.DrawFn, world: TwoCustomers) -> tuple[dict[str, Any], int, int]:
-    """What a row says about whose it is, and the user and order it counts for."""
+    """The fields of a row that name its owner, and the user and order for which it counts."""
     order = draw(st.sampled_from(world.orders))
     owner = world.owner_of(order)
     login = draw(st.sampled_from(sorted(world.logins)))
@@ -206,7 +206,7 @@ def _local_date(at: datetime, zone: str) -> date:
 
 @st.composite
 def everything(draw: st.DrawFn, world: TwoCustomers, at: st.SearchStrategy[datetime]) -> list[Question]:
-    """Every read of an account over the two months around a moment."""
+    """Every read of an account over the two months around an instant."""
     first = draw(at) - timedelta(days=draw(st.integers(1, 60)))
     zone, interval = draw(st.sampled_from(ZONES)), draw(st.sampled_from([None, "15m", "1h", "1d"]))
     asker = draw(st.sampled_from([world.rich, world.poor]))
@@ -218,7 +218,7 @@ def everything(draw: st.DrawFn, world: TwoCustomers, at: st.SearchStrategy[datet
 
 
 def parameters(question: Question) -> dict[str, Any]:
-    """The question as a query string's parameters; those of other reads are ignored there."""
+    """The query's parameters; those of other reads are ignored."""
     given = {
         "from": question.start.isoformat().replace("+00:00", "Z"),
         "to": question.end.isoformat().replace("+00:00", "Z"),

@@ -21,12 +21,12 @@ from tests.analytics.traffic.strategies import clock_changes, parameters
 
 ZONES = ("Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham", "America/New_York")
 WIDTHS = {"15m": "INTERVAL 15 MINUTE", "1h": "INTERVAL 1 HOUR", "1d": "INTERVAL 1 DAY"}
-# On the day of a change to or at a part of an hour, the engine cuts hours by the time since midnight.
+# On the day of a change to or at a fraction of an hour, the engine cuts hours by the time since midnight.
 CUT_OTHERWISE = ("Australia/Lord_Howe", "Pacific/Chatham")
 
 
 def labels(zone: str, first: str, last: str, interval: Interval) -> list[str]:
-    """The times of day of the points between two local times, the second at its later occurrence."""
+    """The labels of the points between two local times, the second at its later occurrence."""
     tz = ZoneInfo(zone)
     start = datetime.fromisoformat(first).replace(tzinfo=tz).astimezone(UTC)
     end = datetime.fromisoformat(last).replace(tzinfo=tz, fold=1).astimezone(UTC)
@@ -94,7 +94,7 @@ Pushed = tuple[list[ModelRow], Callable[[Question], Any]]
 
 @pytest.fixture
 def pushed(clean_engine: Client, alice: User, client_for: Callable[..., APIClient], staff: User) -> Pushed:
-    """A row in every bucket around the changes of every zone, each with another count, and how to ask about them."""
+    """A row in every bucket around the changes of every zone, each with another count, and how to query them."""
     buckets = {
         start + k * QUARTER for zone in ZONES for start, end in stretches(zone) for k in range((end - start) // QUARTER)
     }

@@ -1,4 +1,4 @@
-"""The same batches pushed by many threads at once, each repeated under its key: every one counts once."""
+"""The same batches pushed by many threads at once, each repeated under its key: each counts once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PATIENCE = 100
 
 @pytest.fixture
 def file_database(django_db_setup: None, django_db_blocker: Any, tmp_path: Path) -> Iterator[None]:
-    """A database in a file, as it is when serving: the one in memory refuses a second writer instead of waiting."""
+    """A database in a file, as in a server: an in-memory one refuses a second writer instead of waiting."""
     facts = connections.settings["default"]
     kept, name = connections["default"], facts["NAME"]
     with django_db_blocker.unblock():

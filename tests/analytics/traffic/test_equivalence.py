@@ -32,7 +32,7 @@ thorough = settings(
 
 @dataclass(frozen=True)
 class PlannedPush:
-    """One request of a plan: who sends which batch, under a key of its own or none, and what it must be answered."""
+    """One request of a plan: who sends which batch, under which key if any, and the expected response."""
 
     sender: int
     batch: int
@@ -54,7 +54,7 @@ def plans(draw: st.DrawFn, batches: int) -> list[PlannedPush]:
 
 
 def _with_trouble(draw: st.DrawFn, push: PlannedPush) -> list[PlannedPush]:
-    """A bad body claims no key; another good one under a key that is taken is a conflict."""
+    """A bad body uses up no key; another valid body under a used key is a conflict."""
     spoiled = PlannedPush(push.sender, push.batch, is_keyed=False, status=400)
     conflict = PlannedPush(push.sender, push.batch, is_keyed=True, status=409)
     trouble = draw(st.sampled_from([None, None, spoiled, conflict]))
@@ -66,7 +66,7 @@ def _with_trouble(draw: st.DrawFn, push: PlannedPush) -> list[PlannedPush]:
 def carry_out(
     plan: list[PlannedPush], batches: list[list[Sent]], senders: list[APIClient], name: str
 ) -> list[ModelRow]:
-    """Sends everything; returns the rows that must count now."""
+    """Sends everything; returns the rows that must now count."""
     counted: list[ModelRow] = []
     taken: set[tuple[int, int]] = set()
     for push in plan:
@@ -96,7 +96,7 @@ def test_every_read_equals_the_model(
     data: st.DataObject, clean_engine: Any, settings: Any, make_order: Callable[..., Order], senders: list[APIClient]
 ) -> None:
     settings.TRAFFIC_RETENTION_MONTHS = 13
-    with time_machine.travel(datetime.now(UTC), tick=False):  # the retention must not move on under an example
+    with time_machine.travel(datetime.now(UTC), tick=False):  # the retention must not move during an example
         now, world = datetime.now(UTC), TwoCustomers.fresh(make_order)
         at = data.draw(strategies.few_moments(now))
         batches = data.draw(st.lists(st.lists(strategies.rows(world, at), max_size=16), min_size=1, max_size=4))

@@ -1,4 +1,4 @@
-"""What was carried before a provider moved in, imported from a file."""
+"""Traffic from before the switch to FonProxy, imported from a file."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_file_imported_again_adds_nothing_even_a_year_later(
     metering.post_usage(NOW)
     in_a_year = timezone.now() + timedelta(days=365)
     journal.forget(in_a_year)
-    assert history.take(next(history.chunks(file)), in_a_year) == 0
+    assert history.import_chunk(next(history.chunks(file)), in_a_year) == 0
     assert "0 rows imported, 3 had already been imported." in run(file)
     assert counted(get_client(), "order_traffic") == (3, 3)
 

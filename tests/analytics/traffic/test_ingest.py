@@ -1,4 +1,4 @@
-"""``POST /analytics/ingest`` as a proxy worker uses it."""
+"""``POST /analytics/ingest`` as a gateway uses it."""
 
 from __future__ import annotations
 

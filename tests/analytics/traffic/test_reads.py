@@ -1,4 +1,4 @@
-"""Filters, totals and comparison of the reads under ``/analytics/``, and the clock that their times are on."""
+"""Filters, totals and comparison of the reads under ``/analytics/``, and their time zones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of traffic to insert, and what every table must hold afterwards."""
+"""Batches of traffic to insert, and the rows that every table must then have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TARGETS: Final = (
     "unlogged_traffic",
     "requests",
 )
-# What tells the greatest concurrency, in tables that do.
+# The column of the maximum concurrency, in tables that have one.
 PEAKS: Final = dict.fromkeys(TARGETS, "max_concurrency") | {"requests": "concurrency"}
 del PEAKS["daily_host_times"], PEAKS["unlogged_traffic"], PEAKS["late_traffic"]
 NOW: Final = datetime(2026, 6, 15, 12, 7, tzinfo=UTC)
@@ -84,7 +84,7 @@ def requests(rows: int, *, over: timedelta, now: datetime = NOW) -> pa.Table:
 
 
 def inbox_of(table: pa.Table) -> str:
-    """Where it is pushed to."""
+    """The inbox into which it is pushed."""
     return "request_inbox" if "log_id" in table.column_names else "inbox"
 
 
@@ -101,7 +101,7 @@ Totals = dict[str, tuple[int, int, int]]
 
 
 def expected(*batches: pa.Table) -> Totals:
-    """Per table what ``found`` must say after these batches, each counted once."""
+    """The value of ``found`` per table after these batches, each counted once."""
     everything: list[dict[str, Any]] = [row for rows in batches for row in rows.to_pylist()]
     some = {
         "minute_traffic": [row for row in everything if row["recent"]],
@@ -129,7 +129,7 @@ def _peak(table: str) -> str:
 
 
 def found(client: Client) -> Totals:
-    """Per table: rows pushed, their count, their greatest concurrency."""
+    """Per table: rows pushed, their count, their maximum concurrency."""
     sql = "SELECT sum(rows), sum(count), {} FROM {}"
     answers = ((table, client.fetch(sql.format(_peak(table), table), tag="tests")[0]) for table in TARGETS)
     return {table: (rows, count, concurrency) for table, (rows, count, concurrency) in answers}

@@ -1,4 +1,4 @@
-"""What an engine runs at the moment."""
+"""The statements that an engine is running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``CLICKHOUSE_URL`` is understood exactly, or refused without being repeated."""
+"""``CLICKHOUSE_URL`` is parsed exactly, or refused without being repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every client of the engine promises, whichever engine answers: run on both."""
+"""The behaviour that both implementations of the engine's client must have: run on both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the numbered files become for replicated tables and for a cluster; read by the real engine's parser."""
+"""The numbered files transformed for replicated tables and for a cluster; parsed by the real engine."""
 
 from __future__ import annotations
 

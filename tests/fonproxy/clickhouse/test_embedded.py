@@ -1,4 +1,4 @@
-"""What is special about the engine in this process."""
+"""Behaviour of the embedded engine only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_connections_of_ended_threads_are_closed(engine: Client) -> None:
 
 
 def test_a_moment_before_1970_keeps_its_fraction(engine: Client) -> None:
-    """Only here: the driver takes such a moment for a second later. No table holds one."""
+    """Only here: the driver shifts such a time by a second. No table has one."""
     moment = datetime(1969, 1, 1, 23, 59, 59, 250_000, UTC)
     assert engine.fetch("SELECT {moment:DateTime64(3, 'UTC')}", {"moment": moment}, tag="tests") == [(moment,)]
 

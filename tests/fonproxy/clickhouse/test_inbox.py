@@ -1,4 +1,4 @@
-"""What the views make of a batch, and that a repeated batch changes nothing anywhere."""
+"""The views distribute a batch, and a repeated batch changes no table."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ZERO: dict[str, Any] = dict.fromkeys(MEASURES, 0)
 
 @pytest.fixture
 def now() -> datetime:
-    """A time within every table's retention, so that nothing expires under the test."""
+    """A time within every table's retention, so that nothing expires during the test."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture
 def still(clean_engine: Client) -> Iterator[Client]:
-    """Empty tables in which nothing is merged or expires while the test looks."""
+    """Empty tables in which nothing is merged or expires during the test."""
     clean_engine.command("SYSTEM STOP MERGES", tag="tests")
     yield clean_engine
     clean_engine.command("SYSTEM START MERGES", tag="tests")

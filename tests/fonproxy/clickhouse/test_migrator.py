@@ -36,7 +36,7 @@ def test_a_difference_is_named(engine: Client) -> None:
 
 @pytest.fixture
 def files(engine: Client, tmp_path: Path) -> Iterator[Path]:
-    """A copy of the numbered files to change; what the test applied beyond them is taken back."""
+    """A copy of the numbered files to change; what the test applied beyond them is reverted."""
     directory = tmp_path / "ddl"
     shutil.copytree(migrator.SCHEMA, directory)
     known = ", ".join(f"'{migration.name}'" for migration in migrator.migrations())

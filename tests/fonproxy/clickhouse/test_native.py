@@ -1,4 +1,4 @@
-"""What is special about an engine on the other side of a network: servers that are away, die, or keep silent."""
+"""Behaviour of an engine behind a network: unavailable, killed and silent servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two shards, each an engine of its own: rows go where they belong, once, and are found again from anywhere."""
+"""Two shards, each a separate engine: rows are stored on their shard, once, and found from any server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Cluster:
         self.shards = [NativeClient(Address.parse(f"{server.url}/{migrator.DATABASE}_shard")) for server in servers]
 
     def found(self) -> Totals:
-        """What both shards hold together."""
+        """The rows of both shards together."""
         return added_up(*map(found, self.shards))
 
     def users(self, shard: int, table: str = "traffic") -> set[int]:
@@ -42,7 +42,7 @@ class Cluster:
 
 
 def added_up(first: Totals, second: Totals) -> Totals:
-    """Of two shards; the greatest concurrency is that of one of them."""
+    """The sum over two shards; the maximum concurrency is that of one of them."""
     pairs = {table: (first[table], second[table]) for table in first}
     return {table: (a[0] + b[0], a[1] + b[1], max(a[2], b[2])) for table, (a, b) in pairs.items()}
 

@@ -160,8 +160,8 @@ def test_a_connection_that_lies_idle_is_closed(running: EchoServer, sent: bytes)
 
 
 def test_the_time_limit_grows_with_the_bytes_transferred() -> None:
-    assert pace.patience(0) == 10
-    assert pace.patience(64 * 2**20) == 10 + 1024
+    assert pace.time_limit(0) == 10
+    assert pace.time_limit(64 * 2**20) == 10 + 1024
 
 
 def test_pipelined_requests_are_answered_in_order(running: EchoServer) -> None:
