@@ -1,4 +1,4 @@
-"""What FonProxy counts of pushed rows and of session counters, per login."""
+"""FonProxy's counting of pushed rows and of session counters, per login."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from stand_in import StandIn
 
 
 class Counting:
-    """Attached to a stand-in: a session counts with the largest counters that were ever reported for
-    it; its start is part of its identity."""
+    """Attached to a stand-in: a session counts with its largest reported counters; its start identifies it."""
 
     def __init__(self, server: StandIn) -> None:
         self._server = server

@@ -49,7 +49,7 @@ class RealSquid:
         assert SQUID, "Squid is not installed: apt-get install squid"
         self.port = free_port()
         self.log = directory / "access.log"
-        directory.chmod(0o777)  # Squid gives up root
+        directory.chmod(0o777)  # Squid drops root
         helper = directory / "any-password"
         helper.write_text("#!/bin/sh\nwhile read -r line; do echo OK; done\n")
         helper.chmod(0o755)
@@ -73,7 +73,7 @@ class RealSquid:
         self._process.wait(30)
 
     def reopen_log(self) -> None:
-        """After it was renamed."""
+        """Call it after the log was renamed."""
         self._process.send_signal(signal.SIGUSR1)
         wait_for(self.log.exists)
 
@@ -84,7 +84,7 @@ class RealSquid:
         return False
 
     def connect(self, target: int, login: str, password: str = "x") -> socket.socket:
-        """A tunnel to a port of this machine; its first answer is still to be read."""
+        """A tunnel to a port of this machine; its first answer has not been read yet."""
         client = socket.create_connection(("127.0.0.1", self.port), 30)
         credentials = base64.b64encode(f"{login}:{password}".encode()).decode()
         client.sendall(
@@ -93,7 +93,7 @@ class RealSquid:
         return client
 
     def status(self, target: int, login: str, password: str = "x") -> int:
-        """The status that opening a tunnel ends with."""
+        """The status with which opening a tunnel ends."""
         with self.connect(target, login, password) as client:
             return int(client.recv(4096).split()[1])
 
@@ -110,7 +110,7 @@ def real_squid(sign_in: str = ANY_PASSWORD, rules: str = "") -> Iterator[RealSqu
 
 
 class ByteServer:
-    """Sends as many bytes as each line it reads asks for."""
+    """Sends as many bytes as each line that it reads requests."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -120,7 +120,7 @@ class ByteServer:
 
     def close(self) -> None:
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # or the thread would go on accepting what comes next
+            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise the thread would accept the next connection
         self._accepting.join()
         self._listener.close()
 
@@ -151,7 +151,7 @@ def read_answer(tunnel: socket.socket) -> None:
 
 
 def transfer(tunnel: socket.socket, size: int) -> None:
-    """Asks the origin for that many bytes and reads them."""
+    """Requests that many bytes from the origin and reads them."""
     tunnel.sendall(b"%d\n" % size)
     while size:
         size -= len(tunnel.recv(min(size, 2**16)))

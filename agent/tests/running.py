@@ -25,7 +25,7 @@ def run_agent(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 @contextmanager
 def running(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """An agent for the length of a block; it must not end by itself."""
+    """An agent for the duration of a block; it must not exit on its own."""
     process = run_agent(*arguments, **environment)
     try:
         yield process

@@ -1,4 +1,4 @@
-"""A stand-in for FonProxy: accepts every push and remembers what came, for tests of the agent alone."""
+"""A stand-in for FonProxy that accepts every push and stores it, for tests of the agent alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.rows: list[dict[str, Any]] = []
         self.keys: list[str] = []
-        # The answer to a GET or to a POST of other than logs: status and JSON, from the path and the body.
+        # The response to a GET, or to a POST other than logs: status and JSON, from the path and the body.
         self.answer: Callable[[str, Any], tuple[int, Any]] = lambda path, body: (404, {})
         self.called: list[tuple[str, Any]] = []
 
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        """Disabled."""
 
 
 @contextmanager

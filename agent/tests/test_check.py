@@ -1,4 +1,4 @@
-"""``check`` names what is wrong before a command fails on it."""
+"""``check`` reports problems before a command fails on them."""
 
 from __future__ import annotations
 

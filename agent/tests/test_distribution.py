@@ -1,4 +1,4 @@
-"""What the agent needs of the machine it runs on."""
+"""What the agent needs on the machine on which it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stopped logins follow the feed, whatever is interrupted."""
+"""The stopped logins follow the feed across any interruption."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_killed_follower_misses_no_update(config: Path, feed: Feed) -> None:
         process.kill()
         process.communicate()
         feed.tell("o2", "active" if number % 2 else "exhausted", "bob")
-    # Each start runs the command, because the one for the last change may have been cut off.
+    # Each start runs the command, because the one for the last change may have been interrupted.
     assert len(config.with_name("changes").read_text().splitlines()) >= 1
 
 

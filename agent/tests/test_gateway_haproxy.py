@@ -30,7 +30,7 @@ class OriginHandler(BaseHTTPRequestHandler):
         self.wfile.write(b"x" * 5000)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Disabled."""
 
 
 @contextmanager

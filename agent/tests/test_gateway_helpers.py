@@ -1,4 +1,4 @@
-"""A real Squid lets pass whom FonProxy lets pass."""
+"""A real Squid admits exactly the logins that FonProxy admits."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def server(fonproxy: FonProxy) -> Iterator[StandIn]:
 
 @pytest.fixture
 def directory(server: StandIn) -> Iterator[Path]:
-    """Where Squid's user may write."""
+    """A directory to which Squid's user may write."""
     with tempfile.TemporaryDirectory(prefix="fonproxy-helpers-") as name:
         directory = Path(name)
         directory.chmod(0o777)

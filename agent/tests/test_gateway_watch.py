@@ -1,4 +1,4 @@
-"""Bytes through a real Squid are counted once, while requests run and when they end, whatever is killed in between."""
+"""Bytes through a real Squid are counted once, while requests run and when they end, across any kills."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def squid() -> Iterator[RealSquid]:
 
 
 class Agents:
-    """``watch`` and ``ship``, started again whenever they were killed."""
+    """``watch`` and ``ship``, restarted whenever they were killed."""
 
     def __init__(self, directory: Path, server: StandIn, squid: RealSquid) -> None:
         self._config = directory / "agent.toml"

@@ -1,4 +1,4 @@
-"""Squid's helpers: FonProxy decides, and the copy of the logins does while FonProxy is unreachable."""
+"""Squid's helpers: FonProxy decides, or the local copy of the logins while FonProxy is unreachable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one line of the log means, and that no line is an accident."""
+"""The meaning of a line of the log; no line raises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs of other proxies, by the fields of their lines."""
+"""Logs of other proxies, parsed by a mapping of fields."""
 
 from __future__ import annotations
 

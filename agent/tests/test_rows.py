@@ -1,4 +1,4 @@
-"""Aggregation neither loses nor invents anything, and always gives the same bytes."""
+"""Aggregation neither loses nor adds anything, and always gives the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shipper by itself, where a moment of the log has to be met exactly."""
+"""The shipper alone, for tests that depend on an exact state of the log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_first_lines_may_be_written_while_the_log_is_recognised(
     recognise = Rotation.identity
 
     def identity(rotation: Rotation, file: LogFile) -> Identity:
-        """The lines come after the second look, which begins the first chunk, and before the log is read."""
+        """The lines appear after the second look, which starts the first chunk, and before the log is read."""
         looks.append(recognise(rotation, file))
         if len(looks) == 2:
             log.write_text(line * 3)

@@ -1,4 +1,4 @@
-"""Running requests are reported while they run, and their log lines add only what is missing."""
+"""Running requests are reported while they run, and their log lines add only the missing bytes."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_an_older_version_beside_this_one_fails_instead_of_shipping_whole_lines(
             older.executescript(OLDER_SCHEMA)
 
 
-# What a request had moved when it was last seen, and until its end; None if it was over before the first listing.
+# Bytes of a request when it was last seen, and at its end; None if it ended before the first listing.
 MOVED = st.tuples(st.none() | st.integers(0, 50), st.integers(0, 50))
 
 

@@ -36,7 +36,7 @@ def test_a_read_that_waits_gets_the_slot_that_comes_free() -> None:
 
 def test_only_a_few_reads_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "WAITING", 0)
-    assert not Slots(1).take(1)
+    assert not Slots(1).acquire(1)
 
 
 def test_processes_that_share_redis_share_the_slots(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,17 +45,17 @@ def test_processes_that_share_redis_share_the_slots(settings: Any, monkeypatch: 
         backend = "django.core.cache.backends.redis.RedisCache"
         settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": server.url()}}
         here, there = Slots(2), Slots(2)
-        assert [here.take(1), there.take(1), there.take(1), here.take(1), here.take(2)] == [
+        assert [here.acquire(1), there.acquire(1), there.acquire(1), here.acquire(1), here.acquire(2)] == [
             True,
             True,
             False,
             False,
             True,
         ]
-        there.give_back(1)
-        assert here.take(1)
-        redis_client.Redis.from_url(server.url()).flushdb()  # as if a process had died and its leases run out
-        assert there.take(1)
+        there.release(1)
+        assert here.acquire(1)
+        redis_client.Redis.from_url(server.url()).flushdb()  # as if a process had died and its leases expired
+        assert there.acquire(1)
 
 
 def test_without_the_cache_no_slot_stays_taken(settings: Any) -> None:
@@ -63,11 +63,11 @@ def test_without_the_cache_no_slot_stays_taken(settings: Any) -> None:
         backend = "django.core.cache.backends.redis.RedisCache"
         settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": server.url()}}
         reads = Slots(1)
-        assert reads.take(1)
+        assert reads.acquire(1)
         server.kill()
-        reads.give_back(1)
+        reads.release(1)
         for _ in range(2):
             with pytest.raises(RedisError):
-                reads.take(1)
+                reads.acquire(1)
         settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-        assert reads.take(1)
+        assert reads.acquire(1)

@@ -154,7 +154,7 @@ def test_a_new_multiplier_is_previewed_at_its_start_and_then_saved(admin: Client
     given = form("3", FRIDAY, MONDAY)
     page = admin.post(f"{PAGE}add/", given).content.decode()
     assert "Public counts change on 2031-11-28 00:00 UTC." in page
-    assert "From 2031-12-01 00:00 UTC on they are as without it." in page
+    assert "At 2031-12-01 00:00 UTC they return to what they would be without this change." in page
     for shown in ("1,200,000", "1,800,000", "3,600,000"):
         assert f"<td>{shown}</td>" in page or f"<strong>{shown}</strong>" in page
     assert Multiplier.objects.count() == 1
