@@ -28,8 +28,8 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # The maximum number of words in a login: Squid does not escape spaces in it.
 MAX_WORDS: Final = 4
 
-# A syslog daemon may have added a prefix, in RFC 5424 followed by a byte order mark. It must not contain a slash, so that
-# a broken line cannot begin in the middle of a URL.
+# A syslog daemon may have added a prefix, in RFC 5424 followed by a byte order mark. It must not contain a slash, so
+# that a broken line cannot begin in the middle of a URL.
 _HEAD: Final = re.compile(
     r"(?:[^/]{0,256}?\s(?:\xef\xbb\xbf)?)??(?P<second>\d{9,12})(?:\.(?P<fraction>\d{1,9}))?\s+(?P<elapsed>-?\d+|-)\s+(?P<client>\S+)\s+"
     r"(?P<result>[^\s/]*)/(?P<status>\S*)\s+(?P<size>-?\d+)\s+(?P<method>\S+)\s+",
