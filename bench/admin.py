@@ -1,6 +1,7 @@
-"""Pages of the staff console over 1,000,000 static IPs and 100,000 orders, beside the same pages over a hundredth.
+"""Time staff console pages over 1,000,000 static IPs and 100,000 orders against the same pages over a hundredth.
 
-Each store holds both, in processes of their own; the pages are asked for in turn, and the medians are compared.
+For each kind of store, both sizes have a process of their own. The pages are requested alternately, and the medians are
+compared.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _embedded(store: str) -> Iterator[tuple[Embedded, Embedded]]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fonproxy-bench-")))
         embedded = []
         for name in ("small", "full"):
-            variables = {"FONPROXY_STAFF_SECOND_FACTOR": "false"}  # staff sign in without an app here
+            variables = {"FONPROXY_STAFF_SECOND_FACTOR": "false"}  # staff sign in without a second factor here
             if store == "postgresql":
                 port = stack.enter_context(postgres.running(postgres.required_programs()))
                 variables["DATABASE_URL"] = f"postgres://postgres@127.0.0.1:{port}/postgres"

@@ -1,4 +1,4 @@
-"""What ``bench.admin`` has done in a process with Django."""
+"""The part of ``bench.admin`` that runs in a process with Django."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _browser = Client(SERVER_NAME="localhost")
 
 
 def fill(addresses: int, orders: int) -> None:
-    """Orders with a login, a published state, an alert, a purchase and nine days each; a fifth as many customers."""
+    """Creates orders with a login, a state, an alert, a purchase and nine days each, and a fifth as many customers."""
     fill_addresses(addresses)
     StaticIp.objects.filter(pk__lte=10).update(is_available=False)
     now = timezone.now()
@@ -114,7 +114,7 @@ def _fill_ledger(now: datetime) -> None:
 
 
 def _batch(block: InsertBlock, number: int, orders: int, now: datetime) -> IngestBatch:
-    """Of a gateway with traffic of fifty orders."""
+    """A batch of a gateway that carries the traffic of fifty orders."""
     today = f"{now:%Y-%m-%d}"
     return IngestBatch(
         route="traffic",
@@ -129,7 +129,7 @@ def _batch(block: InsertBlock, number: int, orders: int, now: datetime) -> Inges
 
 
 def pages() -> dict[str, str]:
-    """Paths in the admin by what they show."""
+    """Paths in the admin, by what they show."""
     today: date = timezone.now().date()
     return {
         "first page": "",
@@ -183,7 +183,7 @@ def pages() -> dict[str, str]:
 
 
 def milliseconds(path: str) -> tuple[float, float]:
-    """One answer, as a member of staff gets it: by the clock, and of processor time, here and in PostgreSQL."""
+    """Wall-clock time and processor time, here and in PostgreSQL, of one response to a member of staff."""
     if not _browser.session.get("_auth_user_id"):
         _browser.force_login(User.objects.get(username="root"))
     began, used = perf_counter(), _processor_time()

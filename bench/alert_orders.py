@@ -1,4 +1,4 @@
-"""What ``bench.alerts`` has done in a process with Django and an engine."""
+"""The part of ``bench.alerts`` that runs in a process with Django and an engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAYS: Final = 62
 
 
 def fill(orders: int, buckets: int) -> int:
-    """So many orders with an alert each, and buckets spread evenly over them; returns how many there are."""
+    """Creates the orders with an alert each, and buckets spread evenly over them. Returns the number of buckets."""
     now = timezone.now()
     product = Product.objects.create(name="R", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=Network.RESIDENTIAL)
     User.objects.bulk_create(User(pk=number, username=f"c{number}") for number in range(1, CUSTOMERS + 1))
@@ -73,7 +73,7 @@ def seconds_of_evaluation() -> float:
 
 
 def seconds_of_firing(due: int) -> float:
-    """How much longer an evaluation takes in which so many fire."""
+    """How much longer an evaluation takes when this many alerts fire."""
     without = seconds_of_evaluation()
     Order.objects.filter(pk__lte=due).update(traffic_limit_bytes=1)
     started = perf_counter()

@@ -1,7 +1,7 @@
-"""One evaluation of all alerts beside its bare query to the engine, and how long firing takes.
+"""Time one evaluation of all alerts against its bare query to the engine, and measure how long firing takes.
 
-Every order has an alert, and none is due while the evaluation is timed; the bare query is the one that it asks, with
-the same values. Both in one process, in turn; the medians are compared.
+Every order has an alert, and none is due during the timed evaluation. The bare query is the one that the evaluation
+runs, with the same values. Both run alternately in one process, and the medians are compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The bare query of each read: the very SQL the product asks, without the product. Runs in a process with an engine."""
+"""The bare query of each read: exactly the SQL that the product runs, without the product.
+
+Runs in a process with an engine.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ QUESTIONS: Final[dict[str, Callable[[TrafficScope], TrafficQuery]]] = {
     **{report: _chart(report) for report in ("traffic", "requests", "concurrency")},
     "domains": lambda scope: Domains(_reader(scope).domain_source(), RankOrder.BYTES, limit=30),
     "errors": lambda scope: Errors(scope, limit=50),
-    # Of its two statements the one that takes nearly all the time.
+    # Of its two statements, the one that takes nearly all the time.
     "websites": lambda scope: Websites(_reader(scope).domain_source(), RankOrder.COUNT, page=1, limit=25),
 }
 

@@ -1,7 +1,7 @@
-"""The usage of a month of all orders, streamed: memory and CPU time with ten times as many orders.
+"""Stream a month's usage of all orders: memory and CPU time, at one size and with ten times as many orders.
 
-Each number of orders has an engine of its own. Rows are read to the end and dropped; the process is watched between
-pages. Memory must not grow with the number of orders, nor from the second tenth of a stream to its last.
+Each number of orders has an engine of its own. Rows are read to the end and dropped, and the process is measured
+between pages. Memory must not grow with the number of orders, nor from the second tenth of a stream to its last.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ``bench.billing`` has done in a process with Django and an engine."""
+"""The part of ``bench.billing`` that runs in a process with Django and an engine."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ STEP: Final = 2_000_000
 PAGE_BYTES: Final = resource.getpagesize()
 TENTHS: Final = 10
 
-share_arenas()  # as a process that serves does
+share_arenas()  # as a serving process does
 
 
 def fill(orders: int, buckets: int) -> int:
-    """So many orders with so many buckets each, spread over 30 days; returns how many buckets there are."""
+    """Creates the orders with this many buckets each, spread over 30 days. Returns the number of buckets."""
     product = Product.objects.create(name="R", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=Network.RESIDENTIAL)
     customers = orders // ORDERS_OF_A_CUSTOMER
     User.objects.bulk_create(
@@ -64,7 +64,7 @@ FROM numbers({offset}, {min(STEP, rows - offset)})
 
 
 def stream(group: str, by_day: bool) -> tuple[int, float, list[int]]:
-    """Rows of the month, seconds of CPU, and by how many bytes the process was larger in each tenth of the orders."""
+    """Rows of the month, seconds of CPU, and the growth of the process in bytes during each tenth of the orders."""
     month = Range(START, START + timedelta(days=30))
     asked = BillingRequest(Periods.days(month, UTC_ZONE) if by_day else Periods.whole(month), Group(group))
     before, started, found, peaks = _resident(), process_time(), 0, [0] * TENTHS

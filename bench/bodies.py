@@ -1,4 +1,4 @@
-"""Believable bodies for ``POST /analytics/ingest``, the same ones for the same seed and time."""
+"""Realistic bodies for ``POST /analytics/ingest``, the same for the same seed and time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ERRORS: Final = ("connect_timeout", "dns_failure", "tls_handshake", "refused", "
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An order and whose it is."""
+    """An order and its owner."""
 
     order_id: int
     user_id: int
@@ -25,7 +25,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class PushBody:
-    """A request body and what it holds, for checking afterwards that it was counted."""
+    """A request body and its totals, for checking afterwards that it was counted."""
 
     content: bytes
     rows: int
@@ -33,7 +33,7 @@ class PushBody:
 
 
 def make_body(rows: int, owners: Sequence[Owner], now: datetime, seed: int) -> PushBody:
-    """A few hours of traffic that ends now: some orders and domains carry most of it, a few rows are errors."""
+    """A few hours of traffic that end now: some orders and domains carry most of it, and a few rows are errors."""
     dice = random.Random(seed)
     names = [f"{'cdn' if i % 3 else 'www'}.site-{i}.example.{'com' if i % 2 else 'net'}" for i in range(DOMAINS)]
     domains = dice.choices(names, [1 / rank for rank in range(1, DOMAINS + 1)], k=rows)
@@ -66,7 +66,7 @@ def _row(dice: random.Random, owner: Owner, domain: str, now: datetime) -> dict[
 
 
 def as_log_body(body: bytes) -> bytes:
-    """The same rows as if each were a single request, by the log's names."""
+    """The same rows as if each were a single request, under the log's field names."""
     names = {
         "ts": "log_request_datetime",
         "user_id": "user_id",

@@ -1,4 +1,4 @@
-"""Debian's Chromium as the demo's customers and staff use it."""
+"""Debian's Chromium, used as the demo's customers and staff use it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def session(browser: Browser, demo: ServedDemo, who: str) -> StorageState:
-    """The cookies of somebody who has signed in."""
+    """The session cookies of a user who has signed in."""
     with browser.new_context(base_url=demo.url) as context:
         page = context.new_page()
         page.goto("/sign-in")

@@ -1,4 +1,4 @@
-"""Customers, orders and keys of a benchmark, in the relational store of this process."""
+"""Customers, orders and keys for a benchmark, in the relational store of this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orders.models import Network, Order, Product, ProxyType, ProxyUser
 
 
 def make_orders(customers: int, orders: int) -> list[Owner]:
-    """So many customers who share so many orders, each order with one proxy user."""
+    """Creates customers who share these orders, each order with one proxy user."""
     product = Product.objects.create(
         name="Residential", proxy_type=ProxyType.RESIDENTIAL_GIGA, network=Network.RESIDENTIAL
     )
@@ -22,7 +22,7 @@ def make_orders(customers: int, orders: int) -> list[Owner]:
 
 
 def make_customers(count: int) -> None:
-    """So many customers, numbered from 1 on in an empty store, without orders."""
+    """Creates customers without orders in an empty store, numbered from 1."""
     User.objects.bulk_create(User(pk=number, username=f"customer-{number}") for number in range(1, count + 1))
 
 
@@ -33,6 +33,6 @@ def make_ingest_key() -> str:
 
 
 def make_read_keys(user_id: int, count: int) -> list[str]:
-    """Several keys of one customer: each of them may be used only so often a minute."""
+    """Several keys of one customer, because each key is rate-limited."""
     user = User.objects.get(pk=user_id)
     return [issue_key(user=user, name="bench", scopes=[Scope.READ], now=timezone.now())[1] for _ in range(count)]

@@ -1,4 +1,7 @@
-"""The engine alone: rows that are columns already go straight into ``inbox``. Runs in a process of its own."""
+"""The engine alone: rows that are already columns go straight into ``inbox``.
+
+Runs in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _batches: list[pa.Table] = []
 
 
 def prepare(bodies: Sequence[PushBody]) -> None:
-    """Makes the columns of these bodies, exactly those that the intake would make."""
+    """Makes the columns of these bodies, exactly as ingestion would."""
     now = timezone.now()
     oldest = retention.floor("traffic", now)
     assert oldest is not None
@@ -35,7 +38,7 @@ def prepare(bodies: Sequence[PushBody]) -> None:
 
 
 def insert(inserts: int, batches: int) -> float:
-    """Rows per second of so many inserts, each of so many batches in one block under a token of its own."""
+    """Rows per second of these inserts, each of several batches in one block under a token of its own."""
     source = cycle(_batches)
     blocks = [pa.concat_tables(islice(source, batches)) for _ in range(inserts)]
     started = perf_counter()
@@ -45,7 +48,7 @@ def insert(inserts: int, batches: int) -> float:
 
 
 def count() -> dict[str, tuple[int, int]]:
-    """How many rows were pushed into each target of ``inbox``, and how many requests they stand for."""
+    """How many rows were pushed into each target of ``inbox``, and how many requests they represent."""
     counts = {}
     for table in TARGETS:
         [(pushed, requests)] = get_client().fetch(f"SELECT sum(rows), sum(count) FROM {table}", tag="bench.count")

@@ -1,4 +1,7 @@
-"""An application with many events, and the bare queries of its time series. Runs in a process with an engine."""
+"""An application with many events, and the bare queries of its time series.
+
+Runs in a process with an engine.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ ROWS_PER_INSERT: Final = 2_000_000
 
 
 def make_application() -> dict[str, dict[str, str]]:
-    """The headers with which it sends and asks."""
+    """Creates the application and returns the headers with which it sends and queries."""
     user = User.objects.create(username="owner")
     application, keys = applications.create(user, "bench", timezone.now())
     return {kind: {"X-Auth-User": application.published_id, "X-Auth-Key": key} for kind, key in keys._asdict().items()}
 
 
 def fill(events: int) -> tuple[int, int]:
-    """A week of events that ends now, straight into their table; returns its start and end."""
+    """Inserts a week of events that ends now straight into their table. Returns its start and end."""
     application = Application.objects.get()
     end = int(timezone.now().timestamp())
     start = end - WEEK
@@ -63,7 +66,7 @@ def held() -> tuple[int, int]:
 
 
 def ask(start: int, end: int, query: str) -> float:
-    """Seconds of the bare query."""
+    """How long the bare query took, in seconds."""
     sql = _sql(start, end, query)
     started = perf_counter()
     get_client().fetch(sql.text, sql.params, tag="bench.series")
@@ -71,7 +74,7 @@ def ask(start: int, end: int, query: str) -> float:
 
 
 def processor_time(start: int, end: int, query: str, projections: bool) -> float:
-    """Seconds of processor time of the bare query, with the sums by the minute or event by event."""
+    """Processor time of the bare query in seconds, with the sums by the minute or event by event."""
     sql = _sql(start, end, query)
     changed = {"max_execution_time": 600, "optimize_use_projections": int(projections)}
     profile = Profile("bench", tuple({**dict(READ.settings), **changed}.items()))

@@ -52,7 +52,7 @@ SERIES: Final = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--soak", type=int, default=SOAK_SECONDS, help="seconds at 80 %% of the most (default 120)")
+    parser.add_argument("--soak", type=int, default=SOAK_SECONDS, help="seconds at 80 %% of the maximum (default 120)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fonproxy-bench-") as directory:
         report_intake(Path(directory) / "intake", options.soak)
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 class Sender:
-    """Sends batches of one size, each connection in a thread of its own, and keeps how long each took."""
+    """Sends batches of one size, each connection in a thread of its own, and records how long each took."""
 
     def __init__(self, port: int, headers: dict[str, str], size: int) -> None:
         self._port, self._headers, self._size = port, headers, size
@@ -68,7 +68,7 @@ class Sender:
         self.refused = 0
 
     def run(self, seconds: float, connections: int, batches_per_second: float | None = None) -> float:
-        """Events per second that were taken; ``batches_per_second`` holds back what would be faster."""
+        """Events per second that were accepted; ``batches_per_second`` caps the rate."""
         until = perf_counter() + seconds
         pause = connections / batches_per_second if batches_per_second else 0.0
         started = perf_counter()
@@ -155,7 +155,7 @@ def report_series(directory: Path, events: int) -> None:
 
 
 def report_projections(engine: Embedded, start: int, end: int) -> None:
-    """Processor time of each series, event by event and with the sums by the minute, in turn."""
+    """Processor time of each series, alternately event by event and with the sums by the minute."""
     rows = []
     for name, query in SERIES.items():
         times = [

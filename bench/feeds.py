@@ -1,7 +1,7 @@
-"""The feeds that gateways follow, alone and beside an import of history, and a view that only authenticates the key.
+"""Time the gateway feeds, alone and beside an import of history, against a view that only authenticates the key.
 
-The view is asked in turn with them: what both wait for beside the import is the machine, what a feed waits for longer
-is the feed.
+The view is requested alternately with the feeds. The delay that both see beside the import is the machine's; any
+further delay of a feed is its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PATHS: Final = {
     "/provisioning/exhausted": "/provisioning/exhausted?limit=100",
     "/gateway/logins": "/gateway/logins?limit=100",
 }
-# How much more an import slows a feed than the view.
+# How much more an import may slow a feed than the view.
 RATIO: Final = RatioTarget(most=1.5)
 
 Times = dict[str, list[float]]
@@ -88,7 +88,7 @@ def _write_history(path: Path, owners: Sequence[Owner], rows: int) -> None:
 
 
 def _ask(port: int, key: str, goes_on: Callable[[], bool]) -> Times:
-    """The milliseconds of each call; the paths are asked in turn."""
+    """The milliseconds of each call; the paths are requested alternately."""
     times: Times = {case: [] for case in PATHS}
     headers = {"x-api-key": key}
     with connected(port) as connection:

@@ -91,7 +91,7 @@ def _sign_in(login: str) -> dict[str, str]:
 
 
 def _busy(port: int, key: str, path: str, body: Any, seconds: float, calls: float = float("inf")) -> list[float]:
-    """The seconds that each call took, on connections that call again as soon as they are answered."""
+    """The seconds that each call took, on connections that call again as soon as they have their answer."""
 
     def work(_: int) -> list[float]:
         taken: list[float] = []
@@ -106,7 +106,7 @@ def _busy(port: int, key: str, path: str, body: Any, seconds: float, calls: floa
 
 
 def _paced(port: int, key: str, logins: int, seconds: int) -> str:
-    """Each connection keeps to its share of the rate; a late call counts from when it was due. What came of it."""
+    """Keeps each connection to its share of the rate; a late call is timed from when it was due. Returns a summary."""
 
     def work(number: int) -> list[float]:
         taken: list[float] = []
@@ -129,7 +129,10 @@ def _paced(port: int, key: str, logins: int, seconds: int) -> str:
 
 
 def _beside_pushes(port: int, key: str, logins: int, seconds: int, bodies: Sequence[bytes]) -> None:
-    """The clients that push have a process of their own, or they would hold up those that are measured."""
+    """Runs the calls beside pushes.
+
+    The pushing clients have a process of their own so as not to slow the measured ones.
+    """
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         most = pool.submit(_push, port, key, bodies, seconds / ROUNDS, float("inf")).result()
         pushing = pool.submit(_push, port, key, bodies, seconds, most / 2)
@@ -154,7 +157,7 @@ def _push(port: int, key: str, bodies: Sequence[bytes], seconds: float, rate: fl
 
 
 def _report_sessions(server: Process, key: str, logins: int, sessions: int) -> int:
-    """Returns the number of samples."""
+    """Reports the sessions and returns the number of samples."""
     started_at = datetime.now(UTC).isoformat()
     taken, cpu = [], []
     with connected(server.port) as connection:

@@ -1,4 +1,4 @@
-"""What ``bench.gateway`` has done in a process with Django."""
+"""The part of ``bench.gateway`` that runs in a process with Django."""
 
 from __future__ import annotations
 
@@ -82,6 +82,6 @@ def fill(orders: int, logins: int, fresh: int) -> tuple[str, list[Owner]]:
 
 
 def rows_of(route: str) -> int:
-    """How many rows reached the engine by a route of the journal."""
+    """How many rows reached the engine by one route of the journal."""
     batches = IngestBatch.objects.filter(route=IngestBatch.Route[route.upper()])
     return batches.aggregate(rows=Sum("rows"))["rows"] or 0

@@ -1,7 +1,7 @@
-"""``/geo/counts`` beside a ViewSet that does nothing, in the same server; and how long counting static IPs takes.
+"""Compare ``/geo/counts`` with a ViewSet that does nothing, in the same server, and time counting static IPs.
 
-Requests by wrk, over one thread and 16 connections, rounds in turn. The medians of their rates are compared, and those
-of the server's processor time for each, which other work on the machine changes less.
+wrk sends the requests over one thread and 16 connections, in alternating rounds. The medians of the rates are compared,
+and those of the server's processor time per request, which other work on the machine affects less.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ ADDRESSES: Final = 1_000_000
 ROUNDS: Final = 3
 SETTINGS: Final = {
     "DJANGO_SETTINGS_MODULE": "bench.geo_settings",
-    # The throttle keeps the time of every call of its period: of a second's worth, as of a customer's minute.
+    # The throttle keeps the time of every call in its period: here a second's worth, as it would a customer's minute.
     "FONPROXY_THROTTLE_PUBLIC": "1000000/sec",
-    # Never asked: the counts are claimed. Without an address the type would have none.
+    # Never called: the counts are claimed. Without an address the type would have no counts.
     "FONPROXY_GEO_RESIDENTIAL_URL": "http://127.0.0.1:9/",
     "FONPROXY_GEO_MOBILE_URL": "http://127.0.0.1:9/",
     "FONPROXY_GEO_DATACENTER_URL": "http://127.0.0.1:9/",
@@ -61,7 +61,7 @@ def _compare(data_dir: Path, seconds: int) -> None:
         }
         found: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
         for turn in range(ROUNDS):
-            # Each begins a round once: what one leaves behind, the next one pays for.
+            # Each one starts a round once: one's leftovers slow the next.
             order = [*cases][turn % len(cases) :] + [*cases][: turn % len(cases)]
             for case in order:
                 found[case].append(_rate(process, *cases[case], seconds))
@@ -90,7 +90,7 @@ def _first_answer(connection: HTTPConnection) -> tuple[str, int]:
 
 
 def _rate(process: Process, path: str, options: list[str], seconds: int) -> tuple[float, float]:
-    """Requests a second, and the server's milliseconds of processor time for each."""
+    """Requests per second, and the server's processor time for each in milliseconds."""
     command = ["wrk", "-t1", "-c16", f"-d{seconds}s", *options, f"http://127.0.0.1:{process.port}{path}"]
     before = process.cpu_seconds()
     found = _RATE.search(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

@@ -1,4 +1,4 @@
-"""What ``bench.geo`` has done in a process with Django."""
+"""The part of ``bench.geo`` that runs in a process with Django."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orders.models import ProxyType
 
 
 def fill_counts(countries: int) -> None:
-    """Every type, three pools, two services; claimed, so that no loader replaces them."""
+    """Counts for every type, three pools and two services; claimed, so that no loader replaces them."""
     by_country = {country: 1000 + number for number, country in enumerate(sorted(CODES)[:countries])}
     for proxy_type in ProxyType.values:
         service = "geoip" if proxy_type in StaticType.values else "provider-api"
@@ -56,7 +56,7 @@ def fill_addresses(number: int) -> None:
 
 
 def seconds_to_count() -> tuple[int, float]:
-    """Countries found and seconds for all static types."""
+    """Countries found and seconds taken, for all static types."""
     began = perf_counter()
     loaded = [IpCountLoader(kind).load() for kind in StaticType.values]
     return sum(len(c) for counts in loaded for pool in counts.values() for c in pool.values()), perf_counter() - began

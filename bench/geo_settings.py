@@ -1,4 +1,4 @@
-"""The product's settings with one more route, to compare with."""
+"""The product's settings with one more route, for comparison."""
 
 from fonproxy.settings import *  # noqa: F403
 

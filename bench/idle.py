@@ -1,7 +1,7 @@
 """A process at rest: its memory, its processor time and which threads use it.
 
-An empty installation is served, left alone until it has settled, and then watched. Threads of the engine have names of
-their own; those of Python share one.
+An empty installation is served, left alone until it has settled, and then measured. The engine's threads have names of
+their own; Python's threads share one.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def report(name: str, process: Process, seconds: int) -> None:
 
 
 def memory_mb(pid: int) -> dict[str, int]:
-    """Resident memory, and what of it is the process's own and what are pages of files."""
+    """Resident memory, split into the process's own and file pages."""
     return {name: int(size) // 1024 for name, size in _KILOBYTES.findall(Path(f"/proc/{pid}/status").read_text())}
 
 
 def _by_thread(pid: int) -> Counter[str]:
-    """Clock ticks so far by the name of the threads."""
+    """Clock ticks so far, by thread name."""
     found: Counter[str] = Counter()
     for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
         head, _, rest = stat.read_text().rpartition(")")

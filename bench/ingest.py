@@ -39,7 +39,7 @@ OF_ORM: Final = RatioTarget(least=8)
 
 
 class Http:
-    """Sends bodies to a served product and remembers what it sent."""
+    """Sends bodies to a served product and records what it sent."""
 
     def __init__(self, port: int, key: str, bodies: Sequence[PushBody]) -> None:
         self._port, self._bodies = port, bodies
@@ -47,7 +47,7 @@ class Http:
         self.sent: list[PushBody] = []
 
     def send(self, connections: int, batches: int) -> float:
-        """Rows per second of so many bodies, evenly over so many connections."""
+        """Rows per second of these bodies, spread evenly over the connections."""
         bodies = list(islice(cycle(self._bodies), batches))
         shares = [bodies[first::connections] for first in range(connections)]
         started = time.perf_counter()
@@ -118,11 +118,11 @@ def _orm(bodies: Sequence[PushBody], batches: int) -> Iterator[dict[str, Callabl
 
 
 def _measure(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Rows per second of every way in every round; the first round warms up and does not count."""
+    """Rows per second of every way in every round; the first round is a warm-up and does not count."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, measure in ways.items():
-            time.sleep(PAUSE_SECONDS)  # merges of the one before end
+            time.sleep(PAUSE_SECONDS)  # let the merges of the previous one end
             rate = measure()
             if number:
                 rates[name].append(rate)

@@ -55,13 +55,13 @@ FROM numbers({first}, {end - first})
 
 
 def some_ids(user: int, count: int) -> list[str]:
-    """Ids of that customer, from all over the week."""
+    """Ids of that customer's requests, from the whole week."""
     sql = f"SELECT toString(log_id) FROM requests WHERE user_id = {user} ORDER BY cityHash64(log_id) LIMIT {count}"
     return [log_id for (log_id,) in get_client().fetch(sql, tag="bench.ids")]
 
 
 def ask(user: int, query: str) -> float:
-    """Seconds of a search's queries, the page and the count."""
+    """How long a search's queries took in seconds: the page and the count."""
     wanted = search.parse(QueryDict(query), KINDS)
     requests = Requests(user, retention.floor("requests", timezone.now()), wanted.conditions)
     started = perf_counter()
@@ -71,7 +71,7 @@ def ask(user: int, query: str) -> float:
 
 
 def select_1() -> float:
-    """Seconds of the least that can be asked."""
+    """How long the smallest possible query took, in seconds."""
     started = perf_counter()
     get_client().fetch("SELECT 1", tag="bench.one")
     return perf_counter() - started

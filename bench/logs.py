@@ -1,7 +1,8 @@
-"""The log: single requests a second beside rows that are added up, and searches beside their bare queries.
+"""The log: single requests per second beside aggregated rows, and searches beside their bare queries.
 
-Both intakes take bodies of 10,000 rows over HTTP from the same served product, in turn. The searches are those of the
-customer with most requests, over a week of them; over HTTP and bare, in turn, on copies of the same parts.
+Both intakes receive bodies of 10,000 rows over HTTP from the same served product, alternately. The searches are those
+of the customer with the most requests, over a week of them, alternately over HTTP and bare, on copies of the same
+parts.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def report_intake(directory: Path) -> None:
     with served(directory) as port, connected(port) as connection:
         for number in range(ROUNDS + 1):
             for route, bodies in (("/analytics/ingest", traffic), ("/log/ingest", log)):
-                time.sleep(1)  # merges of the one before end
+                time.sleep(1)  # let the merges of the previous one end
                 started = perf_counter()
                 for n in range(BODIES):
                     connection.request("POST", route, bodies[n % len(bodies)], headers)
@@ -89,7 +90,7 @@ def report_searches(directory: Path, requests: int) -> None:
         held = engine.run("log_requests.fill", CUSTOMERS, requests)
         ids = engine.run("log_requests.some_ids", 1, REPEATS)
     shutil.copytree(served_dir, copy, symlinks=True)
-    print(f"{held['all']:,} requests, {held['largest']:,} of the customer who asks\n")
+    print(f"{held['all']:,} requests, {held['largest']:,} of the querying customer\n")
     turn = cycle({"x-api-key": key} for key in keys)
     with ExitStack() as stack:
         bare = stack.enter_context(Embedded(copy))

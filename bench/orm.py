@@ -1,6 +1,6 @@
-"""How rows are usually taken in with Django: a serializer with ``many=True``, then ``bulk_create`` into PostgreSQL.
+"""The usual way to store rows with Django: a serializer with ``many=True``, then ``bulk_create`` into PostgreSQL.
 
-Runs in a process of its own with settings of its own. It is spared what the intake does besides: HTTP, attribution,
+Runs in a process of its own with settings of its own. It skips everything else that ingestion does: HTTP, attribution,
 idempotency, and every table but one.
 """
 
@@ -51,7 +51,7 @@ def insert(bodies: Sequence[PushBody], batches: int) -> float:
 
 
 def count() -> tuple[int, int]:
-    """How many rows the table holds, and how many requests they stand for."""
+    """How many rows the table holds, and how many requests they represent."""
     from django.db.models import Count, Sum
 
     from bench.orm_table import PushedRow

@@ -1,4 +1,4 @@
-"""The columns of the ingest body as a model with a serializer; imported only where :mod:`bench.orm` set Django up."""
+"""The columns of the ingest body as a model and serializer; import only where :mod:`bench.orm` has set Django up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 
 class PushedRow(models.Model):
-    """One aggregated line. It has no index but its key, which favours it."""
+    """One aggregated row. Its only index is the primary key, which favours it."""
 
     ts = models.DateTimeField()
     user_id = models.BigIntegerField()

@@ -54,7 +54,7 @@ new PerformanceObserver((list) => {
 
 
 class Measured(NamedTuple):
-    """Milliseconds to the first paint and until all panels are shown, requests, kB compressed, and layout shift."""
+    """Milliseconds to first paint and until all panels are shown, requests, compressed kB, and layout shift."""
 
     paint: float
     ready: float
@@ -99,7 +99,7 @@ def _measure(browser: Browser, demo: ServedDemo, cookies: StorageState, path: st
         page.goto(path, wait_until="load")
         expect(page.locator(".panel[aria-busy=true]")).to_have_count(0)
         ready = page.evaluate("performance.now()")
-        page.wait_for_timeout(500)  # charts are drawn in the frame after
+        page.wait_for_timeout(500)  # charts are drawn in the next frame
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         shift = page.evaluate("window.shifted")
         weight = sum(len(gzip.compress(answer.body())) for answer in list(answers) if answer.ok)

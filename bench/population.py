@@ -21,7 +21,7 @@ ROWS_PER_INSERT: Final = 1_000_000
 FLATNESS: Final = 0.5
 ACTIVITY: Final = 0.65
 READ_TABLES: Final = ("traffic", "order_traffic", "daily_host")
-# The views whose tables no read asks: without them the data are made in a fraction of the time.
+# The views whose tables no read queries: without them the data take a fraction of the time to make.
 IDLE_VIEWS: Final = (
     "login_traffic_view",
     "late_traffic_view",
@@ -48,7 +48,7 @@ class Share:
 
 
 def sizes(customers: int, rows: int) -> list[int]:
-    """How many rows each customer has, the largest first: a tenth is the first one's, if there are a thousand."""
+    """How many rows each customer has, largest first; with a thousand customers, a tenth belongs to the first."""
     weights = [1 / (rank + FLATNESS) for rank in range(1, customers + 1)]
     return [int(rows * weight / sum(weights)) for weight in weights]
 

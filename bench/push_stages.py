@@ -1,7 +1,8 @@
 """Processor time of a push of ten rows and of one of 10,000, stage by stage, in one thread.
 
-Each stage is repeated by itself. The whole request of ten rows goes through the WSGI application, recorded alone, not
-in a group, and without the engine. Of the large push the engine's insert is the last stage, with all of its threads.
+Each stage is repeated on its own. The whole request of ten rows goes through the WSGI application, recorded alone, not
+in a group, and without the engine. The last stage of the large push is the engine's insert, with all of the engine's
+threads.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def measure(body: PushBody, key: str) -> dict[str, float]:
 
 
 def measure_large(body: PushBody) -> dict[str, float]:
-    """The same of a body of many rows, with the engine's insert."""
+    """The same for a large body, with the engine's insert."""
     from django.utils import timezone
 
     from analytics.ingest import decode, journal
@@ -134,7 +135,7 @@ def _milliseconds(work: Callable[[], object], repeats: int, clock: Callable[[], 
 
 
 def _requests(body: PushBody, key: str) -> Callable[[], None]:
-    """A call that pushes the body under a new key each time, as the server would call the application."""
+    """A call that pushes the body under a new idempotency key each time, as the server would call the application."""
     from fonproxy.server.wsgi import call
     from fonproxy.wsgi import application
 

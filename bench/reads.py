@@ -1,8 +1,8 @@
-"""The six reads over HTTP beside their bare queries, and how much a customer notices of the others' data.
+"""Time the six reads over HTTP against their bare queries, and measure how the others' data affect a customer.
 
 A data directory holds two months of a thousand customers. It is copied, so that a served product and a process that
-asks the bare queries can be timed in turn, call by call, on the same parts. A second one, with a tenth of the other
-customers' rows, shows what a customer notices of them. All times are milliseconds.
+runs the bare queries can be timed alternately, call by call, on the same parts. A second one, with a tenth of the other
+customers' rows, shows how much those rows slow a customer down. All times are in milliseconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CUSTOMERS: Final = 1_000
 DAYS: Final = 62
 REPORTS: Final = ("traffic", "requests", "concurrency", "domains", "errors", "websites")
 MEASURED: Final = {"small": CUSTOMERS, "median": CUSTOMERS // 2, "largest": 1}
-KEYS: Final = 30  # of each measured customer, used in turn: each may be used 600 times a minute
+KEYS: Final = 30  # of each measured customer, used in turn: each is limited to 600 calls a minute
 WARM_UP: Final = 5
 ABOVE_BARE: Final = RatioTarget(most=5)
 GROWTH: Final = RatioTarget(most=1.2)
@@ -55,7 +55,7 @@ class Read:
 
 
 class Dataset:
-    """A filled data directory that is served, and a copy of it that is asked directly."""
+    """A filled data directory that is served, and a copy of it that is queried directly."""
 
     def __init__(self, directory: Path, rows: int, start: datetime, thinned_but: int | None = None) -> None:
         self._path = directory / "served"
@@ -78,7 +78,7 @@ class Dataset:
         return found
 
     def get(self, read: Read, key: str) -> tuple[float, int]:
-        """Milliseconds and rows of the read over HTTP, until the last byte of the answer."""
+        """Milliseconds and rows of the read over HTTP, up to the last byte of the response."""
         started = perf_counter()
         self._connection.request("GET", read.path, headers={"x-api-key": key})
         answer = self._connection.getresponse()
@@ -101,7 +101,7 @@ class Times:
 
 
 def measure(datasets: Sequence[Dataset], read: Read, repeats: int) -> list[Times]:
-    """The read on each data set, bare and over HTTP, all in turn; every way must find as many rows as the first."""
+    """Times the read on each data set, alternately bare and over HTTP; all must find as many rows as the first."""
     times = [Times([], []) for _ in datasets]
     keys = [dataset.keys(read) for dataset in datasets]
     for number in range(WARM_UP + repeats):

@@ -1,4 +1,4 @@
-"""Pictures of every page for the documents: the demo's alice, and a member of staff in the console."""
+"""Screenshots of every page for the documentation: the demo's alice, and a member of staff in the console."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.browser import DESKTOP, PHONE, chromium, session, window
 from bench.support import ROOT, demo
 
 WHERE: Final = ROOT / "docs" / "screenshots"
-# Name of the picture: path, who looks at it, in the dark, on a phone.
+# File name: path, user, dark mode, phone.
 PICTURES: Final = {
     "sign-in": ("/sign-in", None, False, False),
     "overview": ("/dashboard", "alice", False, False),
@@ -38,7 +38,7 @@ def main() -> None:
                 if name == "application":
                     page.locator("main td a").first.click()
                 page.wait_for_load_state("networkidle")
-                page.wait_for_timeout(500)  # charts are drawn in the frame after
+                page.wait_for_timeout(500)  # charts are drawn in the next frame
                 page.screenshot(path=WHERE / f"{name}.png")
                 print(f"docs/screenshots/{name}.png")
 

@@ -1,8 +1,8 @@
-"""Many gateways that push ten rows at a time: pushes per second, processor time of each, and what was refused.
+"""Many gateways that push ten rows at a time: pushes per second, processor time of each, and refusals.
 
-With ``--beside`` another checkout is served in turn with this one, so that both are measured in one run. Afterwards
-each store must hold exactly what was answered with 204. The lag is how old the oldest batch is that waits for the
-engine, as the journal says twenty times a second.
+With ``--beside`` another checkout is served alternately with this one, so that both are measured in one run. Afterwards
+each store must hold exactly the rows that were answered with 204. The lag is the age of the oldest batch that the
+engine does not have yet, read from the journal twenty times a second.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LAG_SECONDS: Final = 0.05
 
 @dataclass
 class PushTotals:
-    """What became of the pushes of one measurement."""
+    """The results of the pushes of one measurement."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -48,7 +48,7 @@ class PushTotals:
 
 
 class Gateways:
-    """Keep-alive connections that push one body after another, driven by one thread, for it shares two cores."""
+    """Keep-alive connections that push one body after another, driven by one thread, because it shares two cores."""
 
     def __init__(
         self, process: Process, journal: Path, key: str, bodies: Sequence[PushBody], headers: str = ""
@@ -110,7 +110,7 @@ class Gateways:
 
 @contextmanager
 def lags_into(lags: list[float], journal: Path) -> Iterator[None]:
-    """Meanwhile, milliseconds since the oldest batch was taken that the engine does not have."""
+    """While the block runs, collects the milliseconds since the oldest batch that the engine lacks was accepted."""
     ended = threading.Event()
 
     def sample() -> None:

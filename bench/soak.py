@@ -1,9 +1,9 @@
-"""Ten minutes of mixed traffic on the production processes, at 80 % of the most that they answer.
+"""Ten minutes of mixed traffic on the production processes, at 80 % of their maximum.
 
-Two web processes, two workers and beat on PostgreSQL, Redis and a ClickHouse endpoint, with two months of the demo's
-traffic. First everything is sent as fast as it is answered: batches, reads, geo counts and live figures at once. Then,
-for the time of the soak, each kind at 80 % of its rate. Afterwards every table and ledger must have grown by exactly
-what was acknowledged. Server, stores and load share the machine.
+Two web processes, two workers and beat run on PostgreSQL, Redis and a ClickHouse endpoint, with two months of the
+demo's traffic. First everything is sent as fast as it is answered: batches, reads, geo counts and live figures at once.
+Then, for the length of the soak, each kind is sent at 80 % of its rate. Afterwards every table and ledger must have
+grown by exactly the amounts acknowledged. Server, stores and load share the machine.
 """
 
 from __future__ import annotations
@@ -40,21 +40,23 @@ BODIES: Final = 60
 DOMAINS: Final = 2000
 MEMORY_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 180
-# What is counted must not be so old that it expires meanwhile.
+# Rows must not be so old that they expire during the run.
 COUNTED: Final = timedelta(hours=6)
 REPORTS: Final = ("traffic", "requests", "concurrency", "domains", "errors", "websites")
 
 
 @dataclass
 class Result:
-    """What became of the calls of one kind."""
+    """The results of the calls of one kind."""
 
     seconds: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
 
 
 class Traffic:
-    """Clients that keep their connections, evenly over the web processes, and an account of what was acknowledged."""
+    """Clients with persistent connections, spread evenly over the web processes, and a count of what was
+    acknowledged.
+    """
 
     def __init__(self, stack: Stack) -> None:
         self._ports = [web.port for web in stack.web]
@@ -66,7 +68,7 @@ class Traffic:
         self._lock = threading.Lock()
 
     def run(self, seconds: float, rates: dict[str, float] | None = None) -> dict[str, Result]:
-        """All kinds at once: each at its rate a second, or as fast as it is answered."""
+        """Runs all kinds at once: each at its rate per second, or as fast as it is answered."""
         until = perf_counter() + seconds
         results = {kind: Result() for kind in CONNECTIONS}
         with ThreadPoolExecutor(sum(CONNECTIONS.values())) as threads:
@@ -139,7 +141,7 @@ class Traffic:
 
 
 class Memory:
-    """Resident megabytes of every process, every few seconds while the block runs."""
+    """Resident megabytes of every process, sampled every few seconds while the block runs."""
 
     def __init__(self, stack: Stack) -> None:
         self._pids = {
@@ -204,11 +206,11 @@ def main() -> None:
 
 
 def settled(stack: Stack, since: datetime) -> dict[str, Any]:
-    """What the stores hold of the time since then once everything that was taken is counted and posted."""
+    """What the stores hold for the time since then, once everything accepted is counted and posted."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while books.unfinished(stack.settings["DATABASE_URL"], datetime.now(UTC)):
         if time.monotonic() > deadline:
-            raise SystemExit("WRONG: what was taken is not counted and posted.")
+            raise SystemExit("WRONG: accepted rows are not counted and posted.")
         time.sleep(1)
     return books.held(stack.directory / "setup", since, **stack.settings)
 
@@ -237,7 +239,7 @@ def _p99(values: Sequence[float]) -> float:
 
 
 def check(before: dict[str, Any], after: dict[str, Any], account: Customer) -> None:
-    """Every table and ledger must have grown by exactly what was acknowledged."""
+    """Every table and ledger must have grown by exactly the amounts acknowledged."""
     wanted = books.right(account)
     for part, right in wanted.items():
         grown = {

@@ -1,7 +1,7 @@
-"""What a row takes on disk, table by table, once parts are merged; and how many rows a request is.
+"""Disk space per row, table by table, once parts are merged; and how many requests make a row.
 
-The numbers under docs/scaling.md. Amounts in the bodies are random, which compresses worse than real ones do.
-It needs the agent on the path: `PYTHONPATH=agent python -m bench.storage`.
+These are the numbers in docs/scaling.md. Amounts in the bodies are random, which compresses worse than real ones. It
+needs the agent on the path: `PYTHONPATH=agent python -m bench.storage`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def report_sample() -> None:
-    """How many rows a real proxy's log becomes when it is added up by minute, login, domain and error."""
+    """How many rows a real proxy's log becomes when it is aggregated by minute, login, domain and error."""
     parsed = [parse(line) for line in gzip.decompress(SAMPLE.read_bytes()).splitlines(keepends=True)]
     requests = [request for request in parsed if isinstance(request, Request)]
     rows = aggregate(requests, "worker")
@@ -52,7 +52,7 @@ def report_sample() -> None:
 
 
 def report(title: str, pushed: int, held: dict[str, tuple[int, int]]) -> None:
-    """Per table: its rows, how many that are per row pushed, and its bytes per row of its own and per row pushed."""
+    """Per table: its rows, its rows per row pushed, and its bytes per row of its own and per row pushed."""
     rows = [
         (table, f"{count:,}", f"{count / pushed:.3f}", f"{size / count:.1f}", f"{size / pushed:.1f}")
         for table, (count, size) in sorted(held.items())

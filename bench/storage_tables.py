@@ -1,4 +1,7 @@
-"""Fills every table with the columns of the intake, and asks what they take on disk. Runs where an engine is open."""
+"""Fills every table with the columns of ingestion and measures them on disk.
+
+Runs where an engine is open.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ ROWS_PER_BODY: Final = 10_000
 
 
 def fill(rows: int, orders: int, as_requests: bool) -> float:
-    """So many rows of the last four hours, added up or as single requests, of orders that are one customer's each.
+    """Inserts rows of the last four hours, aggregated or as single requests, of orders that each belong to one
+    customer.
 
     Returns the bytes that the journal keeps per row until the engine has it.
     """
@@ -34,14 +38,14 @@ def fill(rows: int, orders: int, as_requests: bool) -> float:
 
 
 def fill_events(events: int) -> None:
-    """A week of one application's events, straight into their table."""
+    """Inserts a week of one application's events straight into their table."""
     event_rows.make_application()
     event_rows.fill(events)
     _put_together()
 
 
 def held() -> dict[str, tuple[int, int]]:
-    """By table, rows and bytes on disk."""
+    """Rows and bytes on disk, by table."""
     sql = (
         "SELECT table, sum(rows), sum(bytes_on_disk) FROM system.parts"
         " WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)} GROUP BY table"

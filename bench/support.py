@@ -1,4 +1,7 @@
-"""What the benchmarks share: a served product, a process with an engine, percentiles and tables. Knows no Django."""
+"""Shared by the benchmarks: a served product, a process with an engine, percentiles and tables.
+
+Does not import Django.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _LISTENS: Final = re.compile(r"listens on http://127\.0\.0\.1:(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class RatioTarget:
-    """A value a ratio or a difference must not pass: the least of one that should be large, the most of the other."""
+    """A limit for a ratio or difference: ``least`` where more is better, ``most`` where less is better."""
 
     least: float | None = None
     most: float | None = None
@@ -42,7 +45,7 @@ class RatioTarget:
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """This process's environment without any setting of the product's but a data directory and these: all embedded."""
+    """This process's environment, with the product's settings replaced by a data directory and these variables."""
     ours = ("FONPROXY_", "DATABASE_URL", "CLICKHOUSE_URL", "REDIS_URL", "EMAIL_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {
@@ -72,14 +75,14 @@ class Process:
 
 @contextmanager
 def served(data_dir: Path, **variables: str) -> Iterator[int]:
-    """``manage.py serve`` over this data directory, on a free port of the loopback, which is what is yielded."""
+    """Runs ``manage.py serve`` over this data directory on a free loopback port."""
     with serving(data_dir, ROOT, **variables) as process:
         yield process.port
 
 
 @contextmanager
 def serving(data_dir: Path, tree: Path, **variables: str) -> Iterator[Process]:
-    """``manage.py serve`` of this checkout."""
+    """Runs ``manage.py serve`` of this checkout."""
     command = [sys.executable, "manage.py", "serve", "--port", "0"]
     with subprocess.Popen(
         command, cwd=tree, env=environment(data_dir, **variables), stdout=subprocess.PIPE, text=True
@@ -100,7 +103,7 @@ def serving(data_dir: Path, tree: Path, **variables: str) -> Iterator[Process]:
 
 @dataclass(frozen=True, slots=True)
 class ServedDemo:
-    """The served demo; ``password`` is that of all its people."""
+    """The served demo; ``password`` is shared by all its users."""
 
     url: str
     password: str
@@ -136,7 +139,7 @@ def connected(port: int) -> Iterator[HTTPConnection]:
 
 
 class Embedded:
-    """A process of its own with Django and an open engine over a data directory, under these settings besides."""
+    """A process of its own with Django and an open engine over a data directory, with these settings as well."""
 
     def __init__(self, data_dir: Path, **variables: str) -> None:
         # Spawned: a process that has loaded the engine must not fork.
@@ -145,7 +148,7 @@ class Embedded:
         )
 
     def run(self, function: str, *args: Any) -> Any:
-        """What ``module.function`` of this package returns there; by name, for its module cannot be imported here."""
+        """Calls ``module.function`` of this package there; by name, because its module cannot be imported here."""
         return self._pool.submit(_call, function, args).result()
 
     def __enter__(self) -> Embedded:
@@ -179,7 +182,7 @@ def _close() -> None:
 
 
 def milliseconds_of_get(connection: HTTPConnection, path: str, headers: dict[str, str]) -> float:
-    """Until the last byte of the answer; raises RuntimeError for anything but 200."""
+    """Time until the last byte of the response; raises RuntimeError for anything but 200."""
     started = time.perf_counter()
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
@@ -192,7 +195,7 @@ def milliseconds_of_get(connection: HTTPConnection, path: str, headers: dict[str
 def print_beside_bare(
     cases: dict[str, str], bare: Callable[[str], float], http: Callable[[str], float], repeats: int
 ) -> None:
-    """The medians of each case, bare and over HTTP, in milliseconds, asked in turn."""
+    """The medians of each case, bare and over HTTP, in milliseconds, measured alternately."""
     rows = []
     for name, query in cases.items():
         times = [(bare(query), http(query)) for _ in range(repeats)]
@@ -202,7 +205,7 @@ def print_beside_bare(
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The value that so many percent of all do not exceed; it is always one of them."""
+    """The smallest value that at least this percentage of all values do not exceed."""
     return sorted(values)[-(-len(values) * percent // 100) - 1]
 
 
@@ -211,7 +214,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns under their names, the first to the left, the others to the right."""
+    """Prints columns under their names, the first left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, ["-" * width for width in widths], *rows):
         cells = [

@@ -123,5 +123,5 @@ def _unfinished(stack: Stack, before: datetime) -> int | None:
 def _wait_until_finished(stack: Stack) -> None:
     deadline = time.monotonic() + faults.RECOVERY_SECONDS
     while _unfinished(stack, datetime.now(UTC)) != 0:
-        assert time.monotonic() < deadline, "what was taken is not counted and posted"
+        assert time.monotonic() < deadline, "accepted rows were not counted and posted in time"
         time.sleep(0.5)
