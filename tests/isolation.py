@@ -1,7 +1,7 @@
 """Loaded by pytest before Django's settings are read: each test process gets a data directory of its own.
 
-The embedded engine allows one process per directory, so parallel test processes could not share one. On a server that
-is named by ``CLICKHOUSE_URL`` each gets a database of its own.
+The embedded engine allows one process per directory, so parallel test processes could not share one. On a server named
+by ``CLICKHOUSE_URL`` each process gets a database of its own.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# A tenth to a third of the suite's CPU time goes into small files that an engine writes to a disk; in memory they cost
-# nearly nothing. No test here is about the disk itself: what a killed process has written is kept in memory as well.
+# Writing the engine's small files to disk takes a tenth to a third of the suite's CPU time; in memory it costs nearly
+# nothing. No test here is about the disk itself, and memory also keeps what a killed process has written.
 MEMORY = Path("/dev/shm")  # only the place; the names in it are made by tempfile
 ENOUGH_BYTES = 3 * 2**30
 
@@ -25,7 +25,7 @@ data_dir = tempfile.TemporaryDirectory(prefix="fonproxy-test-")
 os.environ["FONPROXY_DATA_DIR"] = data_dir.name
 # Parallel processes must find the same tests, some of which are named after published ids.
 os.environ["FONPROXY_ID_SALT"] = "tests"
-# Tests of the second factor ask for it themselves.
+# Tests of the second factor enable it themselves.
 os.environ["FONPROXY_STAFF_SECOND_FACTOR"] = "false"
 os.environ["FONPROXY_GEO_DUMMY"] = "true"
 if server := os.environ.get("CLICKHOUSE_URL"):

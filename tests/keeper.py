@@ -1,7 +1,8 @@
-"""A ZooKeeper of one's own, from Debian's package, and what lets chDB keep replicated tables with it.
+"""A private ZooKeeper, from Debian's package, and a patch with which chDB can keep replicated tables on it.
 
-chDB does not listen for other replicas, so its replicated tables find no address to register, and stay read-only.
-``give_an_address`` replaces that one function in the memory of the process. A second replica still could not fetch.
+chDB does not listen for other replicas, so its replicated tables find no address to register and stay read-only.
+``give_an_address`` replaces the responsible function in the memory of the process. A second replica still could not
+fetch.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class ZooKeeper:
     """A process that can be killed and started again on the same data; it never waits for the disk."""
 
     def __init__(self, directory: Path, data: Path | None = None) -> None:
-        """With files of its own in ``directory``, and what it keeps in ``data``, which is beside them by default."""
+        """Keeps its files in ``directory``, and its data in ``data``, which is beside them by default."""
         self.directory, self.port = directory, free_port()
         settings = SETTINGS.format(data=data or directory / "data", port=self.port)
         (directory / "zoo.cfg").write_text(settings)
@@ -87,7 +88,7 @@ class ZooKeeper:
 
 @contextmanager
 def running(data: Path | None = None) -> Iterator[ZooKeeper]:
-    """An empty ZooKeeper."""
+    """Runs an empty ZooKeeper."""
     if not Path(PROGRAM).exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("ZooKeeper is not installed")
     with tempfile.TemporaryDirectory(prefix="fonproxy-zookeeper-") as name:
@@ -99,14 +100,14 @@ def running(data: Path | None = None) -> Iterator[ZooKeeper]:
 
 
 def config(directory: Path) -> str:
-    """The configuration of an engine over this directory; empty without a ZooKeeper. Each is a shard of its own."""
+    """The configuration of an engine over this directory, each a shard of its own; empty without a ZooKeeper."""
     port = os.environ.get(VARIABLE)
     name = hashlib.sha256(str(directory).encode()).hexdigest()[:12]
     return CONFIG.format(port=port, name=name) if port else ""
 
 
 def give_an_address() -> None:
-    """Makes ``Context::getInterserverIOAddress`` return 127.0.0.1:9009. x86-64 only; before the first table."""
+    """Makes ``Context::getInterserverIOAddress`` return 127.0.0.1:9009. x86-64 only; call it before the first table."""
     import chdb  # noqa: F401  # maps the library
 
     found = find_spec("chdb._chdb")
@@ -126,7 +127,7 @@ def give_an_address() -> None:
 
 
 def _returning(host: bytes, port: int) -> bytes:
-    """The function's new body: a short ``std::string`` and a number, where the caller wants the result."""
+    """The function's new body: a short ``std::string`` and a number, placed where the caller expects the result."""
     text = struct.unpack("<3Q", (bytes([len(host) << 1]) + host).ljust(24, b"\0"))
     stores = (b"\x48\x89\x0f", b"\x48\x89\x4f\x08", b"\x48\x89\x4f\x10")
     moves = b"".join(b"\x48\xb9" + struct.pack("<Q", word) + store for word, store in zip(text, stores, strict=True))
@@ -137,7 +138,7 @@ def _function_with(library: Path, text: bytes) -> int:
     """The offset of the only function that refers to this text."""
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
         segments = list(_segments(image))
-        [(_, start, memory, size)] = [segment for segment in segments if segment[0] == 5]  # what can be run
+        [(_, start, memory, size)] = [segment for segment in segments if segment[0] == 5]  # executable segments
         wanted = image.find(text)
         code = np.frombuffer(image, dtype=np.uint8, count=size, offset=start)
         references = [
@@ -153,7 +154,7 @@ def _function_with(library: Path, text: bytes) -> int:
 
 
 def _referring(code: np.ndarray, memory: int, wanted: int) -> np.ndarray:
-    """Where four bytes, as an offset from the place behind them, lead to the text."""
+    """Places where four bytes, as an offset from their end, point to the text."""
     offsets = code[: len(code) // 4 * 4].view("<i4")
     places = np.arange(len(offsets), dtype=np.int64) * 4 + memory + 4
     found: np.ndarray = np.nonzero(offsets + places == wanted)[0]
@@ -161,7 +162,7 @@ def _referring(code: np.ndarray, memory: int, wanted: int) -> np.ndarray:
 
 
 def _segments(image: mmap.mmap) -> Iterator[tuple[int, int, int, int]]:
-    """Flags, offset in the file, address and size of each segment that is loaded."""
+    """Flags, file offset, address and size of each loaded segment."""
     [first], (size, count) = struct.unpack_from("<Q", image, 32), struct.unpack_from("<HH", image, 54)
     for number in range(count):
         kind, flags, offset, address, _, length = struct.unpack_from("<IIQQQQ", image, first + number * size)
@@ -170,7 +171,7 @@ def _segments(image: mmap.mmap) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _functions(image: mmap.mmap) -> np.ndarray:
-    """The beginnings of all functions, sorted, from the table for unwinding the stack."""
+    """The starts of all functions, sorted, from the stack-unwinding table."""
     [first], (size, count) = struct.unpack_from("<Q", image, 32), struct.unpack_from("<HH", image, 54)
     headers = (struct.unpack_from("<IIQQ", image, first + number * size) for number in range(count))
     [(at, address)] = [(offset, address) for kind, _, offset, address in headers if kind == 0x6474E550]

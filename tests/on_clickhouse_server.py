@@ -1,8 +1,8 @@
-"""Run the suites of ClickHouse over the native protocol: ``python -m tests.on_clickhouse_server [pytest arguments]``.
+"""Run the ClickHouse suites over the native protocol: ``python -m tests.on_clickhouse_server [pytest arguments]``.
 
 The server is ``tests.clickhouse_server``; each test process has a database of its own on it. The other suites of the
-API go through the same few calls; ``make stack`` runs them on a server too. With ``--replicated`` the tables are
-replicated ones, kept by a private ZooKeeper (``make test-replicated``).
+API use the same few calls; ``make stack`` runs them on a server too. With ``--replicated`` the tables are replicated
+and kept by a private ZooKeeper (``make test-replicated``).
 """
 
 from __future__ import annotations

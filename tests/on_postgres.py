@@ -28,7 +28,7 @@ SUITES = (
 
 
 def run(*arguments: str, capture_output: bool = False) -> subprocess.CompletedProcess[str]:
-    """The outcome of pytest with these arguments, its test databases on a server that ends with it."""
+    """Runs pytest with these arguments on a server of its own; returns pytest's outcome."""
     programs = postgres.newest_programs()
     if programs is None:
         sys.exit("PostgreSQL is not installed: apt-get install postgresql")

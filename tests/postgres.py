@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own, from Debian's packages, for the length of a test or a benchmark."""
+"""A private PostgreSQL server, from Debian's packages, for the length of a test or a benchmark."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ USER: Final = "postgres"
 
 
 def newest_programs() -> Path | None:
-    """Where the newest installed server's programs are, None when there is none."""
+    """The directory of the newest installed server's programs, None if there is none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     return found[-1] if found else None
 
 
 def required_programs() -> Path:
-    """The same for a test, which is skipped where there is none; in CI that is a failure."""
+    """The same for a test, which is skipped if there is none; in CI that is a failure."""
     programs = newest_programs()
     if programs is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("PostgreSQL is not installed")
@@ -64,7 +64,7 @@ class Postgres:
     def kill(self) -> None:
         pids = self.pids()
         for pid in pids:
-            with suppress(ProcessLookupError):  # those that are left end by themselves
+            with suppress(ProcessLookupError):  # those that are left end on their own
                 os.kill(pid, signal.SIGKILL)
         while any(_lives(pid) for pid in pids):
             time.sleep(0.05)
@@ -74,7 +74,7 @@ class Postgres:
 
 
 def _lives(pid: int) -> bool:
-    """Whether it still holds memory and ports: one that nobody has waited for does not."""
+    """Whether it still holds memory and ports; a process that nobody has waited for does not."""
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def server(programs: Path) -> Iterator[Postgres]:
 
 @contextmanager
 def running(programs: Path) -> Iterator[int]:
-    """The same for those who only want its port."""
+    """The same for those who only need its port."""
     with server(programs) as started:
         yield started.port
 

@@ -1,4 +1,4 @@
-"""A Redis server of one's own, from Debian's package, for the length of a test."""
+"""A private Redis server, from Debian's package, for the length of a test."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Answer:
 
     @classmethod
     def read_from(cls, connection: socket.socket, method: str = "GET") -> Self:
-        """The next response on this connection; interim ones such as 100 are the caller's business."""
+        """The next response on this connection; interim ones such as 100 are left to the caller."""
         response = http.client.HTTPResponse(connection, method=method)
         response.begin()
         with response:
@@ -66,22 +66,22 @@ def free_port() -> int:
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """This process's environment with no FonProxy settings but these; on a server, a database for the directory.
+    """This process's environment with only these FonProxy settings; on a server, with a database for the directory.
 
-    The relational store is in the directory, whatever this process uses.
+    The relational store is in the directory, whichever one this process uses.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FONPROXY_", "DATABASE_URL"))}
     if server := os.environ.get("CLICKHOUSE_URL"):
         kept["CLICKHOUSE_URL"] = f"{server}_{hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]}"
     ours = {
-        "FONPROXY_STAFF_SECOND_FACTOR": "false",  # tests sign staff in with the password alone
+        "FONPROXY_STAFF_SECOND_FACTOR": "false",  # tests sign staff in with only the password
         "FONPROXY_GEO_DUMMY": "true",
     }
     return kept | ours | {"FONPROXY_DATA_DIR": str(data_dir), "DJANGO_SETTINGS_MODULE": "fonproxy.settings"} | variables
 
 
 def manage(data_dir: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A management command, to its end."""
+    """Runs a management command to its end."""
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -114,7 +114,7 @@ print(json.dumps({"READ_KEY": made.read_key, "INGEST_KEY": made.ingest_key, "PAS
 
 @cache
 def _accounts() -> tempfile.TemporaryDirectory[str]:
-    """A data directory to copy, so that hashing passwords and migrating is done once and not for every server."""
+    """A data directory to copy, so that passwords are hashed and stores migrated once instead of for every server."""
     directory = tempfile.TemporaryDirectory(prefix="fonproxy-accounts-")
     with Path(directory.name, "keys.json").open("wb") as keys:
         subprocess.run(
@@ -129,13 +129,13 @@ def with_accounts(data_dir: Path) -> None:
 
 
 class Server:
-    """Listens on a free port of the loopback address, over a data directory that gets the demo accounts if empty."""
+    """Listens on a free loopback port, over a data directory that gets the demo accounts if it is empty."""
 
     directory = ROOT
 
     def __init__(self, data_dir: Path, **variables: str) -> None:
         self.data_dir = data_dir
-        self.port = 0  # any; it says which, so that no two processes ever believe in the same one
+        self.port = 0  # any free port; it prints which, so that two processes never assume the same one
         self._variables = variables
         if not any(data_dir.iterdir()):
             with_accounts(data_dir)
@@ -143,7 +143,7 @@ class Server:
         self.start()
 
     def start(self) -> Self:
-        """Also once it has ended: on the same port and data."""
+        """Starts it, also after it has ended: on the same port and data."""
         told = self.data_dir / "stdout.log"
         with self.log_file.open("ab") as log, told.open("wb") as out:
             self.process = subprocess.Popen(
@@ -163,7 +163,7 @@ class Server:
         return self
 
     def command(self) -> list[str]:
-        """What runs a management command in ``directory``."""
+        """The command line that runs a management command in ``directory``."""
         return [sys.executable, "manage.py"]
 
     def kill(self) -> None:
@@ -218,7 +218,7 @@ class Server:
         return self.post(body_of(*rows), **headers)
 
     def requests_of_alice(self, domain: str = "") -> int:
-        """How many requests have been counted, to this domain if one is given."""
+        """How many of alice's requests have been counted, to this domain if one is given."""
         now = datetime.now(UTC)
         day = timedelta(days=1)
         path = f"/analytics/requests?from={(now - 2 * day).date()}&to={(now + day).date()}&domain={domain}"
@@ -227,13 +227,13 @@ class Server:
         return sum(int(point["total_count"]) for point in answer.json["data"])
 
     def wait_until_readable(self) -> None:
-        """Until every row taken so far is in the engine: ``Prefer: respond-async`` is answered before."""
+        """Waits until every row accepted so far is in the engine; ``Prefer: respond-async`` is answered earlier."""
         with closing(sqlite3.connect(self.data_dir / "fonproxy.sqlite3", timeout=START_SECONDS)) as journal:
             waiting = "SELECT 1 FROM analytics_ingestbatch WHERE settled_at IS NULL"
             self._wait_for(lambda: journal.execute(waiting).fetchone() is None)
 
     def raw(self, sent: bytes) -> bytes:
-        """What comes back to these bytes until the server hangs up; nothing more is sent after them."""
+        """Sends these bytes; returns everything received until the server hangs up."""
         with self.connect() as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
@@ -257,7 +257,7 @@ class Server:
 
 @contextmanager
 def serving(**variables: str) -> Iterator[Server]:
-    """A server for the length of a block, whatever the block does with it."""
+    """A server during a block, however the block ends."""
     with tempfile.TemporaryDirectory(prefix="fonproxy-serve-") as name:
         server = Server(Path(name), **variables)
         try:

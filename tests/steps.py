@@ -1,6 +1,6 @@
-"""Counts what a text costs: the steps of a regular expression, and the instructions of Python code.
+"""Counts the cost of a text: the steps of a regular expression, and the instructions of Python code.
 
-Times depend on the machine; these numbers do not. A cost is linear when doubling a text doubles it.
+Times depend on the machine; these numbers do not. A cost is linear if doubling a text doubles it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ Nodes = Sequence[tuple[Any, Any]]
 
 
 class _Matcher:
-    """A backtracking matcher over the parse tree that Python's own engine compiles; counts each character looked at."""
+    """A backtracking matcher over the parse tree that Python's own engine compiles; counts the characters it
+    examines.
+    """
 
     def __init__(self, pattern: re.Pattern[Any], text: str) -> None:
         source = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
@@ -156,14 +158,14 @@ def steps_to_search(pattern: re.Pattern[Any], text: str) -> int:
 
 
 def steps_to_match(pattern: re.Pattern[Any], text: str) -> int:
-    """Of ``fullmatch``, which tries every way to match from the start."""
+    """The steps of ``fullmatch``, which tries every way to match from the start."""
     matcher = _Matcher(pattern, text)
     any(end == len(text) for end in matcher.ends(matcher.tree, 0))
     return matcher.steps
 
 
 def instructions(work: Callable[[], object]) -> int:
-    """The Python instructions that the work takes, those of what it calls among them."""
+    """The number of Python instructions that the work executes, including those of the functions it calls."""
     count = 0
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:

@@ -24,14 +24,14 @@ DOCUMENTS = [
     *settings.BASE_DIR.glob("*/README.md"),
     *settings.BASE_DIR.glob("docs/**/*.md"),
 ]
-# Every path of the repository by each of its ends: /a/b.py is /b.py too.
+# Every path of the repository by each of its ends: /a/b.py is also listed as /b.py.
 PATHS = {
     "/" + "/".join(parts[start:])
     for path in settings.BASE_DIR.glob("[!.]*/**/*")
     for parts in [path.relative_to(settings.BASE_DIR).parts]
     for start in range(len(parts))
 } | {f"/{path.name}" for path in settings.BASE_DIR.iterdir()}
-# Files of other programs, and what commands of ours write.
+# Files of other programs, and files that our commands write.
 MADE_ELSEWHERE = {"clients.conf", "mail/", "manifest.json", "var/"}
 OF_DJANGO = {"permission_classes", "throttle_classes"}
 MAKEFILE = (settings.BASE_DIR / "Makefile").read_text()
@@ -51,7 +51,7 @@ def test_every_make_target_that_is_named_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(settings.BASE_DIR)))
 def test_every_file_and_directory_that_is_named_exists(document: Path) -> None:
-    """Named from the root, or by the end of its path where the text has named the directory."""
+    """Named from the root, or by the end of its path if the text has named the directory."""
     named = re.findall(
         r"`([\w-][\w.-]*(?:/[\w.-]+)*(?:\.(?:py|md|sql|html|js|css|toml|ya?ml|json|conf|sh|in|txt)|/))`",
         document.read_text(),

@@ -1,8 +1,8 @@
 """The image, built and run by podman on a stand-in base (``make test-image``).
 
-No registry is asked: Debian's bookworm with its Python, made by debootstrap, takes the place of the Dockerfile's base.
-It needs root and Debian's podman, runc, debootstrap, buildah, netavark and fuse-overlayfs. ``PODMAN_BUILD_ARGS`` are
-further arguments of the build, such as volumes with a configuration of pip and certificates of your own.
+No registry is contacted: Debian's bookworm with its Python, made by debootstrap, replaces the Dockerfile's base. It
+needs root and Debian's podman, runc, debootstrap, buildah, netavark and fuse-overlayfs. ``PODMAN_BUILD_ARGS`` holds
+further arguments of the build, such as volumes with a pip configuration and certificates of your own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ START_SECONDS = 900.0
 RUN = [
     *("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--rm", "--network=host"),
     *("--ulimit=nofile=20000:20000", "--ulimit=nproc=1000:1000"),
-    # As compose.yaml has it.
+    # As in compose.yaml.
     *("--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges"),
 ]
 
@@ -72,7 +72,7 @@ def served(image: str) -> Iterator[str]:
             wait_for(lambda: process.poll() is not None or _answers(f"{url}/readyz"), START_SECONDS)
             yield url
         finally:
-            # A process that is the container's first ignores SIGTERM until it handles it: then killed.
+            # The first process of a container ignores SIGTERM unless it handles it, and would then be killed.
             subprocess.run(["podman", "stop", "--time=60", NAME], check=False, capture_output=True)
 
 

@@ -1,4 +1,4 @@
-"""Images are pinned by digest: every file that names one is found, and a pin stays when it is written again."""
+"""Images are pinned by digest: every file that names one is found, and a pin is kept when it is written again."""
 
 from __future__ import annotations
 

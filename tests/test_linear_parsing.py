@@ -1,4 +1,4 @@
-"""No text of a caller costs more than in proportion to its length: twice the text, at most twice the steps."""
+"""The cost of a caller's text grows at most linearly: twice the text takes at most twice the steps."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ SEARCHED: Final = {
         lines._ESCAPE,
     )
 }
-# They read our own SQL, and what the engine says.
+# They read our own SQL, and the engine's messages.
 OURS: Final = ("fonproxy.clickhouse", "fonproxy.env", "analytics.schema")
 SHORT: Final = 20
-ALLOWED: Final = 2.3  # steps of a text twice as long, besides a constant
+ALLOWED: Final = 2.3  # steps of a text twice as long, plus a constant
 CONSTANT: Final = 100
 
 

@@ -1,4 +1,4 @@
-"""A process of the version before keeps working after a migration, so that processes can be replaced one by one."""
+"""A process of the previous version keeps working after a migration, so that processes can be replaced one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db.migrations.state import ModelState, ProjectState
 
 from fonproxy.clickhouse import migrator
 
-# The last of each app that is older than the rule.
+# The last migration of each app that is older than the rule.
 BEFORE = {"accounts": "0001", "analytics": "0001", "geo": "0001", "orders": "0001", "usage": "0001"}
 ADDS = (
     migrations.CreateModel,
@@ -22,7 +22,7 @@ ADDS = (
     migrations.AddIndex,
     migrations.AddConstraint,
     migrations.AlterModelOptions,  # changes no table
-    migrations.RemoveConstraint,  # refuses nothing that the version before writes
+    migrations.RemoveConstraint,  # refuses nothing that the previous version writes
     AddIndexConcurrently,
 )
 DATA = (migrations.RunPython, migrations.RunSQL)
@@ -33,7 +33,7 @@ ADDITIVE = re.compile(
 
 
 def faults(operation: Any, app: str, state: ProjectState) -> Iterator[str]:
-    """Why a process that knows only the state before cannot work after this operation."""
+    """Why a process that knows only the earlier state cannot work after this operation."""
     if isinstance(operation, migrations.AlterField):
         before = state.models[app, operation.model_name_lower].fields[operation.name]
         if before.null and not operation.field.null:

@@ -1,4 +1,4 @@
-"""The OpenAPI description describes every route, without a guess."""
+"""The OpenAPI description covers every route, and none of it is guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of ``ops`` for a production host, read by the programs that they are for."""
+"""The files of ``ops`` for a production host, checked by the programs that read them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_systemd_accepts_the_unit(unit: str, tmp_path: Path) -> None:
     file = tmp_path / unit.replace("@", "@8000")
     file.write_text(re.sub(r"/opt/fonproxy/bin/\w+", "/bin/true", text))
     checked = subprocess.run([program, "verify", file], capture_output=True, text=True)
-    # Units of the machine that runs the test may have faults of their own.
+    # Other units of the machine that runs the test may have faults of their own.
     assert [line for line in checked.stderr.splitlines() if "fonproxy" in line] == []
 
 

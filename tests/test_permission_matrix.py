@@ -1,4 +1,4 @@
-"""Every route and method against every caller. What is not in the table fails, so that no route goes unguarded."""
+"""Every route and method against every caller. A route that is not in the table fails, so that none goes unguarded."""
 
 from __future__ import annotations
 
@@ -81,10 +81,11 @@ def api(
     is_safe: bool = True,
     **keys: int,
 ) -> Codes:
-    """What an API route answers. People who are not named get what another customer gets, which is as the owner.
+    """The expected answers of an API route.
 
-    Keys by scope are the owner's, ``staff_provision`` and ``staff_read`` staff's; those not named get 403. ``first``
-    are callers who come first, and get another answer than those after them.
+    Users who are not named get the same as another customer, who by default gets the same as the owner. Keys by scope
+    are the owner's, ``staff_provision`` and ``staff_read`` are staff's; those not named get 403. ``first`` names
+    callers that are tried first and get another answer than those after them.
     """
     others = owner if others is None else others
     staff = others if staff is None else staff
@@ -106,18 +107,18 @@ def api(
 
 
 def own(code: int, others: int | None = None) -> Codes:
-    """A read of what the owner owns."""
+    """A read of the owner's data."""
     others = code if others is None else others
     return api(code, others, read=code, staff_read=others)
 
 
 def change(code: int, others: int, first: Codes | None = None) -> Codes:
-    """A change of what the owner owns."""
+    """A change of the owner's data."""
     return api(code, others, write=code, first=first, is_safe=False)
 
 
 def provisioning(code: int, *, viewer: int = 403, first: Codes | None = None, is_safe: bool = False) -> Codes:
-    """A route of the provider's own systems."""
+    """A route for the provider's own systems."""
     return api(403, staff=code, viewer=viewer, staff_provision=code, first=first, is_safe=is_safe)
 
 
@@ -130,7 +131,7 @@ KEYS_ROTATED = api(200, 404, is_safe=False)
 KEY_ENDED = api(204, 404, is_safe=False)
 NOBODY_HERE = everybody(401)
 NOT_THERE = own(404)
-# The first makes it; for the others it is there already.
+# The first caller creates it; for the others it already exists.
 ALERT_MADE = change(409, 404, {"owner": 201})
 ALERT_CHANGED = change(200, 404)
 ALERT_ENDED = change(204, 404)
@@ -141,14 +142,14 @@ PROVISIONED = provisioning(200)
 PROVISIONING_READ = provisioning(200, viewer=200, is_safe=True)
 PROVISIONING_MADE = provisioning(201)
 WEBHOOK = "provisioning/webhooks/<str:id>"
-# The same again adds nothing.
+# Repeating it adds nothing.
 CREDITED = provisioning(200, first={"staff": 201})
-# A redirect that Django makes for any method; only a browser's session is asked for its CSRF token.
+# A redirect that Django makes for any method; only a browser's session must send its CSRF token.
 REDIRECT = everybody(302)
 REDIRECT_UNSAFE = {caller: 403 if "without" in caller else 302 for caller in CALLERS}
-# There is nothing to stop for most of them; a cookie needs its token.
+# For most of them there is nothing to stop; a cookie needs its token.
 ALWAYS_STOPPED = REDIRECT_UNSAFE
-# Pages know people by their sessions alone, and ask anybody else to sign in.
+# Pages identify users by their sessions alone, and make anybody else sign in.
 FOR_SESSIONS = {caller: 200 if "session" in caller else 302 for caller in CALLERS}
 FOR_STRANGERS = {caller: 302 if "session" in caller else 200 for caller in CALLERS}
 FORM = {caller: 403 if "without" in caller else 200 for caller in CALLERS}
@@ -156,7 +157,7 @@ SIGN_IN = {caller: 403 if "without" in caller else 302 if "session" in caller el
 
 
 def owners_page(allowed: int) -> Codes:
-    """For pages about something of the owner's, whose sessions may; a form also wants its CSRF token."""
+    """For pages about the owner's data, which the owner's sessions may see; a form also requires its CSRF token."""
     codes = dict.fromkeys(SESSIONS, 404) | {"owner's session": allowed}
     return {caller: codes.get(caller.removesuffix(" without CSRF token"), 302) for caller in CALLERS}
 
@@ -357,7 +358,7 @@ TABLE = {
     # An application's keys are another kind of credential; tests/contract/test_apinalytics.py tries those.
     **{("POST", f"1/{name}"): NOBODY_HERE for name in ("event", "event/", "events", "events/")},
     **{("GET", f"1/timeseries/<str:start>/<str:end>{slash}"): NOBODY_HERE for slash in ("", "/")},
-    # An empty body: a bad request, a login that may not pass, and the same as gost wants to hear it.
+    # An empty body: a bad request, a login that is refused, and the same in the form that gost expects.
     ("POST", "gateway/authorize"): api(403, gateway=400, is_safe=False),
     ("GET", "gateway/logins"): api(403, gateway=200),
     ("POST", "gateway/radius/authorize"): api(403, gateway=401, is_safe=False),
@@ -378,7 +379,7 @@ TABLE = {
     ("GET", "analytics/countries"): OWN_ORDER,
     ("GET", "analytics/websites"): OWN_ORDER,
 }
-# What a member of the owner's team needs a role for; without a role here a viewer's is enough.
+# What a member of the owner's team needs a role for; routes without a role here need only a viewer's.
 TEAM = {
     Role.MANAGER: {
         ("GET", "dashboard/alerts/new"),
@@ -423,7 +424,7 @@ TEAM = {
         ("POST", "applications/<str:id>/rotate-keys"),
     },
 }
-# About the person who is signed in, whatever account is looked at: a member gets what a stranger gets.
+# About the signed-in user, whatever account is viewed: a member gets what a stranger gets.
 PERSONAL = ("dashboard/account", "dashboard/switch", "confirm", "sign-in", "sign-out", "auth/", "admin/")
 OF_ACCOUNTS = (*(f"dashboard/{name}/" for name in ("account", "team", "shares", "views")), "join/", "shared/")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -434,7 +435,7 @@ NUMBERS = {"user_id": 1, "order_id": 1}
 
 
 def routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every path of the project with its view; the admin looks after itself."""
+    """Every path of the project with its view, except those of the admin, which protects itself."""
     for pattern in patterns:
         path = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
@@ -445,7 +446,7 @@ def routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def methods(view: Any) -> set[str]:
-    """What a view answers to. A plain function cannot be asked: it stands for GET."""
+    """The methods that a view answers. A plain function does not list them: only GET is tried."""
     actions = getattr(view, "actions", None)
     if actions is not None:
         return {method.upper() for method in actions}
@@ -460,7 +461,7 @@ def methods(view: Any) -> set[str]:
 
 
 def identity(view: Any) -> str:
-    """Equal for the paths that one view class serves in the same way."""
+    """Equal for paths that the same view class serves in the same way."""
     view_class = getattr(view, "view_class", None) or getattr(view, "cls", None) or view
     return f"{view_class} {getattr(view, 'actions', None)}"
 
@@ -497,7 +498,7 @@ class People:
         return client
 
     def member(self, role: Role) -> APIClient:
-        """A session of another customer who is in the owner's team and looks at the owner's account."""
+        """A session of another customer who is in the owner's team and views the owner's account."""
         Membership.objects.update_or_create(
             account=self.owner, person=self.other, defaults={"role": role, "created_at": timezone.now()}
         )
@@ -527,7 +528,7 @@ class People:
         return {"HTTP_X_API_KEY": "fnp_" + "0" * 64 if name == "unknown key" else secret}
 
     def _with_session_name(self, path: str) -> str:
-        """The path with the name of a session of the owner that nobody uses, if it names one."""
+        """The path with the name of an unused session of the owner, if it names one."""
         if "<slug:name>" not in path:
             return path
         store = SessionStore()
@@ -559,7 +560,7 @@ class People:
         return {"HTTP_AUTHORIZATION": f"Bearer {access}"}
 
     def call(self, client: APIClient, method: str, path: str) -> Any:
-        """A correct request, about what the owner owns, and not one too many."""
+        """A correct request about the owner's data, within the rate limits."""
         cache.clear()
         if path.startswith("analytics/") and method == "GET" and path.rpartition("/")[2] not in ("graph", "breakdown"):
             day = f"{timezone.now():%Y-%m-%d}"
@@ -643,7 +644,7 @@ class People:
             return path.replace("<str:token>", report_mail.unsubscribe_link(self.owner).rpartition("/")[2])
         if not path.startswith(WEBHOOK):
             return path
-        # Nothing listens there: a test says so.
+        # Nothing listens there: a test delivery reports that.
         endpoint = WebhookEndpoint.objects.first() or webhooks.create(
             url="http://127.0.0.1:1/", description="", event_types=[], now=timezone.now()
         )
@@ -682,7 +683,7 @@ class People:
 
 @pytest.fixture(scope="module")
 def made(module_db: None, module_engine: Client) -> People:
-    """Shared by all tests, each of which undoes what its calls change."""
+    """Shared by all tests, each of which undoes the changes of its calls."""
     alice, bob, staff, helper, viewer = (
         User.objects.create_user(name, f"{name}@example.com", PASSWORD, is_staff=name not in ("alice", "bob"))
         for name in ("alice", "bob", "staff", "helper", "viewer")
@@ -703,7 +704,7 @@ def people(made: People, db: None) -> People:
 
 @pytest.mark.parametrize(("method", "path"), TABLE)
 def test_every_caller_gets_the_status_in_the_table(method: str, path: str, people: People) -> None:
-    if path == "auth/sign-out":  # which ends every other credential of the person, too
+    if path == "auth/sign-out":  # which also ends every other credential of the user
         people = replace(people, credentials={})
     got = {name: people.call(people.caller(name), method, path).status_code for name in CALLERS}
     assert got == TABLE[method, path]
@@ -721,7 +722,7 @@ def test_every_team_member_has_exactly_the_roles_access(method: str, path: str, 
         elif path in ("dashboard/team/leave", "join/<str:token>"):
             expected = 200 if method == "GET" else 302
         elif (method, path) == ("POST", ALERTS) and role is Role.OWNER:
-            expected = 201  # the first to make it
+            expected = 201  # the first to create it
         assert people.call(client, method, path).status_code == expected, role
 
 

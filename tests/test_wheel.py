@@ -1,4 +1,4 @@
-"""The package without a checkout: built, installed into a new environment, run (`make test-wheel`)."""
+"""The package without a checkout: built, installed into a new environment, and run (`make test-wheel`)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the programs of a new environment."""
+    """The directory of programs of a new environment."""
     made = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", made], check=True)
     pip: list[str | Path] = [made / "bin/pip", "install", "-q", "--disable-pip-version-check"]

@@ -1,7 +1,7 @@
-"""How long a test tries whose inputs or moments are drawn, and whether they are drawn anew.
+"""How long tests with random inputs or moments run, and whether each run draws new ones.
 
-The suite tries a tenth of what ``make test-properties`` tries, and draws the same each time: a run that fails can be
-repeated, and a change is not blamed for what it did not break.
+The suite tries a tenth of what ``make test-properties`` tries, and draws the same each time: a failed run can be
+repeated, and a change is not blamed for something that it did not break.
 """
 
 from __future__ import annotations

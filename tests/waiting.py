@@ -9,7 +9,7 @@ PATIENCE_SECONDS = 60.0
 
 
 def wait_for(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Returns as soon as the condition is true; an AssertionError after a time that no loaded machine needs."""
+    """Returns as soon as the condition is true; raises AssertionError after longer than a loaded machine needs."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "The condition did not become true."

@@ -99,7 +99,7 @@ def test_each_address_is_shown_with_its_users(browser: Browser, order: Order) ->
 
 
 def test_a_range_without_anything_says_so(browser: Browser, order: Order) -> None:
-    assert "No static IP lies in this range" in browser.get(PAGE, {"range": "198.51.100.0/24"}).content.decode()
+    assert "No static IP is in this range" in browser.get(PAGE, {"range": "198.51.100.0/24"}).content.decode()
     assert "Must be a network" in browser.get(PAGE, {"range": "x"}).content.decode()
     assert "Select a valid choice" in browser.get(PAGE, {"range": "192.0.2.0/24", "days": "8"}).content.decode()
     assert "No static IP" not in browser.get(PAGE).content.decode()

@@ -1,4 +1,4 @@
-"""Deliveries by themselves: which are due, who may try one, and what an attempt leaves in its row."""
+"""Deliveries on their own: which are due, who may attempt one, and what an attempt leaves in its row."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def test_of_two_workers_that_read_a_row_one_tries_it(make: Make, fields: dict[st
     rows = EventDelivery.objects.all()
 
     class Late(type(rows)):  # type: ignore[misc]
-        """Another worker was faster between the look and the claim."""
+        """Another worker claims it between the query and the claim."""
 
         def first(self) -> Any:
             found = super().first()
@@ -271,7 +271,7 @@ def test_an_attempt_of_another_number_is_another_one(make: Make) -> None:
 
 
 def test_an_attempt_that_is_no_longer_the_last_changes_nothing(make: Make) -> None:
-    """It was sent again meanwhile, and is at its first attempt once more."""
+    """It was sent again in the meantime, and is at its first attempt once more."""
     for end in (arriving, failing(DeliveryFailed("no"))):
         row = make()
 

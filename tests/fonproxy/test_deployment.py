@@ -83,11 +83,11 @@ def test_the_compose_file_and_its_example_name_settings_that_exist() -> None:
     named = set(re.findall(r"\$\{(\w+):\?}", (ROOT / "compose.yaml").read_text()))
     assert named <= set(example)
     assert set(example) - {"POSTGRES_PASSWORD", "CLICKHOUSE_PASSWORD"} <= env.known
-    assert "127.0.0.1" in example["FONPROXY_ALLOWED_HOSTS"]  # the health check calls it by that
+    assert "127.0.0.1" in example["FONPROXY_ALLOWED_HOSTS"]  # the health check calls it under that name
 
 
 def test_the_cluster_example_writes_to_one_replica_and_lets_keeper_replicate() -> None:
-    # Were it otherwise, a replica would get its rows twice: from the insert and from its peers.
+    # Otherwise a replica would get its rows twice: from the insert and from its peers.
     cluster = ElementTree.parse(ROOT / "ops" / "clickhouse" / "cluster.xml")
     shards = cluster.findall("remote_servers/*/shard")
     assert [shard.findtext("internal_replication") for shard in shards] == ["true"] * 2

@@ -1,4 +1,4 @@
-"""Settings from the environment: understood, or refused with a sentence."""
+"""Settings from the environment: accepted, or refused with a clear message."""
 
 from __future__ import annotations
 

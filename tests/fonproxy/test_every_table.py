@@ -37,7 +37,7 @@ def contents(file: Path) -> dict[str, list[str]]:
 
 @pytest.mark.django_db
 def test_a_move_copies_every_table_of_the_relational_store() -> None:
-    # When each migration ran is the new store's own affair.
+    # The times at which migrations ran belong to the new store.
     assert {model._meta.db_table for model in relational.tables()} | {"django_migrations"} == {
         *connection.introspection.table_names()
     }
@@ -59,5 +59,5 @@ def test_a_backup_holds_every_table_but_the_sign_ins(tmp_path: Path) -> None:
     kept, copied = contents(tmp_path / "data/fonproxy.sqlite3"), contents(tmp_path / "fonproxy.sqlite3")
     assert [name for name, rows in kept.items() if not rows] == []
     left_out: dict[str, list[str]] = {name: [] for name in settings.SIGN_IN_TABLES}
-    # SQLite's own counter of ids is part of it.
+    # SQLite's own id counter is included.
     assert copied == kept | left_out

@@ -1,4 +1,4 @@
-"""A few exports of an account run at once; each place comes free when its export ends, is left, or its process dies."""
+"""An account may run a few exports at once; a place is freed when its export ends, is abandoned, or crashes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_an_active_download_keeps_its_slot_and_a_stalled_one_reacquires_it_if_fr
     monkeypatch.setattr(exports, "RENEW_SECONDS", -1)
     first, second = (Export(ALICE, parts()) for _ in range(2))
     assert (next(first), next(second)) == (b"x", b"x")
-    cache.clear()  # as if both had stood still for longer than their leases
+    cache.clear()  # as if both had made no progress for longer than their leases
     assert next(first) == b"x"
     other = Export(ALICE, parts())
     with pytest.raises(Interrupted):
@@ -81,7 +81,7 @@ def test_slots_are_shared_through_redis_and_work_per_process_without_it(
         Export(ALICE, parts())
         with pytest.raises(TooBusy):
             Export(ALICE, parts())
-        other.flushdb()  # as if another process had let its leases run out
+        other.flushdb()  # as if another process had let its leases expire
         assert next(first) == b"x"
         assert len(other.keys("*export*")) == 1
         server.kill()

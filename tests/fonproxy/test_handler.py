@@ -1,4 +1,4 @@
-"""Errors that Django makes outside Django REST framework."""
+"""Errors that Django raises outside Django REST framework."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_while_a_store_hangs_other_probes_get_the_last_answer(asked: list[str], 
     inner: list[dict[str, bool]] = []
 
     def hangs() -> None:
-        inner.append(health.cached_checks.stores())  # as another thread would ask meanwhile
+        inner.append(health.cached_checks.stores())  # as another thread would query meanwhile
 
     monkeypatch.setattr(health, "CHECKS", {"database": hangs})
     health.cached_checks.stores()

@@ -1,4 +1,4 @@
-"""Host names are brought to one form, whichever way they were written."""
+"""Host names are normalized to one form, however they were written."""
 
 from __future__ import annotations
 

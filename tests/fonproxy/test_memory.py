@@ -1,4 +1,4 @@
-"""A process that serves shares few arenas; in a process of its own, for it cannot be undone."""
+"""A serving process shares few arenas; tested in a process of its own, because it cannot be undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``GET /metrics`` tells, and that dashboard and alert rules ask for nothing else."""
+"""What ``GET /metrics`` exports, and that dashboard and alert rules query nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPS = settings.BASE_DIR / "ops"
 
 @pytest.fixture
 def samples(clean_engine: Client, staff: User, client_for: Callable[..., APIClient]) -> Callable[..., dict[str, float]]:
-    """The samples of a name, by their labels as text."""
+    """The samples of a metric, by their labels as text."""
     api = client_for(staff, "metrics")
 
     def samples(name: str) -> dict[str, float]:

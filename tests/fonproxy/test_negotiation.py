@@ -1,4 +1,4 @@
-"""The format of an answer by the header ``Accept``."""
+"""The response format chosen by the ``Accept`` header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Query parameters are read anew for each request, though their fields are made once."""
+"""Query parameters are read for each request, although their fields are built once."""
 
 from __future__ import annotations
 

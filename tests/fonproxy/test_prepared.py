@@ -1,4 +1,4 @@
-"""Queries that are compiled once: they read the rows anew, and as the ORM does."""
+"""Queries that are compiled once: each call reads the current rows, and returns what the ORM would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSV as spreadsheets open it."""
+"""CSV that spreadsheets open correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads of one account at once."""
+"""Concurrent reads of one account."""
 
 from __future__ import annotations
 

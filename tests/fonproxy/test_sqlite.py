@@ -1,4 +1,4 @@
-"""Threads of one process queue for SQLite's one writer, instead of sleeping until they find it free."""
+"""Threads of one process queue for SQLite's single writer, instead of sleeping and retrying."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times as they are given, the ranges they make and the points those are cut into."""
+"""Times as callers write them, the ranges they form and the points those are divided into."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def ranges(draw: st.DrawFn) -> Range:
 
 
 def edge_of(bucket: datetime, axis: TimeGrid, zone: ZoneInfo) -> BucketKey:
-    """Where a bucket belongs, by the zone's own reading of its start."""
+    """The edge that a bucket belongs to, by the zone's own reading of its start."""
     local = bucket.astimezone(zone)
     epoch = int(local.replace(tzinfo=UTC).timestamp())
     segment = 0
@@ -342,7 +342,7 @@ def test_the_default_interval_grows_with_the_range(length: timedelta, interval: 
 
 
 def test_points_are_local_hours_and_days_even_when_clocks_go_back() -> None:
-    """Two days in Berlin: in the second night the hour from 02:00 comes twice."""
+    """Two days in Berlin: in the second night the hour from 02:00 occurs twice."""
     range_ = days(date(2026, 10, 24), date(2026, 10, 25), BERLIN)
     by_hour = TimeGrid.over(range_, Interval.HOUR, BERLIN).edges()
     before, after = [*range(24), *range(3)], range(2, 24)
@@ -361,7 +361,7 @@ def test_a_range_within_one_local_hour_has_that_hours_point() -> None:
 
 
 def test_a_range_that_ends_where_clocks_change_has_no_point_after_it() -> None:
-    """On Lord Howe Island they go back by half an hour: it would be in the middle of an hour."""
+    """On Lord Howe Island clocks go back by half an hour, so the point would start in the middle of an hour."""
     range_ = Range(at("2026-04-04T13:00Z"), at("2026-04-04T15:00Z"))
     by_hour = TimeGrid.over(range_, Interval.HOUR, ZoneInfo("Australia/Lord_Howe"))
     assert [edge.label for edge in by_hour.edges()] == ["2026-04-05 00:00:00", "2026-04-05 01:00:00"]
@@ -405,7 +405,7 @@ def test_a_time_is_local_to_the_zone_unless_it_has_an_offset(text: str, at: date
 
 
 def test_days_run_from_local_midnight_to_local_midnight() -> None:
-    """In the night after the first one the clocks go forward."""
+    """In the night after the first day the clocks go forward."""
     assert days(date(2026, 3, 28), date(2026, 3, 29), BERLIN) == Range(at("2026-03-27T23:00Z"), at("2026-03-29T22:00Z"))
 
 

@@ -1,4 +1,4 @@
-"""Sizes as texts."""
+"""Sizes as text."""
 
 from __future__ import annotations
 

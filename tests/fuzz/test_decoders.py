@@ -1,7 +1,7 @@
-"""Every decoder of what others send, against text that was made to break it (``make fuzz``).
+"""Every decoder of outside input, against text that was made to break it (``make fuzz``).
 
-A decoder answers or refuses with one of its own errors, whatever it is given. Half of the examples are drawn from the
-grammar of the input, half are good inputs with pieces cut out, doubled, exchanged or overwritten.
+Whatever it is given, a decoder returns a result or raises one of its own errors. Half of the examples are drawn from
+the grammar of the input; half are valid inputs with pieces cut out, duplicated, swapped or overwritten.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from orders.gateway.radius import Attributes
 from orders.models import Order, ProxyUser
 from tests.analytics.helpers import body_of, documented_row
 
-# Of processor time, for each decoder.
+# Processor time for each decoder.
 SECONDS: Final = float(os.environ.get("FUZZ_SECONDS", "600"))
 ROUND: Final = 300
 NOW: Final = datetime(2026, 11, 20, 12, 30, 15, tzinfo=UTC)
@@ -54,7 +54,7 @@ REFUSALS: Final = (APIException, history.BadFile, static_ip_csv.NotCsv, timerang
 
 
 def fuzz(inputs: st.SearchStrategy[Any], decode: Callable[[Any], object]) -> None:
-    """Decodes for so many seconds; each round draws by another seed, the same in each run."""
+    """Decodes for this long; each round draws with another seed, the same in each run."""
     spent, tried = time.process_time(), 0
     for number in itertools.count():
         if time.process_time() - spent >= SECONDS:
@@ -94,7 +94,7 @@ values = st.recursive(
 
 
 def changed(good: bytes) -> st.SearchStrategy[bytes]:
-    """The input with a few pieces cut out, doubled, exchanged or overwritten."""
+    """The input with a few pieces cut out, duplicated, swapped or overwritten."""
 
     def apply(edits: list[tuple[int, int, int, bytes]]) -> bytes:
         text = bytearray(good)
@@ -114,7 +114,7 @@ def changed(good: bytes) -> st.SearchStrategy[bytes]:
 
 
 def bodies(row: dict[str, Any], wrap: Callable[[list[Any]], Any]) -> st.SearchStrategy[bytes]:
-    """JSON bodies of rows of which some fields have other values."""
+    """JSON bodies of rows in which some fields have other values."""
     rows = st.lists(
         st.dictionaries(st.sampled_from(sorted(row)), values, max_size=4).map(lambda new: {**row, **new}), max_size=3
     )
@@ -236,7 +236,7 @@ SQUID: Final = (
 
 
 def send(found: Request) -> None:
-    """Makes the bodies that the shipper sends of a request."""
+    """Builds the bodies that the shipper sends for a request."""
     assert to_body(aggregate([found], "gateway"))
     assert to_body(one_by_one([found]))
 
@@ -253,7 +253,7 @@ def test_squid_lines() -> None:
 
 
 def test_squid_fields_that_billing_does_not_need() -> None:
-    """No line is lost for them: the login and its bytes are read whatever they hold."""
+    """They lose no line: the login and its bytes are read whatever those fields hold."""
     cells = SQUID.decode("latin-1").split()
     word = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f\x85\xa0"), max_size=30)
 
@@ -291,7 +291,7 @@ def test_squid_fields_that_billing_does_not_need() -> None:
 )
 def test_mapped_lines(preset: str, good: bytes) -> None:
     form = MappedFormat(PRESETS[preset])
-    assert isinstance(form.parse(good), Request)  # or the changed ones would test little
+    assert isinstance(form.parse(good), Request)  # otherwise the changed ones would test little
 
     def read(line: bytes) -> None:
         found = form.parse(line)
@@ -353,5 +353,5 @@ def test_addresses_hosts_and_cursors() -> None:
 
 
 def test_the_good_line_is_read() -> None:
-    """Or the changed ones would test nothing."""
+    """Otherwise the changed lines would test nothing."""
     assert isinstance(lines.parse(SQUID), Request)

@@ -20,7 +20,7 @@ SERVICES = Path("/etc/pam.d")
 
 
 def _replaced(path: str, **places: str) -> str:
-    """A file of ``ops/dante`` with this machine's places instead of an operator's."""
+    """A file of ``ops/dante`` with this machine's paths instead of an operator's."""
     text = (ROOT / "ops/dante" / path).read_text()
     for written, used in places.items():
         assert written in text, (path, written)

@@ -17,7 +17,7 @@ from tests.serving import ROOT, free_port
 FREERADIUS = shutil.which("freeradius", path="/usr/sbin:/usr/bin")
 SECRET = "testing123"
 START_SECONDS = 300
-# For a busy machine: of each packet and of what FreeRADIUS asks FonProxy.
+# For a busy machine: for each packet and for FreeRADIUS's requests to FonProxy.
 PATIENCE_SECONDS = 90
 CONFIGURATION = """
 prefix = /usr
@@ -45,7 +45,7 @@ modules {{
 $INCLUDE {directory}/site
 """
 
-# Acknowledges every Disconnect-Request, in place of a proxy server that takes them.
+# Acknowledges every Disconnect-Request, in place of a proxy server that accepts them.
 RECEIVER = """
 always ok {
     rcode = ok
@@ -115,7 +115,7 @@ def _started(directory: Path, path: Path, **variables: str) -> subprocess.Popen[
 
 @contextmanager
 def disconnect_receiver() -> Iterator[tuple[int, Path]]:
-    """The port of a FreeRADIUS that acknowledges Disconnect-Requests, and its log, which has what it received."""
+    """The port of a FreeRADIUS that acknowledges Disconnect-Requests, and its log, which shows what it received."""
     with tempfile.TemporaryDirectory(prefix="fonproxy-radius-") as name:
         directory, port = Path(name), free_port()
         (directory / "rest").write_text(RECEIVER)

@@ -1,8 +1,8 @@
-"""A client that asks and reports as gost's documentation says of its plugins of type ``http``. It is not gost.
+"""A client that authenticates and reports as gost's documentation describes for its ``http`` plugins.
 
-gost itself is in no Debian package. What is here is from gost.run, *Authentication* and *Observer*: the auther plugin
-POSTs ``username``, ``password`` and ``client``; the observer plugin POSTs every period the totals of each client of a
-service since gost started, and wants ``{"ok": true}``.
+It is not gost, because gost is in no Debian package. It follows gost.run, *Authentication* and *Observer*: the auther
+plugin POSTs ``username``, ``password`` and ``client``; the observer plugin POSTs, once per period, the totals of each
+client of a service since gost started, and expects ``{"ok": true}``.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ ADDRESS = re.compile(r"addr: https://(\S+)@usage\.example\.com(\S+)")
 
 
 class GostClient:
-    """One process of gost with ``ops/gost/gost.yaml``; another one begins its totals anew."""
+    """One process of gost with ``ops/gost/gost.yaml``; another one starts its totals from zero."""
 
     def __init__(self, url: str, key: str) -> None:
         text = (ROOT / "ops/gost/gost.yaml").read_text().replace("fnp_REPLACE", key)
         (credentials, self._auth), (_, self._observe) = ADDRESS.findall(text)
-        # Go's HTTP client sends the user part of a URL so.
+        # Go's HTTP client sends the user part of a URL this way.
         self._headers = {"Authorization": f"Basic {b64encode(credentials.encode()).decode()}"}
         self._url = url
         self._stats: dict[str, dict[str, int]] = {}
 
     def sign_in(self, username: str, password: str) -> str | None:
-        """The id under which gost counts the client, or None if it may not pass."""
+        """The id under which gost counts the client, or None if it is refused."""
         asked = {"username": username, "password": password, "client": "127.0.0.1:49123"}
         answer = self._post(self._auth, asked)
         return answer["id"] if answer["ok"] else None
@@ -51,7 +51,7 @@ class GostClient:
         self._stats[client]["currentConns"] -= 1
 
     def observe(self) -> None:
-        """What gost does every ``observer.period``."""
+        """What gost does once per ``observer.period``."""
         service = {"kind": "service", "service": "socks", "type": "status", "status": {"state": "ready", "msg": ""}}
         events = [
             {"kind": "handler", "service": "socks", "client": client, "type": "stats", "stats": stats}

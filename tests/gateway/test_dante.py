@@ -1,4 +1,4 @@
-"""A real Dante signs logins in over PAM and RADIUS, and its log counts what they moved."""
+"""A real Dante authenticates logins over PAM and RADIUS, and its log counts their traffic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""radclient plays a proxy server: a real FreeRADIUS asks FonProxy, and reports to it."""
+"""radclient plays a proxy server: a real FreeRADIUS queries FonProxy and reports to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.gateway
 
-# A key with the scope `gateway`, made as an operator makes one, and steps of an order's life.
+# A key with the scope `gateway`, made as an operator makes one, and actions of an order's life.
 PREPARE = """
 import django, sys
 django.setup()
@@ -121,7 +121,7 @@ def test_interim_updates_and_stops_add_up_to_the_reported_traffic(server: Server
             return radius.account(Acct_Status_Type=status, **packet, **counters)
 
         assert account("Start")
-        for part in (1, 3, 2, 3):  # overtaken and repeated
+        for part in (1, 3, 2, 3):  # out of order and repeated
             assert account("Interim-Update", sent * part // 4, received * part // 4)
         half = tuple(now - then for now, then in zip(usage(server), before, strict=True))
         assert half[1] >= received * 3 // 4  # it counts while it runs
@@ -204,8 +204,8 @@ def test_a_connection_that_uses_up_its_order_is_cut_off_while_it_runs_until_a_to
     assert may_pass()
     account("Interim-Update", 40 * MIB)
     wait_for(lambda: not may_pass())
-    wait_for(is_stopped)  # the gateway's word to end the connection
-    account("Stop", 60 * MIB)  # what it moved until its end is counted too
+    wait_for(is_stopped)  # the gateway's order to end the connection
+    account("Stop", 60 * MIB)  # what it transferred until its end is counted too
     wait_for(lambda: provider.usage()["radius-small"] == Moved(1, 0, 60 * MIB))
     provider.act("radius-small", "top-ups", reference="more", bytes=41 * MIB)
     wait_for(may_pass)

@@ -1,4 +1,4 @@
-"""gost's plugins, played by a client that follows their documentation, before a real FonProxy."""
+"""gost's plugins, played by a client that follows their documentation, against a real FonProxy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_gost_reports_are_counted_while_it_runs_after_a_restart_and_until_the_cu
     for _ in range(2):
         gost.connect("small")
     gost.move("small", 500, 10 * MIB)
-    for _ in range(2):  # an answer that was lost
+    for _ in range(2):  # a lost answer
         gost.observe()
     wait_for(lambda: provider.usage().get("small") == Moved(2, 500, 10 * MIB))
     assert gost.sign_in("small", PASSWORD) == "small"

@@ -1,4 +1,4 @@
-"""A real Squid before a real FonProxy: who may pass, when running connections end, and what is counted."""
+"""A real Squid with a real FonProxy: who is allowed, when running connections end, and what is counted."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def target() -> Iterator[int]:
 
 @pytest.fixture
 def sell(provider: Provider, proxy: WiredGateway) -> Callable[..., None]:
-    """``provider.sell``, known to the copy that decides where FonProxy takes too long to answer."""
+    """``provider.sell``, then a wait for the copy of logins that decides when FonProxy answers too late."""
 
     def sell(login: str, **settings: Any) -> None:
         provider.sell(login, **settings)
@@ -53,7 +53,7 @@ def sell(provider: Provider, proxy: WiredGateway) -> Callable[..., None]:
 
 @pytest.fixture
 def ask(proxy: WiredGateway, target: int) -> Callable[..., str]:
-    """A request of a login: its status, with the reason of a refusal."""
+    """Sends a request with a login; returns its status, with the reason of a refusal."""
 
     def ask(login: str, *password: str) -> str:
         status, reason, _ = proxy.get(f"http://localhost:{target}/100", login, *password)
@@ -153,7 +153,7 @@ def test_usage_equals_the_clients_bytes_whichever_process_is_killed(
         if number in (kills // 4, kills // 2):
             wait_until_copied(proxy, usage.logins)
             provider.server.kill()
-            for _ in range(3):  # known logins go on
+            for _ in range(3):  # known logins continue
                 usage.grow()
                 usage.kill_a_part_of_the_agent()
             provider.server.start()
@@ -172,7 +172,7 @@ def test_usage_equals_the_clients_bytes_whichever_process_is_killed(
 
 
 class SquidTotals:
-    """Of three logins, by tunnels that stay open and by single requests, at random."""
+    """Traffic of three logins, by tunnels that stay open and by single requests, at random."""
 
     def __init__(self, proxy: WiredGateway, target: int, seed: int) -> None:
         self.logins = [f"killed-{seed}-{number}" for number in range(3)]
@@ -183,7 +183,7 @@ class SquidTotals:
         self._tunnels: list[Tunnel] = []
 
     def grow(self) -> None:
-        """By a request, by another tunnel, and through some of the tunnels."""
+        """Adds traffic: a request, another tunnel, and transfers through some of the tunnels."""
         login = self._random.choice(self.logins)
         size = self._random.randint(1, 100_000)
         status, _, moved = self._proxy.get(f"http://localhost:{self._target}/{size}", login)
@@ -207,9 +207,9 @@ class SquidTotals:
 
 
 def copy_of_logins(proxy: WiredGateway) -> LoginStore:
-    """Which decides without FonProxy."""
+    """The copy of logins that decides without FonProxy."""
     path = proxy.directory / "helpers/logins.sqlite3"
-    wait_for(path.exists, LONG_SECONDS)  # made by Squid's user, or it could not write to it
+    wait_for(path.exists, LONG_SECONDS)  # created by Squid's user, who must be able to write to it
     return LoginStore(path)
 
 

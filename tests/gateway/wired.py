@@ -1,4 +1,4 @@
-"""A real Squid and the agent before a real FonProxy, wired as ``make gateway`` wires them, and clients that count."""
+"""A real Squid and the agent with a real FonProxy, set up as ``make gateway`` does, and clients that count."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.waiting import wait_for
 
 PASSWORD = "correct-horse-1"
 LONG_SECONDS = 300.0
-# So that a changed password need not be waited for.
+# So that a test need not wait for a changed password.
 FASTER = {"credentialsttl 1 minute": "credentialsttl 2 seconds"}
 
 
 class Moved(NamedTuple):
-    """Requests, and bytes as FonProxy names them: ``sent`` came from the customer."""
+    """Requests, and bytes under FonProxy's names: ``sent`` came from the customer."""
 
     requests: int = 0
     sent: int = 0
@@ -57,7 +57,9 @@ class Provider:
         return answer.json
 
     def sell(self, name: str, limit: int | None = None, **settings: Any) -> None:
-        """A customer with an order with a login, all of that name; again with other settings to change the login."""
+        """Sells a customer an order with a login, all of that name; a second call with other settings changes the
+        login.
+        """
         self.ask("PUT", f"/provisioning/users/{name}")
         self.ask(
             "PUT",
@@ -116,7 +118,7 @@ class WiredGateway:
             self.stop(name)
 
     def kill(self, name: str) -> None:
-        """As the kernel does, and started again as systemd does."""
+        """Kills it as the kernel does, and starts it again as systemd does."""
         self.stop(name, signal.SIGKILL)
         self.start(name)
 
@@ -135,7 +137,7 @@ class WiredGateway:
     # --- clients ----------------------------------------------------------------------------------------------------
 
     def get(self, url: str, login: str, password: str = PASSWORD) -> tuple[int, str, Moved]:
-        """The status, the header that says why a request was refused, and what curl counted."""
+        """The status, the header that gives the reason of a refusal, and what curl counted."""
         proxy = f"http://{login}:{password}@127.0.0.1:{self._wired.port}"
         told = "%{http_code} %{size_request} %{size_header} %{size_download}"
         command = ["curl", "-s", "-D", "-", "-o", "/dev/null", "-w", f"\n{told}", "-x", proxy, url]
@@ -150,7 +152,7 @@ class WiredGateway:
 
 
 class Tunnel:
-    """To a port of this machine. ``sent`` and ``received`` are counted at the client's socket."""
+    """A tunnel to a port of this machine. ``sent`` and ``received`` are counted at the client's socket."""
 
     def __init__(self, proxy: int, port: int, login: str, password: str) -> None:
         self.login = login
@@ -164,7 +166,7 @@ class Tunnel:
         self.status = int(answer.split()[1])
 
     def transfer(self, size: int) -> None:
-        """Asks the origin for that many bytes and reads them."""
+        """Requests that many bytes from the origin and reads them."""
         self._send(f"{size}\n")
         while size:
             size -= len(self._receive(min(size, 2**16)))
@@ -188,7 +190,7 @@ class Tunnel:
 
 
 class Accounts:
-    """What each login's clients have moved, by their own count."""
+    """What each login's clients have transferred, by their own count."""
 
     def __init__(self) -> None:
         self.moved: dict[str, Moved] = {}
@@ -202,7 +204,7 @@ class Accounts:
 
 
 class _Origin(StreamRequestHandler):
-    """Sends as many bytes as each line asks for; to ``GET /SIZE`` as an HTTP server does."""
+    """Sends as many bytes as each line requests; to ``GET /SIZE`` it answers as an HTTP server does."""
 
     def handle(self) -> None:
         with suppress(OSError):
@@ -223,7 +225,7 @@ class _Server(ThreadingTCPServer):
 
 @contextmanager
 def origin() -> Iterator[int]:
-    """The port of a server to ask through the proxy."""
+    """The port of a server to request through the proxy."""
     with _Server(("127.0.0.1", 0), _Origin) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
@@ -232,7 +234,7 @@ def origin() -> Iterator[int]:
 
 @contextmanager
 def shipping(*arguments: str, key: str) -> Iterator[Callable[[], str]]:
-    """``fonproxy-agent ship`` for the length of a block; what is yielded ends it and returns what it printed."""
+    """Runs ``fonproxy-agent ship`` during a block; yields a function that ends it and returns its output."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fonproxy_agent", "ship", *arguments],
         env={"PYTHONPATH": str(ROOT / "agent"), "FONPROXY_KEY": key},

@@ -16,7 +16,7 @@ NUMBERS = iter(range(1, 2**24))
 
 
 def addresses(number: int, **fields: Any) -> None:
-    """So many more static IPs, all alike."""
+    """Adds this many static IPs, all alike."""
     made = (StaticIp(address=f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", **fields) for n in islice(NUMBERS, number))
     StaticIp.objects.bulk_create(made)
 

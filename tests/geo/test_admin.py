@@ -1,4 +1,4 @@
-"""Staff edit multipliers in place, and see what each does."""
+"""Staff edit multipliers in place, and see the effect of each."""
 
 from __future__ import annotations
 

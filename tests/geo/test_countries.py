@@ -1,4 +1,4 @@
-"""The country of an address, for whoever asks from the next question on."""
+"""The country of an address, available to every caller from the next lookup on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.analytics.helpers import documented_row, push
 
 @pytest.fixture
 def lookup(transactional_db: None) -> CountryLookup:
-    """With real commits: nothing is remembered within a transaction."""
+    """With real commits, because nothing is cached within a transaction."""
     return CountryLookup()
 
 

@@ -1,4 +1,4 @@
-"""Multipliers that start and end, what a change would do, and undoing it."""
+"""Multipliers that start and end, previews of a change, and undoing it."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ def test_of_two_concurrent_conflicting_multipliers_one_is_saved(is_first: bool) 
 
 @pytest.fixture
 def dies_at_the_record() -> Iterator[None]:
-    """The process as good as dies after the multiplier is written and before its record is."""
+    """The process dies, in effect, after the multiplier is written and before its record is."""
     kept = multiplier_changes._record
 
     def die(*_: Any, **__: Any) -> MultiplierChange:

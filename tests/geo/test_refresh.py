@@ -1,4 +1,4 @@
-"""Loaders that work, fail and lie; the last good counts stay."""
+"""Loaders that work, fail and return nonsense; the last good counts stay."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class CountsServer(ThreadingHTTPServer):
-    """Answers as it is told to."""
+    """Answers with its ``answer``."""
 
     daemon_threads = True
     answer: Answer
@@ -57,7 +57,7 @@ def says(body: bytes, status: int = 200, **headers: str) -> Answer:
     return answer
 
 
-# Those below end, after a time that no caller may wait, with an answer that would be taken.
+# Those below end with an acceptable answer, but after longer than a caller may wait.
 DROPS = 1000
 DROP_SECONDS = 0.05
 

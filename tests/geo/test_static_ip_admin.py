@@ -89,5 +89,5 @@ def test_a_search_by_the_beginning_of_an_address_uses_an_index(db: None) -> None
     found = StaticIp.objects.filter(address__startswith="10.0.3.")
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_seqscan = off")  # for so few rows it would not bother
+            cursor.execute("SET LOCAL enable_seqscan = off")  # it would skip this for so few rows
     assert "static_ips_address_prefix" in found.explain()

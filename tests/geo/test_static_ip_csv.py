@@ -135,7 +135,7 @@ def test_the_command_imports_a_spreadsheets_csv_and_reports_the_result(tmp_path:
         call_command("import_static_ips", str(file))
 
 
-# In a process of its own, on a database in a file: in memory the rows themselves would be what grows.
+# In a process of its own, on a database file: with a database in memory the rows themselves would grow.
 MILLION = """
 import resource, django
 django.setup()

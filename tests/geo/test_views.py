@@ -1,4 +1,4 @@
-"""Caching, other origins, and what staff's systems are told."""
+"""Caching, other origins, and what staff's systems receive."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""``make mutants``: changes the modules whose rules matter most, one place at a time, and sees whether a test fails.
+"""``make mutants``: changes the modules with the most important rules, one place at a time, and checks whether a test
+fails.
 
-    python -m tests.mutation [--workers 2] [--again] [--report] [MODULE ...]
+python -m tests.mutation [--workers 2] [--again] [--report] [MODULE ...]
 
-Each worker mutates a copy of the tree. Interrupted, it goes on where it stopped when it is run again.
+Each worker mutates a copy of the tree. After an interruption, the next run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _migrate(template: Path) -> None:
 
 
 def _copy(tree: Path) -> Path:
-    """The files that git knows or would add, as they are now."""
+    """Copies the files that git tracks or would add, as they are now."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True
     )
@@ -96,14 +97,14 @@ def _work(tree: Path, template: Path, waiting: queue.SimpleQueue[str], again: bo
         except queue.Empty:
             return
         command = [sys.executable, "-m", "tests.mutation.session", module, str(session.file_of(SESSIONS, module))]
-        # Tests that are killed leave their files there.
+        # Killed tests leave their files there.
         environment = os.environ | {"MIGRATED_TEST_DATA": str(template), "TMPDIR": str(template.parent)}
         if subprocess.run([*command, *["--again"] * again], cwd=tree, env=environment, check=False).returncode:
             failed.set()
 
 
 def _report(module: str) -> bool:
-    """Prints a module's score and its survivors; whether it is high enough."""
+    """Prints a module's score and its survivors; returns whether the score is high enough."""
     file = session.file_of(SESSIONS, module)
     if not file.exists():
         print(f"{module}: not run")

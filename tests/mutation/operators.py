@@ -1,7 +1,7 @@
-"""Which mutations are made: a part of Cosmic Ray's own operators, and two that it lacks.
+"""The mutations that are made: some of Cosmic Ray's own operators, and two that it lacks.
 
-Cosmic Ray replaces every comparison by six others and every arithmetic operator by eleven. Most of those are killed by
-the same tests, so one or two of each are used here.
+Cosmic Ray replaces every comparison with six others and every arithmetic operator with eleven. The same tests kill most
+of those, so one or two of each are used here.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _is_call(node: Any) -> bool:
 
 
 class RemoveArgument(Operator):  # type: ignore[misc]
-    """Leaves one keyword argument out of a call: a condition of a query, a default that is overridden."""
+    """Removes one keyword argument from a call: a condition of a query, or a default that is overridden."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Position, Position]]:
         for argument in self._arguments(node):
@@ -71,7 +71,7 @@ class RemoveArgument(Operator):  # type: ignore[misc]
 
     def mutate(self, node: Any, index: int) -> Any:
         at = node.children.index(list(self._arguments(node))[index])
-        # With the comma before it, or after it where it is the first; a call's only argument has none.
+        # With the comma before it, or after it if it is the first; a call's only argument has none.
         first, last = (at - 1, at) if at and node.type == "arglist" else (at, at + (node.type == "arglist"))
         del node.children[first : last + 1]
         return node
@@ -94,7 +94,7 @@ CHOSEN: Final = CORE | {f"fonproxy/{name}" for name in OWN}
 
 
 def register() -> None:
-    """Makes the operators of this module known to Cosmic Ray in this process."""
+    """Registers the operators of this module with Cosmic Ray in this process."""
     OPERATOR_PROVIDERS["fonproxy"] = OWN
 
 
@@ -105,7 +105,7 @@ NEGATED: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
 
 
 class _Normal(ast.NodeTransformer):
-    """Writes negations in one way, and leaves out annotations and how arguments are passed, which mypy checks."""
+    """Normalizes negations, and drops annotations and parameter kinds, which mypy checks."""
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)
@@ -141,7 +141,7 @@ class _Normal(ast.NodeTransformer):
 
 
 def meaning(code: str) -> str | None:
-    """The same for code that does the same in an obvious way; None for what is not Python."""
+    """Equal for code that does the same in an obvious way; None for text that is not Python."""
     try:
         return ast.dump(_Normal().visit(ast.parse(code)))
     except SyntaxError:

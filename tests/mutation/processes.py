@@ -1,6 +1,6 @@
 """Runs a function in a process of its own, until it ends or hangs.
 
-Whether it hangs is judged by the CPU time that it uses, not by the clock: on a busy machine everything takes longer.
+Whether it hangs is judged by the CPU time it uses, not by the clock: on a busy machine everything takes longer.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-# A process that waits for what never happens: it uses so little of a core for so many looks, a second or more apart.
-# The idle engine uses less; a process that wants to run gets more, even if the machine has ten times too much to do.
+# A process hangs if it used less than this share of a core at this many checks in a row, a second or more apart. The
+# idle engine uses less; a process that wants to run gets more, even on a machine with ten times too much to do.
 IDLE_SHARE: Final = 0.05
 IDLE_LOOKS: Final = 20
 TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -27,7 +27,7 @@ class Ending(NamedTuple):
 
 
 def run(function: Callable[[], None], cpu_limit: float | None = None, idle_looks: int = IDLE_LOOKS) -> Ending:
-    """Ends with all its processes what uses more CPU time than the limit, or next to none for a while."""
+    """Ends it, with all its processes, if it uses more CPU time than the limit, or next to none for a while."""
     before = _of_children()
     process = multiprocessing.get_context("fork").Process(target=_in_group, args=(function,))
     process.start()
@@ -62,10 +62,10 @@ def _of_children() -> float:
 
 
 def _of_group(group: int) -> float:
-    """What the group's processes have used, and those of their children that have ended."""
+    """The CPU time of the group's processes and of their children that have ended."""
     ticks = 0
     for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # ended meanwhile
+        with suppress(OSError):  # it has ended meanwhile
             # After the command, which may hold spaces: state, parent, group, ...
             fields = file.read_text().rpartition(")")[2].split()
             if int(fields[2]) == group:

@@ -1,4 +1,4 @@
-"""Which tests run the function that a mutant changes. The others cannot fail for it and are left out."""
+"""Which tests run the function that a mutant changes. The others cannot fail because of it and are left out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 NEW_PROCESS: Final = ("subprocess.Popen", "os.fork", "os.posix_spawn")
-# Tests that take longer, by CPU time, come after all others; those that take much longer are left out.
+# Tests that take longer than this, in CPU time, run after all others; those that take much longer are left out.
 SLOW_SECONDS: Final = 0.5
 LONG_SECONDS: Final = 5.0
 FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -22,17 +22,17 @@ recorder: Recorder | None = None
 
 
 class Record(NamedTuple):
-    """What a run of all tests showed. A test is named without its parameters, which may depend on the module."""
+    """What a run of all tests recorded. A test is named without its parameters, which may depend on the module."""
 
     # The CPU time of each test, in the order in which they ran.
     seconds: dict[str, float]
     # The tests that call a function, by its first line.
     callers: dict[int, list[str]]
-    # Tests that start other processes, in which anything may be called.
+    # Tests that start other processes, in which any function may be called.
     opaque: list[str]
 
     def tests_of(self, scope: range | None) -> list[str]:
-        """The tests that call a function on these lines, the quick ones first; without lines, all."""
+        """The tests that call a function on these lines, quick ones first; all tests if no lines are given."""
         concerned = {
             *self.opaque,
             *(test for line, tests in self.callers.items() if scope and line in scope for test in tests),
@@ -48,7 +48,7 @@ def read(file: Path) -> Record:
 
 
 def scope_of(line: int, code: str) -> range | None:
-    """The lines of the innermost function in whose body this line is; None for what an import runs."""
+    """The lines of the innermost function whose body contains this line; None for code that an import runs."""
     around = [
         node
         for node in ast.walk(ast.parse(code))
@@ -65,7 +65,7 @@ def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def telling(code: str) -> str:
-    """The code with functions that tell the recorder of each call: tracing all calls would take twice the time."""
+    """The code with functions that report each call to the recorder: tracing all calls would take twice the time."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, FUNCTIONS):
@@ -88,7 +88,7 @@ class Recorder:
         recorder = self
         self._file = file
         self._items: Sequence[Any] = ()
-        # Whom calls count for: the running test, those that share a fixture, or everyone.
+        # Who the calls count for: the running test, those that share a fixture, or every test.
         self._tests: frozenset[str] | None = None
         self._seconds: dict[str, float] = {}
         self._callers: dict[int, set[str] | None] = {}

@@ -1,4 +1,4 @@
-"""The mutants of one module, in Cosmic Ray's SQLite file: each has its result there as soon as it was tested.
+"""The mutants of one module, in Cosmic Ray's SQLite file: each result is stored there as soon as its test ends.
 
 Run as ``python -m tests.mutation.session MODULE FILE [--again]`` in a copy of the tree, which is mutated in place.
 """
@@ -36,8 +36,8 @@ PYTEST: Final = (
 )
 OUTPUT: Final = Path("output")
 RECORD: Final = Path("record.json")
-# What takes most of the start, and is the same for all mutants. Nothing of the project, and not chDB, which must not be
-# loaded in a process that forks.
+# Imports that take most of the start and are the same for all mutants. Nothing of the project, and not chDB, which must
+# not be loaded in a process that forks.
 PRELOADED: Final = (
     *("hypothesis.stateful", "xdist.plugin", "pytest_django.plugin", "_hypothesis_pytestplugin"),
     *("django.test", "django.core.management", "django.contrib.postgres.fields", "django.db.backends.sqlite3.base"),
@@ -45,7 +45,7 @@ PRELOADED: Final = (
     *("rest_framework", "celery.app", "psycopg", "redis", "pyarrow.compute", "requests", "msgspec", "execnet"),
     *("prometheus_client", "cryptography.fernet", "markdown", "aiosmtpd.controller", "maxminddb", "django_countries"),
 )
-# A mutant hangs whose tests use so many times the CPU time that they need without it, and this much more.
+# A mutant hangs if its tests use this many times the CPU time that they need without it, plus this much.
 CPU_FACTOR: Final = 3
 CPU_MORE: Final = 10.0
 HUNG: Final = "hung"
@@ -53,7 +53,7 @@ SURVIVED: Final = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 class Mutant(NamedTuple):
-    """A mutation as it reads: the lines it takes away, those it puts in their place, its result and what that cost."""
+    """A mutation as text: the lines it removes, the lines it adds, its result and the CPU time that took."""
 
     line: int
     removed: str
@@ -67,25 +67,25 @@ class Mutant(NamedTuple):
 
 
 def tests_by_module() -> dict[str, list[str]]:
-    """Repository-relative paths: module -> the tests that concern it, the ones that fail soonest first."""
+    """Repository-relative paths: module -> the tests that concern it, those that fail soonest first."""
     table: dict[str, dict[str, list[str]]] = tomllib.loads(TABLE.read_text())
     return table["modules"]
 
 
 def equivalents(module: str) -> set[tuple[str, str]]:
-    """(removed, added) of the mutants that no test can kill, each with its reason in the file."""
+    """(removed, added) of the mutants that no test can kill; the file gives the reason for each."""
     table: dict[str, list[dict[str, str]]] = tomllib.loads(EQUIVALENT.read_text())
     return {(each["removed"], each["added"]) for each in table.get("mutants", []) if each["module"] == module}
 
 
 def file_of(directory: Path, module: str) -> Path:
-    """The session of a module's present source; a change of the source or of the operators begins another."""
+    """The session of the module's current source; a change of the source or of the operators starts another."""
     seed = Path(module).read_bytes() + Path(operators.__file__).read_bytes()
     return directory / f"{module.replace('/', '.')}-{hashlib.sha256(seed).hexdigest()[:8]}.sqlite"
 
 
 def mutants(file: Path) -> list[Mutant]:
-    """Those of a session that were not left out, in the order of their lines; without an outcome where untested."""
+    """The mutants of a session that were not left out, in the order of their lines; without an outcome if untested."""
     with use_db(file, WorkDB.Mode.open) as session:
         results = dict(session.results)
         found = []
@@ -115,7 +115,7 @@ def _joined(lines: Iterable[str], sign: str) -> str:
 
 
 def begin(module: str, file: Path) -> None:
-    """Makes the session, unless it exists. A process that dies meanwhile leaves none."""
+    """Creates the session unless it exists. A process that dies meanwhile leaves none."""
     if file.exists():
         return
     unfinished = file.with_suffix(".new")
@@ -129,7 +129,7 @@ def begin(module: str, file: Path) -> None:
 
 
 def _distinct(items: Iterable[WorkItem], code: str) -> set[str]:
-    """The jobs of the chosen operators whose mutants are Python and differ from the code and from each other."""
+    """The jobs of the chosen operators whose mutants are valid Python and differ from the code and from each other."""
     jobs: dict[str | None, str] = {}
     for item in items:
         mutation = item.mutations[0]
@@ -140,7 +140,7 @@ def _distinct(items: Iterable[WorkItem], code: str) -> set[str]:
 
 
 def forget_survivors(module: str, file: Path) -> None:
-    """Has the mutants that survived, and are not known as equivalent, tested again."""
+    """Makes the next run test again the mutants that survived and are not known to be equivalent."""
     known = equivalents(module)
     with use_db(file, WorkDB.Mode.open) as session:
         again = [
@@ -154,7 +154,7 @@ def forget_survivors(module: str, file: Path) -> None:
 
 
 def run(module: str, tests: list[str], file: Path) -> None:
-    """Tests what has no result yet, in the order of lines. The tests must pass without a mutation first."""
+    """Tests every mutant without a result, in the order of lines. The tests must pass without a mutation first."""
     with use_db(file, WorkDB.Mode.open) as session:
         pending = sorted(session.pending_work_items, key=lambda item: item.mutations[0].start_pos)
         if not pending:
@@ -168,7 +168,7 @@ def run(module: str, tests: list[str], file: Path) -> None:
         if ending.code:
             sys.exit(f"{module}: its tests fail without a mutation\n{OUTPUT.read_text()}")
         print(f"{module}: {len(pending)} mutants; its tests use {ending.cpu_seconds:.1f} s of CPU time", flush=True)
-        # Bytecode of a mutant must not be taken for that of the next one.
+        # Bytecode of a mutant must not be used for the next one.
         sys.dont_write_bytecode = True
         parent = os.getppid()
         record = selection.read(RECORD)
@@ -198,7 +198,7 @@ def _result(mutation: MutationSpec, tests: list[str], cpu_limit: float) -> WorkR
 
 
 def _failed() -> str:
-    """The test that failed, or what pytest says of the start that did."""
+    """The test that failed, or pytest's output about the start that did."""
     lines = OUTPUT.read_text(errors="replace").splitlines()
     failures = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
     return (failures or lines or [""])[-1]

@@ -1,4 +1,4 @@
-"""A pytest plugin for runs of one mutant: they begin on databases that are migrated already, and end with their parent.
+"""A pytest plugin for runs of one mutant: they start on databases that are already migrated, and end with their parent.
 
 Migrating both databases takes longer than most tests. ``MIGRATED_TEST_DATA`` names a data directory in which
 ``manage.py migrate`` and ``clickhouse_migrate`` have run; it is copied.
@@ -20,7 +20,7 @@ template = Path(os.environ["MIGRATED_TEST_DATA"])
 shutil.copytree(template, data_dir.name, symlinks=True, dirs_exist_ok=True)
 Path(data_dir.name, "fonproxy.sqlite3").rename(Path(data_dir.name, "test.sqlite3"))
 
-# A failure ends the run: to look for a smaller example of it would be a waste.
+# A failure ends the run, so shrinking the example would waste time.
 settings.register_profile(
     "mutants",
     deadline=None,

@@ -1,4 +1,4 @@
-"""Orders as a test wants them."""
+"""Orders for tests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def bought(
 
 
 def change(order: Order, now: datetime, **changes: Any) -> Order:
-    """Changes only what is given, as a billing system that repeats all the rest."""
+    """Changes only the given fields, as a billing system that repeats all the others."""
     order.refresh_from_db()
     same: dict[str, Any] = {
         "name": order.name,

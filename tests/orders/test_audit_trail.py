@@ -1,4 +1,4 @@
-"""Every write through the provisioning API leaves a row that names numbers only, and that nobody changes."""
+"""Every write through the provisioning API leaves a row that names only numbers and that nobody changes."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_an_order_is_cut_off_and_comes_back_even_while_a_provider_hangs() -> Non
         names = ("RESIDENTIAL", "MOBILE", "DATACENTER")
         with serving(**{f"FONPROXY_GEO_{name}_URL": provider for name in names}) as server:
             _live_through(BillingSystem(server))
-            server.process.kill()  # or it would wait for those that hang
+            server.process.kill()  # otherwise it would wait for the requests that hang
             server.process.wait()
 
 

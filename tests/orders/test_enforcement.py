@@ -1,4 +1,4 @@
-"""The cut-off feed by its functions: who is published when, under which number, and for how long."""
+"""The functions of the cut-off feed: who is published when, under which number, and for how long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LATER = START + DAY
 
 @pytest.fixture
 def orders(alice: User, bob: User, make_order: Callable[..., Order]) -> list[Order]:
-    """Of two customers, each with a limit and a login."""
+    """Orders of two customers, each with a limit and a login."""
     return [
         make_order(user, limit=100, started_at=START, now=START, logins=(login,), external_id=f"e-{login}")
         for user, login in ((alice, "a"), (bob, "b"))
@@ -236,7 +236,7 @@ def test_a_due_suspension_does_not_clear_the_daily_stop(orders: list[Order]) -> 
 
 
 def test_a_change_locks_logins_before_it_takes_a_number(orders: list[Order]) -> None:
-    """Else it and a change of a login could wait for each other."""
+    """Otherwise it and a change of a login could deadlock."""
     with CaptureQueriesContext(connection) as statements:
         change(orders[0], LATER, limit_bytes=0)
     reads = [each["sql"] for each in statements if each["sql"].startswith("SELECT")]

@@ -1,4 +1,4 @@
-"""What happens to orders is told to the provider's own systems: once each, and only if it was committed."""
+"""Order events reach the provider's own systems: once each, and only if the change was committed."""
 
 from __future__ import annotations
 

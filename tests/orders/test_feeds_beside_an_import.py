@@ -1,4 +1,4 @@
-"""Gateways are told whom to stop whatever the stores are busy with: the feeds need neither the engine nor a write."""
+"""Gateways learn whom to stop however busy the stores are: the feeds need neither the engine nor a write."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.analytics.helpers import engine_unavailable
 
 @pytest.fixture
 def busy_stores(transactional_db: None, clean_engine: Client) -> Iterator[Callable[[], object]]:
-    """Lets another process take the engine, and write to SQLite until the test ends, as an import of history does."""
+    """Lets another process hold the engine, and write to SQLite until the test ends, as an import of history does."""
     with engine_unavailable():
         if connection.vendor == "sqlite":
             with closing(sqlite3.connect(connection.settings_dict["NAME"])) as writer:

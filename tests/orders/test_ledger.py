@@ -1,4 +1,4 @@
-"""What the ledger reads and posts, without the services that decide when."""
+"""What the ledger reads and posts, without the services that decide when to."""
 
 from __future__ import annotations
 

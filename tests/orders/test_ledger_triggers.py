@@ -1,4 +1,4 @@
-"""The database itself keeps the ledger, whoever writes to it."""
+"""The database itself protects the ledger, whoever writes to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Until when reached limits stop a login, next to clocks that are looked at hour by hour."""
+"""How long reached limits stop a login, compared with a scan of the zone's clock hour by hour."""
 
 from __future__ import annotations
 

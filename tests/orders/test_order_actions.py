@@ -1,4 +1,4 @@
-"""Staff take the steps of an order's life, and see first what each does."""
+"""Staff carry out the actions of an order's life, and see the effect of each beforehand."""
 
 from __future__ import annotations
 

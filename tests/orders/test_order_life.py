@@ -1,4 +1,4 @@
-"""An order from its purchase to its end: every figure after every step is what a plain model says."""
+"""An order from its purchase to its end: every figure after every step equals that of a plain model."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_month_in_the_life_of_an_order(order: Order) -> None:
     model.add("refund", 2 * GB)
     compare(order, model, at)
 
-    # Rows of last week arrive late and count on their day.
+    # Rows of last week arrive late and count on their own day.
     late = START + 2 * DAY
     carry_and_post(order, late, GB // 2, now=START + 9 * DAY)
     model.carry(late.date(), GB // 2)
@@ -151,7 +151,7 @@ def _use(
 
 def _credit(reason: LedgerReason) -> Callable[..., None]:
     def step(order: Order, model: OrderModel, now: datetime, size: int, reference: str) -> None:
-        for _ in range(2):  # the same twice adds it once
+        for _ in range(2):  # the same call twice adds it once
             if model.closed:
                 with pytest.raises(Conflict):
                     order_services.credit(order, reason, size, reference=reference, author="shop", now=now)

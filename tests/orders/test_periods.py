@@ -1,4 +1,4 @@
-"""At which instants periods begin, next to a calendar that is leafed through day by day."""
+"""The instants at which periods begin, compared with a calendar that is searched day by day."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ instants = st.datetimes(datetime(2018, 6, 1), datetime(2029, 1, 1), timezones=st
 
 
 def days_of(period: RecurringPeriod) -> Iterator[date]:
-    """The days on which periods begin: every day of the calendar is looked at."""
+    """The days on which periods begin, found by looking at every day of the calendar."""
     day = period.anchor
     while True:
         last_of_month = calendar.monthrange(day.year, day.month)[1]
@@ -44,7 +44,7 @@ def days_of(period: RecurringPeriod) -> Iterator[date]:
 
 
 def first_instant(day: date, zone: str) -> datetime:
-    """The first whole minute of the zone's day: minutes are gone through one by one."""
+    """The first whole minute of the zone's day, found by trying minute after minute."""
     at = datetime.combine(day, time(), UTC) - timedelta(hours=16)
     while at.astimezone(ZoneInfo(zone)).date() < day:
         at += timedelta(minutes=1)
@@ -89,7 +89,7 @@ def test_in_a_month_without_the_day_the_period_begins_on_the_last_day(anchor: da
         ("Europe/Berlin", date(2026, 3, 29), "2026-03-28T23:00+00:00"),
         ("Europe/Berlin", date(2026, 3, 30), "2026-03-29T22:00+00:00"),
         ("Asia/Beirut", date(2026, 3, 29), "2026-03-28T22:00+00:00"),  # the clock goes from 00:00 to 01:00
-        ("America/Havana", date(2026, 11, 1), "2026-11-01T04:00+00:00"),  # 00:00 to 01:00 comes twice
+        ("America/Havana", date(2026, 11, 1), "2026-11-01T04:00+00:00"),  # 00:00 to 01:00 occurs twice
         ("Asia/Kathmandu", date(2026, 11, 1), "2026-10-31T18:15+00:00"),
     ],
 )

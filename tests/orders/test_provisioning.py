@@ -1,4 +1,4 @@
-"""A billing system drives orders by its own ids, and may say everything twice."""
+"""A billing system manages orders under its own ids, and may send every call twice."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ KIM = "kim@example.com"
 
 @pytest.fixture
 def kim(alice: User) -> User:
-    """Joined alice's team by a mailed invitation."""
+    """A member who joined alice's team by a mailed invitation."""
     kim = team.new_person(Invitation(account=alice, address=KIM))
     kim.set_password("a horse that is right")
     kim.save()
@@ -177,7 +177,7 @@ def test_a_period_is_put_read_and_removed(shop: Callable[..., Any], sold: Order)
     renews = datetime.fromisoformat(answer["renewsAt"]).astimezone(ZoneInfo("Europe/Berlin"))
     assert (renews.day, renews.hour) == (1, 0)
     assert renews > timezone.now()
-    assert put_order(shop).json()["order"]["period"] == MONTHLY  # not given: as it is
+    assert put_order(shop).json()["order"]["period"] == MONTHLY  # not given: unchanged
     assert shop("GET", "orders/o-1").json()["order"]["renewsAt"] == answer["renewsAt"]
     removed = put_order(shop, period=None).json()["order"]
     assert (removed["period"], removed["renewsAt"]) == (None, None)

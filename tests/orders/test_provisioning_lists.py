@@ -1,4 +1,4 @@
-"""A billing system pages through customers and orders, and asks only for what changed."""
+"""A billing system pages through customers and orders, and requests only those that changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shop(staff: User, client_for: Callable[..., APIClient]) -> APIClient:
 
 
 def pages(shop: APIClient, name: str, **query: Any) -> Iterator[dict[str, Any]]:
-    """The answers of a whole list, page by page."""
+    """The items of a whole list, page by page."""
     cursor: str | None = ""
     while cursor is not None:
         answer = shop.get(f"/provisioning/{name}", {**query, "cursor": cursor})

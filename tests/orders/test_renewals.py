@@ -1,4 +1,4 @@
-"""Orders that renew by themselves: a year of them next to a plain model, and what comes in between."""
+"""Orders that renew automatically: a year of them compared with a plain model, including what interrupts it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from usage import metering, tasks
 DAY = timedelta(days=1)
 GB = 2**30
 START = datetime(2027, 5, 20, 9, tzinfo=UTC)
-YEAR = timedelta(days=366)  # the leap day of 2028 is in it
+YEAR = timedelta(days=366)  # it contains the leap day of 2028
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Chatham", "America/Havana")
 
 
 @dataclass
 class Life:
-    """An order beside its model."""
+    """An order and its model."""
 
     order: Order
     model: OrderModel
@@ -56,7 +56,7 @@ class Life:
         return self.model.expires_at or datetime.max.replace(tzinfo=UTC)
 
     def pass_boundaries(self, now: datetime) -> None:
-        """What the model has to say of every boundary until now."""
+        """What the model expects of every boundary until now."""
         while self.coming <= now and self.coming < self.ends:
             self.model.recur(self.coming)
             self.coming = next(self.boundaries)
@@ -82,7 +82,7 @@ def born(alice: User, make_order: Callable[..., Order], clean_engine: Client) ->
 
 
 def beat(now: datetime, *, posts_first: bool) -> None:
-    """The tasks of one moment, in either order: closing needs what was used, the others need nothing of each other."""
+    """The tasks of one moment, in either order: closing needs the usage, the others do not depend on each other."""
     steps: list[Callable[[datetime], Any]] = [renewals.renew_due, metering.post_usage]
     for step in reversed(steps) if posts_first else steps:
         step(now)
@@ -90,7 +90,7 @@ def beat(now: datetime, *, posts_first: bool) -> None:
 
 
 class OutageEvent(NamedTuple):
-    """Something that comes while beat is out, after that part of the time."""
+    """An event while beat is down, after that part of the time."""
 
     after: float
     kind: str
@@ -111,7 +111,7 @@ LENGTHS = (timedelta(minutes=1), timedelta(hours=7), timedelta(hours=30), 9 * DA
 
 
 def live(lives: list[Life], intervals: Iterable[BeatGap]) -> datetime:
-    """Lets the orders live through the intervals, and compares them with their models in the end."""
+    """Runs the orders through the intervals, and compares them with their models at the end."""
     now = START
     number = 0
     for interval in intervals:
@@ -135,7 +135,7 @@ def live(lives: list[Life], intervals: Iterable[BeatGap]) -> datetime:
 
 
 def carry_all(used: list[tuple[Life, datetime, int]], now: datetime) -> None:
-    """One batch: it arrives when the proxies reach us again, with the times at which it was carried."""
+    """One batch that arrives when the proxies can reach us again, with the times at which its traffic was carried."""
     rows = [
         {
             "ts": f"{at:%Y-%m-%d %H:%M:%S}",
@@ -204,7 +204,7 @@ def test_a_year_of_orders_in_six_zones_follows_the_model(born: Callable[..., Lif
 
 
 def names_until(life: Life, until: datetime) -> Iterator[str]:
-    """The names of the boundaries that the order has renewed at by then."""
+    """The names of the boundaries at which the order has renewed by then."""
     assert life.order.period
     for day in days_of(life.order.period):
         at = first_instant(day, life.order.period.timezone)
@@ -252,7 +252,7 @@ MONTHLY = RecurringPeriod(Every.MONTH, date(2027, 1, 31))
 
 
 def midnight(days: int) -> datetime:
-    """So many midnights after the start."""
+    """This many midnights after the start."""
     return START.replace(hour=0) + days * DAY
 
 
@@ -374,7 +374,7 @@ def test_a_day_renews_once_even_across_a_change_of_zone(born: Callable[..., Life
 def test_a_change_of_zone_skips_no_boundary(born: Callable[..., Life]) -> None:
     order = born(RecurringPeriod(Every.MONTH, date(2027, 5, 1))).order
     in_berlin = RecurringPeriod(Every.MONTH, date(2027, 5, 1), "Europe/Berlin")
-    change(order, datetime(2027, 5, 31, 23, 30, tzinfo=UTC), period=in_berlin)  # there, June has begun
+    change(order, datetime(2027, 5, 31, 23, 30, tzinfo=UTC), period=in_berlin)  # June has begun there
     assert [name for name, _ in purchases(order)] == [None, "period-2027-06-01"]
     renewals.renew_due(datetime(2027, 6, 2, tzinfo=UTC))
     order.refresh_from_db()

@@ -1,4 +1,4 @@
-"""The provider's webhooks: made and read through the API and the admin, delivered at least once, disabled when dead."""
+"""The provider's webhooks: managed through the API and the admin, delivered at least once, disabled when dead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A browser that looks at a served FonProxy as a person does, and minds what a person would not see.
+"""A browser that looks at a served FonProxy as a person does, and checks what a person would not see.
 
 Tests of served pages have the marker ``pages`` and a target of their own; ``make test`` runs those of ``SMOKE``.
 """
@@ -31,7 +31,7 @@ Visit = Callable[..., Page]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Called with the tests of all directories."""
+    """pytest calls this with the tests of all directories."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if item.path.parent == HERE and item.path.name != SMOKE and "server" in fixtures:
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def server() -> Iterator[Server]:
-    """Has three days of alice's traffic; bob has none."""
+    """A server with three days of alice's traffic; bob has none."""
     with serving(FONPROXY_THROTTLE_TOKEN="1000/min", FONPROXY_THROTTLE_READ="10000/min") as running:
         now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         rows = [
@@ -62,14 +62,14 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="package")
 def browser(django_db_setup: None) -> Iterator[Browser]:
-    """Django cannot set up a database once Playwright's event loop runs in this thread, so that comes first."""
+    """Sets up the database first: Django cannot once Playwright's event loop runs in this thread."""
     with launched() as browser:
         yield browser
 
 
 @pytest.fixture(scope="package")
 def sessions(browser: Browser, server: Server) -> Callable[[str], StorageState]:
-    """The cookies of who has signed in; each does so once."""
+    """The session cookies of each user, who signs in once."""
 
     @cache
     def of(who: str) -> StorageState:
@@ -90,11 +90,11 @@ def sign_in(page: Page, who: str, server: Server, *, then: str = "/dashboard") -
 
 @pytest.fixture
 def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageState]) -> Iterator[Visit]:
-    """Opens a path in a new window, signed in as somebody unless told ``None``.
+    """Opens a path in a new window, signed in as a user, or as nobody if ``None``.
 
-    With ``failing`` the browser may say that it could not load something; with ``is_examined`` axe may put styles into
-    the page that the page itself may not have.
-    At the end no page may have had an error in its console, or have asked another host for anything.
+    With ``failing`` the browser may report that it could not load something; with ``is_examined`` axe may add styles
+    that the page's own policy forbids. At the end no page may have had an error in its console, or have requested
+    anything from another host.
     """
     problems: list[str] = []
     contexts = []
@@ -134,7 +134,7 @@ def visit(browser: Browser, server: Server, sessions: Callable[[str], StorageSta
     yield open_page
     for context in contexts:
         for page in context.pages:
-            page.unroute_all(behavior="ignoreErrors")  # a page may be asking for something just now
+            page.unroute_all(behavior="ignoreErrors")  # a page may be requesting something right now
         context.close()
     assert problems == []
 

@@ -1,4 +1,4 @@
-"""axe finds no serious fault on any page, in either theme; and what the pages load is what it says it is."""
+"""axe finds no serious fault on any page, in either theme; and the vendored files are the published ones."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_list_on_a_phone_is_read_without_scrolling_sideways(visit: Visit, path
 
 def faults(page: Page) -> list[tuple[str, Any]]:
     if page.evaluate("typeof axe") == "undefined":
-        page.evaluate(AXE)  # the debugger's way in, which the page's own policy does not concern
+        page.evaluate(AXE)  # the debugger's way in, to which the page's own policy does not apply
     found = page.evaluate("axe.run()")["violations"]
     return [
         (fault["id"], [node["html"] for node in fault["nodes"]])

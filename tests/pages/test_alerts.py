@@ -1,4 +1,4 @@
-"""An alert is made, tested, seen to fire, and deleted."""
+"""An alert is created, tested, seen to fire, and deleted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def mails_to(server: Server, address: str) -> list[EmailMessage]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _daves_alert(server: Server) -> None:
-    """Dave is over his alert before anything else is tested, so that waiting for beat's minute costs little."""
+    """Puts Dave over his alert before anything else is tested, so that waiting for beat's minute costs little."""
     body = json.dumps({"username": "dave", "password": server.keys["PASSWORD"]}).encode()
     token = server.call("POST", "/auth/token", body, Content_Type="application/json").json["access"]
     bearer = {"Authorization": f"Bearer {token}", "Content_Type": "application/json"}

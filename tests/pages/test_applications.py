@@ -1,4 +1,4 @@
-"""An application is made, reports events, and shows them."""
+"""An application is created, reports events, and shows them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TABLES = ("functions", "consumers", "statuses")
 
 
 def make(page: Page, name: str) -> list[str]:
-    """The new application's app_id, write key and read key, as its maker copies them."""
+    """The new application's app_id, write key and read key, as its creator copies them."""
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Create application").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Application “{name}” created")
@@ -34,7 +34,7 @@ def secrets(page: Page) -> list[str]:
 
 
 def an_event(**changes: object) -> dict[str, object]:
-    """Of half a minute ago."""
+    """An event of half a minute ago."""
     return {
         "timestamp": int(time.time()) - 30,
         "method": "GET",
@@ -48,7 +48,7 @@ def an_event(**changes: object) -> dict[str, object]:
 
 
 def report(server: Server, app_id: str, key: str, *events: dict[str, object]) -> int:
-    """Sends these events, or three; the status."""
+    """Sends these events, or three of its own; returns the status."""
     three = (an_event(), an_event(), an_event(function="search", status_code=503))
     body = json.dumps(events or three).encode()
     return server.call(

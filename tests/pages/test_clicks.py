@@ -1,4 +1,4 @@
-"""Tasks take the clicks that docs/dashboard.md says; others are in test_drilldown.py."""
+"""Tasks take as many clicks as docs/dashboard.md says; the others are in test_drilldown.py."""
 
 from __future__ import annotations
 

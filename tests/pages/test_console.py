@@ -1,4 +1,4 @@
-"""The staff console as staff use it, and what the public and the customer see of it."""
+"""The staff console as staff use it, and what the public and the customer see as a result."""
 
 from __future__ import annotations
 

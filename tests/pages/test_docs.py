@@ -1,4 +1,4 @@
-"""The page of the reference, and that it needs no other host."""
+"""The reference page, and that it needs no other host."""
 
 from __future__ import annotations
 

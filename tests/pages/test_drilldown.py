@@ -1,4 +1,4 @@
-"""From a number to what is behind it, and to what it was before. docs/dashboard.md counts the clicks."""
+"""From a number to its details, and to its earlier value; docs/dashboard.md counts the clicks."""
 
 from __future__ import annotations
 

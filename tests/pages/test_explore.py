@@ -1,4 +1,4 @@
-"""Exploring: ranges, zones, zoom, paging, what is on screen as a file, and the call behind it."""
+"""Exploring: ranges, zones, zoom, paging, the shown data as a file, and the API call behind it."""
 
 from __future__ import annotations
 
@@ -175,11 +175,13 @@ def test_answers_for_another_account_show_a_notice_after_one_reload(visit: Visit
         answer = route.fetch()
         route.fulfill(response=answer, headers={**answer.headers, "x-account": "user_somebody"})
 
-    expect(page.locator("section[aria-busy=true]")).to_have_count(0)  # else what the page asks first is answered so too
+    expect(page.locator("section[aria-busy=true]")).to_have_count(
+        0
+    )  # otherwise the page's first request is answered so too
     page.route("**/analytics/*", as_somebody_else)
     page.get_by_text("24 hours").click()
     expect(page.locator("#websites")).to_contain_text("You are now signed in to another account. Reload this page.")
-    assert len(loads) == 2  # the address with the range, and that once more
+    assert len(loads) == 2  # the address with the range, twice
 
 
 @pytest.mark.parametrize("locale", ["de-DE", "ja-JP"])

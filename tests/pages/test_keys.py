@@ -1,4 +1,4 @@
-"""A key is made, used and revoked."""
+"""A key is created, used and revoked."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def test_a_key_works_from_when_it_is_made_until_it_is_revoked(visit: Visit, serv
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Create key").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Key “{name}” created")
-    page.wait_for_load_state()  # only then does the button do anything
+    page.wait_for_load_state()  # the button works only after that
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_text("Copied to clipboard.")).to_be_visible()
     secret = page.evaluate("navigator.clipboard.readText()")
     assert secret not in page.url
     assert server.get("/api/v1/me", x_api_key=secret).status == 200
 
-    page.reload()  # which makes no second one
+    page.reload()  # which creates no second one
     expect(page).to_have_url(re.compile("/dashboard/keys$"))
     line = page.get_by_role("row").filter(has_text=name)
     expect(line).to_have_count(1)

@@ -1,4 +1,4 @@
-"""The ledger as its customer audits it: what is left after each line, and nothing that is staff's."""
+"""The ledger as its customer audits it: the balance after each line, and nothing that only staff may see."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ PATH = "/dashboard/ledger"
 
 
 def used(order: Order, day: datetime, size: int, now: datetime) -> None:
-    """The day's usage line as the ledger's keeper sets it: made at the first traffic, rewritten ever after."""
+    """The day's usage line as metering writes it: created at the first traffic, updated from then on."""
     line, total = (order.pk, day.date()), DailyTotal(size, 1)
     metering._set_lines({line: metering.UsageLineChange(total, DailyTotal(0, 0))}, now)
 
 
 @pytest.fixture
 def order(alice: User, make_order: Callable[..., Order]) -> Order:
-    """30 of 100 bytes on its first day; on the second 60, a top-up, 40 more and 5 that are late by a week."""
+    """30 of 100 bytes on its first day; on the second 60, a top-up, 40 more and 5 that are a week late."""
     order = make_order(alice, limit=100, started_at=FIRST, now=FIRST, logins=("alice",))
     used(order, FIRST, 30, FIRST + HOUR)
     used(order, SECOND, 60, SECOND + HOUR)

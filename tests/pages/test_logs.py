@@ -18,7 +18,7 @@ PATH = "/dashboard/logs"
 
 @pytest.fixture(scope="module", autouse=True)
 def newest(server: Server) -> datetime:
-    """When the newest of sixty requests of dave's was, a minute apart, the newest to site-0; every twelfth failed."""
+    """The time of the newest of dave's sixty requests, a minute apart, the newest to site-0; every twelfth failed."""
     now = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=5)
     rows = [
         {

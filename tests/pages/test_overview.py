@@ -1,4 +1,4 @@
-"""The overview, and how it is for a newcomer."""
+"""The overview, and how a newcomer sees it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.serving import Server, row
 def test_the_overview_shows_bytes_left_and_traffic(visit: Visit, server: Server, size: ViewportSize) -> None:
     page = visit("/dashboard", size=size)
     expect(page.get_by_role("progressbar", name="Traffic used of Residential 100 GB")).to_be_visible()
-    # On the first days of a month this is not all that was pushed.
+    # On the first days of a month this is not everything that was pushed.
     month = server.get(f"/api/v1/usage?period=month&tz={ZONE}").json["data"]["total"]["requests"]
     expect(page.locator("#month dl > div", has_text="Requests").locator("dd")).to_have_text(str(month))
     expect(page.locator("#traffic canvas")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The public page of available proxies, for somebody who only looks."""
+"""The public page of available proxies, as a visitor sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of what goes on right now."""
+"""The page of live traffic."""
 
 from __future__ import annotations
 

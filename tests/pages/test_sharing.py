@@ -1,4 +1,4 @@
-"""A view is shared by a link with a reader who has no sign-in."""
+"""A view is shared by a link with a reader who has no account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In, out, and back in after a forgotten password."""
+"""Signing in, signing out, and resetting a forgotten password."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_forgotten_password_is_replaced_by_a_mailed_link(visit: Visit, server:
 
 
 def mailed_link(server: Server) -> str:
-    """Dave's, among other mails such as those that welcome a customer."""
+    """The link in Dave's mail, among other mails such as those that welcome a customer."""
 
     def links() -> list[str]:
         mails = (file.read_text() for file in (server.data_dir / "mail").glob("*"))

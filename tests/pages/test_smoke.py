@@ -1,4 +1,4 @@
-"""What `make test` asks of the browser: sign in, look at one page, send one form. The others are `make test-pages`."""
+"""The browser tests of `make test`: sign in, look at one page, send one form. The others run in `make test-pages`."""
 
 from __future__ import annotations
 

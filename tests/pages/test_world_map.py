@@ -1,4 +1,4 @@
-"""The world maps: shaded by the numbers of the table beside them, and usable with the mouse, keys, or no JavaScript."""
+"""The world maps: shaded by the numbers of the table beside them, and usable with mouse, keyboard, or no JavaScript."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class AttackTarget:
 
 
 def read_nothing(target: AttackTarget) -> None:
-    """Asks for a large file a hundred times and reads none of it."""
+    """Requests a large file a hundred times and reads none of it."""
     with target.connect("127.0.1.1") as connection:
         connection.sendall(f"GET {LARGE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 100)
         time.sleep(30)
@@ -48,7 +48,7 @@ def send_half(target: AttackTarget) -> None:
 
 
 def lie_idle(target: AttackTarget) -> None:
-    """Holds 1,005 connections with half a head, or as many as it is let have."""
+    """Holds 1,005 connections with half a head, or as many as the server accepts."""
     held = []
     for _ in range(1005):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What holds for every body that is refused."""
+"""Checks that apply to every refused body."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.serving import Answer, Server, body_of, row
 
 
 def assert_error(answer: Answer, status: int) -> dict[str, Any]:
-    """The answer is an error as FonProxy routes give it; returns it."""
+    """Checks that the answer is an error as FonProxy routes give it; returns it."""
     assert answer.status == status, answer.body[:500]
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Request-Id"]
@@ -21,7 +21,7 @@ def assert_error(answer: Answer, status: int) -> dict[str, Any]:
 
 
 def assert_refused(server: Server, body: bytes, status: int = 400, **headers: str) -> dict[str, Any]:
-    """The body is refused, nothing of it is stored, and its key is free; returns the error."""
+    """Checks that the body is refused, nothing of it is stored, and its key is free; returns the error."""
     key = str(uuid.uuid4())
     before = server.requests_of_alice()
     error = assert_error(server.post(body, **{"Idempotency_Key": key} | headers), status)
@@ -32,7 +32,7 @@ def assert_refused(server: Server, body: bytes, status: int = 400, **headers: st
 
 
 def assert_row_refused(server: Server, text: bytes) -> dict[str, Any]:
-    """The row is refused although the one before it is sound; returns what is said about it."""
+    """Checks that the row is refused although the one before it is valid; returns the error about it."""
     sound = body_of(row()).removesuffix(b"]}")
     error = assert_refused(server, sound + b"," + text + b"]}")
     assert error["message"] == "analytics.invalid_rows"

@@ -24,7 +24,7 @@ from tests.waiting import wait_for
 
 pytestmark = embedded_only
 
-# As a process leaves them that dies between an insert and its settlement, and between a record and its group.
+# As left by a process that dies between an insert and its settlement, and between a record and its group.
 UNDER_WAY = """
 import json, sys, django
 django.setup()
@@ -63,7 +63,7 @@ def lost(tmp_path: Path) -> Iterator[Server]:
 
 
 def _new_directory(lost: Path, directory: Path) -> Path:
-    """Where to restore, with what is kept outside the backup."""
+    """The directory to restore into, with the files that are kept outside the backup."""
     directory.mkdir()
     for name in ("secret_key", "keys.json"):
         shutil.copy(lost / name, directory)
@@ -75,7 +75,7 @@ Refusal = Callable[..., str]
 
 @pytest.fixture
 def refusal(settings: Any) -> Refusal:
-    """What a command says that refuses before it looks into a store, run in this process for that data directory."""
+    """The message of a command that refuses before it opens a store, run in this process for that data directory."""
 
     def of(data: Path, command: str, backup: Path, **changed: object) -> str:
         for name, value in {"DATA_DIR": data, **changed}.items():
@@ -127,8 +127,8 @@ def test_rows_acknowledged_before_a_backup_count_once_after_a_restore(lost: Serv
     server = Server(directory)
     try:
         found = server.requests_of_alice()
-        assert found in {sum(range(number + 1)) for number in range(before, after + 2)}  # whole pushes, in their order
-        # Whoever pushes again under the same key counts once, whether the backup knows the push or not.
+        assert found in {sum(range(number + 1)) for number in range(before, after + 2)}  # whole pushes, in order
+        # A push that is repeated under the same key counts once, whether or not the backup contains it.
         for number in acknowledged:
             assert push(server, number) == 204
         total = server.requests_of_alice()
@@ -139,7 +139,7 @@ def test_rows_acknowledged_before_a_backup_count_once_after_a_restore(lost: Serv
 
 @pytest.fixture(scope="module")
 def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup of an installation that no process runs, with two batches under way; its data lies beside it."""
+    """A backup of an installation that no process runs, with two unfinished batches; its data lies beside it."""
     data = tmp_path_factory.mktemp("backed-up") / "data"
     with_accounts(data)
     body = json.dumps({"logs": [row(count=7)]})
@@ -212,7 +212,7 @@ def test_a_damaged_backup_is_refused_and_restores_nothing(backup: Path, tmp_path
 
 
 def _secrets(data: Path) -> dict[str, str]:
-    """The salt and the pepper that an installation made for itself, as one sets them."""
+    """The salt and the pepper that an installation generated for itself, as settings."""
     told = "from django.conf import settings; print(settings.ID_SALT, *settings.KEY_PEPPERS)"
     salt, pepper = manage(data, "shell", "-v", "0", "-c", told).stdout.split()
     return {"FONPROXY_ID_SALT": salt, "FONPROXY_KEY_PEPPERS": f"{'n' * 32},{pepper}"}

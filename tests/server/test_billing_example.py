@@ -51,7 +51,7 @@ def test_an_order_is_sold_once_and_renewed_once_per_invoice(shop: ExampleShop) -
     assert len(password) == 20
     sold = shop.order("o-1")
     assert (sold["user"], sold["bytesLeft"], sold["proxyUsers"]) == ("c-1", 10 * GB, ["o-1"])
-    assert len(shop.done(*create).split()) == 1  # the password is told once
+    assert len(shop.done(*create).split()) == 1  # the password is shown once
     assert shop.order("o-1") == sold
     for _ in range(2):
         assert shop.done("renew", "o-1", "invoice-1", "2090-01-31") == "10.0 GB until 2090-02-01T00:00:00Z\n"

@@ -1,4 +1,4 @@
-"""What the intake makes of whatever is sent as a body."""
+"""How the server handles every kind of ingest body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 
 def text_with(field: str, value: str) -> bytes:
-    """A sound row as JSON but for one value, which is written as given."""
+    """A valid row as JSON except for one value, which is written as given."""
     return json.dumps(row(**{field: "HERE"})).replace('"HERE"', value).encode()
 
 
@@ -124,7 +124,7 @@ def test_any_unicode_is_kept_and_can_be_asked_for(server: Server, label: str) ->
     written = f'"{label}.{uuid.uuid4().hex}"'
     assert server.post(b'{"logs":[' + text_with("domain", written) + b"]}").status == 204
     domain = json.loads(written)
-    if "\0" not in domain:  # a query cannot say it
+    if "\0" not in domain:  # a query cannot express it
         assert server.requests_of_alice(quote(domain)) == 1
     assert domain in domains_of_alice(server)
 

@@ -1,4 +1,4 @@
-"""The reference: its description is valid and true. `tests/pages/test_docs.py` looks at its page."""
+"""The reference: its description is valid and true. `tests/pages/test_docs.py` tests its page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients are told when something is wrong before any application code looks at it, or in spite of it."""
+"""What clients receive when something is wrong before any application code sees it, or despite it."""
 
 from __future__ import annotations
 

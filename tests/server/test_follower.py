@@ -1,4 +1,4 @@
-"""The follower of the cut-off feed that the docs show."""
+"""The example program in the docs that follows the cut-off feed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def provider(server: Server) -> FeedWriter:
 
 @pytest.fixture
 def stopped(server: Server, provider: FeedWriter, tmp_path: Path) -> Iterator[Path]:
-    """The file that the running program keeps."""
+    """The file that the running program maintains."""
     environment = os.environ | {"FONPROXY_URL": server.url, "FONPROXY_KEY": provider.key}
     process = subprocess.Popen([sys.executable, str(PROGRAM)], cwd=tmp_path, env=environment)
     try:

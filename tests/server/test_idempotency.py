@@ -80,7 +80,7 @@ def test_a_refused_body_leaves_its_key_free(server: Server) -> None:
 
 
 def test_a_key_belongs_to_its_account(server: Server) -> None:
-    # The command works while the server runs: it leaves the engine alone.
+    # The command works while the server runs, because it does not use the engine.
     issued = manage(server.data_dir, "create_api_key", "bob", "--name", "second worker", "--scope", "ingest")
     assert (issued.returncode, issued.stderr) == (0, "")
     domain, body = named_body()

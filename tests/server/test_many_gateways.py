@@ -19,7 +19,7 @@ ASYNC = "respond-async"
 
 
 def push_at_once(server: Server, body: bytes, name: str, **headers: str) -> list[int]:
-    """The statuses of as many pushes as there are gateways, each on a connection of its own and begun together."""
+    """The statuses of one push per gateway, each on a connection of its own, all started together."""
     together = threading.Barrier(GATEWAYS)
 
     def push(number: int) -> int:

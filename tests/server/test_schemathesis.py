@@ -1,4 +1,4 @@
-"""Schemathesis calls every operation of the OpenAPI description, well and badly, and compares the answers with it."""
+"""Schemathesis calls every operation of the OpenAPI description, validly and invalidly, and checks the responses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def token_of(server: Server, username: str) -> str:
 
 
 def run(server: Server, header: str, examples: int, directory: Path) -> None:
-    # It keeps a cache where it runs.
+    # It keeps a cache in its working directory.
     ended = subprocess.run(
         [
             Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json", "--header", header,
@@ -50,7 +50,7 @@ def run(server: Server, header: str, examples: int, directory: Path) -> None:
 
 
 def call_every_operation(server: Server, role: str, examples: int) -> None:
-    import schemathesis  # it takes a second, and most runs of the suite need none of it
+    import schemathesis  # it takes a second, and most runs of the suite do not need it
 
     description = schemathesis.openapi.from_dict(server.call("GET", "/openapi.json").json)
     headers = {"x-api-key": server.keys[role]}

@@ -1,4 +1,4 @@
-"""Headers that browsers and caches need to be told, on every kind of answer."""
+"""Headers that browsers and caches need, on every kind of answer."""
 
 from __future__ import annotations
 

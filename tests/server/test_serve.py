@@ -30,7 +30,7 @@ def data_dir() -> Iterator[Path]:
 
 
 def said(stderr: str) -> str:
-    """The last line, which is the one that people read."""
+    """The last line of output, which is the one that people read."""
     return stderr.strip().splitlines()[-1]
 
 
@@ -99,15 +99,15 @@ def test_requests_under_way_are_answered_before_it_ends(data_dir: Path) -> None:
 
 
 def wait_until_delivered(connection: socket.socket) -> None:
-    """Until the other side's kernel has all that was sent."""
+    """Waits until the other side's kernel has everything that was sent."""
     while unpack("i", ioctl(connection.fileno(), TIOCOUTQ, b"\0" * 4)) != (0,):
         threading.Event().wait(0.005)
 
 
 @pytest.mark.processes
-@embedded_only  # elsewhere a peer may be alive, so what the dead one had claimed waits for a minute
+@embedded_only  # elsewhere a peer may be alive, so the dead one's claims are left for a minute
 def test_a_killed_server_neither_loses_nor_doubles_an_acknowledged_batch(data_dir: Path) -> None:
-    """Four workers push while it is killed; each repeats what it got no answer for, under the same key."""
+    """Four workers push while it is killed; each repeats its unanswered pushes under the same key."""
     domain = f"{uuid.uuid4().hex}.example"
     current = Server(data_dir)
     pushed = threading.Semaphore(0)

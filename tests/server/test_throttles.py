@@ -1,4 +1,4 @@
-"""How often one may call, with limits low enough to be reached."""
+"""Rate limits, set low enough to be reached."""
 
 from __future__ import annotations
 

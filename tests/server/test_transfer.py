@@ -1,4 +1,4 @@
-"""How bodies arrive: packed, too large, cut short, or framed wrongly."""
+"""Bodies in transfer: compressed, too large, cut short, or framed wrongly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def chunked(*parts: bytes) -> bytes:
 
 
 def answers(received: bytes) -> list[int]:
-    """The statuses in what came back."""
+    """The statuses of the received responses."""
     return [int(line.split()[1]) for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.")]
 
 
@@ -123,7 +123,7 @@ def test_a_gzip_bomb_is_refused_before_it_is_fully_unpacked(server: Server) -> N
     sixteen = gzip.compress(bytes(16 * MIB))
     assert_refused(server, gzip.compress(bytes(LIMIT + 1)), 413, Content_Encoding="gzip")
     assert_refused(server, sixteen * 1000, 413, Content_Encoding="gzip")
-    assert_refused(server, sixteen * 4, 400, Content_Encoding="gzip")  # not too large, only no JSON
+    assert_refused(server, sixteen * 4, 400, Content_Encoding="gzip")  # not too large, just not JSON
 
 
 # --- size ---

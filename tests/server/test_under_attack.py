@@ -1,4 +1,4 @@
-"""Every attack at once for two minutes, while another customer's reads, a worker's pushes and probes go on."""
+"""Every attack at once for two minutes, while another customer's reads, a worker's pushes and probes continue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def attacked(server: Server, application: dict[str, str]) -> Iterator[None]:
 
 
 class Calls:
-    """Calls again and again; what each answered, and how long it took."""
+    """Repeats a call; records each answer and how long it took."""
 
     def __init__(self, call: Callable[[], int]) -> None:
         self.answers: list[tuple[int, float]] = []

@@ -1,4 +1,4 @@
-"""What an earlier version left, in both stores and on its way between them, is all there after an upgrade."""
+"""Everything an earlier version left, in both stores and between them, is still there after an upgrade."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_rows_of_an_earlier_version_are_there_once_wherever_they_were(tmp_path: 
     assert now["found"] == {table: [4, 8] for table in now["found"]} | {"requests": [2, 2]}
     [summary] = now["summaries"]
     assert (summary["log_summary_hostname"], summary["log_summary_requests"]) == ("old.example", 8)
-    # Nobody knows how the earlier rows were pushed: a chart by the minute may not pass them over.
+    # Nobody knows how the earlier rows were pushed: a chart by the minute is refused, as it might leave them out.
     assert now["minutes"] == "refused"
 
 

@@ -26,7 +26,7 @@ def family_of(error: dict[str, Any]) -> str:
 
 
 def answers(server: Server, sent: bytes) -> list[Answer]:
-    """The responses to these bytes, each with its announced length."""
+    """The responses in these bytes, each with its announced length."""
     found = []
     stream = io.BytesIO(server.raw(sent))
     while stream.tell() < len(stream.getbuffer()):

@@ -1,4 +1,4 @@
-"""What the stores hold, to be compared with what clients were told; and whether everything is done."""
+"""The contents of the stores, to compare with what was acknowledged to clients; and whether everything is done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.stack.load import Customer
 UNFINISHED: Final = (
     "SELECT count(*) FROM analytics_ingestbatch WHERE created_at < {} AND (settled_at IS NULL OR NOT is_accounted)"
 )
-# Every row goes to all of these; to one of the other two by the way that it came.
+# Every row goes to all of these, and to one of the other two, depending on how it arrived.
 TABLES: Final = (
     "traffic",
     "order_traffic",
@@ -31,7 +31,7 @@ TABLES: Final = (
 BY_WAY: Final = ("requests", "unlogged_traffic")
 CONNECT_SECONDS: Final = 5
 
-# In a process of the product's own, on the stores as they are.
+# Run in a process of the product's own, on the stores as they are.
 COUNT: Final = """
 import json
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ close_client()
 
 
 def held(directory: Path, since: datetime, **settings: str) -> dict[str, Any]:
-    """Rows and requests of every table since then, bytes and requests of every order's ledger by its login."""
+    """Rows and requests of every table since then, and bytes and requests of every order's ledger by its login."""
     tables = (*TABLES, *BY_WAY)
     found = manage(
         directory,
@@ -73,7 +73,7 @@ def held(directory: Path, since: datetime, **settings: str) -> dict[str, Any]:
 
 
 def right(account: Customer) -> dict[str, Any]:
-    """What ``held`` has to say when this is all that was ever acknowledged."""
+    """What ``held`` must return if this is everything that was ever acknowledged."""
     traffic, log = account.rows["traffic"], account.rows["log"]
     everything = [traffic + log, account.requests.total()]
     return {
@@ -87,7 +87,7 @@ def right(account: Customer) -> dict[str, Any]:
 
 
 def unfinished(database: str | Path, before: datetime) -> int:
-    """Batches taken before this time that ClickHouse or the ledger does not have, in PostgreSQL or an SQLite file."""
+    """Batches accepted before this time that ClickHouse or the ledger lacks, in PostgreSQL or an SQLite file."""
     if isinstance(database, str):
         with psycopg.connect(database, connect_timeout=CONNECT_SECONDS) as server:
             [waiting] = server.execute(UNFINISHED.format("%s"), [before]).fetchone() or [0]

@@ -1,4 +1,4 @@
-"""What becomes of everything while one thing is broken: one row of the table in docs/reliability.md."""
+"""What happens to everything else while one thing is broken: one row of the table in docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECOVERY_SECONDS: Final = 180.0
 
 @dataclass(frozen=True)
 class Lasted:
-    """When a fault was there, by the monotonic clock, and when it was over, by the calendar."""
+    """When a fault occurred, by the monotonic clock, and when it was over, by the calendar."""
 
     started: float
     ended: float
@@ -47,7 +47,7 @@ def frozen(victim: object, seconds: float) -> Lasted:
     held: list[int] = []
 
     def freeze() -> None:
-        held.extend(pids_of(victim))  # those of this moment: PostgreSQL has one for each connection
+        held.extend(pids_of(victim))  # its current processes: PostgreSQL has one for each connection
         send(held, signal.SIGSTOP)
 
     return lasting(freeze, seconds, lambda: send(held, signal.SIGCONT))
@@ -65,7 +65,7 @@ def seconds_until(is_as_before: Callable[[], bool], since: float) -> float:
 
 
 def row(case: str, load: Load, lasted: Lasted, recovery: float) -> str:
-    """As Markdown; of calls that were under way at any moment of the fault."""
+    """A row of Markdown about the calls that were running at any moment of the fault."""
     during = [call for call in load.calls if call.ended >= lasted.started and call.started <= lasted.ended]
     pushes, reads, probes = ([call for call in during if call.kind == kind] for kind in ("push", "read", "probe"))
     return f"| {case} | {_told(pushes)} | {_told(reads)} | {_slowest(probes)} | {recovery:.0f} s |"

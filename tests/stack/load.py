@@ -1,4 +1,4 @@
-"""Clients that push and read without a pause, and keep an account of what was acknowledged to them."""
+"""Clients that push and read without a pause, and keep a record of what was acknowledged to them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Call:
 
 @dataclass
 class Customer:
-    """What the clients were told is durable."""
+    """What was acknowledged to the clients as durable."""
 
     rows: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
@@ -67,7 +67,7 @@ class Batch:
 
 
 class Load:
-    """Runs from the moment it is made until it is finished; every push is repeated until it is acknowledged."""
+    """Runs from its creation until it is finished; every push is repeated until it is acknowledged."""
 
     def __init__(self, web: list[Server], domain: str) -> None:
         self.domain = domain
@@ -120,7 +120,7 @@ class Load:
                 return
 
     def _probe(self, number: int) -> None:
-        """Of its life, which no store has a part in."""
+        """A liveness probe, which depends on no store."""
         while not self._over.wait(PAUSE_SECONDS):
             self._call("probe", number, "GET", "/healthz", None, {})
 
@@ -151,7 +151,7 @@ def loaded(web: list[Server], domain: str) -> Iterator[Load]:
 
 
 def make_batch(dice: random.Random, domains: Sequence[str], size: int = ROWS) -> Batch:
-    """Rows of all customers: two batches in three are added up by the minute, one is of single requests."""
+    """Rows of all customers: two batches in three are aggregated by the minute, one has single requests."""
     is_log = not dice.randrange(3)
     account = Customer(rows=Counter({"log" if is_log else "traffic": size}))
     rows = []

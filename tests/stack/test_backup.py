@@ -65,7 +65,7 @@ def _push(server: Server, number: int) -> int:
 
 
 def _back_up_under_pushes(server: Server, directory: Path, stores: dict[str, str]) -> tuple[int, int, int]:
-    """How many single requests were acknowledged in all, before the backup began, and when it had ended."""
+    """How many single requests were acknowledged in total: before the backup began, and when it had ended."""
     acknowledged: list[int] = []
     stop = threading.Event()
 

@@ -1,4 +1,7 @@
-"""The disk under the one process is full for a while, while clients push and read. Needs root, to mount a small one."""
+"""The disk under the single process is full for a while, while clients push and read.
+
+Needs root, to mount a small one.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +44,13 @@ def disk() -> Iterator[Path]:
 
 
 class Ballast:
-    """A file that takes what is left of the disk."""
+    """A file that fills the rest of the disk."""
 
     def __init__(self, disk: Path) -> None:
         self._path = disk / "ballast"
 
     def fill(self) -> None:
-        """Also what the engine gives back when it tidies up, until the time is over."""
+        """Keeps the disk full until the time is over, including space that the engine frees."""
         until = time.monotonic() + FULL_SECONDS
         with self._path.open("wb", buffering=0) as file:
             while time.monotonic() < until:

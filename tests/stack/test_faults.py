@@ -1,8 +1,8 @@
 """Each process and each service is killed, and frozen for half a minute, while clients push and read.
 
-Nothing that was acknowledged is lost, nothing is counted twice, and everything is as before without anyone's help but
-a supervisor's, who starts what has died. The clients' own account is compared with every table, the API and the
-ledgers. Prints the table of docs/reliability.md.
+Nothing that was acknowledged is lost, nothing is counted twice, and everything recovers without help except from a
+supervisor, who restarts what has died. The clients' own record is compared with every table, the API and the ledgers.
+Prints the table of docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _try(
 
 
 def _is_as_before(stack: Stack, load: Load, lasted: Lasted) -> bool:
-    """Both web processes serve, both workers wait for jobs, and what was pushed meanwhile is counted and posted."""
+    """Both web processes serve, both workers wait for jobs, and everything pushed meanwhile is counted and posted."""
     return (
         load.is_served_since(lasted.ended)
         and _waiting_workers(stack) == len(stack.workers)

@@ -1,4 +1,4 @@
-"""``manage.py move``: up to services and back, killed on the way, and refused where it must be."""
+"""``manage.py move``: to services and back, killed on the way, and refused where it must be."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tests.serving import ROOT, Server, environment, manage, row, with_accounts
 
 pytestmark = pytest.mark.stack
 
-# Besides the accounts: static IPs, what a staff member did, a deleted user, single requests without a duration, two
-# batches that a killed process left on their way, and a row in every other table.
+# Besides the accounts: static IPs, an action of a staff member, a deleted user, single requests without a duration, two
+# unfinished batches of a killed process, and a row in every other table.
 FILLED = """
 import json, sys, django
 django.setup()
@@ -129,16 +129,16 @@ def _request(at: datetime, **fields: Any) -> dict[str, Any]:
 
 
 def _move(data: Path, new: dict[str, str], *options: str, **stores: str) -> subprocess.CompletedProcess[str]:
-    """Moves the installation of this directory, with its stores there unless others are given."""
+    """Moves the installation of this directory, whose stores are there unless others are given."""
     to = ["--to-database", new["DATABASE_URL"], "--to-clickhouse", new["CLICKHOUSE_URL"]]
     return manage(data, "move", *to, *options, **stores)
 
 
 def _contents(data: Path) -> dict[str, list[str]]:
-    """Every table of SQLite, its rows in order; the counters of ids among them."""
+    """Every table of SQLite with its rows in order, including the id counters."""
     with sqlite3.connect(data / "fonproxy.sqlite3") as database:
         names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        names.remove("django_migrations")  # when each ran is the new store's own affair
+        names.remove("django_migrations")  # migration times belong to the new store
         counters = "SELECT name, seq FROM sqlite_sequence WHERE seq > 0 AND name != 'django_migrations'"
         tables = {name: f"SELECT * FROM {name}" for name in names} | {"sqlite_sequence": counters}
         return {name: sorted(map(str, database.execute(sql))) for name, sql in tables.items()}
@@ -162,7 +162,7 @@ def test_an_installation_is_the_same_after_moving_up_and_back(small: Path, servi
     for directory, stores in ((small, {}), (small, new), (tmp_path / "back", {})):
         server = Server(directory, **stores)
         try:
-            totals.append(server.requests_of_alice())  # under the key that was there before
+            totals.append(server.requests_of_alice())  # under the earlier key
         finally:
             server.stop()
     assert totals == [7 + 7 + 2] * 3

@@ -98,7 +98,7 @@ def test_a_full_disk_of_zookeeper_loses_and_doubles_nothing(
             pusher.wait_for_more()
             filler = small_disk / "filler"
             subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4k"], check=False, capture_output=True)
-            wait_for(lambda: zookeeper.process.poll() is not None, 120)  # it ends itself
+            wait_for(lambda: zookeeper.process.poll() is not None, 120)  # it ends on its own
             pusher.wait_for_more()
             filler.unlink()
             zookeeper.start()

@@ -1,4 +1,7 @@
-"""What holds between the production processes. Run by ``make stack``: some of it waits for beat's minute."""
+"""The rules that must hold across the production processes.
+
+Run by ``make stack``: some tests wait for beat's minute.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from tests.stack import topology
 from tests.stack.topology import Stack
 
 pytestmark = pytest.mark.stack
-# About jobs and threads within the one process of the small install, on its SQLite.
+# About jobs and threads within the single process of the small installation, on its SQLite.
 ONE_PROCESS = (
     "--deselect",
     "tests/geo/test_processes.py",
@@ -46,7 +49,7 @@ def wait_for(what: Callable[[], object], seconds: float) -> None:
 
 
 class Browser:
-    """A member of staff at the admin of one web process."""
+    """A member of staff in the admin of one web process."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -109,7 +112,7 @@ def test_batches_of_a_killed_web_process_are_finished_by_its_peers_and_count_onc
     pushing.join()
     os.kill(stack.endpoint.process.pid, signal.SIGCONT)
     wait_for(lambda: second.requests_of_alice("killed.example") > before, 120)
-    time.sleep(5)  # were it sent again, it would show
+    time.sleep(5)  # a second delivery would show
     assert second.requests_of_alice("killed.example") == before + 7
 
 

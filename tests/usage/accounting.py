@@ -65,7 +65,7 @@ def work() -> None:
 
 
 def use(seed: int) -> None:
-    """Each step is finished before it is counted: this process is never killed, only those that account for it."""
+    """Each step is finished before it is counted: only the accounting processes are killed, never this one."""
     chance = random.Random(seed)
     carried: Counter[str] = Counter()
     added: Counter[int] = Counter()

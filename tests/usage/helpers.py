@@ -1,4 +1,4 @@
-"""Carrying traffic for an order and looking at its account."""
+"""Carrying traffic for an order and reading its account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from usage import metering
 
 
 def carry(order: Order, at: datetime, size: int, requests: int = 1, errors: int = 0) -> None:
-    """Traffic as a worker pushes it, up to where it is durable and counted."""
+    """Traffic as a worker pushes it, until it is durable and counted."""
     row = {
         "ts": f"{at:%Y-%m-%d %H:%M:%S}",
         "user_id": order.user_id,

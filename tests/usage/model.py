@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 @dataclass
 class OrderModel:
-    """Everything that can be said of one order, kept the simple way."""
+    """The state of one order, kept the simple way."""
 
     limit: int | None
     credits: list[tuple[str, int]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class OrderModel:
         self.credits.append(("service_purchase", amount))
 
     def recur(self, boundary: datetime) -> None:
-        """Renews by itself: what came after the boundary, by its own time, counts in the new period."""
+        """Renews automatically: what came after the boundary, by its own time, counts in the new period."""
         left = self.balance + sum(size for at, size in self.traffic if at >= boundary)
         if left:
             self.credits.append(("adjustment", -left))

@@ -43,7 +43,7 @@ ZONES: Final = ("UTC", "Asia/Tokyo")
 
 
 def clock(epoch: float) -> datetime:
-    """The time of the play: it began at START when the real time was ``epoch``, and runs fast."""
+    """The simulated time: it began at START when the real time was ``epoch``, and runs fast."""
     return START + (timezone.now().timestamp() - epoch) * DAYS_A_SECOND * timedelta(days=1)
 
 

@@ -39,6 +39,6 @@ class Stage:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """At once, wherever it is."""
+    """Kills it at once, whatever it is doing."""
     process.kill()
     process.communicate()

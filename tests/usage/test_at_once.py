@@ -1,4 +1,4 @@
-"""A billing system that says the same several times at once, or in another order than it meant it."""
+"""A billing system that sends the same call several times at once, or calls in the wrong order."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_orders_that_end_at_once_get_different_numbers_in_the_feed(
 
 
 def test_a_late_repeat_of_an_old_put_is_applied_as_it_stands(at_once: Callable[[Iterable[Call]], list[int]]) -> None:
-    """A PUT says what is to be; the last one to arrive wins, and what was added to the limit stays."""
+    """A PUT states the wanted result; the last one to arrive wins, and what was added to the limit stays."""
     at_once([("PUT", "users/c", {})])
     later = f"{timezone.now() + timedelta(days=9):%Y-%m-%d}"
     at_once([("PUT", "orders/o", {**ORDER, "trafficLimitBytes": 5000, "expiresAt": later})])
@@ -132,7 +132,7 @@ def test_a_late_repeat_of_an_old_put_is_applied_as_it_stands(at_once: Callable[[
 
 
 def close_expired_behind(change: Callable[[], object], now: datetime) -> int:
-    """Closes expired orders in a thread that finds them before the change is committed; returns what it returned."""
+    """Closes expired orders in a thread that finds them before the change is committed; yields its return value."""
     has_looked = Event()
 
     def look(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
@@ -158,7 +158,7 @@ def close_expired_behind(change: Callable[[], object], now: datetime) -> int:
 
 
 def _wait_for_lock(closing: Future[int]) -> None:
-    """Waits until the thread waits for a row of PostgreSQL; SQLite lets it begin no transaction before ours ends."""
+    """Waits until the thread waits for a row of PostgreSQL; on SQLite it can begin no transaction before ours ends."""
     deadline = time.monotonic() + 30
     while connection.vendor == "postgresql" and not closing.done() and time.monotonic() < deadline:
         with connection.cursor() as cursor:

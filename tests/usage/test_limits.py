@@ -1,4 +1,4 @@
-"""Limits of single logins and daily limits of orders: who is stopped, until when, and who hears of it."""
+"""Limits of single logins and daily limits of orders: who is stopped, until when, and who is notified."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def follow(stopped: set[str], since: int = 0) -> tuple[set[str], int]:
 
 
 def by_states() -> set[str]:
-    """The logins that `/gateway/logins` says are stopped."""
+    """The logins that `/gateway/logins` reports as stopped."""
     return {state.login for state in feed.changed_logins(0, 1000).logins if state.stopped and not state.deleted}
 
 
@@ -118,7 +118,7 @@ def test_a_stopped_login_is_released_at_midnight_in_the_orders_zone(
     before = midnight - timedelta(seconds=1)
     beat(before)
     assert (reason("a", before), follow(set())[0]) == (RefusalReason.EXHAUSTED, {"a"})
-    assert reason("a", midnight) is None  # also before the task has run
+    assert reason("a", midnight) is None  # even before the task has run
     beat(midnight)
     assert (reason("a", midnight), follow({"a"})[0], by_states()) == (None, set(), set())
 
@@ -332,7 +332,7 @@ steps = st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from("abc"), st.in
 
 
 class Scene:
-    """An order with logins, what they used, and a gateway that follows the feed."""
+    """An order with logins, their usage, and a gateway that follows the feed."""
 
     def __init__(self, order: Order, names: dict[str, str]) -> None:
         self.order = order
@@ -421,7 +421,7 @@ def test_any_follower_stops_exactly_the_logins_that_may_not_pass(
 
 
 def is_reached(user: ProxyUser, used: list[tuple[int, datetime, int]], now: datetime) -> bool:
-    """By plain sums over the local days and months in which its traffic lies."""
+    """By plain sums over the local days and months that contain its traffic."""
     zone = BERLIN.zone
     local = [(at.astimezone(zone), size) for pk, at, size in used if pk == user.pk]
     today = now.astimezone(zone)

@@ -1,4 +1,4 @@
-"""Usage lines, set to what the traffic tables hold."""
+"""Usage lines, set to the totals of the traffic tables."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_posting_reads_and_locks_only_the_orders_and_lines_that_it_may_change(or
         read for read in reads if f'"id" IN ({order.pk})' not in read and f'"order_id" IN ({order.pk})' not in read
     ] == []
     [lines] = [read for read in reads if '"ledger_entries"."id"' in read]
-    assert f"\"usage_day\" IN ('{START.date()}'" in lines  # PostgreSQL is told the type besides
+    assert f"\"usage_day\" IN ('{START.date()}'" in lines  # PostgreSQL also receives the type
 
 
 def test_a_long_run_stamps_each_change_when_it_is_made(

@@ -1,4 +1,4 @@
-"""Those that keep accounts are killed at random, four at a time on PostgreSQL, and every balance is exact."""
+"""Accounting processes are killed at random, four at a time on PostgreSQL, and every balance is exact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Customers who ask for reports receive one per week or month, once, and end them with a link."""
+"""Customers who request reports receive one per week or month, once, and stop them with a link."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from usage.reports.services import ReportSpan, last_ended
 DAY = timedelta(days=1)
 GB = 2**30
 UTC_ZONE = ZoneInfo("UTC")
-# The Monday of last week: over, and so recent that its rows are kept.
+# The Monday of last week: over, and recent enough that its rows are kept.
 MONDAY = (datetime.now(UTC) - timedelta(days=7 + datetime.now(UTC).weekday())).replace(
     hour=0, minute=0, second=0, microsecond=0
 )
@@ -66,7 +66,7 @@ def test_a_weekly_report_compares_the_week_with_the_one_before(
     services.subscribe(alice, "week", MONDAY - 6 * DAY)
     carry(order, MONDAY - 7 * DAY, 2 * GB, error_count=1)
     carry(order, MONDAY - DAY, GB, domain="other.example")
-    carry(order, MONDAY, 50 * GB)  # of the running week
+    carry(order, MONDAY, 50 * GB)  # in the current week
     carry(order, MONDAY - 8 * DAY, 2 * GB)
     carry(make_order(bob, limit=None, started_at=MONDAY - 30 * DAY, now=MONDAY - 30 * DAY), MONDAY - DAY, 99 * GB)
     assert services.plan(MONDAY + timedelta(hours=5)) == 0  # rows may arrive late

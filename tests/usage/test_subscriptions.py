@@ -1,4 +1,4 @@
-"""Orders as subscriptions: which are listed, what is left of them and when they run out."""
+"""Orders as subscriptions: which are listed, how much is left and when they run out."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ GET = b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class EchoApp:
-    """Answers ``/large`` with 16 MiB, ``/count`` with how many of these were closed, the rest with its own body.
+    """Answers ``/large`` with 16 MiB, ``/count`` with how many of those were closed, the rest with its own body.
 
     A path that ends in ``/held`` waits for ``release`` first.
     """
@@ -78,7 +78,7 @@ def running() -> Iterator[EchoServer]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deadlines that a test can wait for."""
+    """Deadlines short enough for a test."""
     monkeypatch.setattr(pace, "GRACE_SECONDS", 0.3)
     monkeypatch.setattr(pace, "BYTES_PER_SECOND", 2**30)
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
@@ -86,7 +86,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def everything(client: socket.socket) -> bytes:
-    """What comes until the server ends the connection."""
+    """Everything received until the server closes the connection."""
     return b"".join(iter(lambda: client.recv(2**20), b""))
 
 
@@ -178,7 +178,7 @@ def test_pipelined_requests_of_a_disconnected_client_are_dropped(running: EchoSe
     with running.connect() as client:
         client.sendall(GET % b"held" + GET % b"x" * 50)
         assert running.app.is_holding.wait(WAIT_SECONDS)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))  # closing resets the connection
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))  # closing now resets the connection
     assert running.ask(source="127.0.0.2").status == 200  # by now the server has read the reset
     running.app.release.set()
     wait_for(lambda: not running.has_connections())

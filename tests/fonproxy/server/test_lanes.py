@@ -1,4 +1,4 @@
-"""Which threads serve which routes, and who waits for them."""
+"""Which threads serve which routes, and which requests wait for them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def lane_of(threads: int, per_caller: int, wait_seconds: float = 30) -> Lane:
 
 @asynccontextmanager
 async def working(lane: Lane, *callers: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """One request of each caller holds a thread; yields what ends them."""
+    """One request of each caller holds a thread; yields a function that ends them."""
     end = threading.Event()
     begun = threading.Semaphore(0)
 

@@ -1,4 +1,4 @@
-"""Who may pass: every reason to refuse, throttled guesses, and the forms of other programs."""
+"""Which logins are allowed: every reason to refuse, throttled guesses, and the forms of other programs."""
 
 from __future__ import annotations
 

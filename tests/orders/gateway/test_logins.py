@@ -1,4 +1,4 @@
-"""The feed of logins: a gateway that follows it knows what FonProxy knows."""
+"""The feed of logins: a gateway that follows it has the same logins as FonProxy."""
 
 from __future__ import annotations
 

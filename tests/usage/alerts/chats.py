@@ -1,8 +1,8 @@
-"""Slack, Discord, Telegram and Microsoft Teams as a test has them: real TLS under their names, on the loopback.
+"""Stand-ins for Slack, Discord, Telegram and Microsoft Teams: real TLS under their names, on the loopback.
 
-A client reaches them as it reaches anything through a proxy: HTTPS_PROXY names one that answers for these hosts
-itself, and REQUESTS_CA_BUNDLE the authority that signed their certificates. Their answers are those that the services'
-documents give.
+A client reaches them as it reaches anything through a proxy: HTTPS_PROXY names one that answers for these hosts itself,
+and REQUESTS_CA_BUNDLE the authority that signed their certificates. The answers are those in the services'
+documentation.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ REFUSALS = {
 
 @dataclass
 class Chats:
-    """What arrived, as host, path and body. ``mode`` is ``answer``, ``refuse``, ``hang``, ``slow`` or ``redirect``."""
+    """Records what arrived: host, path and body.
+
+    ``mode`` is ``answer``, ``refuse``, ``hang``, ``slow`` or ``redirect``.
+    """
 
     mode: str = "answer"
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -107,7 +110,7 @@ def chats(directory: Path, monkeypatch: Any) -> Iterator[Chats]:
 
 
 def _certificates(directory: Path, authority: Path) -> ssl.SSLContext:
-    """Writes an authority; returns what a server needs to be each of the hosts."""
+    """Writes a certificate authority; returns the certificate with which a server can be each of the hosts."""
     now = datetime.now(UTC)
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])

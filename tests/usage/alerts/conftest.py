@@ -31,7 +31,7 @@ def alert(order: Order) -> Alert:
 
 @pytest.fixture
 def committed(transactional_db: None) -> Iterator[None]:
-    """For tests whose threads look at the database; the ledger lets itself be emptied only for erasure."""
+    """For tests whose threads read the database; the ledger may be emptied only for erasure."""
     yield
     Erasure.objects.bulk_create(Erasure(order=order) for order in Order.objects.all())
     LedgerEntry.objects.all().delete()

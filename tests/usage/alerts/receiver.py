@@ -1,4 +1,4 @@
-"""A web server and a mail server that do what a test wants of them."""
+"""A web server and a mail server that behave as a test needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aiosmtpd.controller import Controller
 
 @dataclass
 class WebhookReceiver:
-    """Answers by path: ``/ok``, ``/fail``, ``/redirect``, ``/hang``, ``/hang-fail``, ``/drip``; remembers what came."""
+    """Answers by path: ``/ok``, ``/fail``, ``/redirect``, ``/hang``, ``/hang-fail``, ``/drip``; records the calls."""
 
     port: int = 0
     calls: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
@@ -32,7 +32,7 @@ class WebhookReceiver:
         return f"http://127.0.0.1:{self.port}/{path}"
 
     def wait_for(self, count: int, seconds: float = 30) -> None:
-        """Returns when so many calls have arrived, whether or not they are answered."""
+        """Returns once this many calls have arrived, whether or not they are answered."""
         deadline = time.monotonic() + seconds
         while len(self.calls) < count:
             assert time.monotonic() < deadline, f"{len(self.calls)} of {count} calls arrived"
@@ -40,7 +40,7 @@ class WebhookReceiver:
 
 
 def expected_signature(secret: str, headers: dict[str, str], body: bytes) -> str:
-    """The ``Webhook-Signature`` that the Standard Webhooks specification asks for, computed without FonProxy's code."""
+    """The ``Webhook-Signature`` that the Standard Webhooks specification requires, computed without FonProxy's code."""
     signed = f"{headers['Webhook-Id']}.{headers['Webhook-Timestamp']}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(base64.b64decode(secret), signed, "sha256")).decode()
 

@@ -1,4 +1,4 @@
-"""Firings reach Slack, Discord, Telegram and Microsoft Teams, and their tokens nobody else."""
+"""Firings reach Slack, Discord, Telegram and Microsoft Teams, and their tokens reach nobody else."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_refusal_is_kept_and_tried_again(method: str, order: Order, services_o
     assert row.last_error == f"Responded with status {REFUSALS[SHAPES[method][0]][0]}."
     assert row.delivered_at is None
     services_online.mode = "answer"
-    assert not deliveries.attempt(row.pk)  # not before its time
+    assert not deliveries.attempt(row.pk)  # not before it is due
     Delivery.objects.update(next_attempt_at=timezone.now())
     assert deliveries.attempt(row.pk)
 
@@ -113,7 +113,7 @@ def test_redirects_are_not_followed(order: Order, services_online: Chats) -> Non
 def test_a_hanging_chat_service_times_out_and_a_slow_one_does_not(
     method: str, order: Order, services_online: Chats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that hangs would answer in the end: the delivery fails because nobody waits for so long."""
+    """The hanging one would answer in the end: the delivery fails because nobody waits that long."""
     services_online.mode = "hang"
     row = fired(order, method)
     with monkeypatch.context() as patch:

@@ -56,7 +56,7 @@ def try_all(now: datetime | None = None) -> list[bool]:
 
 @contextmanager
 def in_background(receiver: WebhookReceiver, call: Callable[[], T]) -> Iterator[Future[T]]:
-    """The call's future, in a thread of its own. At the end the receiver lets go of it, even if the test has failed."""
+    """The call's future, in a thread of its own. At the end the receiver releases it, even if the test has failed."""
 
     def run() -> T:
         try:
@@ -180,7 +180,7 @@ def test_a_failed_delivery_is_retried_under_the_same_id(
     delivery = Delivery.objects.get()
     assert (delivery.attempts, delivery.last_error) == (1, error)
     assert delivery.next_attempt_at > timezone.now()
-    assert not deliveries.attempt(delivery.pk)  # not before its time
+    assert not deliveries.attempt(delivery.pk)  # not before it is due
     assert try_all() == [False]
     assert [headers["Webhook-Id"] for _, headers, _ in receiver.calls] == [str(firing.id)] * 2
 

@@ -1,4 +1,4 @@
-"""Alerts over the life of an order: each firing once, armed again when the order falls below."""
+"""Alerts over the life of an order: each fires once, and is armed again when the order falls below its threshold."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_patch_can_move_the_threshold_past_the_usage(order: Order, alert: Aler
     evaluation.evaluate(START)
     services.change(alert, {"threshold": 85}, START)
     evaluation.evaluate(START)
-    assert state(alert) == (False, 1)  # still reached: nothing new to tell
+    assert state(alert) == (False, 1)  # still reached: nothing new to report
     services.change(alert, {"threshold": 90}, START)
     assert state(alert) == (True, 1)
     services.change(alert, {"threshold": 50}, START)
@@ -256,6 +256,6 @@ def test_a_firing_records_the_forecast_from_the_pace_of_the_last_seven_days(orde
 
 def test_an_order_beyond_its_limit_is_forecast_to_run_out_now(order: Order, alert: Alert) -> None:
     carry_and_post(order, START, 11 * GB)
-    at = START + 8 * DAY  # of the last seven days there is no pace
+    at = START + 8 * DAY  # the last seven days give no pace
     assert evaluation.evaluate(at) == 1
     assert alert.firings.get().runs_out_at == at

@@ -1,4 +1,4 @@
-"""Alerts about bytes left, an end and failed requests, over the life of an order."""
+"""Alerts about bytes left, an order's end and failed requests, over the life of an order."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_error_rate_fires_once_per_window_and_rearms_after_a_quiet_one(order:
     assert [evaluation.evaluate(START + n * MINUTE) for n in range(3)] == [1, 0, 0]
     fail(order, START + 3 * MINUTE, 10_000, 0)
     evaluation.evaluate(START + 3 * MINUTE)
-    assert state(alert) == (False, 1)  # still of the window that has fired
+    assert state(alert) == (False, 1)  # still in the window that has fired
     evaluation.evaluate(START + 31 * MINUTE)
     assert state(alert) == (True, 1)
     fail(order, START + 40 * MINUTE, 200, 40)

@@ -63,8 +63,8 @@ def use(size: int, at: datetime = NOON, login: str = "a") -> None:
     ingest_service.accept(body, to_inbox, account_id=owner, route=IngestBatch.Route.TRAFFIC, key=None, now=at)
 
 
-def told(alert: Alert) -> list[list[tuple[str, str, float]]]:
-    """What each firing named, oldest first."""
+def reported(alert: Alert) -> list[list[tuple[str, str, float]]]:
+    """The login, limit and used percentage in each firing, oldest firing first."""
     return [
         [(each["login"], each["limit"], each["used_percent"]) for each in firing.logins]
         for firing in alert.firings.order_by("arming")
@@ -99,7 +99,7 @@ def test_it_fires_once_a_day_for_each_login(alert: Alert) -> None:
     assert [login_limits.evaluate(NOON) for _ in range(2)] == [1, 0]
     use(GB, NOON + DAY)
     assert [login_limits.evaluate(NOON + DAY) for _ in range(2)] == [1, 0]
-    assert told(alert) == [[("a", "day", 80.0)], [("b", "day", 100.0)], [("a", "day", 100.0)]]
+    assert reported(alert) == [[("a", "day", 80.0)], [("b", "day", 100.0)], [("a", "day", 100.0)]]
     assert Delivery.objects.count() == 3
     alert.refresh_from_db()
     assert (alert.is_armed, alert.last_fired_at) == (True, NOON + DAY)
@@ -111,7 +111,9 @@ def test_logins_that_reach_it_together_share_one_firing(alert: Alert) -> None:
     for login in ("a", "b"):
         use(95 * GB, login=login)
     assert login_limits.evaluate(NOON) == 1
-    assert told(alert) == [[("a", "day", 9500.0), ("a", "month", 9500.0), ("a", "total", 9500.0), ("b", "total", 95.0)]]
+    assert reported(alert) == [
+        [("a", "day", 9500.0), ("a", "month", 9500.0), ("a", "total", 9500.0), ("b", "total", 95.0)]
+    ]
 
 
 def test_a_day_ends_at_midnight_of_the_orders_zone(order: Order, alert: Alert) -> None:
@@ -164,7 +166,7 @@ def test_expired_orders_other_orders_and_removed_logins_are_left_alone(
     assert login_limits.evaluate(NOON) == 0
     Order.objects.filter(pk=order.pk).update(expires_at=None)
     assert login_limits.evaluate(NOON) == 1
-    assert told(alert) == [[("a", "day", 100.0)]]
+    assert reported(alert) == [[("a", "day", 100.0)]]
     proxy_users.remove(list(ProxyUser.objects.filter(login="a")), NOON)
     assert login_limits.evaluate(NOON) == 0
     assert not alert.login_marks.exists()
@@ -177,7 +179,7 @@ def test_an_evaluator_that_read_before_another_fired_does_not_fire_again(alert: 
     reached = login_limits._reached(alert, [user], {user.pk: Used(day=1)}, NOON)
     assert login_limits.evaluate(NOON) == 1
     assert login_limits._fire(alert, reached, NOON) == 0
-    assert len(told(alert)) == 1
+    assert len(reported(alert)) == 1
 
 
 def test_a_failing_alert_does_not_block_the_others(
@@ -196,7 +198,7 @@ def test_a_failing_alert_does_not_block_the_others(
     monkeypatch.setattr(login_limits, "_fire", failing)
     assert login_limits.evaluate(NOON) == 1
     assert f"alert {alert.pk} could not be evaluated" in caplog.text
-    assert (told(alert), len(told(other))) == ([], 1)
+    assert (reported(alert), len(reported(other))) == ([], 1)
 
 
 def test_the_mail_names_the_login_its_limit_and_when_it_resets(alert: Alert, mailoutbox: Any) -> None:

@@ -1,4 +1,4 @@
-"""A test delivery goes the way of real ones, says what it is, and leaves the alert as it was."""
+"""A test delivery takes the same path as real ones, says that it is a test, and leaves the alert unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def owner(order: Order) -> Browser:
 
 
 def ask(browser: Browser, alert: Alert) -> list[str]:
-    """What the page says after the button was pressed and the worker has run."""
+    """The page's message after the button was pressed and the worker has run."""
     path = f"/dashboard/alerts/{alert_id(alert.pk)}"
     answer = browser.post(f"{path}/test", follow=True)
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""When an alert fires and is armed again: the rule alone."""
+"""When an alert fires and is armed again: only the rule."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def step(alert: AlertState, used: int) -> AlertTransition | None:
     [
         (80, 100, 80, True),
         (79, 100, 80, False),
-        (2**53 * 4 // 5, 2**53, 80, False),  # a byte's fraction below
+        (2**53 * 4 // 5, 2**53, 80, False),  # a fraction of a byte below
         (2**53 * 4 // 5 + 1, 2**53, 80, True),
         (1, 3, 34, False),
         (1, 3, 33, True),

@@ -49,7 +49,7 @@ def test_each_due_alert_fires_once_and_every_firing_arrives() -> None:
         found = stage.run("settle")
 
     assert set(found["firings"].values()) == {rounds}
-    # More than fired: who is killed between two alerts of an order has named the lower one in the mail of the higher.
+    # More than fired: one that is killed between two alerts of an order has named the lower in the mail of the higher.
     fired, named = (Counter(map(tuple, found[key])) for key in ("fired", "named"))
     assert not fired - named
     told = {tuple(pair) for pair in found["told"]}

@@ -40,7 +40,7 @@ from usage.models import Alert, AlertKind, Delivery, Firing  # noqa: E402
 ORDERS: Final = 4
 LIMIT: Final = 1000
 MIN_ROUNDS: Final = 3
-# Short, so that what a killed sender had claimed is tried again while the test lasts.
+# Short, so that the claims of a killed sender are tried again during the test.
 delivery.CLAIM = timedelta(seconds=2)  # type: ignore[misc]  # shorter than a test
 delivery.FIRST_PAUSE = timedelta(seconds=0.2)  # type: ignore[misc]
 
@@ -75,7 +75,7 @@ def send() -> None:
 
 
 def use() -> None:
-    """Every round takes every order and its login to 100 %, waits until all has fired, and begins a new period.
+    """Every round takes every order and its login to 100 %, waits until all have fired, and begins a new period.
 
     A login's limit is raised instead. A slow machine gets the time that a few rounds take.
     """
@@ -107,7 +107,7 @@ def settle() -> None:
     found = {
         "firings": counts,
         "fired": [reached(firing, firing.threshold) for firing in fired],
-        # A mail names the lower thresholds that were reached with its own.
+        # A mail also names the lower thresholds that were reached.
         "named": [reached(firing, each) for firing in told for each in (firing.threshold, *firing.also_reached)],
         "told": [(firing.alert.method, str(firing.pk)) for firing in told],
     }

@@ -1,4 +1,4 @@
-"""The rows of a few pushes, written out: which there are of every grouping, and each value of theirs."""
+"""The rows of a few pushes, written out: which rows each grouping has, and each of their values."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def rows(group: Group, periods: Periods | None = None, now: datetime = IN_JUNE) 
 def row(
     order: Order | None, amounts: tuple[int, int, int, int], first: str, last: str, /, **more: Any
 ) -> dict[str, Any]:
-    """A row of the whole of May; of alice and of no order where none is given."""
+    """A row for all of May; of alice and of no order unless given."""
     sent, received, requests, errors = amounts
     return {
         "timestamp": int(datetime(2026, 5, 31, 23, 59, 59, tzinfo=UTC).timestamp()),
@@ -151,7 +151,7 @@ def test_rows_by_worker(sold: Sold) -> None:
 
 
 def test_rows_by_day_are_local_days_cut_to_the_range(sold: Sold) -> None:
-    """In Berlin both rows of the night are of the 12th."""
+    """In Berlin both rows of the night belong to the 12th."""
     periods = Periods.days(Range(in_may(10, 10, 15), in_may(12, 12, 0)), ZoneInfo("Europe/Berlin"))
     found = rows(Group.USER, periods)
     named = [(row["day"], row["attributed"], row["value"], row["from"], row["to"]) for row in found]
@@ -160,7 +160,7 @@ def test_rows_by_day_are_local_days_cut_to_the_range(sold: Sold) -> None:
         ("2026-05-12", True, "66", "2026-05-11T22:00:00Z", "2026-05-12T12:00:00Z"),
         ("2026-05-10", False, "88", "2026-05-10T10:15:00Z", "2026-05-10T22:00:00Z"),
     ]
-    # Fewer rows at once than there are days.
+    # Fewer rows per statement than there are days.
     pages = [row for rows in BillingRequest(periods, Group.USER).rows(IN_JUNE, None, 1) for _, row in rows]
     assert [(row["day"], row["value"]) for row in pages] == [(each[0], each[2]) for each in named]
 

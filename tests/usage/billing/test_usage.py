@@ -1,4 +1,4 @@
-"""What a billing system reads equals the ledgers and every other read, for any grouping, zone and form."""
+"""What a billing system reads equals the ledgers and every other read, for any grouping, zone and format."""
 
 from __future__ import annotations
 
@@ -407,6 +407,6 @@ def test_orders_without_usage_cost_few_statements(
     sums = billing.sums
     monkeypatch.setattr(billing, "sums", counted)
     today = timezone.now().date()
-    # By day of a year two orders fill the first statement, four the next one if there was nothing.
+    # By day of a year two orders fill the first statement; if it found nothing, the next one takes four.
     [row] = pages(shop, today - timedelta(days=364), today, interval="day", group="order")
     assert (row["bytesSent"] + row["bytesReceived"], len(asked)) == (1000, 5)

@@ -1,4 +1,4 @@
-"""Traffic of several customers on every way in, and what it adds up to in plain Python."""
+"""Traffic of several customers by every ingestion route, and its totals in plain Python."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def measured(row: dict[str, Any]) -> list[Any]:
 
 
 def push(lines: Iterable[PushedLine], now: datetime, *, history: bool = False) -> None:
-    """The lines as workers push them, or as imported history."""
+    """Sends the lines as workers push them, or as imported history."""
     rows = [_row(line) for line in lines]
     route = IngestBatch.Route.HISTORY if history else IngestBatch.Route.TRAFFIC
     body = msgspec.json.encode({"logs": rows})
@@ -141,7 +141,7 @@ def _row(line: PushedLine) -> dict[str, Any]:
 
 
 def build(make_order: Callable[..., Order], users: list[User], now: datetime) -> BillingWorld:
-    """Rows on time and late, of every way in, of known orders and of none; all of it posted to the ledgers."""
+    """Rows on time and late, by every route, of known orders and of none; all of it posted to the ledgers."""
     chance = random.Random(24)
     orders = []
     for user in users:
@@ -195,7 +195,7 @@ def build(make_order: Callable[..., Order], users: list[User], now: datetime) ->
 
 
 def totals_by(rows: Iterable[dict[str, Any]], *names: str) -> dict[tuple[Any, ...], tuple[int, int]]:
-    """Bytes and requests of returned rows by some of their columns."""
+    """Bytes and requests of returned rows, by some of their columns."""
     sums: dict[tuple[Any, ...], tuple[int, int]] = defaultdict(lambda: (0, 0))
     for row in rows:
         key = tuple(row[name] for name in names)
