@@ -79,7 +79,7 @@ RULES: Final = (
         per_caller=WAITING,
         wait_seconds=5,
     ),
-    # The feeds that stop customers at the gateways must not wait for other reads. All gateways may belong to one account.
+    # The feeds that stop customers at the gateways must not wait for other reads. One account may own all gateways.
     Rules(
         "feeds",
         _READ,
