@@ -49,12 +49,14 @@ def haproxy(directory: Path, port: int, syslog: int, origin: int) -> Iterator[No
         process.wait(30)
 
 
-def get(port: int, path: str, login: str, password: str) -> tuple[int, int]:
+def get(
+    port: int, path: str, login: str, password: str, *, host: str = "Shop.Example:81", method: str = "GET"
+) -> tuple[int, int]:
     """The status, and the bytes of the body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     credentials = base64.b64encode(f"{login}:{password}".encode()).decode()
-    headers = {"Host": "Shop.Example:81", "Authorization": f"Basic {credentials}"}
-    connection.request("GET", path, headers=headers)
+    headers = {"Host": host, "Authorization": f"Basic {credentials}"}
+    connection.request(method, path, headers=headers)
     response = connection.getresponse()
     body = response.read()
     connection.close()
@@ -88,12 +90,21 @@ def test_requests_through_haproxy_are_counted_per_login(tmp_path: Path) -> None:
             assert get(port, "/", "alice", "wrong")[0] == 401
             assert get(port, "/", "alice", "secret") == (200, 5000)
             assert get(port, "/401", "alice", "secret") == (401, 5000)
-            wait_for(lambda: sum(row["count"] for row in server.rows) == 2)
+            # What a client chooses must not push what is billed beyond the line's end.
+            assert get(port, "/", "alice", "secret", host="a" * 9_000) == (200, 5000)
+            status, size = get(port, "/", "alice", "secret", method="M" * 9_000)
+            assert status == 501
+            wait_for(lambda: sum(row["count"] for row in server.rows) == 4)
         process.terminate()
         out, err = process.communicate()
     origin.shutdown()
     origin.server_close()
     assert err == ""
-    assert {(row["proxy_user"], row["domain"]) for row in server.rows} == {("alice", "shop.example")}
-    assert 10_000 < sum(row["bytes_received"] for row in server.rows) < 11_000
+    assert {(row["proxy_user"], row["domain"]) for row in server.rows} == {
+        ("alice", "shop.example"),
+        ("alice", "a" * 255),
+    }
+    bodies = 3 * 5_000 + size
+    # The origin repeats the method in its status line.
+    assert bodies < sum(row["bytes_received"] for row in server.rows) < bodies + 9_000 + 2_000
     assert "could not be read" not in out
