@@ -73,7 +73,7 @@ PRESETS: Final = {
         format="regex",
         # Behind white space or RFC 5424's byte order mark: a syslog daemon may have put something in front.
         pattern=r"(?<![^\s\ufeff])(?P<time>\d++\.\d++) \S+ (?P<error>\d+) (?P<login>\S+) (?P<client>\S+):\d+ \S+ "
-        r"(?P<sent>\d+) (?P<received>\d+) \d+ (?:[A-Z]+_)?(?P<target>[^\s_]*)",
+        r"(?P<sent>\d+) (?P<received>\d+) \d+(?: (?:[A-Z]+_)?(?P<target>[^\s_]*)|$)",
         failed_sign_in=r"(?<![^\s\ufeff])\d++\.\d++ \S+ 0000[1-9] ",
     ),
 }

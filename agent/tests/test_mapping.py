@@ -92,6 +92,8 @@ def test_dante_counts_a_connection_once() -> None:
 def test_3proxy() -> None:
     assert parse("3proxy", PROXY3) == request(end_ms=1795990077697, duration_ms=0)
     assert parse("3proxy", f"<30>1 2026-11-29T22:07:57Z gw 3proxy 7 - - \ufeff{PROXY3}") == parse("3proxy", PROXY3)
+    nothing_asked = PROXY3.replace("GET_http://shop.example/_HTTP/1.1", "")
+    assert parse("3proxy", nothing_asked) == request(end_ms=1795990077697, duration_ms=0, domain="")
     assert parse("3proxy", f"1{PROXY3}") != parse("3proxy", PROXY3)
     for prefix in ("", "<30>Nov 29 22:07:57 gw 3proxy[7]: ", "<30>1 2026-11-29T22:07:57Z gw 3proxy 7 - - \ufeff"):
         failed = parse("3proxy", prefix + PROXY3.replace("00000", "00006"))
