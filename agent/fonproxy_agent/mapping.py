@@ -56,6 +56,8 @@ PRESETS: Final = {
         },
         time_format="iso",
         time_is="start",
+        # Envoy's own answer, not an origin's: a filter refused the sign-in, and the login may be what the client sent.
+        failed_sign_in=r'^(?=.*"response_code":\s*"?40[137])(?=.*"response_code_details":\s*"(?!via_upstream"))',
     ),
     # The end of a connection is logged in a tcp/accept line and in one of its command; the latter counts.
     "dante": MappingConfig(

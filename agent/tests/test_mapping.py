@@ -70,6 +70,29 @@ def test_envoy() -> None:
     assert parse("envoy", ENVOY) == expected._replace(end_ms=1795990073000)
 
 
+@pytest.mark.parametrize("status", ["401", "403", "407", '"403"'])
+@pytest.mark.parametrize(
+    ("details", "is_failed"),
+    [
+        ("ext_authz_denied", True),
+        ("rbac_access_denied_matched_policy[none]", True),
+        ("via_upstream", False),
+        (None, False),
+    ],
+)
+def test_envoy_refuses_a_sign_in_itself(status: str, details: str | None, is_failed: bool) -> None:
+    line = ENVOY.replace('"response_code":200', f'"response_code":{status}')
+    if details:
+        line = line.replace('"user_agent":null', f'"response_code_details":"{details}"')
+    found = parse("envoy", line)
+    assert isinstance(found, Request)
+    assert found.is_failed_sign_in == is_failed
+    agent = line.replace('"user_agent":null', '"user_agent":"\\"response_code_details\\":\\"x\\""')
+    forged = parse("envoy", agent)
+    assert isinstance(forged, Request)
+    assert forged.is_failed_sign_in == is_failed
+
+
 def test_dante_counts_a_connection_once() -> None:
     expected = request(
         end_ms=1795990077697, duration_ms=3000, login="al@ice", bytes_sent=2, bytes_received=365536, domain="192.0.2.9"
