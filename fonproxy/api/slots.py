@@ -26,8 +26,11 @@ LEASE_SECONDS: Final = 60
 
 
 class Slots:
-    def __init__(self, most: int) -> None:
+    """``is_shared``: over all processes, which costs a read two calls of the cache."""
+
+    def __init__(self, most: int, *, is_shared: bool = False) -> None:
         self._most = most
+        self._is_shared = is_shared
         self._condition = threading.Condition()
         self._held: Counter[int] = Counter()
         self._waiting: Counter[int] = Counter()
@@ -41,7 +44,8 @@ class Slots:
                 return False
             self._waiting[account_id] += 1
         try:
-            return self._acquire_here(account_id) and self._acquire_over_processes(account_id, deadline)
+            is_acquired = self._acquire_here(account_id)
+            return is_acquired and (not self._is_shared or self._acquire_over_processes(account_id, deadline))
         finally:
             with self._condition:
                 self._waiting = +(self._waiting - Counter({account_id: 1}))
@@ -68,18 +72,20 @@ class Slots:
 
     def release(self, account_id: int) -> None:
         with self._condition:
-            lease = self._leases[account_id].pop()
-            if not self._leases[account_id]:
-                del self._leases[account_id]
+            leases = self._leases.pop(account_id, [])
+            lease = leases.pop() if leases else None
+            if leases:
+                self._leases[account_id] = leases
             self._free(account_id)
-        lease.release()
+        if lease is not None:
+            lease.release()
 
     def _free(self, account_id: int) -> None:
         self._held = +(self._held - Counter({account_id: 1}))
         self._condition.notify_all()
 
 
-reads: Final = Slots(settings.READS_AT_ONCE)
+reads: Final = Slots(settings.READS_AT_ONCE, is_shared=bool(settings.REDIS_URL))
 
 
 class HeldSlots:

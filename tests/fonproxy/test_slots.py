@@ -44,7 +44,7 @@ def test_processes_that_share_redis_share_the_slots(settings: Any, monkeypatch: 
     with redis.running() as server:
         backend = "django.core.cache.backends.redis.RedisCache"
         settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": server.url()}}
-        here, there = Slots(2), Slots(2)
+        here, there = Slots(2, is_shared=True), Slots(2, is_shared=True)
         assert [here.acquire(1), there.acquire(1), there.acquire(1), here.acquire(1), here.acquire(2)] == [
             True,
             True,
@@ -62,7 +62,7 @@ def test_without_the_cache_no_slot_stays_taken(settings: Any) -> None:
     with redis.running() as server:
         backend = "django.core.cache.backends.redis.RedisCache"
         settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": server.url()}}
-        reads = Slots(1)
+        reads = Slots(1, is_shared=True)
         assert reads.acquire(1)
         server.kill()
         reads.release(1)
