@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from time import perf_counter
@@ -90,11 +91,12 @@ class Batches:
         self._calls: set[asyncio.Task[None]] = set()
 
     def is_for(self, environ: Environ) -> bool:
-        """Whether the handler may be asked to do it."""
+        """Whether the handler may be asked to do it. The size of a packed body says little about its content."""
         return (
             environ["PATH_INFO"] == self.path
             and environ["REQUEST_METHOD"] == "POST"
             and int(environ["CONTENT_LENGTH"]) <= MAX_BYTES
+            and "HTTP_CONTENT_ENCODING" not in environ
         )
 
     async def answer(self, environ: dict[str, Any], lane: Lane, ordinarily: Callable[[], WsgiResponse]) -> WsgiResponse:
@@ -129,39 +131,39 @@ class Batches:
     async def _call(self, lane: Lane) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await lane.run(lambda: self._work(lambda outcomes: loop.call_soon_threadsafe(_tell, outcomes)))
+            await lane.run(lambda: self._work(loop, lane))
         except RequestRefused as refused:  # no thread came free
             self._is_called = False
             _tell([(waiting, refused) for waiting in self._taken()])
-        self._ensure_call(lane)
+            self._ensure_call(lane)
 
-    def _work(self, tell: Callable[[Sequence[Outcome]], object]) -> None:
+    def _work(self, loop: asyncio.AbstractEventLoop, lane: Lane) -> None:
         """Has the handler do what waits by then. Runs in a thread; meanwhile the next requests gather."""
         with self._turn:
             self._is_called = False
             batch = self._taken()
+            loop.call_soon_threadsafe(self._ensure_call, lane)  # for those beyond the maximum
             try:
                 answers = self._handler([waiting.environ for waiting in batch])
+                done = list(zip(batch, answers, strict=True))
             except Exception:
                 log.exception("requests failed together")
-                tell([(waiting, _failure()) for waiting in batch])
+                loop.call_soon_threadsafe(_tell, [(waiting, _failure()) for waiting in batch])
                 return
-        done = list(zip(batch, answers, strict=True))
-        tell([self._outcome(waiting, answer) for waiting, answer in done if answer is None or answer.wait is None])
+        at_once = [self._outcome(*each) for each in done if each[1] is None or each[1].wait is None]
+        loop.call_soon_threadsafe(_tell, at_once)
         for waiting, answer in done:
             if answer is not None and answer.wait is not None:
-                tell([self._outcome_after(answer.wait, waiting, answer)])
+                _finish(answer.wait)
+                loop.call_soon_threadsafe(_tell, [self._outcome(waiting, answer)])
 
     def _taken(self) -> list[_Waiting]:
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_REQUESTS))]
-
-    def _outcome_after(self, wait: Callable[[], None], waiting: _Waiting, answer: Accepted) -> Outcome:
-        try:
-            wait()
-        except Exception:
-            log.exception("a request failed after it was accepted")
-            return waiting, _failure()
-        return self._outcome(waiting, answer)
+        """The next batch; a thread and the loop may take at the same time."""
+        batch: list[_Waiting] = []
+        with suppress(IndexError):  # none is left
+            while len(batch) < MAX_REQUESTS:
+                batch.append(self._waiting.popleft())
+        return batch
 
     def _outcome(self, waiting: _Waiting, answer: Accepted | None) -> Outcome:
         """Whether it was accepted; counts and logs it then, as the application does for what it answers."""
@@ -175,6 +177,14 @@ class Batches:
             finally:
                 request_id.reset(token)
         return waiting, answer is not None
+
+
+def _finish(wait: Callable[[], None]) -> None:
+    """Waits. The request is done by now: an error must not make the client send it again."""
+    try:
+        wait()
+    except Exception:
+        log.exception("waiting for an accepted request failed")
 
 
 def _failure() -> RequestRefused:
