@@ -8,6 +8,7 @@ Any other one is left to the view, which answers it as if it had come alone.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -34,6 +35,8 @@ from fonproxy.server.batches import Accepted
 
 ROUTE: Final = IngestBatch.Route.TRAFFIC
 
+log = logging.getLogger(__name__)
+
 Environ = Mapping[str, Any]
 
 
@@ -50,7 +53,8 @@ class _Push(NamedTuple):
 def accept(environs: Sequence[Environ]) -> list[Accepted | None]:
     """Stores these requests' rows; None for those that the view must answer, of which nothing is stored.
 
-    Raises errors of the database. Whether a push is stored is then as uncertain as after a lost response.
+    Raises errors of the database while it records. Whether a push is stored is then as uncertain as after a lost
+    response, so nobody may try it again unasked.
     """
     close_old_connections()
     try:
@@ -63,12 +67,16 @@ def accept(environs: Sequence[Environ]) -> list[Accepted | None]:
 
 
 def _accept(environs: Sequence[Environ], now: datetime) -> list[Accepted | None]:
-    pushes = dict(enumerate(_decoded(environs)))
-    sound = _sound({number: push for number, push in pushes.items() if push is not None}, now)
     answers: list[Accepted | None] = [None] * len(environs)
-    if not sound:
+    try:
+        pushes = dict(enumerate(_decoded(environs)))
+        sound = _sound({number: push for number, push in pushes.items() if push is not None}, now)
+        arrivals = [_arrival(push, rows, now) for push, rows in sound.values()]
+    except Exception:  # nothing is stored yet: what one push has caused must not fail the others
+        log.exception("pushes could not be worked on together")
         return answers
-    arrivals = [_arrival(push, rows, now) for push, rows in sound.values()]
+    if not arrivals:
+        return answers
     for (number, (push, rows)), outcome in zip(sound.items(), committer.record_all(arrivals), strict=True):
         if isinstance(outcome, journal.Recorded) and outcome.is_new:
             instruments.INGESTED_BYTES.labels(ROUTE.value).inc(len(push.body))

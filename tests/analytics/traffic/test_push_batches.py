@@ -184,6 +184,19 @@ def test_a_push_that_need_not_wait_is_answered_at_once(
     assert counted(sending, "traffic") == (2, 24)  # the block takes both
 
 
+def test_what_fails_before_anything_is_stored_is_left_to_the_view_where_others_do_not_fail_with_it(
+    sending: Client, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    for step in ("find_active_keys", "_sound", "_arrival"):
+        with monkeypatch.context() as patch:
+            patch.setattr(push_batches, step, fail)
+            assert accept(environ(key, documented_row()), environ(key, documented_row())) == [False, False]
+    assert IngestBatch.objects.count() == 0
+
+
 def test_an_error_of_the_store_is_raised_and_stores_nothing(
     sending: Client, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
