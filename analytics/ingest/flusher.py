@@ -134,11 +134,12 @@ class Flusher:
 
     def wait_for(self, mine: QueuedBatch) -> None:
         """Returns when the rows are readable or left to replay."""
-        if self._thread is None:
+        thread = self._thread  # None once it is stopped
+        if thread is None:
             self._send_until_finished(mine)
             return
-        while not mine.finished.wait(min(STUCK_SECONDS, max(POLL_SECONDS, self._stuck_from - monotonic()))):
-            if monotonic() > self._stuck_from or not self._thread.is_alive():
+        while not mine.finished.wait(min(STUCK_SECONDS, max(0.0, self._stuck_from - monotonic()))):
+            if monotonic() > self._stuck_from or not thread.is_alive():
                 self._leave(mine)
                 return
 
