@@ -26,8 +26,9 @@ from fonproxy.server.wsgi import WsgiResponse
 STATUS: Final = 204
 # A larger body is worth a thread of its own.
 MAX_BYTES: Final = 2**16
-# So many at once; the others are the next batch.
+# So much at once; the others are the next batch, so that none waits long for those before it.
 MAX_REQUESTS: Final = 256
+MAX_BATCH_BYTES: Final = 2**20
 MAX_KINDS: Final = 256
 # What the handler judges, and what makes no difference to the answer. All else must be as in a request that the
 # application answered.
@@ -160,9 +161,11 @@ class Batches:
     def _taken(self) -> list[_Waiting]:
         """The next batch; a thread and the loop may take at the same time."""
         batch: list[_Waiting] = []
+        size = 0
         with suppress(IndexError):  # none is left
-            while len(batch) < MAX_REQUESTS:
+            while len(batch) < MAX_REQUESTS and size < MAX_BATCH_BYTES:
                 batch.append(self._waiting.popleft())
+                size += int(batch[-1].environ["CONTENT_LENGTH"])
         return batch
 
     def _outcome(self, waiting: _Waiting, answer: Accepted | None) -> Outcome:

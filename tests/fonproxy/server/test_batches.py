@@ -183,10 +183,11 @@ def test_requests_that_arrive_while_a_batch_is_worked_on_are_the_next_batch(runn
     assert [sorted(batch) for batch in running.handler.batches] == [[b"0"], [b"%d" % number for number in range(1, 9)]]
 
 
+@pytest.mark.parametrize("maximum", ["MAX_REQUESTS", "MAX_BATCH_BYTES"])
 def test_a_batch_has_a_maximum_and_what_is_left_is_the_next(
-    running: BatchingServer, monkeypatch: pytest.MonkeyPatch
+    running: BatchingServer, monkeypatch: pytest.MonkeyPatch, maximum: str
 ) -> None:
-    monkeypatch.setattr(batches, "MAX_REQUESTS", 4)
+    monkeypatch.setattr(batches, maximum, 4)
     running.handler.is_open.clear()
     with ExitStack() as open_:
         clients = [open_.enter_context(running.send(b"x"))]
