@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext_lazy as _
 from django.views.generic.base import ContextMixin, View
+from redis.exceptions import RedisError
 
 from fonproxy.api.handler import RETRY_AFTER_SECONDS, status_of
 from fonproxy.api.throttles import AddressThrottle, PublicThrottle
@@ -88,9 +89,12 @@ class Page(ContextMixin, View):
             return error_page(request, status)
 
     def _throttled(self, request: HttpRequest) -> HttpResponse | None:
-        """The 429 for a caller who asks for too many pages."""
+        """The 429 for a caller who asks for too many pages. None while the cache that counts is unavailable."""
         throttle = self.page_throttle()
-        if throttle.allow_request(request, self):  # type: ignore[arg-type]  # reads no more than any request has
+        try:
+            if throttle.allow_request(request, self):  # type: ignore[arg-type]  # reads no more than any request has
+                return None
+        except RedisError:
             return None
         response = error_page(request, 429)
         response["Retry-After"] = str(math.ceil(throttle.wait() or 1))

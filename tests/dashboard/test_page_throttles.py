@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client as Browser
@@ -12,6 +13,7 @@ from accounts.models import User
 from accounts.throttles import NameThrottle
 from fonproxy.api.throttles import PageThrottle, PublicThrottle, ReadThrottle
 from fonproxy.clickhouse.client import Client
+from tests.serving import free_port
 
 MOST = 3
 
@@ -68,3 +70,13 @@ def test_who_has_a_stolen_cookie_guesses_the_password_a_few_times_from_however_m
     form = {"password": "guess", "old_password": "guess", "new_password1": "x", "new_password2": "x"}
     statuses = [thief.post(path, form, REMOTE_ADDR=f"192.0.2.{number}").status_code for number in range(MOST + 1)]
     assert statuses == [200] * MOST + [429]
+
+
+def test_pages_are_shown_without_the_cache_that_counts_them(alice: User, settings: Any) -> None:
+    browser = Browser()
+    browser.force_login(alice)
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": nowhere}}
+    assert browser.get("/dashboard/keys").status_code == 200
+    assert Browser().get("/sign-in").status_code == 200
+    assert Browser().post("/sign-in", {"username": "alice", "password": "x"}).status_code == 503
