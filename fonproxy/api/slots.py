@@ -21,8 +21,8 @@ from fonproxy.api.leases import Lease
 WAITING: Final = 4
 WAIT_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.05
-# Longer than any read lasts: a process that dies releases nothing.
-LEASE_SECONDS: Final = 60
+# A process that dies releases nothing, and its accounts wait for so long. A read that lasts longer lets one more in.
+LEASE_SECONDS: Final = 15
 
 
 class Slots:
