@@ -33,7 +33,7 @@ async function inTurn(ask) {
   }
 }
 
-/** The answer's JSON; throws Problem, or AbortError when the signal says so. */
+/** The JSON of the response; throws Problem, or AbortError if the signal aborts. */
 export async function read(path, params, signal) {
   let response;
   try {
@@ -42,44 +42,44 @@ export async function read(path, params, signal) {
     if (failure.name === "AbortError") throw failure;
     throw new Problem(0, gettext("Cannot reach the server. Check your connection."), 5);
   }
-  await mindAccount(response);
+  await checkAccount(response);
   if (response.ok) return response.json();
   if (response.status === 401) {
     location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
-  const told = await response.json().catch(() => ({}));
-  throw new Problem(response.status, sentence(told), Number(response.headers.get("Retry-After")) || 0);
+  const body = await response.json().catch(() => ({}));
+  throw new Problem(response.status, errorMessage(body), Number(response.headers.get("Retry-After")) || 0);
 }
 
 // A sign-in or a switch in another tab also applies to this one, whose page shows another account.
 const ACCOUNT = document.querySelector("meta[name=account]")?.content;
 const RELOADED = "reloaded for";
 
-/** Loads the page again if the answer is about another account than the page; then this never resolves. */
-async function mindAccount(response) {
-  const told = response.headers.get("X-Account");
-  if (!ACCOUNT || !told) return;
-  if (told === ACCOUNT) {
+/** Reloads the page if the response is about another account than the page's; then this never resolves. */
+async function checkAccount(response) {
+  const account = response.headers.get("X-Account");
+  if (!ACCOUNT || !account) return;
+  if (account === ACCOUNT) {
     sessionStorage.removeItem(RELOADED);
-  } else if (sessionStorage.getItem(RELOADED) !== told) {
-    sessionStorage.setItem(RELOADED, told);
+  } else if (sessionStorage.getItem(RELOADED) !== account) {
+    sessionStorage.setItem(RELOADED, account);
     location.reload();
     await new Promise(() => {});
   } else throw new Problem(409, gettext("You are now signed in to another account. Reload this page."));
 }
 
 // Each API family has its own shape of errors.
-function sentence(told) {
-  const details = (told.errors || []).map((error) => `${error.field}: ${error.message}`).join("; ");
-  const named = Object.entries(told.error?.details || {}).map(([field, found]) => `${field}: ${found[0]}`).join("; ");
-  const text = told.detail || told.error?.message || (told.error && told.message) || told.error;
+function errorMessage(body) {
+  const details = (body.errors || []).map((error) => `${error.field}: ${error.message}`).join("; ");
+  const named = Object.entries(body.error?.details || {}).map(([field, found]) => `${field}: ${found[0]}`).join("; ");
+  const text = body.detail || body.error?.message || (body.error && body.message) || body.error;
   return [typeof text === "string" ? text : gettext("Something went wrong. Try again."), details || named].filter(Boolean).join(" ");
 }
 
 export const curl = (path, params) => `curl -H 'x-api-key: YOUR_API_KEY' ${quoted(path, params)}`;
 export const publicCurl = (path, params) => `curl ${quoted(path, params)}`;
 
-/** Its address, quoted for a shell. */
+/** The URL of a call, quoted for a shell. */
 export const quoted = (path, params) => `'${new URL(address(path, params), location.origin).href.replaceAll("'", "%27")}'`;
 
 export async function copy(text, said) {

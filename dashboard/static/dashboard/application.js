@@ -21,7 +21,7 @@ const form = document.getElementById("filters");
 const id = form.dataset.application;
 const tz = zone.own();
 
-/** Seconds, the width of a point for that many, and both in words; then without points. */
+/** By name: seconds, seconds per point, a label with the point width, and a label without it. */
 const RANGES = new Map([
   ["1h", [HOUR, MINUTE, gettext("1 hour, by minute"), gettext("1 hour")]],
   ["24h", [DAY, HOUR, gettext("24 hours, hourly"), gettext("24 hours")]],
@@ -42,7 +42,7 @@ const CHARTS = {
 
 const named = (group) => NAMES.get(group) ?? group;
 
-/** [name, points] of each group, those with most first. The keys of an object come in an order of their own. */
+/** [name, points] of each group, largest first; an object does not keep the order of numeric keys. */
 function byMost(groups, most) {
   const values = (points) => points.map(([, value]) => value);
   const sized = Object.entries(groups).map(([name, points]) => [name, points, most(values(points))]);
@@ -59,7 +59,7 @@ function tell(body, text, numbers) {
   body.append(note);
 }
 
-/** The call that a reader's program makes for the same. */
+/** The call with which a customer's program gets the same data. */
 const published = (path, params) => {
   const target = quoted(path.replace(`/applications/${id}/timeseries`, "/1/timeseries"), params);
   return `curl -H 'X-Auth-User: ${id}' -H 'X-Auth-Key: YOUR_READ_KEY' ${target}`;

@@ -19,10 +19,9 @@ function colour(name) {
 const translucent = (found) => found.replace(/^rgb\((.*)\)$/, "rgba($1, 0.14)");
 
 /**
- * Draws into the body. `times` are instants in seconds, ascending, told by the clocks of the zone `tz`; `series` is
- * [{label, values, format, filled?, dashed?}], of which a dashed one has the colour of the first. `onZoom(from, to)`
- * gets the instants between which somebody dragged, `onPick(index)` the point that somebody clicked; `binary` puts
- * ticks at powers of two.
+ * Draws into the body. `times` are instants in seconds, ascending, labelled in the zone `tz`; `series` is
+ * [{label, values, format, filled?, dashed?}], where a dashed one has the colour of the first. `onZoom(from, to)`
+ * receives the instants of a dragged selection, `onPick(index)` the clicked point; `binary` puts ticks at powers of two.
  */
 export function chart(body, { times, tz, series, title, format, onZoom, onPick, binary = false }) {
   const place = document.createElement("div");
@@ -73,7 +72,7 @@ for (const [target, name] of [[window, "themechange"], [matchMedia("(prefers-col
 
 const POWERS_OF_TWO = Array.from({ length: 52 }, (_, power) => 2 ** power);
 
-/** The clock, and the date under it where a day begins. */
+/** The time, and below it the date where a day begins. */
 function tick(at, tz, step, isFirst) {
   const [text, which] = zone.moments(at, tz);
   const [date, clock] = text.split(" ");
@@ -123,7 +122,7 @@ function options(place, { series, tz, format, onZoom, binary, count }) {
   };
 }
 
-/** No line leads to or from it. */
+/** Whether no line leads to or from a value. */
 const isLone = (value, at, values) => value !== null && (values[at - 1] ?? values[at + 1] ?? null) === null;
 
 const pick = (plot, onPick) => plot.cursor.idx !== null && plot.cursor.idx !== undefined && onPick(plot.cursor.idx);

@@ -24,27 +24,27 @@ export function explained(row) {
   return cell;
 }
 
-/** An error and its domains lead to their requests in the log, unless nothing is to. */
+/** Errors and their domains link to their requests in the log, unless `leads` is false. */
 export const errorsPanel = ({ path = "/analytics/errors", leads = true } = {}) => new Panel("errors", {
   path,
   empty: gettext("No errors in this period."),
-  draw: (body, { data }, asked) => {
+  draw: (body, { data }, params) => {
     body.classList.add("cards");
     sortableTable(body, [
       { label: gettext("Error"), kind: "breakable", sort: "error", text: (row) => row.error,
-        href: (row) => leads && links.log(asked, { error: row.error }) },
+        href: (row) => leads && links.log(params, { error: row.error }) },
       { label: gettext("Count"), kind: "number", sort: "count", text: (row) => format.count(row.total_errors),
         value: (row) => Number(row.total_errors) },
       { label: gettext("Meaning and fix"), kind: "breakable", node: explained },
-      { label: gettext("Top domains"), kind: "breakable", node: (row) => domains(row, leads && asked) },
+      { label: gettext("Top domains"), kind: "breakable", node: (row) => domains(row, leads && params) },
     ], data, "count");
   },
 });
 
-function domains(row, asked) {
+function domains(row, params) {
   const cell = document.createDocumentFragment();
   for (const [number, host] of row.sample_domains.slice(0, 3).entries()) {
-    cell.append(number ? ", " : "", linked(host || gettext("(unknown)"), host && asked && links.log(asked, { host, error: row.error })));
+    cell.append(number ? ", " : "", linked(host || gettext("(unknown)"), host && params && links.log(params, { host, error: row.error })));
   }
   return cell;
 }

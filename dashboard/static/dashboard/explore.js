@@ -17,10 +17,10 @@ const fields = form.elements;
 const at = (seconds) => zone.iso(Math.round(seconds / 60) * 60);
 const onZoom = (from, to) => set({ range: "", from: at(from), to: at(to), page: "" });
 
-/** A point leads to its requests, or into itself where the log has none of its time. */
+/** A click on a point opens its requests, or zooms into it if the log no longer has them. */
 function onPick(from, to) {
   const given = state();
-  const log = links.log({ ...asked(given, zone.chosen(given.tz)), from: at(from), to: at(to) });
+  const log = links.log({ ...panelParams(given, zone.chosen(given.tz)), from: at(from), to: at(to) });
   if (log) location.assign(log);
   else onZoom(from, to);
 }
@@ -41,20 +41,20 @@ function load() {
   fill(given, tz);
   const publish = document.getElementById("publish");
   if (publish) publish.href = address(publish.pathname, { ...given, tz });
-  const shared = asked(given, tz);
+  const shared = panelParams(given, tz);
   for (const chart of charts) {
-    const asks = { ...shared, interval: given.interval, fill: "true" };
+    const params = { ...shared, interval: given.interval, fill: "true" };
     // The API compares with the previous period only; last year's is a separate request.
-    if (compares() === "lastYear") chart.load(asks, range.lastYear(shared)).then(showTotals);
-    else chart.load({ ...asks, compare: "previous" }, null).then(showTotals);
+    if (compares() === "lastYear") chart.load(params, range.lastYear(shared)).then(showTotals);
+    else chart.load({ ...params, compare: "previous" }, null).then(showTotals);
   }
   countries.load({ ...shared, limit: 100 });
   websites.load({ ...shared, sortBy: given.sort, page: given.page, limit: PER_PAGE });
   errors.load({ ...shared, limit: 50 });
 }
 
-/** What every panel asks for. */
-const asked = (given, tz) => ({
+/** The parameters of every panel. */
+const panelParams = (given, tz) => ({
   ...range.params(given, tz),
   orderId: given.order,
   domain: given.domain,
@@ -62,7 +62,7 @@ const asked = (given, tz) => ({
   proxyUser: given.login,
 });
 
-/** The controls say what the address says. */
+/** Sets the controls to the state in the URL. */
 function fill(given, tz) {
   const [from, to] = range.instants(given, tz);
   const preset = range.custom(given) ? "custom" : range.PRESETS.has(given.range) ? given.range : range.USUAL;

@@ -9,10 +9,10 @@ const short = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFracti
 const rounded = (value, least, most) =>
   value.toLocaleString(LOCALE, { minimumFractionDigits: least, maximumFractionDigits: most });
 
-/** The largest unit of which there is at least one. */
+/** The largest unit that the value reaches. */
 const unitOf = (units, value) => units.findLast(([, size]) => Math.abs(value) >= size) || units[0];
 
-/** In the unit that suits the value; on an axis all ticks are in the unit that suits the largest, `scale`. */
+/** A size in the unit that suits it; on an axis all ticks use the unit that suits the largest value, `scale`. */
 export function bytes(value, scale) {
   const [unit, size] = unitOf(SIZES, Number(scale ?? value));
   const amount = Number(value) / size;
@@ -24,7 +24,7 @@ export const count = (value) => whole.format(Number(value));
 export const compact = (value) => short.format(Number(value));
 export const percent = (value) => `${rounded(Number(value), 0, 1)} %`;
 
-/** Microseconds; on an axis in the unit of `scale`. Nothing at all has no unit. */
+/** Microseconds as text; on an axis in the unit of `scale`. Zero has no unit. */
 export function duration(value, scale) {
   if (!Number(value)) return "0";
   const [unit, size] = unitOf(TIMES, Number(scale ?? value));
@@ -32,7 +32,7 @@ export function duration(value, scale) {
   return `${rounded(amount, 0, amount < 10 ? 2 : amount < 100 ? 1 : 0)} ${unit}`;
 }
 
-/** The difference to a value of another period, with its sign. */
+/** The signed difference from the value of another period. */
 export function change(value, before) {
   if (!before) return value ? gettext("none before") : "";
   const difference = (100 * (value - before)) / before;
@@ -40,7 +40,7 @@ export function change(value, before) {
   return `${difference < 0 ? "−" : "+"}${percent(Math.abs(difference) < 100 ? Math.abs(difference) : Math.round(Math.abs(difference)))}`;
 }
 
-/** How long ago that was, in words. */
+/** How long ago the instant was, in words. */
 export function ago(instant, now = Date.now()) {
   const minutes = Math.round((now - instant) / 60000);
   if (minutes < 1) return gettext("just now");
@@ -53,7 +53,7 @@ export function ago(instant, now = Date.now()) {
 
 const regions = new Intl.DisplayNames(LOCALE, { type: "region" });
 
-/** The name of a country by its two letters, in any case. */
+/** The name of a country by its two-letter code, in upper or lower case. */
 export function country(code) {
   const letters = (code || "").toUpperCase();
   return /^[A-Z]{2}$/.test(letters) && letters !== "XX" ? regions.of(letters) : gettext("Unknown");

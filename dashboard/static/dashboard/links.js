@@ -7,8 +7,8 @@ const KEPT_SECONDS = 7 * 86400;
 const quoted = (text) => (text ? `"${text}"` : "");
 
 /**
- * The log of the requests that `shared`, the parameters of a panel, is about, and of the host and error if named;
- * null if all of that is older than what the log keeps.
+ * The log of the requests that match a panel's parameters, and the host and error if given; null if the log no longer
+ * has them.
  */
 export function log({ from, to, tz, orderId, domain, country, proxyUser }, { host = domain, error } = {}) {
   const oldest = Math.floor(Date.now() / 1000) - KEPT_SECONDS;
@@ -25,6 +25,6 @@ export function log({ from, to, tz, orderId, domain, country, proxyUser }, { hos
   });
 }
 
-/** The charts of the same, with some filters more. */
+/** The charts for the same parameters, with further filters. */
 export const explore = ({ from, to, tz, orderId, domain, country, proxyUser }, more) =>
   address("/dashboard/explore", { from, to, tz, order: orderId, domain, country, login: proxyUser, ...more });

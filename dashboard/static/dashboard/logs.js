@@ -20,7 +20,7 @@ const form = document.getElementById("filters");
 const fields = form.elements;
 const dialog = document.getElementById("details");
 const shown = new Map();
-let asked;
+let loadedQuery;
 
 const zoneOf = (given) => zone.chosen(given.tz);
 const when = (row) => zone.label(zone.face(row.log_request_datetime), true);
@@ -67,7 +67,7 @@ const requests = new Panel("requests", {
   },
 });
 
-/** For those who cannot click a row; a click on it is one on the row. */
+/** A button for those who cannot click a row; a click on it counts as one on the row. */
 function opener(row) {
   const button = document.createElement("button");
   button.type = "button";
@@ -81,9 +81,9 @@ function opener(row) {
 
 function load() {
   const { log, ...given } = state();
-  const question = JSON.stringify(given);
-  if (question !== asked) {
-    asked = question;
+  const query = JSON.stringify(given);
+  if (query !== loadedQuery) {
+    loadedQuery = query;
     fill(given);
     requests.load(params(given));
   }
@@ -109,7 +109,7 @@ function params(given) {
   };
 }
 
-/** Without bounds a search covers all that is kept. */
+/** Without bounds a search covers everything that is kept. */
 function period(given) {
   const ends = range.custom(given)?.map(zone.iso);
   if (ends) return { min_log_request_datetime: ends[0], max_log_request_datetime: ends[1] };
@@ -122,7 +122,7 @@ function status(text) {
   return hundreds ? { min_log_status_code: `${hundreds}00`, max_log_status_code: `${hundreds}99` } : { log_status_code: text };
 }
 
-/** What is in quotation marks is meant to the letter; anything else is a part, or a pattern if it has a %. */
+/** Text in quotation marks is matched exactly; other text as a part, or as a pattern if it contains %. */
 function wanted(field, text) {
   const exact = /^"(.+)"$/s.exec(text)?.[1];
   if (exact) return { [field]: exact };
@@ -131,7 +131,7 @@ function wanted(field, text) {
 
 const exactly = (text) => `"${text}"`;
 
-/** The controls say what the address says. */
+/** Sets the controls to the state in the URL. */
 function fill(given) {
   const tz = zoneOf(given);
   const custom = range.custom(given);
@@ -146,7 +146,7 @@ function fill(given) {
   fields.failed.checked = Boolean(given.failed);
 }
 
-/** What all of the controls ask for, also one that is still being typed in. */
+/** The filters of all controls, including one that is still being typed in. */
 const filters = () => ({
   ...Object.fromEntries(FILTERS.map((name) => [name, fields[name].value.trim()])),
   failed: fields.failed.checked ? "1" : "",
@@ -155,9 +155,9 @@ const filters = () => ({
 range.offerCustom(fields);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  asked = undefined;
+  loadedQuery = undefined;
   set({ ...filters(), page: "" });
-  if (asked === undefined) load();
+  if (loadedQuery === undefined) load();
 });
 form.addEventListener("change", ({ target }) => {
   const { name } = target;
@@ -230,10 +230,10 @@ function describe(facts, row) {
     if (value === null || value === undefined || value === "" || value === 0) continue;
     const term = document.createElement("dt");
     term.textContent = label;
-    const told = document.createElement("dd");
-    told.textContent = value;
-    if (filter) told.append(" ", more(label, value, { [filter]: taken(value) }));
-    facts.append(term, told);
+    const description = document.createElement("dd");
+    description.textContent = value;
+    if (filter) description.append(" ", more(label, value, { [filter]: taken(value) }));
+    facts.append(term, description);
   }
   if (row.log_error) document.getElementById("advice").replaceChildren(explained({ error: row.log_error }));
 }

@@ -5,7 +5,7 @@ import * as format from "./format.js";
 const LEVELS = 5;
 
 export class WorldMap {
-  /** `text(value)` is the number in words; `go(row)` is where a click or Enter on a country leads, if anywhere. */
+  /** `text(value)` formats a number; `go(row)`, if given, is called on a click or Enter on a country. */
   constructor(figure, { text, go }) {
     this.picture = figure.querySelector(".map-picture");
     this.caption = figure.querySelector("output");
@@ -30,7 +30,7 @@ export class WorldMap {
     this.picture.replaceChildren(document.importNode(image, true));
   }
 
-  /** Rows are {code, value}. Countries that have none of the largest get a shade per halving. */
+  /** Rows are {code, value}. The largest value has the strongest shade; each halving is one shade weaker. */
   async show(rows) {
     await this.outlines;
     this.rows = rows.filter(({ code, value }) => value > 0 && this.shape(code)).sort((one, other) => other.value - one.value);
@@ -68,7 +68,7 @@ export class WorldMap {
     if (row?.value && this.go) this.go(row);
   }
 
-  /** From the largest to the smallest. */
+  /** Arrow keys move from the largest to the smallest. */
   walk(event) {
     if (event.key === "Enter") this.open(this.chosen);
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];

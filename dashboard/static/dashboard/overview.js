@@ -63,8 +63,8 @@ const traffic = chartPanel("traffic", { onZoom, onPick });
 const requests = chartPanel("requests", { onZoom, onPick });
 const errors = errorsPanel();
 
-/** How new the newest numbers are; beyond an hour that is worth a warning. */
-function tellFreshness(answer) {
+/** Shows the age of the newest data, with a warning beyond an hour. */
+function showFreshness(answer) {
   const place = document.getElementById("freshness");
   if (!answer?.last_data_at) return;
   const at = zone.instant(zone.face(answer.last_data_at), tz);
@@ -85,7 +85,7 @@ async function load() {
   countries.load({ ...week, limit: 10 });
   const answer = await traffic.load(chartOf);
   showTotals(answer);
-  tellFreshness(answer);
+  showFreshness(answer);
 }
 
 zone.localise(tz);

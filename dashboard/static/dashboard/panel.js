@@ -1,11 +1,11 @@
-// A panel asks one API and is always in one state: loading, empty, failed, shown, or shown but out of date.
+// A panel calls one API and is always in one state: loading, empty, failed, shown, or shown but out of date.
 
 import { Problem, address, copy, curl, read } from "./api.js";
 
 export class Panel {
   /**
    * `draw(body, answer, params)` fills the body; `isEmpty(answer)` says that there is nothing to draw;
-   * `clear()` is called when there is nothing to draw; `curl(path, params)` is the call as somebody else's program makes it.
+   * `clear()` is called when there is nothing to draw; `curl(path, params)` is the call as a customer's program makes it.
    */
   constructor(id, { path, draw, isEmpty = (answer) => answer.data.length === 0, empty, clear, curl: asCurl = curl }) {
     this.root = document.getElementById(id);
@@ -19,8 +19,8 @@ export class Panel {
   }
 
   /**
-   * Asks again; what was asked before is forgotten. Resolves with the answer, or undefined. `previous`, parameters
-   * that differ, is asked for too, and its answer takes the place of the answer's own `previous`.
+   * Calls the API again and drops an earlier call. Resolves with the answer, or undefined. `previous` holds parameters
+   * that differ for a second call, whose answer replaces the `previous` of the first one.
    */
   async load(params = this.params, previous = this.previous) {
     clearTimeout(this.retry);
@@ -70,7 +70,7 @@ export class Panel {
     this.isShown = true;
   }
 
-  /** What is shown stays, and is said to be old; a service that is away or busy is asked again by itself. */
+  /** Keeps what is shown, marked as out of date; retries if the service is unreachable or busy. */
   fail(problem) {
     if (!this.isShown) this.body.replaceChildren();
     const text = this.isShown

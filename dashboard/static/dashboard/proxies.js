@@ -9,7 +9,7 @@ import { onChange, set, state } from "./state.js";
 
 const form = document.getElementById("filters");
 const fields = form.elements;
-let asked;
+let shownType;
 
 const COLUMNS = [
   { label: gettext("Country"), sort: "name", text: (row) => row.name },
@@ -53,7 +53,7 @@ const counts = new Panel("counts", {
 const types = [...form.querySelectorAll("[name=type]")];
 const typeChosen = () => types.find((choice) => choice.value === state().type) || types[0];
 
-/** Offers what there is to choose from; a choice of one is none. Returns the chosen one. */
+/** Fills a select, hidden if there is only one choice. Returns the chosen one. */
 function chosen(name, choices, wanted, usual) {
   const names = Object.keys(choices).sort();
   const found = [wanted, usual, names[0]].find((one) => names.includes(one));
@@ -82,10 +82,10 @@ function load() {
   typeChosen().checked = true;
   if (fields.q.value.trim() !== (given.q || "")) fields.q.value = given.q || "";
   const type = typeChosen().value;
-  if (type !== asked) document.getElementById("total").textContent = "";
-  if (type === asked && counts.answer) counts.show(counts.answer);
+  if (type !== shownType) document.getElementById("total").textContent = "";
+  if (type === shownType && counts.answer) counts.show(counts.answer);
   else counts.load({ type }).then((answer) => (counts.answer = answer));
-  asked = type;
+  shownType = type;
 }
 
 form.addEventListener("submit", (event) => event.preventDefault());

@@ -13,7 +13,7 @@ const startOfMonth = (face, back = 0) => {
   return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() - back, 1) / 1000;
 };
 
-/** Names and, by the zone's clock, from and to on its face. The newest hour or day is included. */
+/** By name: start and end in the zone's local time, as seconds. They include the current hour or day. */
 export const PRESETS = new Map([
   ["24h", (now) => [Math.floor(now / HOUR) * HOUR - 23 * HOUR, now]],
   ["7d", (now) => [Math.floor(now / DAY) * DAY - 6 * DAY, now]],
@@ -22,14 +22,14 @@ export const PRESETS = new Map([
   ["last-month", (now) => [startOfMonth(now, 1), startOfMonth(now)]],
 ]);
 
-/** The two instants in seconds that an address names instead of a preset; null unless it names two. */
+/** The two instants, in seconds, that the URL gives instead of a preset; null if it gives fewer. */
 export function custom({ range, from, to }) {
   if (range) return null;
   const ends = [from, to].map((text) => Date.parse(text) / 1000);
   return ends.every((at) => at >= 0 && at < YEAR_10000) ? ends : null;
 }
 
-/** The instants in seconds between which the state's range lies. */
+/** The start and end of the state's range, as instants in seconds. */
 export function instants(given, tz, now = Date.now() / 1000) {
   const ends = custom(given);
   if (ends) return ends;
@@ -38,13 +38,13 @@ export function instants(given, tz, now = Date.now() / 1000) {
   return [zone.instant(start, tz), range === "last-month" ? zone.instant(end, tz) : Math.ceil(now / 60) * 60];
 }
 
-/** The same as the parameters of the analytics API. */
+/** The range as parameters of the analytics API. */
 export function params(given, tz, now) {
   const [from, to] = instants(given, tz, now);
   return { from: zone.iso(from), to: zone.iso(to), tz };
 }
 
-/** The parameters of the same period a year earlier, by the clock. It has the same length, also in leap years. */
+/** The parameters of the same period a year earlier in local time. It has the same length, also in leap years. */
 export function lastYear({ from, to, tz }) {
   const [start, end] = [from, to].map((text) => zone.shown(Date.parse(text) / 1000, tz));
   const date = new Date(start * 1000);
@@ -53,7 +53,7 @@ export function lastYear({ from, to, tz }) {
   return { from: zone.iso(zone.instant(earlier, tz)), to: zone.iso(zone.instant(earlier + end - start, tz)) };
 }
 
-/** Says which times are shown, and puts them into the form's `from` and `to`. */
+/** Shows the start and end, and puts them into the form's `from` and `to`. */
 export function showEnds({ from, to }, start, end, tz) {
   const labels = [start, end].map((at) => zone.label(zone.shown(at, tz)));
   document.getElementById("ends").textContent = labels.join(" – ");
@@ -62,7 +62,7 @@ export function showEnds({ from, to }, start, end, tz) {
 
 export const countFilters = (count) => (document.getElementById("filter-count").textContent = count ? `(${count})` : "");
 
-/** Opens `from` and `to` below the choice *Custom*, whether it is chosen already or not. */
+/** Makes a click on *Custom* open `from` and `to` below it, even if it is already chosen. */
 export function offerCustom(fields) {
   const box = document.getElementById("custom");
   const choice = [...fields.range].find(({ value }) => value === "custom");
@@ -75,7 +75,7 @@ export function offerCustom(fields) {
   });
 }
 
-/** What the form's `from` and `to` say on the clocks of its `tz`, as changes of the state; null, and said, if wrong. */
+/** The form's `from` and `to`, local times in its `tz`, as changes of the state; if invalid, reports that and returns null. */
 export function typed({ from, to, tz }, longestDays, tooLong) {
   to.setCustomValidity("");
   if (![from, to].every((field) => field.reportValidity())) return null;

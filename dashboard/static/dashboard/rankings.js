@@ -5,7 +5,7 @@ import { Panel } from "./panel.js";
 import { pager, sortableTable, table } from "./table.js";
 import * as format from "./format.js";
 
-/** With the map of the same. `href(row)` is where a row leads, `follow(href)` takes the map there. */
+/** Countries with their map. `href(row)` is the link of a row; the map opens it with `follow(href)`. */
 export function countriesPanel({ path = "/analytics/countries", href = () => "", follow } = {}) {
   const map = new WorldMap(document.getElementById("countries-map"), {
     text: format.bytes,
@@ -29,7 +29,7 @@ export function countriesPanel({ path = "/analytics/countries", href = () => "",
   });
 }
 
-/** Page by page: `by()` says what they are sorted by, `go({sort, page})` is called with what is wanted. */
+/** Websites in pages: `by()` is the current sort, `go({sort, page})` is called to change it or the page. */
 export const websitesPanel = ({ path = "/analytics/websites", href = () => "", by, go }) => new Panel("websites", {
   path,
   draw: (body, answer) => {

@@ -50,7 +50,7 @@ const traffic = new Panel("traffic", {
 
 let drawnTo;
 
-/** The whole minutes of the last hour; a new one comes once a minute. */
+/** Loads the complete minutes of the last hour, once per minute. */
 async function loadHour() {
   const end = Math.floor(Date.now() / 1000 / MINUTE) * MINUTE;
   if (end === drawnTo) return;

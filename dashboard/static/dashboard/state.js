@@ -6,7 +6,7 @@ export function state() {
   return Object.fromEntries(new URLSearchParams(location.search));
 }
 
-/** Changes some values (an empty one is left out); a new entry of the history unless `replace`. */
+/** Changes some values and removes empty ones; adds an entry to the history unless `replace`. */
 export function set(changes, { replace = false } = {}) {
   const query = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(changes)) {
@@ -19,14 +19,14 @@ export function set(changes, { replace = false } = {}) {
   listeners.forEach((listener) => listener());
 }
 
-/** The address of this page with some values changed; links to it are followed without loading the page again. */
+/** This page's URL with some values changed; links to it are followed without a reload. */
 export function hrefWith(changes) {
   const query = new URLSearchParams({ ...state(), ...changes });
   for (const [name, value] of [...query]) if (value === "") query.delete(name);
   return `?${query}`;
 }
 
-/** Goes to an address of `hrefWith`. */
+/** Goes to a URL from `hrefWith`. */
 export function follow(href) {
   history.pushState(null, "", href);
   listeners.forEach((listener) => listener());

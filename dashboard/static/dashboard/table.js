@@ -4,7 +4,7 @@ import * as format from "./format.js";
 
 /**
  * Columns are {label, text(row), kind?: "number" | "stamp" | "breakable" | "optional", href?(row), node?(row), sort?, value?(row)}.
- * Phones do not show optional ones. With `sorting`, {by, isDescending, go(by, isDescending)}, the heads of columns that have a `sort` are buttons.
+ * Phones hide optional ones. With `sorting`, {by, isDescending, go(by, isDescending)}, the headers of columns with a `sort` are buttons.
  */
 export function table(body, columns, rows, sorting) {
   const element = document.createElement("table");
@@ -32,7 +32,7 @@ export function table(body, columns, rows, sorting) {
   body.replaceChildren(scroll);
 }
 
-/** The first click sorts as that kind is mostly wanted: the largest or latest first, texts from A. */
+/** The first click sorts numbers and times in descending order, and texts from A. */
 function sortable(cell, { label, sort, kind }, { by, isDescending, go }) {
   const isSorted = by === sort;
   cell.ariaSort = isSorted ? (isDescending ? "descending" : "ascending") : "none";
@@ -55,7 +55,7 @@ function filled(column, row) {
   return cell;
 }
 
-/** The text as a link, or alone where there is nowhere to go. */
+/** The text as a link, or only the text without an `href`. */
 export function linked(text, href) {
   if (!href) return text;
   const link = document.createElement("a");
@@ -67,8 +67,8 @@ export function linked(text, href) {
 const orders = new WeakMap();
 
 /**
- * A table whose rows are all there, so that it sorts by itself by any column with a `sort`: by its `value(row)`, or its
- * text. It begins as the rows come, largest first of the column named `by`, and stays sorted when it is drawn again.
+ * A table that has all its rows and therefore sorts them itself, by any column with a `sort`: by its `value(row)`, or its
+ * text. It expects rows in descending order of the column `by`, and keeps the chosen order when it is drawn again.
  */
 export function sortableTable(body, columns, rows, by) {
   const order = orders.get(body) || { by, isDescending: true };
@@ -85,7 +85,7 @@ export function sortableTable(body, columns, rows, by) {
   });
 }
 
-/** "Page 2 of 7" with its two buttons; `go(page)` is called with the page wanted. */
+/** "Page 2 of 7" with its two buttons; `go(page)` is called with the chosen page. */
 export function pager(body, page, pages, total, go, isMore = false) {
   const bar = document.createElement("nav");
   bar.className = "pager";

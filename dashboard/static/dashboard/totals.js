@@ -13,7 +13,7 @@ const FIGURES = {
   concurrency: { of: "max_concurrency", value: (totals) => Number(totals.max_concurrency), format: format.count },
 };
 
-/** Shows the figures that are in an answer's totals; the others stay. */
+/** Shows the figures in an answer's totals; the others keep their values. */
 export function showTotals(answer) {
   if (!answer) return;
   for (const [name, figure] of Object.entries(FIGURES)) {

@@ -41,20 +41,19 @@ const CHARTS = {
 };
 
 /**
- * The chart panel of that id. `onZoom(from, to)` and `onPick(from, to)`, of the point that was clicked, get instants;
- * `path` is where to ask, if not the account's own API; `compares()` says whether
- * another period is drawn too: "before" or "lastYear".
+ * The chart panel with that id. `onZoom(from, to)` and, for a clicked point, `onPick(from, to)` receive instants; `path`
+ * replaces the account's own API; `compares()` names another period to draw too: "before" or "lastYear".
  */
 export function chartPanel(id, { path, onZoom, onPick, compares = () => "" } = {}) {
   const kind = CHARTS[id];
   return new Panel(id, {
     path: path || kind.path,
     isEmpty: (answer) => answer.data.every((row) => kind.lines.every((line) => Number(row[line.name]) === 0)),
-    draw: (body, answer, asked) => draw(body, kind, answer, asked, { onZoom, onPick, compares: compares() }),
+    draw: (body, answer, params) => draw(body, kind, answer, params, { onZoom, onPick, compares: compares() }),
   });
 }
 
-/** Without the last interval while nothing of it has come in: it would look like a fall to nothing. */
+/** Drops the last interval until its first data arrive, because it would look like a drop to zero. */
 const whole = ({ data, last_data_at: last }) => (last && data.at(-1).bucket > last ? data.slice(0, -1) : data);
 
 function draw(body, kind, answer, { from, to, tz }, { onZoom, onPick, compares }) {

@@ -12,14 +12,14 @@ function isKnown(zone) {
   }
 }
 
-/** The account's zone; without one, what was last chosen in this browser, or the browser's own. */
+/** The account's zone; without one, the zone last chosen in this browser, or the browser's own. */
 export const own = () => [ACCOUNTS, localStorage.getItem(KEPT), browsers()].find(isKnown) || "UTC";
 export const keep = (zone) => localStorage.setItem(KEPT, zone);
 
-/** The zone that an address names; the reader's own where it names none that this browser knows. */
+/** The zone that the URL names; the reader's own if it names none that this browser knows. */
 export const chosen = (name) => (isKnown(name) ? name : own());
 
-/** "2026-11-21 14:00:00" or "2026-11-21T14:00" as seconds on a clock face, whatever zone it hangs in. */
+/** A local time, "2026-11-21 14:00:00" or "2026-11-21T14:00", as seconds since 1970 as if it were in UTC. */
 export function face(label) {
   const text = label.replace(" ", "T");
   return Date.parse(`${text.length === 10 ? `${text}T00:00` : text}Z`) / 1000;
@@ -37,28 +37,28 @@ function formatter(zone) {
   return formatters.get(zone);
 }
 
-/** What clocks in the zone show at an instant, in seconds on their face. */
+/** The local time in the zone at an instant, in such seconds. */
 export function shown(instant, zone) {
-  const told = formatter(zone).formatToParts(new Date(instant * 1000));
-  const parts = Object.fromEntries(told.map((part) => [part.type, part.value]));
+  const formatted = formatter(zone).formatToParts(new Date(instant * 1000));
+  const parts = Object.fromEntries(formatted.map((part) => [part.type, part.value]));
   return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second) / 1000;
 }
 
 const offset = (at, zone) => shown(at, zone) - at;
 
-/** The instants at which clocks in the zone show that, earliest first: two where they go back, none where forward. */
+/** The instants with that local time, earliest first: two where clocks go back, none where they go forward. */
 function occurrences(faceSeconds, zone) {
   const offsets = [offset(faceSeconds - 86400, zone), offset(faceSeconds + 86400, zone)];
   const found = [...new Set(offsets)].map((seconds) => faceSeconds - seconds);
   return found.filter((at) => shown(at, zone) === faceSeconds).sort((one, other) => one - other);
 }
 
-/** The first instant at which clocks in the zone show that; what they leave out is as if they had not gone forward. */
+/** The first instant with that local time; a time that clocks skip counts as if they had not gone forward. */
 export function instant(faceSeconds, zone) {
   return occurrences(faceSeconds, zone)[0] ?? faceSeconds - offset(faceSeconds - 86400, zone);
 }
 
-/** The instants of the clock faces of points that follow each other, of which the first one covers `from`. */
+/** The instants of the local times of consecutive points, the first of which covers `from`. */
 export function instants(faces, zone, from) {
   const widths = faces.slice(1).map((face, number) => face - faces[number]).filter((width) => width > 0);
   const width = widths.reduce((least, one) => Math.min(least, one), widths[0] ?? 3600);
@@ -75,20 +75,20 @@ export function instants(faces, zone, from) {
   });
 }
 
-/** An instant as the APIs take it. */
+/** An instant in the format of the APIs. */
 export const iso = (seconds) => new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, "Z");
 
-/** Seconds on a clock face as a person reads them. */
+/** A local time as a person reads it. */
 export const label = (faceSeconds, seconds = false) =>
   new Date(faceSeconds * 1000).toISOString().slice(0, seconds ? 19 : 16).replace("T", " ");
 
-/** An instant as a person reads it; of an hour that comes twice, which of the two it is. */
+/** An instant as a person reads it, with the offset from UTC in an hour that occurs twice. */
 export function moment(at, zone) {
   const [text, which] = moments(at, zone);
   return `${text} ${which}`.trim();
 }
 
-/** The same in two parts, of which the second is mostly empty. */
+/** The same in two parts; the second is the offset, and usually empty. */
 export function moments(at, zone) {
   const on = shown(at, zone);
   if (occurrences(on, zone).length < 2) return [label(on), ""];
@@ -96,7 +96,7 @@ export function moments(at, zone) {
   return [label(on), `${on < at ? "-" : "+"}${label(away).slice(11)}`];
 }
 
-/** Has the page's moments, which came in UTC, shown by clocks in the zone, and named if the page has a place for that. */
+/** Shows the page's times, which arrive in UTC, in the zone, and names the zone if the page has a place for that. */
 export function localise(zone) {
   document.getElementById("zone")?.replaceChildren(zone);
   for (const time of document.querySelectorAll("time[datetime*=T]")) {
