@@ -224,7 +224,7 @@ class ApiKeyAdmin(SecretsAdmin, GovernedAdmin):
         return ("user", *self.granted_fields) if obj is None else (*self.told_fields, *self.granted_fields)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        """Scopes are granted by those who may add keys: else a key of one's own could be given any."""
+        """Only staff who may add keys change scopes; others could give their own key any scope."""
         if obj is None:
             return ()
         return self.told_fields if request.user.has_perm(GRANT_STAFF_SCOPES) else (*self.told_fields, *SCOPES)

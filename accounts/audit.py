@@ -21,7 +21,7 @@ from fonproxy.logs import request_id
 from fonproxy.numbers import WHOLE_NUMBER
 
 MAX_VALUE_LENGTH: Final = 200
-# Besides passwords: the address of a chat holds its token.
+# Besides passwords: the address of a chat contains its token.
 SECRET_FIELDS: Final = ("chat",)
 
 

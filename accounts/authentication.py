@@ -52,7 +52,7 @@ def record_change(action: str, request: Request, now: datetime) -> None:
 
 
 def remember(request: Request, user: User) -> None:
-    """Notes whose credential it is, for the access log and for the server."""
+    """Records the credential's owner, for the access log and for the server."""
     request._request.account_id = request._request.caller_id = user.pk  # type: ignore[attr-defined]
 
 
@@ -123,12 +123,12 @@ class ShareLinkAuthentication(BaseAuthentication):
         link = sharing.find(request.parser_context["kwargs"]["token"], timezone.now())
         if link is None:
             raise NotFound
-        request._request.account_id = link.account_id  # type: ignore[attr-defined]  # for the access log; a link is no credential
+        request._request.account_id = link.account_id  # type: ignore[attr-defined]  # for the access log; a link is not a credential
         return AnonymousUser(), link
 
 
 def key_secret(x_api_key: str | None, authorization: str) -> str | None:
-    """The secret of the API key in these two headers, valid or not; None if there is none."""
+    """The secret of an API key in these two headers, valid or not; None if there is none."""
     if x_api_key is not None:
         return x_api_key
     bearer = _bearer(authorization)
@@ -144,7 +144,7 @@ def find_active_key(secret: str) -> ApiKey:
 
 
 def find_active_keys(secrets: Collection[str]) -> dict[str, ApiKey]:
-    """The active keys by their secrets, with their users, by one query; records their use. Leaves out other secrets."""
+    """Active keys by secret, with their users, in one query; records their use. Leaves out all other secrets."""
     # Hashes are unique and a secret has one per pepper, so several rows would be the same key stored twice.
     secret_of = {
         key_hash: secret for secret in secrets if KEY_SHAPE.fullmatch(secret) for key_hash in peppers.hashes(secret)

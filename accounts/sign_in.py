@@ -42,7 +42,7 @@ class ThrottledForm(Page):
         return FormThrottle(self.named_by), FormNameThrottle(self.named_by)
 
     def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
-        refusing = [one for one in self.throttles() if not one.allow_request(request, self)]  # type: ignore[arg-type]  # reads no more than any request has
+        refusing = [one for one in self.throttles() if not one.allow_request(request, self)]  # type: ignore[arg-type]  # uses only what any request has
         if not refusing:
             return super().post(request, *args, **kwargs)  # type: ignore[misc,no-any-return]  # of the view beside this base
         return _too_often(request, math.ceil(max(throttle.wait() or 60 for throttle in refusing)))

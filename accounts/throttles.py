@@ -91,12 +91,12 @@ class FormNameThrottle(FormThrottle, NameThrottle):
 
 
 class UserNameThrottle(UserThrottle, NameThrottle):
-    """The same for forms of somebody who is signed in: a stolen cookie comes from a thousand addresses too."""
+    """The same for forms of signed-in users: a stolen cookie can also be used from a thousand addresses."""
 
 
 def remember_origin(request: HttpRequest, name: str) -> None:
     """Records that the user has signed in from this address."""
-    cache.set(_origin_key(name, NameThrottle().get_ident(request)), True, REMEMBERED_SECONDS)  # type: ignore[arg-type]  # reads no more than any request has
+    cache.set(_origin_key(name, NameThrottle().get_ident(request)), True, REMEMBERED_SECONDS)  # type: ignore[arg-type]  # uses only what any request has
 
 
 def _origin_key(name: object, network: str) -> str:

@@ -14,7 +14,7 @@ router.register("applications", views.ApplicationViewSet, basename="application"
 
 urlpatterns = [
     path("admin/stop-viewing", views.StopViewingView.as_view(), name="stop-viewing"),
-    # In place of Django's own, which limits no guesses of the old password, and ends one session alone.
+    # Replaces Django's own view, which does not limit guesses of the old password and ends only one session.
     path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     path("admin/logout/", sign_in.SignOutView.as_view()),
     path("auth/token", views.TokenView.as_view(), name="token"),

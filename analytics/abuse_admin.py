@@ -226,7 +226,7 @@ class AbuseReportAdmin(AuditedAdmin):
 
 
 def _on_clock(at: datetime | None, report: AbuseReport) -> str:
-    """The time as it was entered, on the clock of the report's zone."""
+    """The time as it was entered, in the report's zone."""
     return f"{at.astimezone(parse_zone(report.time_zone)):%Y-%m-%d %H:%M}" if at else ""
 
 

@@ -18,13 +18,13 @@ query_ids: ContextVar[list[str] | None] = ContextVar("query_ids", default=None)
 
 _NO_EXTRA: Final = frozenset(RESERVED_ATTRS) | {"request"}
 MAX_HOST: Final = 255
-# As long as the secret of a mailed link; longer than a UUID.
+# The length of the secret in a mailed link; longer than a UUID.
 _SECRET: Final = re.compile(r"[\w:.=-]{38,}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def without_secrets(path: str) -> str:
-    """A path that no route has resolved, without what may be the secret of a mistyped link."""
+    """A path that no route matches, without segments that may be the secret of a mistyped link."""
     return _SECRET.sub("***", path)
 
 

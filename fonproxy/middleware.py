@@ -17,7 +17,7 @@ from fonproxy.logs import query_ids, request_id, without_secrets
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 PERMISSIONS: Final = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-# The key of the environ under which the server finds whose credential the request had.
+# The environ key under which the server finds the account of the request's credential.
 CALLER: Final = "fonproxy.caller"
 QUIET: Final = ("/healthz", "/readyz", "/static/")
 
@@ -79,12 +79,12 @@ def count_response(method: str, route: str, status: int, seconds: float) -> None
 
 
 def new_request_id(given: str) -> str:
-    """The id that the caller gives, if it is valid, else a new one."""
+    """The caller's id if it is valid, otherwise a new one."""
     return given if SANE_ID.fullmatch(given) else str(uuid.uuid4())
 
 
 def _name_caller(request: HttpRequest) -> None:
-    """The user of the key or token, which the authenticators note, or of the session, if it was looked up."""
+    """The user of the key or token, set by the authenticators, or of the session, if it was looked up."""
     signed_in = getattr(request, "_cached_user", None)
     number = getattr(request, "caller_id", None) or getattr(signed_in, "pk", None)
     if number is not None:

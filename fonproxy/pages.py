@@ -67,7 +67,7 @@ def error_page(request: HttpRequest, status: int, advice: str = "") -> HttpRespo
 class Page(ContextMixin, View):
     """The first base class of a page's view: errors 404 and 503 become error pages.
 
-    This includes errors raised while the template is rendered. Pages are throttled as the APIs are.
+    This includes errors raised while the template is rendered. Pages are throttled like the APIs.
     """
 
     http_method_names = ["get", "head"]
@@ -89,10 +89,10 @@ class Page(ContextMixin, View):
             return error_page(request, status)
 
     def _throttled(self, request: HttpRequest) -> HttpResponse | None:
-        """The 429 for a caller who asks for too many pages. None while the cache that counts is unavailable."""
+        """The 429 response for a caller who requests too many pages; None while the cache that counts is unavailable."""
         throttle = self.page_throttle()
         try:
-            if throttle.allow_request(request, self):  # type: ignore[arg-type]  # reads no more than any request has
+            if throttle.allow_request(request, self):  # type: ignore[arg-type]  # uses only what any request has
                 return None
         except RedisError:
             return None

@@ -86,6 +86,6 @@ def label(edge: BucketKey, axis: TimeGrid, granularity: Granularity, zone: ZoneI
     return _start_of(day, zone)
 
 
-@lru_cache(maxsize=4096)  # seven or thirty days in turn have the same
+@lru_cache(maxsize=4096)  # runs of seven or thirty days share it
 def _start_of(day: date, zone: ZoneInfo) -> str:
     return _written(datetime.combine(day, time(), zone))

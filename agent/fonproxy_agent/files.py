@@ -133,7 +133,7 @@ class Rotation:
         self._time_of = time_of
         self._identities: dict[tuple[Path, int, int], Identity] = {}
         self._unpacked: tuple[Path, int, IO[bytes]] | None = None
-        # `extension .log` of logrotate puts the date in front of it. A mere number there may name another log.
+        # logrotate's `extension .log` puts the date before the suffix. A bare number there may belong to another log.
         end = "|".join(map(re.escape, ("", *_COMPRESSED)))
         self._dated = re.compile(rf"{re.escape(path.stem)}[-._]{_DATE}{re.escape(path.suffix)}(?:{end})")
 

@@ -90,7 +90,7 @@ def test_requests_through_haproxy_are_counted_per_login(tmp_path: Path) -> None:
             assert get(port, "/", "alice", "wrong")[0] == 401
             assert get(port, "/", "alice", "secret") == (200, 5000)
             assert get(port, "/401", "alice", "secret") == (401, 5000)
-            # What a client chooses must not push what is billed beyond the line's end.
+            # Values that a client chooses must not push billed values beyond the line's end.
             assert get(port, "/", "alice", "secret", host="a" * 9_000) == (200, 5000)
             status, size = get(port, "/", "alice", "secret", method="M" * 9_000)
             assert status == 501

@@ -23,7 +23,7 @@ from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
 from fonproxy.clickhouse import retention
 
 MAX_EVENTS: Final = 10_000
-# Far more than the fields of an event, so that events with unknown fields pass.
+# Far more than the fields of an event, so that events with unknown fields are accepted.
 VALUES_PER_EVENT: Final = 50
 AHEAD: Final = timedelta(days=1)
 UNKNOWN_FUNCTION: Final = "unknown"
@@ -79,7 +79,7 @@ def to_columns(body: bytes, application: Application, now: datetime) -> pa.Table
 
 
 def _decoded(body: bytes) -> list[ApiCall]:
-    if body.count(b"{") > MAX_EVENTS + 1:  # possibly too many: counted before objects are made
+    if body.count(b"{") > MAX_EVENTS + 1:  # possibly too many: count them before creating objects
         _raw(body)
     try:
         events: list[ApiCall] = _decode_all(body)
@@ -89,7 +89,7 @@ def _decoded(body: bytes) -> list[ApiCall]:
 
 
 def _raw(body: bytes) -> list[msgspec.Raw]:
-    """The events, none of them looked into. A body of a million numbers is refused before it becomes objects."""
+    """The events, not yet decoded. A body of a million numbers is refused before it is turned into objects."""
     if body.count(b",") > MAX_EVENTS * VALUES_PER_EVENT:
         raise TooLarge(
             f"At most {MAX_EVENTS:,} events may be sent at once; this body has far too many values for that."

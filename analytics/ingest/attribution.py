@@ -60,7 +60,7 @@ class AttributionMap:
         return cls(known, faults)
 
     def among(self, callers: Iterable[tuple[int, int, str]]) -> Self:
-        """The same for some of the callers."""
+        """The part for these callers."""
         some = set(callers)
         return type(self)(
             {caller: self.known[caller] for caller in some & self.known.keys()},

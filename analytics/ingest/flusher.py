@@ -69,7 +69,7 @@ class Flusher:
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread that sends is running, as it is while a server runs."""
+        """Whether the sending thread is running, as it is in a server."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
@@ -99,7 +99,7 @@ class Flusher:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """A context for reading a push: a block waits a moment for it."""
+        """A context during which a push is read: a block waits briefly for it."""
         with self._condition:
             self._reading += 1
         try:
@@ -123,9 +123,9 @@ class Flusher:
             self.wait_for(mine)
 
     def queue(self, batch: IngestBatch, rows: lists.Rows, *, waits: bool) -> QueuedBatch | None:
-        """Queues the rows and returns at once, with what ``wait_for`` is to wait for before the push is answered.
+        """Queues the rows and returns at once. Pass a returned batch to ``wait_for`` before answering the push.
 
-        Without ``waits`` that is None, if there is a thread that keeps up.
+        Without ``waits``, and if a thread keeps up, it returns None: there is nothing to wait for.
         """
         waits = waits or self._thread is None or self._is_behind()
         mine = QueuedBatch(batch, rows)
@@ -158,7 +158,7 @@ class Flusher:
                 self._condition.notify_all()
 
     def _run(self) -> None:
-        """Sends blocks until it is told to stop and the queue is empty."""
+        """Sends blocks until it is stopped and the queue is empty."""
         try:
             while taken := self._next():
                 close_old_connections()

@@ -49,7 +49,7 @@ class GroupCommit:
         return mine.outcome
 
     def record_all(self, arrivals: Sequence[journal.Arrival]) -> list[journal.Recorded | ApiProblem]:
-        """Records arrivals that are a group already; returns what ``journal.record_all`` returns."""
+        """Records arrivals that already form a group; returns what ``journal.record_all`` returns."""
         with self._recording:
             return journal.record_all(arrivals)
 

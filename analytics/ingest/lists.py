@@ -62,7 +62,7 @@ def to_lists(columns: Columns, directory: AttributionMap, now: datetime) -> List
 
 
 def split(rows: Lists, sizes: Iterable[int]) -> Iterator[Lists]:
-    """Parts of these sizes, in the order of the rows."""
+    """Splits the rows, in order, into parts of these sizes."""
     start = 0
     for size in sizes:
         yield Lists({name: values[start : start + size] for name, values in rows.columns.items()})

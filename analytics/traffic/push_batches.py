@@ -1,8 +1,8 @@
 """Small pushes to ``/analytics/ingest`` that arrive at the same time, stored together.
 
-One query finds their keys and one their owners, their columns are built at once, and one transaction records them: for
-each push alone, these steps cost more than its rows. Only a push that would be stored without remark is stored here.
-Any other one is left to the view, which answers it as if it had come alone.
+One query finds their keys and one their owners, their columns are built together, and one transaction records them. For
+a small push on its own, these steps cost more than its rows. Only pushes without any error or peculiarity are stored
+here; the view answers all others as if they had arrived alone.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class _Push(NamedTuple):
 
 
 def accept(environs: Sequence[Environ]) -> list[Accepted | None]:
-    """Stores these requests' rows; None for those that the view must answer, of which nothing is stored.
+    """Stores these requests' rows; returns None for requests that the view must answer, of which nothing is stored.
 
-    Raises errors of the database while it records. Whether a push is stored is then as uncertain as after a lost
-    response, so nobody may try it again unasked.
+    Raises database errors while it records; whether a push is stored is then as uncertain as after a lost response, so
+    only the client may repeat it.
     """
     close_old_connections()
     try:
@@ -95,7 +95,7 @@ def _decoded(environs: Sequence[Environ]) -> Iterator[_Push | None]:
 
 
 def _push(environ: Environ, key: ApiKey) -> _Push | None:
-    """The push, if it has a few rows of JSON and nothing unusual."""
+    """The push, if it is plain JSON with few rows; otherwise None."""
     idempotency_key = environ.get("HTTP_IDEMPOTENCY_KEY")
     if "HTTP_CONTENT_ENCODING" in environ or (idempotency_key is not None and not KEY.fullmatch(idempotency_key)):
         return None
@@ -110,7 +110,7 @@ def _push(environ: Environ, key: ApiKey) -> _Push | None:
 
 
 def _sound(pushes: Mapping[int, _Push], now: datetime) -> dict[int, tuple[_Push, lists.Lists]]:
-    """Those whose rows pass every check, with their rows for the inbox."""
+    """The pushes whose rows pass every check, with their rows for the inbox."""
     oldest = retention.floor("traffic", now)
     owners = AttributionMap.of({row.who for push in pushes.values() for row in push.rows})
     columns = _columns(pushes)

@@ -64,7 +64,7 @@ class ReadThrottle(AccountThrottle):
 
 
 class PageThrottle(AccountThrottle):
-    """Counts an account's pages with its reads."""
+    """Counts an account's pages together with its reads."""
 
     scope = "read"
 

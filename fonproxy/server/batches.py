@@ -1,8 +1,8 @@
-"""Requests of one kind that arrive at the same time, worked on together by one thread.
+"""Lets one thread handle requests of one kind that arrive at the same time.
 
-The application answers the first request of each kind, and decides its headers. Later ones that differ only in whom
-they are from and in what they send go to a handler, many at once, and get the same answer. Those that the handler
-leaves go to the application like any other request.
+The application answers the first request of each kind, which determines the response headers. Later ones that differ
+only in their caller and body go to a handler, many at once, and get the same response. Requests that the handler
+declines go to the application like any other.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from fonproxy.server.refusals import RequestRefused
 from fonproxy.server.wsgi import WsgiResponse
 
 STATUS: Final = 204
-# A larger body is worth a thread of its own.
+# A larger body justifies a thread of its own.
 MAX_BYTES: Final = 2**16
-# So much at once; the others are the next batch, so that none waits long for those before it.
+# The maximum of a batch. Further requests form the next one, so that none waits long for earlier ones.
 MAX_REQUESTS: Final = 256
 MAX_BATCH_BYTES: Final = 2**20
 MAX_KINDS: Final = 256
-# What the handler judges, and what makes no difference to the answer. All else must be as in a request that the
-# application answered.
+# Variables that the handler checks, or that make no difference to the response. All others must equal those of a
+# request that the application answered.
 _FREE: Final = frozenset(
     {
         "CONTENT_LENGTH",
@@ -55,14 +55,14 @@ Headers = list[tuple[str, str]]
 
 
 class Accepted(NamedTuple):
-    """A request that was done, for the account; ``wait`` returns when it may be answered, at once if it is None."""
+    """A handled request; ``wait`` returns when it may be answered. Without ``wait`` it may be answered at once."""
 
     account_id: int
     wait: Callable[[], None] | None = None
 
 
 Handler = Callable[[Sequence[Environ]], Sequence[Accepted | None]]
-"""Does what the requests ask for; None for each that the application must answer, for which nothing was done.
+"""Handles the requests; returns None for each that the application must answer, for which nothing was done.
 
 Runs in a thread, one call at a time.
 """
@@ -92,7 +92,7 @@ class Batches:
         self._calls: set[asyncio.Task[None]] = set()
 
     def is_for(self, environ: Environ) -> bool:
-        """Whether the handler may be asked to do it. The size of a packed body says little about its content."""
+        """Whether the handler may receive the request. The size of a compressed body says little about its content."""
         return (
             environ["PATH_INFO"] == self.path
             and environ["REQUEST_METHOD"] == "POST"
@@ -101,7 +101,7 @@ class Batches:
         )
 
     async def answer(self, environ: dict[str, Any], lane: Lane, ordinarily: Callable[[], WsgiResponse]) -> WsgiResponse:
-        """The answer to a request that the handler may do. ``ordinarily`` calls the application, in a thread."""
+        """Answers a request that the handler may receive. ``ordinarily`` calls the application, in a thread."""
         kind = tuple((name, value) for name, value in environ.items() if name not in _FREE and isinstance(value, str))
         headers = self._headers.get(kind)
         if headers is not None:
@@ -126,20 +126,20 @@ class Batches:
         if not self._is_called and self._waiting:
             self._is_called = True
             call = asyncio.create_task(self._call(lane))
-            self._calls.add(call)  # the loop itself would forget it
+            self._calls.add(call)  # the loop holds only weak references
             call.add_done_callback(self._calls.discard)
 
     async def _call(self, lane: Lane) -> None:
         loop = asyncio.get_running_loop()
         try:
             await lane.run(lambda: self._work(loop, lane))
-        except RequestRefused as refused:  # no thread came free
+        except RequestRefused as refused:  # no thread became free
             self._is_called = False
             _tell([(waiting, refused) for waiting in self._taken()])
             self._ensure_call(lane)
 
     def _work(self, loop: asyncio.AbstractEventLoop, lane: Lane) -> None:
-        """Has the handler do what waits by then. Runs in a thread; meanwhile the next requests gather."""
+        """Passes all waiting requests to the handler. Runs in a thread; meanwhile the next requests queue up."""
         with self._turn:
             self._is_called = False
             batch = self._taken()
@@ -159,7 +159,7 @@ class Batches:
                 loop.call_soon_threadsafe(_tell, [self._outcome(waiting, answer)])
 
     def _taken(self) -> list[_Waiting]:
-        """The next batch; a thread and the loop may take at the same time."""
+        """The next batch; a thread and the loop may call this at the same time."""
         batch: list[_Waiting] = []
         size = 0
         with suppress(IndexError):  # none is left
@@ -169,7 +169,7 @@ class Batches:
         return batch
 
     def _outcome(self, waiting: _Waiting, answer: Accepted | None) -> Outcome:
-        """Whether it was accepted; counts and logs it then, as the application does for what it answers."""
+        """Whether the request was accepted; if so, counts and logs it as the application does for its own."""
         if answer is not None:
             waiting.environ[CALLER] = answer.account_id
             seconds = perf_counter() - waiting.since

@@ -1,8 +1,8 @@
-"""Whose a request is, before its credential is looked up: so that one customer has one share of each lane.
+"""Identifies the caller before the credential is looked up, so that one customer has one share of each lane.
 
-The application says which account a credential belongs to, and the same credential counts for that account from then
-on, whichever of its keys it is. Until then it counts for the address: otherwise a new invented credential with each
-request would be a new caller each time.
+The application reports which account a credential belongs to, and from then on the credential counts for that account,
+with all the account's other credentials. Until then it counts for the address; otherwise inventing a credential for
+each request would make each a new caller.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ HEADERS: Final = (
 
 
 class Caller(NamedTuple):
-    """``is_known``: the account of the credential is known; else the name is an address."""
+    """With ``is_known`` the name stands for the credential's account, otherwise for an address."""
 
     name: str
     is_known: bool
 
 
 class Callers:
-    """The accounts of credentials that the application has let in lately, by fingerprint."""
+    """The accounts of credentials that the application has recently accepted, by fingerprint."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[str, float]] = {}
@@ -48,7 +48,7 @@ class Callers:
         return Caller(name, is_known=True) if until > monotonic() else Caller(address_of(environ), is_known=False)
 
     def learn(self, environ: Mapping[str, Any], status: int) -> None:
-        """Notes whose the credential is, as the application left it in the environ; forgets a refused one."""
+        """Remembers the account that the application left in the environ; forgets a refused credential."""
         credentials = credentials_of(environ)
         if not any(credentials):
             return
@@ -62,7 +62,7 @@ class Callers:
 
 
 def credentials_of(environ: Mapping[str, Any]) -> tuple[str, ...]:
-    """The credentials as sent, empty where there is none; of the cookies the session's alone."""
+    """The credentials as sent, empty if missing; of the cookies only the session's."""
     cookie = environ.get("HTTP_COOKIE", "")
     session = parse_cookie(cookie).get(settings.SESSION_COOKIE_NAME, "") if cookie else ""
     return (*(str(environ.get(name, "")) for name in HEADERS), session)
@@ -73,7 +73,7 @@ def fingerprint(texts: tuple[str, ...]) -> bytes:
 
 
 def address_of(environ: Mapping[str, Any]) -> str:
-    """The client's address, behind trusted proxies as they say it; of IPv6 the /64."""
+    """The client's address, as trusted proxies report it if there are any; for IPv6 the /64."""
     forwarded = environ.get("HTTP_X_FORWARDED_FOR") if settings.TRUSTED_PROXIES else None
     if not forwarded:
         return network_of(str(environ["REMOTE_ADDR"]))

@@ -16,7 +16,7 @@ from fonproxy.numbers import WHOLE_NUMBER
 
 
 class OfCustomerMixin:
-    """A column ``user`` that leads to the customer's page; ``list_select_related`` needs ``order__user``."""
+    """A column ``user`` that links to the customer's page; ``list_select_related`` needs ``order__user``."""
 
     @admin.display(ordering="order__user__username")
     def user(self, row: Any) -> str:

@@ -86,7 +86,7 @@ class WebhookEndpointAdmin(SecretsAdmin, AuditedAdmin):
         saved = form.apply(request.user.get_username(), timezone.now())
         obj.pk = saved.pk
         obj.refresh_from_db()
-        if not change:  # one that was stored under another secret key cannot be read
+        if not change:  # a secret stored under another secret key cannot be read
             obj.new_secrets = [("Secret", f"whsec_{saved.secret}")]  # type: ignore[attr-defined]
 
     @admin.action(description=gettext_lazy("Send a test event"), permissions=["change"])

@@ -1,4 +1,4 @@
-"""What a refused body of events costs."""
+"""The cost of a refused body of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs run as WeProxies' reference prints them: only their base URL and token are ours."""
+"""The programs of WeProxies' reference run unchanged except for their base URL and token."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(program: str, server: Server, *command: str) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def _traffic(server: Server) -> None:
-    # Now: the programs ask for the present month.
+    # Now, because the programs query the current month.
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     assert server.push(row(ts=now, country="DE", bytes_received=2**30)).status == 204
 

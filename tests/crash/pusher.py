@@ -123,7 +123,7 @@ def push_at_once(client: APIClient, spread: str) -> Any:
 
 
 def push_together(client: APIClient, spread: str) -> Any:
-    """The answer to the last of these pushes, which the web server hands over together; the view answers those left."""
+    """The answer to the last of these pushes, which the server passes on together; the view answers those declined."""
     shares = [rows(spread)[number::GATEWAYS] for number in range(GATEWAYS)]
     environs = [
         {

@@ -1,4 +1,4 @@
-"""Pages are as many as reads: by account, and for anybody else by address."""
+"""Pages are limited as reads are: by account, and for everybody else by address."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def _has_days_of_utc(asked: GraphRequest) -> bool:
     return asked.zone == UTC_ZONE or _is_utc_throughout(asked.start, asked.end, asked.zone)
 
 
-@lru_cache(maxsize=128)  # asked of several tables, while a century takes a while
+@lru_cache(maxsize=128)  # needed for several tables, and slow for a century
 def _is_utc_throughout(start: datetime, end: datetime, zone: ZoneInfo) -> bool:
     range_ = Range(floor(start, GRAIN), ceil(end, GRAIN))
     return not start.astimezone(zone).utcoffset() and all(span.offset == 0 for span in offset_spans(range_, zone))

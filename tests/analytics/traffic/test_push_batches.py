@@ -1,4 +1,4 @@
-"""Small pushes that are stored together: the same rows as alone, and nothing of a push that the view must answer."""
+"""Small pushes stored together: the same rows as alone, and nothing of a push that the view must answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def sending(clean_engine: Client) -> Iterator[Client]:
-    """The engine, with the thread that sends to it as in a server."""
+    """The engine, with the sending thread that a server has."""
     flusher.start()
     yield clean_engine
     flusher.stop()
@@ -47,7 +47,7 @@ def environ(key: str | None, *rows: dict[str, Any], body: bytes | None = None, *
 
 
 def accept(*environs: dict[str, Any]) -> list[bool]:
-    """Which of them are accepted; returns when their rows are readable."""
+    """Returns which of them are accepted, once their rows are readable."""
     answers = push_batches.accept(environs)
     for answer in answers:
         if answer is not None and answer.wait is not None:
@@ -162,7 +162,7 @@ def test_a_full_journal_leaves_pushes_to_the_view(sending: Client, key: str, set
 
 def test_without_an_engine_or_a_thread_that_sends_pushes_are_left_to_the_view(sending: Client, key: str) -> None:
     with engine_unavailable():
-        assert accept(environ(key, documented_row())) == [True]  # finds out, and leaves it to replay
+        assert accept(environ(key, documented_row())) == [True]  # notices, and leaves it to replay
         assert accept(environ(key, documented_row())) == [False]
     flusher._unavailable_until = 0.0
     flusher.stop()
@@ -181,7 +181,7 @@ def test_a_push_that_need_not_wait_is_answered_at_once(
     assert at_once.wait is None
     assert waits.wait is not None
     waits.wait()
-    assert counted(sending, "traffic") == (2, 24)  # the block takes both
+    assert counted(sending, "traffic") == (2, 24)  # one block contains both
 
 
 def test_what_fails_before_anything_is_stored_is_left_to_the_view_where_others_do_not_fail_with_it(

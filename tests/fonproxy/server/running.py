@@ -1,4 +1,4 @@
-"""The web server with an application of the test's, in a thread."""
+"""The web server with a test's own application, in a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that one thread works on together get the answer that the application gives to one of their kind."""
+"""Requests that one thread handles together get the response that the application gives to one of their kind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_silent(client: socket.socket) -> bool:
 
 
 class StoringApp:
-    """Stores every body but ``bad``, and remembers those it saw."""
+    """Stores every body except ``bad``, and records all it receives."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -52,7 +52,7 @@ class StoringApp:
 
 
 class BodyHandler:
-    """Accepts every body but ``bad`` and ``odd``; ``slow`` ones may be answered after ``release``."""
+    """Accepts every body except ``bad`` and ``odd``; ``slow`` ones may be answered after ``release``."""
 
     def __init__(self) -> None:
         self.batches: list[list[bytes]] = []
@@ -106,7 +106,7 @@ class BatchingServer(RunningServer):
 
 @pytest.fixture
 def running() -> Iterator[BatchingServer]:
-    """A server whose application has answered one plain request already."""
+    """A server whose application has already answered one plain request."""
     server = BatchingServer()
     assert server.ask(b"first").status == 204
     yield server

@@ -1,4 +1,4 @@
-"""Who has a share of a lane: an account with all its credentials, and an address with all that are invented."""
+"""Who shares a place in a lane: all credentials of an account, and all invented ones of an address."""
 
 from __future__ import annotations
 
