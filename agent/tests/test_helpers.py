@@ -209,7 +209,7 @@ def test_a_reset_drops_logins_that_are_not_listed_again(server: StandIn, store: 
     assert store.find("bob smith") == KnownLogin("", [], "suspended")
 
 
-def test_a_copy_of_an_older_version_is_fetched_anew(tmp_path: Path, server: StandIn) -> None:
+def test_a_copy_of_an_older_version_is_fetched_again(tmp_path: Path, server: StandIn) -> None:
     path = tmp_path / "logins.sqlite3"
     with closing(sqlite3.connect(path)) as older, older:
         older.execute("CREATE TABLE login (name TEXT PRIMARY KEY, is_stopped INTEGER)")

@@ -91,7 +91,7 @@ def test_only_failures_of_the_proxy_itself_are_errors(result: str, peer: str, er
         ("CONNECT", "not a host", ""),
     ],
 )
-def test_the_domain_is_the_host_that_was_asked_for(method: str, target: str, domain: str) -> None:
+def test_the_domain_is_the_requested_host(method: str, target: str, domain: str) -> None:
     assert domain_of(method, target) == domain
 
 

@@ -361,7 +361,7 @@ def test_staff_cannot_change_revoke_or_delete_keys_of_other_staff(client: Client
     assert application.keys.filter(ends_at=None).count() == 2
 
 
-def test_staff_who_may_change_keys_but_add_none_give_them_no_scope(client: Client, make_key: MakeKey) -> None:
+def test_staff_who_may_change_but_not_add_keys_cannot_change_scopes(client: Client, make_key: MakeKey) -> None:
     staff = limited(client, "view_apikey", "change_apikey")
     make_key(staff)
     key = ApiKey.objects.get()

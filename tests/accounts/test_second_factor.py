@@ -93,7 +93,7 @@ def test_a_new_password_ends_a_sign_in_that_waits_on_its_second_page(staff: User
     assert not is_signed_in(browser)
 
 
-def test_a_customer_with_an_authenticator_is_asked_and_one_without_is_not(alice: User, bob: User, clock: Any) -> None:
+def test_only_customers_with_an_authenticator_need_a_code(alice: User, bob: User, clock: Any) -> None:
     enrol(alice)
     clock.shift(30)
     browser, _ = give_password(alice)

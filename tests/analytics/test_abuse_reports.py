@@ -104,7 +104,7 @@ def test_a_single_address_and_time_can_be_looked_up_without_a_report(browser: Br
     assert "Nobody used these addresses then" in paste(browser, "192.0.2.7", **given)
 
 
-def test_the_times_of_a_report_are_shown_on_the_clock_of_its_zone(browser: Browser, order: Order) -> None:
+def test_the_times_of_a_report_are_shown_in_its_zone(browser: Browser, order: Order) -> None:
     local = AT.astimezone(TOKYO)
     page = paste(browser, "192.0.2.7", since=f"{local:%Y-%m-%dT%H:%M}", time_zone="Asia/Tokyo")
     assert f'<div class="readonly">{local:%Y-%m-%d %H:%M}</div>' in page

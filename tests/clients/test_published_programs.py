@@ -34,7 +34,7 @@ def _traffic(server: Server) -> None:
     assert server.push(row(ts=now, country="DE", bytes_received=2**30)).status == 204
 
 
-def test_usage_is_printed(server: Server) -> None:
+def test_the_usage_program_prints_its_figures(server: Server) -> None:
     lines = run("weproxies_usage.py", server, sys.executable, "-c").splitlines()
     patterns = [r"Total used this month: \d+\.\d+ GB", r"Total requests: \d+", r"Success rate: \d+\.\d%"]
     patterns += [r"\d{4}-\d\d-\d\d: \d+\.\d\d GB"] * 7
@@ -43,14 +43,14 @@ def test_usage_is_printed(server: Server) -> None:
     assert any(not line.endswith(" 0.00 GB") for line in lines[3:])
 
 
-def test_subscriptions_are_monitored(server: Server) -> None:
+def test_the_monitoring_program_reports_subscriptions(server: Server) -> None:
     printed = run("weproxies_monitor.py", server, sys.executable, "-c")
     found = dict(re.findall(r"(?:✅|⚠️ WARNING:) (.+?)(?: is at|:) (\d+\.\d)%", printed))
     assert found.keys() == {"Residential 100 GB", "Mobile 20 GB"}
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
-def test_dashboard_is_printed(server: Server) -> None:
+def test_the_dashboard_program_prints_its_figures(server: Server) -> None:
     lines = run("weproxies_dashboard.js", server, "node", "-e").splitlines()
     patterns = [r"Monthly Usage: \d+(\.\d+)? GB", r"Active Connections: \d+", r"Top Countries: ([A-Z]{2}, )*[A-Z]{2}"]
     assert all(re.fullmatch(pattern, line) for pattern, line in zip(patterns, lines, strict=True)), lines

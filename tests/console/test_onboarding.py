@@ -142,7 +142,7 @@ def test_a_wrong_field_is_named_and_nothing_is_created(
     assert (User.objects.filter(username="carol").exists(), Order.objects.count()) == (False, 1)
 
 
-def test_a_name_that_was_taken_meanwhile_leaves_nothing_behind(
+def test_a_name_taken_in_the_meantime_leaves_nothing_behind(
     seller: Client, product: Product, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("console.onboarding._unused", lambda value, is_used: value)

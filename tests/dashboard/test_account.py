@@ -167,7 +167,7 @@ def test_a_new_password_keeps_this_session_and_ends_all_others(
     assert "the password was changed" in notice.body
 
 
-def test_a_new_password_revokes_the_keys_if_asked(alice: User, make_key: Callable[..., str]) -> None:
+def test_a_new_password_revokes_the_keys_if_requested(alice: User, make_key: Callable[..., str]) -> None:
     make_key(alice)
     given = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW, "revoke_keys": "on"}
     signed_in(alice).post(f"{ACCOUNT}/password", given)

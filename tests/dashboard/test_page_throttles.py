@@ -24,7 +24,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(throttle, "rate", f"{MOST}/min", raising=False)
 
 
-def test_an_account_s_pages_and_reads_are_counted_together(
+def test_pages_and_reads_of_an_account_are_counted_together(
     alice: User, bob: User, client_for: Callable[..., APIClient], clean_engine: Client
 ) -> None:
     pages, others = Browser(), Browser()
@@ -51,7 +51,7 @@ def test_an_account_s_pages_and_reads_are_counted_together(
         "/proxies",
     ],
 )
-def test_pages_for_anybody_are_counted_by_address(path: str) -> None:
+def test_public_pages_are_counted_by_address(path: str) -> None:
     statuses = [Browser(REMOTE_ADDR="192.0.2.1").get(path).status_code for _ in range(MOST + 1)]
     assert statuses[:MOST].count(429) == 0
     assert statuses[MOST] == 429
@@ -59,7 +59,7 @@ def test_pages_for_anybody_are_counted_by_address(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/confirm", "/dashboard/account/password"])
-def test_who_has_a_stolen_cookie_guesses_the_password_a_few_times_from_however_many_addresses(
+def test_a_stolen_cookie_allows_few_password_guesses_from_all_addresses_together(
     path: str, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(NameThrottle, "rate", f"{MOST}/hour")

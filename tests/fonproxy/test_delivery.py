@@ -111,7 +111,7 @@ def test_rounds_run_at_the_same_time_and_deliveries_are_counted() -> None:
     assert delivery.send_all([[], []], attempt) == 0
 
 
-def test_a_round_has_no_more_threads_than_asked() -> None:
+def test_a_round_has_no_more_threads_than_requested() -> None:
     threads: set[int] = set()
 
     def attempt(number: int) -> bool:
@@ -258,7 +258,7 @@ def test_of_two_workers_that_read_a_row_one_tries_it(make: Make, fields: dict[st
     assert {name: state(row)[name] for name in fields} == fields
 
 
-def test_the_delivery_that_is_asked_for_is_tried(make: Make) -> None:
+def test_the_requested_delivery_is_tried(make: Make) -> None:
     first, second = make(), make()
     assert attempt(second, arriving)
     assert (state(first)["attempts"], state(second)["attempts"]) == (0, 1)

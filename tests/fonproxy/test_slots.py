@@ -58,7 +58,7 @@ def test_processes_that_share_redis_share_the_slots(settings: Any, monkeypatch: 
         assert there.acquire(1)
 
 
-def test_without_the_cache_no_slot_stays_taken(settings: Any) -> None:
+def test_without_the_cache_no_slot_stays_acquired(settings: Any) -> None:
     with redis.running() as server:
         backend = "django.core.cache.backends.redis.RedisCache"
         settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": server.url()}}

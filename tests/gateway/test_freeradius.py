@@ -82,7 +82,7 @@ def test_the_right_password_is_accepted_and_a_wrong_one_rejected_with_the_reason
     assert 'Reply-Message = "unknown"' in reply
 
 
-def test_a_login_with_quotes_and_backslashes_is_not_taken_for_another(server: Server, radius: FreeRadius) -> None:
+def test_a_login_with_quotes_and_backslashes_is_not_confused_with_another(server: Server, radius: FreeRadius) -> None:
     for login in ('a\\"lice', "%{User-Password}", "alice\\\\", "ali'ce"):
         assert not radius.sign_in(login, server.keys["PASSWORD"])[0], login
 

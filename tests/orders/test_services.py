@@ -113,7 +113,7 @@ def test_an_order_that_would_end_before_it_begins_is_refused(alice: User, order:
 @pytest.mark.parametrize(
     ("reason", "amount"), [(LedgerReason.TOP_UP, 5), (LedgerReason.REFUND, 6), (LedgerReason.ADJUSTMENT, -7)]
 )
-def test_a_credit_is_posted_as_asked_and_moves_the_limit(order: Order, reason: LedgerReason, amount: int) -> None:
+def test_a_credit_is_posted_as_requested_and_changes_the_limit(order: Order, reason: LedgerReason, amount: int) -> None:
     entry, is_new = services.credit(order, reason, amount, reference="c1", author="shop", now=LATER, note="because")
     assert is_new
     assert entries(order) == [(reason.value, amount, "shop", "because", "c1", LATER)]

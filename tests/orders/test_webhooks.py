@@ -363,7 +363,7 @@ def test_staff_make_test_and_send_again_in_the_admin(order: Order, receiver: Web
     assert not EventDelivery.objects.exists()
 
 
-def test_a_webhook_of_before_another_secret_key_can_be_changed(
+def test_a_webhook_stored_under_an_earlier_secret_key_can_be_changed(
     order: Order, receiver: WebhookReceiver, client: Browser, settings: Any
 ) -> None:
     endpoint = endpoint_at(receiver, "ok")

@@ -120,7 +120,7 @@ def test_any_255_characters_are_kept(server: Server) -> None:
 @pytest.mark.parametrize(
     "label", ["\u05d0\u05d1\u05d2", "\u202ertl", "\U0001f984\U0001f1e9\U0001f1ea", "a\\u0000b", "\\ud83e\\udd84"]
 )
-def test_any_unicode_is_kept_and_can_be_asked_for(server: Server, label: str) -> None:
+def test_any_unicode_is_kept_and_can_be_queried(server: Server, label: str) -> None:
     written = f'"{label}.{uuid.uuid4().hex}"'
     assert server.post(b'{"logs":[' + text_with("domain", written) + b"]}").status == 204
     domain = json.loads(written)

@@ -65,7 +65,7 @@ def test_pushes_stored_together_are_readable_as_one_block(sending: Client, key: 
     assert (IngestBatch.objects.filter(is_void=False).count(), InsertBlock.objects.count()) == (5, 1)
 
 
-def test_they_store_what_the_view_stores(sending: Client, worker: User, key: str) -> None:
+def test_they_store_the_same_rows_as_the_view(sending: Client, worker: User, key: str) -> None:
     pushes = [
         [documented_row(domain="A.example.", country="us", count=1)],
         [documented_row(ip_out="2001:db8::1", port=0), documented_row(user_id=77, order_id=78, count=3)],
@@ -88,7 +88,7 @@ def test_a_bearer_and_an_x_api_key_are_both_credentials_and_the_latter_decides(s
     assert accept(bearer, both, environ(None, documented_row())) == [True, False, False]
 
 
-def test_pushes_of_many_accounts_belong_each_to_its_own(sending: Client, worker: User, make_key: MakeKey) -> None:
+def test_each_push_is_stored_for_its_own_account(sending: Client, worker: User, make_key: MakeKey) -> None:
     other = User.objects.create_user("other worker")
     keys = [make_key(user, ("ingest",)) for user in (worker, other, worker)]
     assert accept(*(environ(key, documented_row(), HTTP_IDEMPOTENCY_KEY="same") for key in keys)) == [True, True, False]
@@ -137,7 +137,7 @@ def test_the_key_of_an_inactive_account_is_left_to_the_view(sending: Client, wor
         {"HTTP_IDEMPOTENCY_KEY": "\u00e9"},
     ],
 )
-def test_an_odd_push_is_left_to_the_view_and_the_others_are_stored(
+def test_an_unusual_push_is_left_to_the_view_and_the_others_are_stored(
     sending: Client, key: str, odd: dict[str, Any]
 ) -> None:
     sent = environ(key, documented_row(), **odd)
@@ -160,7 +160,7 @@ def test_a_full_journal_leaves_pushes_to_the_view(sending: Client, key: str, set
     assert IngestBatch.objects.count() == 0
 
 
-def test_without_an_engine_or_a_thread_that_sends_pushes_are_left_to_the_view(sending: Client, key: str) -> None:
+def test_without_an_engine_or_a_sending_thread_pushes_are_left_to_the_view(sending: Client, key: str) -> None:
     with engine_unavailable():
         assert accept(environ(key, documented_row())) == [True]  # notices, and leaves it to replay
         assert accept(environ(key, documented_row())) == [False]

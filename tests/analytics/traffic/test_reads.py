@@ -243,7 +243,7 @@ def test_today_is_compared_with_the_same_hours_of_yesterday(
 
 
 @pytest.mark.usefixtures("autumn")
-def test_websites_are_sorted_by_bytes_if_asked(pushed: Callable[..., None], ask: Callable[..., Any]) -> None:
+def test_websites_are_sorted_by_bytes_if_requested(pushed: Callable[..., None], ask: Callable[..., Any]) -> None:
     pushed(
         row("2026-10-25T12:00:00Z", domain="many.example", count=9, bytes_sent=1, bytes_received=0),
         row("2026-10-25T12:00:00Z", domain="large.example", count=1, bytes_sent=2, bytes_received=3),

@@ -137,21 +137,21 @@ def test_each_answer_has_a_request_id_of_its_own(running: BatchingServer) -> Non
 
 
 @pytest.mark.parametrize("header", ["Prefer: respond-async", "Accept: text/csv", "Cookie: a=b", "X-Unknown: 1"])
-def test_a_request_with_another_header_is_of_another_kind(running: BatchingServer, header: str) -> None:
+def test_a_request_with_another_header_belongs_to_another_kind(running: BatchingServer, header: str) -> None:
     first, second = (running.ask(b"x", f"{header}\r\n") for _ in range(2))
     assert running.app.bodies == [b"first", b"x"]
     assert running.handler.batches == [[b"x"]]
     assert first.headers["X-Kind"] == second.headers["X-Kind"]
 
 
-def test_a_refusal_of_the_application_is_never_repeated(running: BatchingServer) -> None:
+def test_a_refusal_of_the_application_is_never_reused(running: BatchingServer) -> None:
     for _ in range(2):
         assert running.ask(b"bad", "X-Other: 1\r\n").status == 400
     assert running.app.bodies == [b"first", b"bad", b"bad"]
     assert running.handler.batches == []
 
 
-def test_what_the_handler_leaves_goes_to_the_application_with_its_body(running: BatchingServer) -> None:
+def test_declined_requests_go_to_the_application_with_their_bodies(running: BatchingServer) -> None:
     assert running.ask(b"bad").body == b"refused"
     assert running.ask(b"odd").status == 204
     assert running.app.bodies == [b"first", b"bad", b"odd"]
@@ -164,14 +164,14 @@ def test_a_large_body_goes_to_the_application(running: BatchingServer, monkeypat
     assert (running.app.bodies, running.handler.batches) == ([b"first", b"larger"], [[b"small"]])
 
 
-def test_a_packed_body_goes_to_the_application(running: BatchingServer) -> None:
+def test_a_compressed_body_goes_to_the_application(running: BatchingServer) -> None:
     for _ in range(2):
         assert running.ask(b"packed", "Content-Encoding: gzip\r\n").status == 204
     assert running.app.bodies == [b"first", b"packed", b"packed"]
     assert running.handler.batches == []
 
 
-def test_requests_that_arrive_while_a_batch_is_worked_on_are_the_next_batch(running: BatchingServer) -> None:
+def test_requests_that_arrive_during_a_batch_form_the_next_one(running: BatchingServer) -> None:
     running.handler.is_open.clear()
     with ExitStack() as open_:
         clients = [open_.enter_context(running.send(b"0"))]
@@ -184,7 +184,7 @@ def test_requests_that_arrive_while_a_batch_is_worked_on_are_the_next_batch(runn
 
 
 @pytest.mark.parametrize("maximum", ["MAX_REQUESTS", "MAX_BATCH_BYTES"])
-def test_a_batch_has_a_maximum_and_what_is_left_is_the_next(
+def test_a_batch_has_a_maximum_and_the_rest_forms_the_next(
     running: BatchingServer, monkeypatch: pytest.MonkeyPatch, maximum: str
 ) -> None:
     monkeypatch.setattr(batches, maximum, 4)
@@ -249,7 +249,7 @@ def test_what_was_accepted_is_answered_so_even_if_waiting_fails(running: Batchin
     assert running.app.bodies == [b"first"]
 
 
-def test_an_answer_with_a_cookie_is_not_repeated(running: BatchingServer) -> None:
+def test_a_response_with_a_cookie_is_not_reused(running: BatchingServer) -> None:
     for _ in range(2):
         assert running.ask(b"x", "Cookie: set\r\n").headers["Set-Cookie"] == "a=b"
     assert running.handler.batches == []

@@ -23,7 +23,7 @@ def learned(callers: Callers, number: int | None = 7, status: int = 200, **heade
     callers.learn(environ(**headers, **({} if number is None else {CALLER: number})), status)
 
 
-def test_a_credential_counts_for_its_address_until_the_application_has_let_it_in() -> None:
+def test_a_credential_counts_for_its_address_until_the_application_accepts_it() -> None:
     callers = Callers()
     assert callers.of(environ(**KEY)) == ADDRESS
     learned(callers, **KEY)
@@ -42,13 +42,13 @@ def test_a_credential_counts_for_its_address_until_the_application_has_let_it_in
         {"HTTP_COOKIE": "sessionid=x"},
     ],
 )
-def test_invented_credentials_beside_a_right_one_make_no_other_caller(junk: dict[str, str]) -> None:
+def test_invented_credentials_beside_a_valid_one_do_not_make_another_caller(junk: dict[str, str]) -> None:
     callers = Callers()
     learned(callers, **KEY)
     assert callers.of(environ(**KEY, **junk)) == ADDRESS
 
 
-def test_all_credentials_of_an_account_are_one_caller_whatever_other_cookies_say() -> None:
+def test_all_credentials_of_an_account_are_one_caller_despite_other_cookies() -> None:
     callers = Callers()
     session, token = "sessionid=abc; other=1", "Bearer token"
     learned(callers, **KEY)
@@ -72,13 +72,13 @@ def test_a_refused_credential_counts_for_its_address_again_and_a_refused_login_d
     assert callers.of(environ(**KEY)) == ADDRESS
 
 
-def test_without_a_credential_nothing_is_learned() -> None:
+def test_a_request_without_a_credential_is_not_remembered() -> None:
     callers = Callers()
     learned(callers)
     assert callers.of(environ()) == ADDRESS
 
 
-def test_what_is_known_is_forgotten_after_a_while_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_credentials_are_forgotten_after_a_while_and_limited_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_REMEMBERED", 3)
     callers = Callers()
     for number in range(10):
