@@ -26,7 +26,7 @@ LEASE_SECONDS: Final = 15
 
 
 class Slots:
-    """``is_shared``: over all processes, which costs a read two calls of the cache."""
+    """With ``is_shared``, slots are shared by all processes, which costs each read two cache calls."""
 
     def __init__(self, most: int, *, is_shared: bool = False) -> None:
         self._most = most
