@@ -89,7 +89,7 @@ class Page(ContextMixin, View):
             return error_page(request, status)
 
     def _throttled(self, request: HttpRequest) -> HttpResponse | None:
-        """The 429 response for a caller who requests too many pages; None while the cache that counts is unavailable."""
+        """The 429 response for a caller who requests too many pages; None while the counting cache is unavailable."""
         throttle = self.page_throttle()
         try:
             if throttle.allow_request(request, self):  # type: ignore[arg-type]  # uses only what any request has
