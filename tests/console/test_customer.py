@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
+import time_machine
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Permission
 from django.test import Client as Browser
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts import services
+from accounts import audit_trail, services
 from accounts.models import AuditRecord, User
 from console import stop_everything
 from fonproxy.clickhouse.client import Client
@@ -23,6 +24,7 @@ from orders import services as order_services
 from orders.models import CutOff, Order, ProxySession
 from orders.periods import Every, RecurringPeriod
 from tests.analytics.helpers import documented_row, engine_unavailable, push
+from tests.console.test_lists import questions
 from usage.alerts import services as alerts
 from usage.models import Alert, Delivery, Firing
 from usage.tasks import keep_accounts
@@ -125,6 +127,35 @@ def test_sections_need_the_permission_to_view_their_list(engine: Client, alice: 
     for title in ("Orders (", "Proxy logins (", "API keys", "Ledger", "Staff actions", "Stop everything"):
         assert title not in told
     assert "No note yet" not in told
+
+
+def test_the_page_and_the_outlook_ask_no_more_for_many_rows_than_for_few(
+    clean_engine: Client, browser: Browser, alice: User, staff: User, make_order: MakeOrder
+) -> None:
+    now = timezone.now()
+
+    def add(numbers: range) -> None:
+        for n in numbers:
+            order = make_order(
+                alice, name=f"order {n}", limit=2**30, logins=(f"login-{n}",), expires_at=now + timedelta(hours=1)
+            )
+            services.issue_key(user=alice, name=f"key {n}", scopes=("read",), now=now)
+            alert = alerts.create(order, 50, Alert.Method.EMAIL, now=now)
+            firing = Firing.objects.create(
+                alert=alert, arming=1, threshold=50, used_bytes=60, limit_bytes=100, fired_at=now
+            )
+            Delivery.objects.create(firing=firing, target="al@example.org", next_attempt_at=now)
+            LogEntry.objects.log_actions(staff.pk, [order], CHANGE)
+            audit_trail.record("put", AuditRecord.Kind.ORDER, order.pk, actor=audit_trail.Actor(staff.pk), now=now)
+
+    paths = (f"/admin/customers/{alice.pk}/", f"/admin/customers/{alice.pk}/stop/", "/admin/outlook/?show=ending")
+    with time_machine.travel(now, tick=False):  # once a minute a session notes when it was used
+        add(range(2))
+        for path in paths:
+            browser.get(path)  # remembers what is asked once in a process
+        few = [questions(browser, path) for path in paths]
+        add(range(2, 9))
+        assert [questions(browser, path) for path in paths] == few
 
 
 def test_all_lines_and_all_logins_are_those_of_the_customer_alone(
