@@ -177,7 +177,7 @@ def requests(day: Day, login_id: int | None, now: datetime) -> list[RequestLine]
 
 
 def batches(day: Day) -> QuerySet[IngestBatch]:
-    """The batches of the last day with rows of this order and day, newest first."""
+    """The batches of the last day with rows of this order and day, newest first. Reads all batches of the last day."""
     pair = (
         f'[{day.order.pk}, "{day.day:%Y-%m-%d}"]'  # the form in which both databases write the JSON of ``dirty_days``
     )

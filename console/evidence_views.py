@@ -48,6 +48,7 @@ def evidence(request: HttpRequest, number: int, day: str) -> HttpResponseBase:
     except EngineError:
         messages.error(request, NO_ENGINE)
     line = reads.entry(asked)
+    may_see_batches = request.user.has_perm("analytics.view_ingestbatch")
     return page(
         request,
         "evidence",
@@ -61,7 +62,8 @@ def evidence(request: HttpRequest, number: int, day: str) -> HttpResponseBase:
         previous=asked.day - DAY,
         following=asked.day + DAY,
         mismatches=reads.mismatches(asked),
-        batches=reads.batches(asked) if request.user.has_perm("analytics.view_ingestbatch") else None,
+        may_see_batches=may_see_batches,
+        batches=reads.batches(asked) if may_see_batches and request.GET.get("batches") == "1" else None,
         is_kept=reads.is_kept(asked.day, now),
         may_refund=request.user.has_perm("orders.change_order") and order.limit_bytes is not None,
         most=reads.MAX_LINES,

@@ -92,10 +92,10 @@ def test_an_hour_and_a_login_narrow_it_down(browser: Browser, order: Order) -> N
 
 def test_batches_and_their_day_link_to_each_other(browser: Browser, order: Order) -> None:
     batch = IngestBatch.objects.get()
-    assert f"{batch.pk} " in section(browser, url(order), "batches")
+    assert f"{batch.pk} " in section(browser, url(order, "?batches=1"), "batches")
     assert url(order) in browser.get(f"/admin/analytics/ingestbatch/{batch.pk}/change/").content.decode()
     other = f"/admin/evidence/{order.pk}/{DAY - timedelta(days=5):%Y-%m-%d}/"
-    assert "None: batches are kept for a day" in section(browser, other, "batches")
+    assert "None: batches are kept for a day" in section(browser, f"{other}?batches=1", "batches")
 
 
 def test_the_ledger_and_the_customers_page_link_to_the_day(browser: Browser, order: Order) -> None:
