@@ -60,6 +60,7 @@ class ConnectionContext:
     gate: Gate
     callers: Callers
     batches: Batches | None
+    stop: asyncio.Event
 
 
 class Connection:
@@ -245,7 +246,8 @@ class Connection:
             if answer.status not in WITHOUT_BODY or name.lower() != "content-length"
         ]
         headers.append(("Date", formatdate(usegmt=True)))
-        if self._http.their_state is not h11.DONE:
+        # At the end a client that sends one request after another must not be cut off in the middle of one.
+        if self._http.their_state is not h11.DONE or self._service.stop.is_set():
             headers.append(("Connection", "close"))
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
         return h11.Response(status_code=answer.status, reason=answer.reason.encode(), headers=encoded)

@@ -65,7 +65,7 @@ class HttpServer:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until the event is set, then finishes current requests."""
         address = (self._host, self.port)
-        self._service = ConnectionContext(self._application, address, Lanes(), Gate(), Callers(), self._batches)
+        self._service = ConnectionContext(self._application, address, Lanes(), Gate(), Callers(), self._batches, stop)
         listening = await asyncio.start_server(self._accept, sock=self._socket, limit=BLOCK_BYTES, backlog=BACKLOG)
         await stop.wait()
         listening.close()

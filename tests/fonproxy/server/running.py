@@ -32,7 +32,13 @@ class RunningServer:
     def has_connections(self) -> bool:
         return bool(self._server._open)
 
-    def stop(self) -> None:
+    def is_listening(self) -> bool:
+        return self._server._socket.fileno() != -1
+
+    def begin_to_stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
+
+    def stop(self) -> None:
+        self.begin_to_stop()
         self._thread.join(WAIT_SECONDS)
         assert not self._thread.is_alive()

@@ -174,6 +174,20 @@ def test_pipelined_requests_are_answered_in_order(running: EchoServer) -> None:
     assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == bodies
 
 
+def test_a_server_that_stops_ends_each_connection_with_its_next_answer(running: EchoServer) -> None:
+    with running.connect() as client:
+        for _ in range(2):
+            client.sendall(GET % b"x")
+            assert "Connection" not in Answer.read_from(client).headers
+        client.sendall(GET % b"held")
+        assert running.app.is_holding.wait(WAIT_SECONDS)
+        running.begin_to_stop()
+        wait_for(lambda: not running.is_listening())
+        running.app.release.set()
+        assert Answer.read_from(client).headers["Connection"] == "close"
+        assert everything(client) == b""
+
+
 def test_pipelined_requests_of_a_disconnected_client_are_dropped(running: EchoServer) -> None:
     with running.connect() as client:
         client.sendall(GET % b"held" + GET % b"x" * 50)
