@@ -89,18 +89,19 @@ class Connection:
 
     async def _exchange(self) -> bool:
         """One request and its response; returns whether another may follow."""
-        method, path = "", ""
+        method, path, given_id = "", "", ""
         try:
             request = await self._head()
             if request is None:
                 return False
             self.state = ConnectionState.ARRIVING
+            given_id = refusals.id_given_in(request)
             method, path = refusals.named_by(request)
             await self._answer(request, self._service.lanes.of(method, path))
         except RequestRefused as refused:
             if not method:
                 method, path = refusals.named(self._start_of_head)
-            await self._refuse(refused, method, path)
+            await self._refuse(refused, method, path, given_id)
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     async def _answer(self, request: h11.Request, lane: Lane) -> None:
@@ -232,12 +233,12 @@ class Connection:
     def _chunk(self, answer: WsgiResponse) -> bytes:
         return self._http.send(h11.Data(data=answer.chunk)) if answer.chunk else b""
 
-    async def _refuse(self, refused: RequestRefused, method: str, path: str) -> None:
+    async def _refuse(self, refused: RequestRefused, method: str, path: str, given_id: str) -> None:
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             raise ConnectionResetError  # part of a response has already been sent
         self.state = ConnectionState.WORKING
         lane = self._service.lanes.of(method, path)
-        await self._send(refusals.answer(refused, method, path), method.encode(), lane)
+        await self._send(refusals.answer(refused, method, path, given_id), method.encode(), lane)
 
     def _response(self, answer: WsgiResponse) -> h11.Response:
         headers = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from http import HTTPStatus
 from typing import Final
 
@@ -13,7 +12,7 @@ from django.utils import timezone
 from fonproxy.api.families import Problem, shape_for
 from fonproxy.api.renderers import JsonRenderer
 from fonproxy.logs import request_id, without_secrets
-from fonproxy.middleware import access_log
+from fonproxy.middleware import access_log, new_request_id
 from fonproxy.server.wsgi import WsgiResponse, split_target, unquoted
 
 CODES: Final = {
@@ -39,11 +38,11 @@ class RequestRefused(Exception):
         self.wait = wait
 
 
-def answer(refused: RequestRefused, method: str, path: str) -> WsgiResponse:
-    """The response of the refusal; writes its line in the access log."""
+def answer(refused: RequestRefused, method: str, path: str, given_id: str) -> WsgiResponse:
+    """The response of the refusal, with the caller's request id if it is valid; writes its line in the access log."""
     code = CODES.get(refused.status, "request.invalid" if refused.status < 500 else "service.internal_error")
     problem = Problem(refused.status, code, refused.sentence, (), path, timezone.now())
-    token = request_id.set(str(uuid.uuid4()))
+    token = request_id.set(new_request_id(given_id))
     try:
         body = JsonRenderer().render(shape_for(path)(problem))
         headers = [
@@ -58,6 +57,10 @@ def answer(refused: RequestRefused, method: str, path: str) -> WsgiResponse:
     finally:
         request_id.reset(token)
     return WsgiResponse(refused.status, HTTPStatus(refused.status).phrase, headers, body)
+
+
+def id_given_in(request: h11.Request) -> str:
+    return dict(request.headers).get(b"x-request-id", b"").decode("latin-1")
 
 
 def named_by(request: h11.Request) -> tuple[str, str]:

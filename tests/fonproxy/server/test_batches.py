@@ -230,8 +230,8 @@ def test_a_request_that_waits_holds_up_none_of_its_batch_nor_the_next(running: B
 
 
 def test_a_batch_that_fails_is_answered_with_503_and_not_tried_again(running: BatchingServer) -> None:
-    answer = running.ask(b"broken")
-    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    answer = running.ask(b"broken", "X-Request-Id: mine\r\n")
+    assert (answer.status, answer.headers["Retry-After"], answer.headers["X-Request-Id"]) == (503, "1", "mine")
     assert json.loads(answer.body)["path"] == "/analytics/ingest"
     assert running.app.bodies == [b"first"]
     assert running.ask(b"fine").status == 204
