@@ -149,7 +149,7 @@ class Batches:
                 done = list(zip(batch, answers, strict=True))
             except Exception:
                 log.exception("requests failed together")
-                loop.call_soon_threadsafe(_tell, [(waiting, _failure()) for waiting in batch])
+                loop.call_soon_threadsafe(_tell, [self._failure(waiting) for waiting in batch])
                 return
         at_once = [self._outcome(*each) for each in done if each[1] is None or each[1].wait is None]
         loop.call_soon_threadsafe(_tell, at_once)
@@ -175,11 +175,20 @@ class Batches:
             seconds = perf_counter() - waiting.since
             token = request_id.set(waiting.request_id)
             try:
-                count_response("POST", self.path.removeprefix("/"), STATUS, seconds)
+                self._count(STATUS, seconds)
                 log_response("POST", self.path, STATUS, seconds, answer.account_id)
             finally:
                 request_id.reset(token)
         return waiting, answer is not None
+
+    def _failure(self, waiting: _Waiting) -> Outcome:
+        """A refusal, which the connection logs; alerts are based on what is counted."""
+        refused = RequestRefused(503, "The request could not be completed. Retry shortly.", wait=1)
+        self._count(refused.status, perf_counter() - waiting.since)
+        return waiting, refused
+
+    def _count(self, status: int, seconds: float) -> None:
+        count_response("POST", self.path.removeprefix("/"), status, seconds)
 
 
 def _finish(wait: Callable[[], None]) -> None:
@@ -188,10 +197,6 @@ def _finish(wait: Callable[[], None]) -> None:
         wait()
     except Exception:
         log.exception("waiting for an accepted request failed")
-
-
-def _failure() -> RequestRefused:
-    return RequestRefused(503, "The request could not be completed. Retry shortly.", wait=1)
 
 
 def _tell(outcomes: Sequence[Outcome]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fonproxy import instruments
 from fonproxy.middleware import CALLER
 from fonproxy.server import batches
 from fonproxy.server.batches import Accepted, Batches
@@ -230,9 +231,12 @@ def test_a_request_that_waits_holds_up_none_of_its_batch_nor_the_next(running: B
 
 
 def test_a_batch_that_fails_is_answered_with_503_and_not_tried_again(running: BatchingServer) -> None:
+    failures = instruments.HTTP_SECONDS.labels("POST", "analytics/ingest", 503)._buckets
+    earlier = sum(bucket.get() for bucket in failures)
     answer = running.ask(b"broken", "X-Request-Id: mine\r\n")
     assert (answer.status, answer.headers["Retry-After"], answer.headers["X-Request-Id"]) == (503, "1", "mine")
     assert json.loads(answer.body)["path"] == "/analytics/ingest"
+    assert sum(bucket.get() for bucket in failures) == earlier + 1
     assert running.app.bodies == [b"first"]
     assert running.ask(b"fine").status == 204
 
