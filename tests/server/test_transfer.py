@@ -156,11 +156,10 @@ def test_a_larger_content_length_is_refused_before_the_body(server: Server, size
         assert connection.recv(1) == b""
 
 
-@pytest.mark.parametrize("size", [66 * MIB, 200 * MIB])
-def test_a_client_that_sends_an_oversized_body_anyway_receives_the_413(server: Server, size: int) -> None:
+def test_a_client_that_sends_an_oversized_body_anyway_receives_the_413(server: Server) -> None:
     with server.connect() as connection:
-        connection.sendall(head(server, f"Content-Length: {size}"))
-        for _ in range(size // MIB):
+        connection.sendall(head(server, f"Content-Length: {66 * MIB}"))
+        for _ in range(66):
             connection.sendall(bytes(MIB))
         assert_error(Answer.read_from(connection), 413)
 
