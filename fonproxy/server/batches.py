@@ -36,8 +36,12 @@ _FREE: Final = frozenset(
     {
         "CONTENT_LENGTH",
         "HTTP_AUTHORIZATION",
+        "HTTP_CF_RAY",
         "HTTP_IDEMPOTENCY_KEY",
+        "HTTP_TRACEPARENT",
+        "HTTP_TRACESTATE",
         "HTTP_USER_AGENT",
+        "HTTP_X_AMZN_TRACE_ID",
         "HTTP_X_API_KEY",
         "HTTP_X_FORWARDED_FOR",
         "HTTP_X_REAL_IP",

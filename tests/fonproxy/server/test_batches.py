@@ -137,6 +137,14 @@ def test_each_answer_has_a_request_id_of_its_own(running: BatchingServer) -> Non
     assert running.ask(b"x", "X-Request-Id: not a valid id\r\n").headers["X-Request-Id"] != "not a valid id"
 
 
+@pytest.mark.parametrize("header", ["Traceparent", "CF-Ray", "X-Amzn-Trace-Id", "X-Forwarded-For", "User-Agent"])
+def test_headers_that_balancers_set_anew_for_each_request_make_no_other_kind(
+    running: BatchingServer, header: str
+) -> None:
+    assert running.ask(b"x", f"{header}: 1\r\n").status == 204
+    assert running.handler.batches == [[b"x"]]
+
+
 @pytest.mark.parametrize("header", ["Prefer: respond-async", "Accept: text/csv", "Cookie: a=b", "X-Unknown: 1"])
 def test_a_request_with_another_header_belongs_to_another_kind(running: BatchingServer, header: str) -> None:
     first, second = (running.ask(b"x", f"{header}\r\n") for _ in range(2))
