@@ -31,6 +31,7 @@ def session(browser: Browser, demo: ServedDemo, who: str) -> StorageState:
         page.get_by_label("Username").fill(who)
         page.get_by_label("Password").fill(demo.password)
         page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(lambda address: "/sign-in" not in address)
         page.wait_for_load_state("networkidle")
         return context.storage_state()
 
