@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from fonproxy import ids
 from fonproxy.changes import differs
+from fonproxy.formats import DEFAULT, LOCALES
 from fonproxy.timerange import UTC_ZONE, InvalidTime, parse_zone
 
 password_changed = Signal()
@@ -47,6 +48,13 @@ class User(AbstractUser):
         db_default="",
         help_text="IANA zone of pages and mails. Empty: the browser's, UTC in mails.",
     )
+    locale = models.CharField(
+        max_length=8,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="How pages and mails write numbers and dates, such as en-de. Empty: en.",
+    )
 
     SEEN_BY_BILLING = ("external_id", "username", "email", "is_active")
 
@@ -65,6 +73,11 @@ class User(AbstractUser):
             return parse_zone(self.time_zone) if self.time_zone else UTC_ZONE
         except InvalidTime:
             return UTC_ZONE
+
+    @property
+    def language(self) -> str:
+        """The chosen locale as Django's language; the default without a choice, and for a locale that is gone."""
+        return self.locale if self.locale in LOCALES else DEFAULT
 
     @property
     def has_powers(self) -> bool:

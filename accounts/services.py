@@ -9,8 +9,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.conf import settings
 from django.db import OperationalError, transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from accounts import notices, peppers
 from accounts.models import ApiKey, ApplicationKey, Scope, User
@@ -49,6 +51,24 @@ def issue_key(
         )
         notices.send(Notice.NEW_KEY, user)
     return key, secret
+
+
+def rotate_key(key: ApiKey, now: datetime, *, immediately: bool = False) -> tuple[ApiKey, str]:
+    """A new key with the name, scopes and expiry of this one, which works on for the grace period or ends at once.
+
+    Raises Conflict for a key that has ended, and when the user holds too many. Who may do so is the caller's affair.
+    """
+    ends_at = now + timedelta(hours=settings.KEY_GRACE_HOURS)
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=key.user_id)  # one rotation at a time
+        old = ApiKey.objects.get(pk=key.pk)
+        if not old.is_active(now):
+            raise Conflict(_("This key has ended. Create a new one."))
+        if immediately:
+            revoke_key(old, now)
+        elif old.expires_at is None or old.expires_at > ends_at:
+            ApiKey.objects.filter(pk=old.pk).update(expires_at=ends_at)
+        return issue_key(user=user, name=old.name, scopes=old.scopes, expires_at=old.expires_at, now=now)
 
 
 def active_keys(user: User, now: datetime) -> int:

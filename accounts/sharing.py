@@ -56,7 +56,7 @@ def revoke(account: User, published_id: str, by: User, now: datetime) -> None:
 
 
 def find(secret: str, now: datetime) -> ShareLink | None:
-    """The working link of that secret with its account.
+    """The working link of that secret with its account and creator.
 
     Links of staff accounts, locked accounts and locked creators do not work.
     """
@@ -67,7 +67,7 @@ def find(secret: str, now: datetime) -> ShareLink | None:
         account__is_staff=False,
         account__is_superuser=False,
     )
-    return works.select_related("account").filter(key_hash=_hashed(secret)).first()
+    return works.select_related("account", "maker").filter(key_hash=_hashed(secret)).first()
 
 
 def _hashed(secret: str) -> str:

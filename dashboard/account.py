@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, Final
 
 from django import forms
@@ -12,7 +13,8 @@ from django.contrib.auth.forms import PasswordChangeForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView, TemplateView
@@ -25,19 +27,31 @@ from accounts.sign_in import RevokingForm, ThrottledForm
 from accounts.throttles import EmailChangeThrottle, UserNameThrottle, UserThrottle
 from dashboard.browsers import browser_name
 from dashboard.pages import PersonPage, ProvedPage
+from fonproxy.formats import DEFAULT, LOCALES
 from fonproxy.mail_addresses import validate_address
 from fonproxy.timerange import zone_choices
+from fonproxy.units import localised
 from orders import selectors
 from usage.models import ReportSubscription, Unsubscription
 from usage.reports import services as report_services
 from usage.reports.services import Frequency
 
 DEVICE: Final = _("Same as this browser")
+EXAMPLE: Final = ("1234.5", date(2026, 12, 31))
 
 
 def _zones() -> Iterator[tuple[str, Any]]:
     yield "", DEVICE
     yield from zone_choices()
+
+
+def _locales() -> Iterator[tuple[str, str]]:
+    """Each with an example of what it does; the default has the empty value."""
+    number, day = EXAMPLE
+    for code, name in LOCALES.items():
+        with translation.override(code):
+            example = f"{localised(number)} · {date_format(day)}"
+        yield "" if code == DEFAULT else code, f"{example} ({name})"
 
 
 class ProfileForm(forms.ModelForm[User]):
@@ -48,9 +62,16 @@ class ProfileForm(forms.ModelForm[User]):
         help_text=_("Used on all pages and in e-mails. Without a choice, e-mails use UTC."),
     )
 
+    locale = forms.ChoiceField(
+        label=_("Numbers and dates"),
+        choices=_locales,
+        required=False,
+        help_text=_("How all pages, charts and e-mails write them."),
+    )
+
     class Meta:
         model = User
-        fields = ("first_name", "last_name", "time_zone")
+        fields = ("first_name", "last_name", "time_zone", "locale")
 
 
 class AccountPage(PersonPage, FormView[ProfileForm]):

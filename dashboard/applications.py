@@ -11,16 +11,17 @@ from django.db import transaction
 from django.http import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 from rest_framework.serializers import Serializer
 
 from accounts import applications
 from accounts.models import Application, Role
-from accounts.serializers import NewApplicationSerializer, RotationSerializer
+from accounts.serializers import NewApplicationSerializer
 from dashboard.forms import BodyForm, FormPage, Secret, show_once
 from dashboard.pages import CustomerPage, ProvedPage
+from dashboard.rotation import RotationForm
 
 LEAD = _("Servers send events with the write key. Programs query time series with the read key.")
 
@@ -69,23 +70,6 @@ class ApplicationPage(CustomerPage, TemplateView):
         keys = [key for key in application.keys.order_by("-created_at", "-pk") if not key.ends_at or key.ends_at > now]
         address = shlex.quote(f"{settings.PUBLIC_URL}/1/event/")
         return super().get_context_data(application=application, keys=keys, address=address, **kwargs)
-
-
-class RotationForm(BodyForm):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        hours = settings.KEY_GRACE_HOURS
-        later = ngettext("Keep them valid for another %s hour", "Keep them valid for another %s hours", hours) % hours
-        at_once = gettext("Revoke them now (if a key leaked)")
-        self.fields["immediately"] = forms.ChoiceField(
-            label=_("Old keys"),
-            choices=[("false", later), ("true", at_once)],
-            initial="false",
-            widget=forms.RadioSelect,
-        )
-
-    def body(self, cleaned: dict[str, Any]) -> Serializer[Any]:
-        return RotationSerializer(data=cleaned)
 
 
 class RotateApplicationPage(ProvedPage, FormPage):

@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
 from accounts.models import Scope
+from dashboard.pages import ReaderPage
 from dashboard.samples import CodeSample
 from fonproxy.api.docs import description
-from fonproxy.pages import Page
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 # The first prefix that matches a path decides its audience; all others are for customers.
@@ -108,7 +108,7 @@ def is_genuine(secret: str, headers, body: bytes) -> bool:
     return any(hmac.compare_digest(expected, one) for one in headers["webhook-signature"].split())"""
 
 
-class GuidePage(Page, TemplateView):
+class GuidePage(ReaderPage, TemplateView):
     template_name = "dashboard/guide.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

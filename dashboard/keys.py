@@ -1,4 +1,4 @@
-"""The customer's API keys: list, create, revoke."""
+"""The customer's API keys: what there is, a new one, one in place of another, the end of one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
+from rest_framework.exceptions import NotFound
 from rest_framework.serializers import Serializer
 
 from accounts import selectors, services
@@ -22,6 +23,7 @@ from accounts.powers import grantable
 from accounts.serializers import NewKeySerializer
 from dashboard.forms import BodyForm, FormPage, show_once
 from dashboard.pages import CustomerPage, ProvedPage
+from dashboard.rotation import RotationForm
 
 SCOPE_LABELS: Final = {
     Scope.READ: _("read your usage"),
@@ -72,7 +74,7 @@ class KeysPage(ProvedPage, FormPage):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         now = timezone.now()
-        keys = [(key, _state(key, now)) for key in selectors.keys_of(self.customer.pk)]
+        keys = [(key, _state(key, now), _may_rotate(key, self.customer)) for key in selectors.keys_of(self.customer.pk)]
         return super().get_context_data(keys=keys, **kwargs)
 
     def save(self, form: BodyForm) -> HttpResponseBase:
@@ -96,6 +98,48 @@ def _state(key: ApiKey, now: Any) -> str:
     if key.revoked_at is not None:
         return "revoked"
     return "active" if key.is_active(now) else "expired"
+
+
+def _may_rotate(key: ApiKey, user: User) -> bool:
+    """Not what staff have granted: the new key would have it too."""
+    return grantable(user).issuperset(key.scopes)
+
+
+class RotateKeyPage(ProvedPage, FormPage):
+    template_name = "dashboard/confirm.html"
+    read_role = write_role = Role.OWNER
+
+    def key(self) -> ApiKey:
+        """Raises NotFound, also for a key that only staff replace."""
+        key = selectors.find_key(self.customer.pk, self.kwargs["id"])
+        if not _may_rotate(key, self.customer):
+            raise NotFound
+        return key
+
+    def form(self, data: Any = None) -> BodyForm:
+        return RotationForm(data)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            heading=gettext("Rotate the key “%s”?") % self.key().name,
+            lead=_("You get a new key with the same name, permissions and expiry."),
+            button=_("Rotate key"),
+            back=reverse("keys"),
+            **kwargs,
+        )
+
+    def save(self, form: BodyForm) -> HttpResponseBase:
+        now = timezone.now()
+        with transaction.atomic():
+            key, secret = services.rotate_key(self.key(), now, **form.given)
+            self.record("api key rotated", now)
+        return show_once(
+            self.request,
+            gettext("New key “%s”") % key.name,
+            _("Send it in the x-api-key header."),
+            [(_("API key"), secret)],
+            reverse("keys"),
+        )
 
 
 class RevokeKeyPage(CustomerPage, TemplateView):

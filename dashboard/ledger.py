@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
 
 from dashboard.pages import OrdersPage
+from fonproxy import ids
 from fonproxy.api.renderers import write_csv
-from fonproxy.timerange import STAMP
+from fonproxy.timerange import DAY, STAMP
 from fonproxy.units import GIB
 from orders import ledger, selectors
 from orders.models import LedgerEntry, LedgerReason, Network, Order
@@ -48,6 +49,15 @@ class LedgerLine:
         if self.entry.reason == LedgerReason.SERVICE_PURCHASE and (self.entry.period_number or 1) > 1:
             return _("Renewal")
         return WORDS[LedgerReason(self.entry.reason)]
+
+    @property
+    def view(self) -> str:
+        """The day's traffic as the query of *Explore*; empty for an entry that is no usage."""
+        if self.entry.reason != LedgerReason.USAGE:
+            return ""
+        day = self.entry.period_date
+        ends = {"from": f"{day}T00:00:00Z", "to": f"{day + DAY}T00:00:00Z", "tz": "UTC"}
+        return urlencode({"order": ids.encode("order", self.entry.order_id), **ends})
 
     @property
     def change(self) -> float:

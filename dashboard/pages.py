@@ -11,7 +11,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext
 from django.views.generic import TemplateView
 
@@ -29,11 +29,19 @@ MAX_CHOICES: Final = 500
 COUNTRIES: Final = sorted(((code, name_of(code)) for code in CODES), key=lambda country: country[1])
 
 
-class CustomerPage(LoginRequiredMixin, Page):
-    """A page about the account that the session views; anonymous visitors are sent to the sign-in.
+class ReaderPage(Page):
+    """Writes times, numbers and dates as the signed-in person has chosen; for staff, as the viewed customer has."""
 
-    Times are in the person's time zone, for staff in that of the customer.
-    """
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return super().dispatch(request, *args, **kwargs)
+        reader = viewing.viewed(request).subject
+        with timezone.override(reader.zone), translation.override(reader.language):
+            return super().dispatch(request, *args, **kwargs)
+
+
+class CustomerPage(LoginRequiredMixin, ReaderPage):
+    """A page about the account that the session looks at; who is not signed in is asked to."""
 
     read_role: ClassVar[Role] = Role.VIEWER
     write_role: ClassVar[Role] = Role.MANAGER
@@ -64,8 +72,7 @@ class CustomerPage(LoginRequiredMixin, Page):
             return read_only_page(request)
         if not self.is_allowed():
             return error_page(request, 403, gettext("Your role in this team does not allow this. Ask an owner."))
-        with timezone.override(self.viewed.subject.zone):
-            return super().dispatch(request, *args, **kwargs)
+        return super().dispatch(request, *args, **kwargs)
 
 
 def read_only_page(request: HttpRequest) -> HttpResponse:

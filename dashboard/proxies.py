@@ -10,8 +10,8 @@ from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
+from dashboard.pages import ReaderPage
 from fonproxy.countries import name_of
-from fonproxy.pages import Page
 from geo import services
 from geo.loaders import DEFAULT_SERVICES
 from geo.loaders.base import Counts
@@ -29,7 +29,7 @@ NAMES: Final = {
 }
 
 
-class ProxiesPage(Page, TemplateView):
+class ProxiesPage(ReaderPage, TemplateView):
     template_name = "dashboard/proxies.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

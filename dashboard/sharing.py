@@ -11,7 +11,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.formats import date_format
 from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +20,7 @@ from django.views.generic import FormView, TemplateView
 from rest_framework.exceptions import APIException, NotFound
 
 from accounts import sharing
-from accounts.models import Role, User
+from accounts.models import Role, ShareLink, User
 from analytics.traffic import shared
 from analytics.traffic.params import ChartParams, RangeParams, WebsitesParams
 from dashboard.error_help import HELP
@@ -36,6 +37,10 @@ RANGES: Final[dict[str, Promise]] = {
     "30d": _("last 30 days"),
     "month": _("this month"),
     "last-month": _("last month"),
+}
+COMPARED: Final[dict[str, Promise]] = {
+    "1": _("change from the previous period of the same length"),
+    "year": _("change from the same period last year"),
 }
 LIFETIMES: Final = [("7", _("7 days")), ("30", _("30 days")), ("90", _("90 days")), ("365", _("a year"))]
 
@@ -120,15 +125,23 @@ class RevokeSharePage(CustomerPage):
 
 
 class SharedPage(Page, TemplateView):
-    """The public page of a share link; its charts use only the reads of the link."""
+    """The public page of a share link; its charts use only the reads of the link.
+
+    Numbers and dates are written as for the maker of the link.
+    """
 
     template_name = "dashboard/shared.html"
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        now = timezone.now()
-        link = sharing.find(kwargs["token"], now)
+    @cached_property
+    def link(self) -> ShareLink:
+        """Raises NotFound."""
+        link = sharing.find(self.kwargs["token"], timezone.now())
         if link is None:
             raise NotFound
+        return link
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        now, link = timezone.now(), self.link
         view: dict[str, str] = link.view
         start, end = shared.ends(view, now)
         layout = {"interval": view.get("interval", ""), "sortBy": view.get("sort", "")}
@@ -137,13 +150,16 @@ class SharedPage(Page, TemplateView):
             link=link,
             view_range=described_range(view, now),
             filters=described_filters(view, link.account),
+            compared=COMPARED.get(view.get("compare", ""), ""),
             shown={"path": self.request.path, **described},
             error_help=HELP,
             **kwargs,
         )
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = super().get(request, *args, **kwargs)
+        with translation.override(self.link.maker.language):
+            response = super().get(request, *args, **kwargs)
+            response.render()  # type: ignore[attr-defined]  # of a template
         response["X-Robots-Tag"] = "noindex, nofollow"
         return response
 
@@ -171,7 +187,8 @@ def described_range(view: shared.View, now: datetime) -> str:
 def described_ends(view: shared.View, now: datetime) -> str:
     """Start and end as text, in the view's zone."""
     given = RangeParams.read(shared.query(view, QueryDict(), now))
-    start, end = (f"{at.astimezone(given['tz']):%Y-%m-%d %H:%M}" for at in (given["range"].start, given["range"].end))
+    ends = (given["range"].start, given["range"].end)
+    start, end = (date_format(at.astimezone(given["tz"]), "DATETIME_FORMAT") for at in ends)
     return gettext("%(start)s to %(end)s, %(zone)s") % {"start": start, "end": end, "zone": given["tz"].key}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.urls import path
-from django.views.i18n import JavaScriptCatalog
 
 from dashboard import account, alerts, applications, keys, proxy_users, saved_views, security, sharing, team
 from dashboard.connect import ConnectPage
@@ -14,6 +13,7 @@ from dashboard.logs import LogsPage
 from dashboard.overview import OverviewPage
 from dashboard.proxies import ProxiesPage
 from dashboard.realtime import RealtimePage
+from dashboard.strings import StringsCatalog
 
 urlpatterns = [
     path("dashboard", OverviewPage.as_view(), name="overview"),
@@ -27,6 +27,7 @@ urlpatterns = [
     path("dashboard/alerts/<str:id>/test", alerts.SendTestPage.as_view(), name="test-alert"),
     path("dashboard/alerts/<str:id>/delete", alerts.DeleteAlertPage.as_view(), name="delete-alert"),
     path("dashboard/keys", keys.KeysPage.as_view(), name="keys"),
+    path("dashboard/keys/<str:id>/rotate", keys.RotateKeyPage.as_view(), name="rotate-key"),
     path("dashboard/keys/<str:id>/revoke", keys.RevokeKeyPage.as_view(), name="revoke-key"),
     path("dashboard/connect", ConnectPage.as_view(), name="connect"),
     path("dashboard/proxy-users", proxy_users.ProxyUsersPage.as_view(), name="proxy-users"),
@@ -63,11 +64,7 @@ urlpatterns = [
         applications.RotateApplicationPage.as_view(),
         name="rotate-application",
     ),
-    path(
-        "dashboard/strings.js",
-        JavaScriptCatalog.as_view(packages=["usage"], http_method_names=["get", "head"]),
-        name="strings",
-    ),
+    path("dashboard/strings/<slug:language>.js", StringsCatalog.as_view(), name="strings"),
     path("docs/guide", GuidePage.as_view(), name="guide"),
     path("proxies", ProxiesPage.as_view(), name="proxies"),
 ]

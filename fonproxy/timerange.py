@@ -143,6 +143,12 @@ def next_month(day: date) -> date:
     return (day.replace(day=1) + 32 * DAY).replace(day=1)
 
 
+def year_before(day: date) -> date:
+    """The same day a year earlier; of 29 February, 1 March."""
+    is_leap_day = (day.month, day.day) == (2, 29)
+    return date(day.year - 1, 3, 1) if is_leap_day else day.replace(year=day.year - 1)
+
+
 def floor(at: datetime, grain: timedelta) -> datetime:
     return at - (at - EPOCH) % grain
 

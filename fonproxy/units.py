@@ -1,10 +1,11 @@
-"""The size of a gigabyte, and sizes and durations as texts. Pure."""
+"""The size of a gigabyte, and numbers, sizes and durations as texts in the formats of the active locale."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -16,14 +17,20 @@ MIB: Final = 2**20
 UNITS: Final = ("bytes", "kB", "MB", "GB")
 
 
+def localised(number: int | str) -> str:
+    """A number, or the decimal text of one, with the separators of the active locale."""
+    return str(number_format(number, force_grouping=True))
+
+
 def amount(size: int) -> str:
     """A size in the largest unit up to GB that is at most the size; units are powers of 1024."""
     unit = min(max(abs(size), 1).bit_length() - 1, 30) // 10
-    return f"{size:,} bytes" if unit == 0 else f"{size / 1024**unit:,.2f}".removesuffix(".00") + f" {UNITS[unit]}"
+    number = str(size) if unit == 0 else f"{size / 1024**unit:.2f}".removesuffix(".00")
+    return f"{localised(number)} {UNITS[unit]}"
 
 
 def gigabytes(size: int) -> str:
-    return f"{size / GIB:,.2f} GB"
+    return f"{localised(f'{size / GIB:.2f}')} GB"
 
 
 def duration(age: timedelta) -> str:

@@ -203,7 +203,7 @@ TABLE = {
     ("GET", "dashboard/connect"): FOR_SESSIONS,
     ("GET", "dashboard/logs"): FOR_SESSIONS,
     ("GET", "dashboard/ledger"): FOR_SESSIONS,
-    ("GET", "dashboard/strings.js"): EVERYBODY,
+    ("GET", "dashboard/strings/<slug:language>.js"): EVERYBODY,
     ("GET", "dashboard/alerts"): FOR_SESSIONS,
     ("GET", "dashboard/alerts/new"): FOR_SESSIONS,
     ("POST", "dashboard/alerts/new"): with_token(FOR_SESSIONS),
@@ -230,6 +230,8 @@ TABLE = {
     ("POST", "dashboard/account/recovery-codes"): with_token(owners_page(404)),
     ("GET", "dashboard/keys"): FOR_SESSIONS,
     ("POST", "dashboard/keys"): with_token(FOR_SESSIONS),
+    ("GET", "dashboard/keys/<str:id>/rotate"): owners_page(200),
+    ("POST", "dashboard/keys/<str:id>/rotate"): with_token(owners_page(200)),
     ("GET", "dashboard/keys/<str:id>/revoke"): owners_page(200),
     ("POST", "dashboard/keys/<str:id>/revoke"): with_token(owners_page(302)),
     ("GET", "dashboard/proxy-users"): FOR_SESSIONS,
@@ -405,6 +407,8 @@ TEAM = {
     Role.OWNER: {
         ("GET", "dashboard/keys"),
         ("POST", "dashboard/keys"),
+        ("GET", "dashboard/keys/<str:id>/rotate"),
+        ("POST", "dashboard/keys/<str:id>/rotate"),
         ("GET", "dashboard/keys/<str:id>/revoke"),
         ("POST", "dashboard/keys/<str:id>/revoke"),
         ("POST", "dashboard/applications"),
@@ -635,7 +639,7 @@ class People:
             key = issue_key(user=self.owner, name="its own", scopes=("read",), now=timezone.now())[0]
             path = path.replace("<str:id>", key.published_id)
         path = self._with_session_name(path).replace("<uidb64>/<token>", "MQ/no-token")
-        path = path.replace("<path:rest>", "proxy/search")
+        path = path.replace("<path:rest>", "proxy/search").replace("<slug:language>", "en")
         assert "<" not in path, f"say what to put into {path}"
         return f"/{path}"
 

@@ -34,9 +34,7 @@ def _envelope(
         data=row(many=True),
         **fields,
         totals=totals(help_text="The measures over the whole range."),
-        previous=previous(
-            required=False, help_text="With compare=previous: a row for each row of data, in the same order."
-        ),
+        previous=previous(required=False, help_text="With compare: a row for each of data, in its order."),
         last_data_at=last,
     )
 

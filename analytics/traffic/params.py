@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from analytics.traffic.queries import RankOrder
+from analytics.traffic.queries import Comparison, RankOrder
 from fonproxy.api.errors import FieldError, InvalidInput
 from fonproxy.api.params import CountryField, DomainField, IdField, InstantField, Params, WholeNumberField, ZoneField
 from fonproxy.timerange import MAX_RANGE, UTC_ZONE, Instant, Interval, InvalidTime, Range, clock_length
@@ -19,7 +19,9 @@ class RangeParams(Params):
     proxyUser = IdField(required=False, help_text="Only this proxy login.")
     tz = ZoneField(required=False, default=UTC_ZONE, help_text="IANA zone of bucket edges and labels. Default UTC.")
     compare = serializers.ChoiceField(
-        ["previous"], required=False, help_text="Adds the same measures of the previous period, point by point."
+        [comparison.value for comparison in Comparison],
+        required=False,
+        help_text="Adds the same measures of the period before, or of the same period last year, point by point.",
     )
     userId = IdField(required=False, help_text="Staff only: the user whose rows to read.")
 

@@ -15,6 +15,13 @@ from fonproxy.clickhouse.query import Sql
 from fonproxy.timerange import Range
 
 
+class Comparison(StrEnum):
+    """The period that a range is compared with: the one before it, or the same of last year."""
+
+    PREVIOUS = "previous"
+    LAST_YEAR = "last_year"
+
+
 class RankOrder(StrEnum):
     BYTES = "bytes"
     COUNT = "count"

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from analytics import charts
 from analytics.charts import Metric, TrafficScope
 from analytics.traffic import queries
-from analytics.traffic.queries import DomainSource, RankOrder
+from analytics.traffic.queries import Comparison, DomainSource, RankOrder
 from fonproxy.clickhouse import retention
 from fonproxy.clickhouse.client import get_client
 from fonproxy.clickhouse.query import Sql
@@ -28,6 +28,7 @@ from fonproxy.timerange import (
     earlier,
     floor,
     local_stamp,
+    year_before,
 )
 from orders import selectors as order_selectors
 
@@ -100,13 +101,13 @@ class TrafficReader:
         ]
         return TrafficResult(rows, newest)
 
-    def chart_before(self, report: str, interval: Interval) -> Row:
-        """``data`` and ``totals`` of the previous period, with a point for each point of the filled chart.
+    def chart_before(self, report: str, interval: Interval, comparison: Comparison) -> Row:
+        """``data`` and ``totals`` of the other period, a point for each of the filled chart.
 
-        A point is compared with the one at the same time of day. Where clocks went back in the previous period, two
-        hours are one point.
+        A point is compared with the one that showed the same time of day. Where clocks went back in the other
+        period, two hours are one point.
         """
-        shift = self._shift(timedelta(seconds=interval.seconds))
+        shift = self._shift(comparison, timedelta(seconds=interval.seconds))
         before = self._earlier(shift)
         names = MEASURES[report]
         grid = TimeGrid.over(before.scope.range, interval, self.zone)
@@ -132,9 +133,9 @@ class TrafficReader:
         question = queries.Totals(scope, tuple(names.values()), only_errors)
         return _texts(names, nothing if scope.range.is_empty else _fetch(question)[0])
 
-    def ranking_before(self, report: str, column: str, rows: Sequence[Row]) -> Row:
-        """``data`` and ``totals`` of the previous period: the measures of each row's name, in the order of the rows."""
-        before = self._earlier(self._shift())
+    def ranking_before(self, report: str, column: str, rows: Sequence[Row], comparison: Comparison) -> Row:
+        """``data`` and ``totals`` of the other period: the measures of each row's name, in the order of the rows."""
+        before = self._earlier(self._shift(comparison))
         names = MEASURES[report]
         scope = before._within_retention(charts.chart_table(self.scope) if column == "country" else charts.WIDE)
         asked = tuple(row[column] for row in rows)
@@ -144,11 +145,15 @@ class TrafficReader:
         data = [{column: name, **_texts(names, found.get(name, nothing))} for name in asked]
         return {"data": data, "totals": before.totals(report)}
 
-    def _shift(self, step: timedelta = GRAIN) -> timedelta:
-        """The distance of the previous period: the length of the range in local time, in whole steps.
+    def _shift(self, comparison: Comparison, step: timedelta = GRAIN) -> timedelta:
+        """How far the other period lies back by the zone's clock: for last year, the days to the same first day.
 
-        In whole days for a range of more than half a day, so that each hour is compared with the same hour.
+        For the period before, the length of the range in whole steps; in whole days for a range of more than half a
+        day, so that each hour is compared with the same hour.
         """
+        if comparison is Comparison.LAST_YEAR:
+            first = self.scope.range.start.astimezone(self.zone).date()
+            return first - year_before(first)
         length = clock_length(self.scope.range.start, self.scope.range.end, self.zone)
         step = max(step, DAY) if length > DAY / 2 else step
         return -(-length // step) * step

@@ -14,6 +14,8 @@ from fonproxy.timerange import DAY, InvalidTime, midnight, parse_zone
 View = Mapping[str, str]
 
 FILTERS: Final = {"order": "orderId", "domain": "domain", "country": "country", "login": "proxyUser"}
+# What draws another period, by the address of *Explore* and by the parameter of the reads.
+COMPARED: Final = {"1": "previous", "year": "last_year"}
 NAMES: Final = ("range", "from", "to", "tz", *FILTERS, "interval", "compare", "sort")
 ROLLING: Final = ("24h", "7d", "30d", "month", "last-month")
 USUAL: Final = "7d"
@@ -51,8 +53,8 @@ def parameters(view: View, now: datetime) -> dict[str, str]:
     """The parameters of every read of the view."""
     start, end = ends(view, now)
     filters = {name: view[named] for named, name in FILTERS.items() if named in view}
-    compare = {"compare": "previous"} if view.get("compare") == "1" else {}
-    return {"from": start, "to": end, "tz": view["tz"], **filters, **compare}
+    compared = COMPARED.get(view.get("compare", ""))
+    return {"from": start, "to": end, "tz": view["tz"], **filters, **({"compare": compared} if compared else {})}
 
 
 def query(view: View, asked: QueryDict, now: datetime) -> QueryDict:

@@ -20,7 +20,7 @@ from accounts.permissions import CanIngest, HasShareLink
 from analytics.ingest import service as ingest_service
 from analytics.models import IngestBatch
 from analytics.traffic import ingest_columns, openapi, params, shared
-from analytics.traffic.queries import RankOrder
+from analytics.traffic.queries import Comparison, RankOrder
 from analytics.traffic.reads import TrafficReader, TrafficResult, reader_of
 from fonproxy.api.docs import problems
 from fonproxy.api.params import Params
@@ -55,6 +55,10 @@ def _described(report: str, parameters: type[Params]) -> Callable[[Action], Acti
         parameters=[parameters],
         responses={200: openapi.ENVELOPES[report], **problems(400, 401, 403, 404, 429, 503)},
     )
+
+
+def _comparison(given: dict[str, Any]) -> Comparison | None:
+    return Comparison(given["compare"]) if "compare" in given else None
 
 
 class TrafficViewSet(ViewSet):
@@ -114,15 +118,16 @@ class TrafficViewSet(ViewSet):
 
     def _chart(self, request: Request) -> Response:
         given, reader = self._read(request, params.ChartParams)
-        compares = "compare" in given
-        answer = reader.chart(self.action, given["interval"], fill=given["fill"] or compares)
-        previous = reader.chart_before(self.action, given["interval"]) if compares else None
+        comparison = _comparison(given)
+        answer = reader.chart(self.action, given["interval"], fill=given["fill"] or comparison is not None)
+        previous = reader.chart_before(self.action, given["interval"], comparison) if comparison else None
         return self._answer(reader, answer, previous)
 
     def _ranking(
         self, given: dict[str, Any], reader: TrafficReader, column: str, answer: TrafficResult, **paging: int
     ) -> Response:
-        previous = reader.ranking_before(self.action, column, answer.rows) if "compare" in given else None
+        comparison = _comparison(given)
+        previous = reader.ranking_before(self.action, column, answer.rows, comparison) if comparison else None
         return self._answer(reader, answer, previous, **paging)
 
     def _caller(self, request: Request) -> User:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
+from django.core.cache import cache
 from django.test import Client as Browser
+from django.utils import timezone
 
-from accounts.models import ApiKey, Application, Session, User
+from accounts.models import ApiKey, Application, AuditRecord, Session, User
+from accounts.services import issue_key, revoke_key, rotate_key
 from accounts.sessions import SessionStore
 from orders.models import Order
 from usage.alerts import services
@@ -73,6 +78,49 @@ def test_a_key_of_another_user_is_not_revoked(alice: User, bob: User) -> None:
     assert signed_in(bob).post(f"/dashboard/keys/{key.published_id}/revoke").status_code == 404
     key.refresh_from_db()
     assert key.revoked_at is None
+
+
+@pytest.mark.parametrize(("immediately", "hours"), [("false", 24), ("true", 0)])
+def test_a_rotated_key_works_beside_the_new_one_for_a_day_unless_it_leaked(
+    immediately: str, hours: int, alice: User
+) -> None:
+    browser = signed_in(alice)
+    made = browser.post("/dashboard/keys", {"name": "Report", "scopes": ["read", "write"], "expiresAt": "2099-01-01"})
+    [before] = SECRET.findall(made.content.decode())
+    old = ApiKey.objects.get()
+    answer = browser.post(f"/dashboard/keys/{old.published_id}/rotate", {"immediately": immediately})
+    [after] = SECRET.findall(answer.content.decode())
+    assert answer["Cache-Control"] == "no-store"
+    new = ApiKey.objects.exclude(pk=old.pk).get()
+    assert (new.name, new.scopes, new.expires_at) == (old.name, old.scopes, old.expires_at)
+    now = timezone.now()
+    for later, works in ((0, hours > 0), (hours + 1, False)):
+        with time_machine.travel(now + timedelta(hours=later), tick=False):
+            cache.clear()
+            statuses = [Browser().get("/api/v1/me", headers={"x-api-key": key}).status_code for key in (before, after)]
+            assert statuses == [200 if works else 401, 200]
+    assert AuditRecord.objects.filter(number=alice.pk, action="api key rotated").exists()
+
+
+def test_a_rotation_keeps_an_earlier_end_and_needs_a_key_that_works(alice: User) -> None:
+    now = timezone.now()
+    soon, _ = issue_key(user=alice, name="soon", scopes=["read"], expires_at=now + timedelta(hours=1), now=now)
+    rotate_key(soon, now)
+    soon.refresh_from_db()
+    assert soon.expires_at == now + timedelta(hours=1)
+    revoke_key(soon, now)
+    answer = signed_in(alice).post(f"/dashboard/keys/{soon.published_id}/rotate", {"immediately": "false"})
+    assert "This key has ended." in answer.content.decode()
+    assert ApiKey.objects.count() == 2
+
+
+def test_a_key_with_scopes_that_staff_grant_is_not_rotated_by_its_owner(alice: User, bob: User) -> None:
+    key, _ = issue_key(user=alice, name="gateway", scopes=["read", "ingest"], now=timezone.now())
+    path = f"/dashboard/keys/{key.published_id}/rotate"
+    assert path not in signed_in(alice).get("/dashboard/keys").content.decode()
+    for user in (alice, bob):
+        assert signed_in(user).post(path, {"immediately": "false"}).status_code == 404
+    assert ApiKey.objects.count() == 1
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from accounts import sharing
 from accounts.models import AuditRecord, Membership, Role, ShareLink, User
 from accounts.tasks import purge_sign_ins
 from analytics.traffic import shared
+from fonproxy.timerange import year_before
 from orders.models import Order
 from tests.analytics.helpers import documented_row, push, recently
 
@@ -105,6 +106,39 @@ def test_no_parameter_widens_the_shared_view(alice: User, bob: User, staff: User
     compared = Client().get(f"{path}/traffic", {"compare": "previous"}).json()
     assert "previous" not in compared
     assert Client().get(f"{path}/websites", {"limit": "1001"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("compare", "counted"), [("", None), ("&compare=1", "1"), ("&compare=year", "2"), ("&compare=x", None)]
+)
+def test_a_link_compares_with_the_period_that_its_view_draws(
+    compare: str,
+    counted: str | None,
+    alice: User,
+    staff: User,
+    clean_engine: Any,
+    make_order: Callable[..., Order],
+    client_for: Callable[..., APIClient],
+) -> None:
+    start = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
+    order = make_order(alice)
+    rows = [
+        documented_row(user_id=alice.pk, order_id=order.pk, ts=f"{at:%Y-%m-%d} 03:00:00", count=count)
+        for at, count in ((start, 5), (start - timedelta(days=1), 1), (year_before(start.date()), 2))
+    ]
+    assert push(client_for(staff), rows).status_code == 204
+    ends = f"from={start:%Y-%m-%d}T00:00Z&to={start + timedelta(days=1):%Y-%m-%d}T00:00Z&tz=UTC"
+    path = made(signed_in(alice), f"{ends}{compare}", moves="")
+    answer = Client().get(f"{path}/traffic").json()
+    assert answer["totals"]["total_count"] == "5"
+    assert (answer["previous"]["totals"]["total_count"] if "previous" in answer else None) == counted
+    websites = Client().get(f"{path}/websites").json()
+    assert ([line["total_count"] for line in websites["previous"]["data"]] if counted else None) == (
+        counted and [counted]
+    )
+    told = {"1": "previous period of the same length", "2": "the same period last year"}.get(counted or "")
+    assert ("change from" in Client().get(path).content.decode()) == bool(told)
+    assert (told or "") in Client().get(path).content.decode()
 
 
 def test_a_link_opens_no_other_route(alice: User, orders: tuple[Order, Order]) -> None:

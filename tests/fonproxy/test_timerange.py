@@ -29,6 +29,7 @@ from fonproxy.timerange import (
     next_month,
     parse_instant,
     parse_zone,
+    year_before,
 )
 from tests.thoroughness import drawn, examples
 
@@ -180,6 +181,14 @@ def test_no_text_breaks_the_parser(text: str) -> None:
         return
     assert found.at.tzinfo is UTC
     assert 2000 <= found.at.year <= 2100
+
+
+@pytest.mark.parametrize(
+    ("day", "before"),
+    [("2026-11-30", "2025-11-30"), ("2028-02-29", "2027-03-01"), ("2029-02-28", "2028-02-28")],
+)
+def test_a_year_before_a_day_is_the_same_day_or_the_one_after_it(day: str, before: str) -> None:
+    assert year_before(date.fromisoformat(day)) == date.fromisoformat(before)
 
 
 @pytest.mark.parametrize("name", ["Mars/Base", "europe/berlin", "UTC+1", "", "../etc/passwd", "/etc/localtime", "\0"])

@@ -9,8 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import translation
+from django.utils.formats import date_format
 from playwright.sync_api import Page, Route, ViewportSize, expect
 
+from fonproxy.units import amount, localised
 from tests.pages.conftest import DESKTOP, PHONE, Visit
 from tests.serving import Server, row
 
@@ -157,6 +160,20 @@ def test_unknown_values_in_the_url_fall_back_to_defaults(visit: Visit) -> None:
     expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
 
 
+def test_a_preset_chosen_while_scripts_load_is_not_lost(visit: Visit) -> None:
+    page = visit("/dashboard/keys")
+    held: list[Route] = []
+    page.route("**/dashboard/explore.js", lambda route: held.append(route))
+    page.goto("/dashboard/explore", wait_until="commit")
+    page.get_by_text("24 hours").click()
+    while not held:
+        page.wait_for_timeout(50)
+    held[0].continue_()
+    expect(page.locator("#websites")).to_contain_text("total")
+    expect(page.get_by_role("radio", name="24 hours")).to_be_checked()
+    assert query(page) == {"range": "24h"}
+
+
 def test_clearing_one_end_of_a_custom_range_marks_it_as_required(visit: Visit) -> None:
     page = visit("/dashboard/explore")
     page.get_by_text("Custom").click()
@@ -182,6 +199,43 @@ def test_answers_for_another_account_show_a_notice_after_one_reload(visit: Visit
     page.get_by_text("24 hours").click()
     expect(page.locator("#websites")).to_contain_text("You are now signed in to another account. Reload this page.")
     assert len(loads) == 2  # the address with the range, twice
+
+
+@pytest.mark.parametrize(
+    ("locale", "written"),
+    [
+        ("", ["12,345", "12.3K", "1.50 kB", "2026-11-30 14:05"]),
+        ("en-us", ["12,345", "12.3K", "1.50 kB", "11/30/2026 14:05"]),
+        ("en-gb", ["12,345", "12.3K", "1.50 kB", "30/11/2026 14:05"]),
+        ("en-de", ["12.345", "12,3K", "1,50 kB", "30.11.2026 14:05"]),
+        ("en-fr", ["12\u202f345", "12,3K", "1,50 kB", "30/11/2026 14:05"]),
+        ("en-se", ["12\u00a0345", "12,3K", "1,50 kB", "2026-11-30 14:05"]),
+        ("en-ch", ["12\u2019345", "12.3K", "1.50 kB", "30.11.2026 14:05"]),
+    ],
+)
+def test_scripts_and_server_write_numbers_and_dates_as_the_account_says(
+    visit: Visit, locale: str, written: list[str]
+) -> None:
+    page = visit("/dashboard/account", who="carol", locale="ja-JP")
+    page.get_by_label("Numbers and dates").select_option(locale)
+    page.get_by_role("button", name="Save profile").click()
+    expect(page.get_by_text("Profile saved.")).to_be_visible()
+    found = page.evaluate(
+        """async () => {
+            const format = await import("/static/dashboard/format.js");
+            const zone = await import("/static/dashboard/zone.js");
+            const face = zone.face("2026-11-30 14:05:00");
+            return [format.count(12345), format.compact(12345), format.bytes(1536), zone.label(face)];
+        }"""
+    )
+    with translation.override(locale or "en"):
+        by_server = [
+            localised(12345),
+            amount(1536),
+            date_format(datetime(2026, 11, 30, 14, 5, tzinfo=UTC), "DATETIME_FORMAT"),
+        ]
+    assert found == written
+    assert by_server == [written[0], *written[2:]]
 
 
 @pytest.mark.parametrize("locale", ["de-DE", "ja-JP"])

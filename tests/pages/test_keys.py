@@ -40,6 +40,24 @@ def test_a_key_works_from_when_it_is_made_until_it_is_revoked(visit: Visit, serv
     assert secret not in server.logs()
 
 
+def test_a_key_is_rotated_in_two_clicks_and_works_on_for_a_day(visit: Visit, server: Server) -> None:
+    page = visit("/dashboard/keys")
+    page.get_by_label("Name").fill("To rotate")
+    page.get_by_role("button", name="Create key").click()
+    before = page.locator(".secret").inner_text()
+    page.goto("/dashboard/keys")
+    page.get_by_role("link", name="Rotate To rotate").click()
+    expect(page.get_by_label("Keep them valid for another 24 hours")).to_be_checked()
+    page.get_by_role("button", name="Rotate key").click()
+    after = page.locator(".secret").inner_text()
+    assert before != after
+    assert [server.get("/api/v1/me", x_api_key=key).status for key in (before, after)] == [200, 200]
+    page.goto("/dashboard/keys")
+    lines = page.get_by_role("row").filter(has_text="To rotate")
+    expect(lines).to_have_count(2)
+    expect(lines.filter(has_text="—")).to_have_count(1)  # the new one has no end
+
+
 def test_a_key_that_ends_in_the_past_is_refused_beside_its_field(visit: Visit) -> None:
     page = visit("/dashboard/keys")
     page.get_by_label("Name").fill("Too late")

@@ -112,6 +112,14 @@ def test_the_linked_api_call_returns_the_same_lines(order: Order, browser_of_ali
     assert answered == {amount for _, amount, _ in lines(browser_of_alice, **query)} == {-100, 50, -30, 100}
 
 
+def test_a_day_of_usage_leads_to_its_traffic_and_no_other_entry_does(order: Order, browser_of_alice: Client) -> None:
+    page = browser_of_alice.get(PATH).content.decode()
+    for day in (FIRST.date(), SECOND.date()):
+        ends = f"from={day}T00%3A00%3A00Z&amp;to={day + DAY}T00%3A00%3A00Z&amp;tz=UTC"
+        assert f"/dashboard/explore?order={order.published_id}&amp;{ends}" in page
+    assert page.count("Traffic of this day") == 3  # of five entries
+
+
 def test_another_customer_s_order_is_not_found(order: Order, bob: User) -> None:
     browser = Client()
     browser.force_login(bob)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.pages.conftest import DESKTOP, PHONE, Visit
-from tests.serving import Server
+from tests.serving import Server, row
 
 PATH = "/dashboard/logs"
 
@@ -40,6 +40,18 @@ def newest(server: Server) -> datetime:
 
 def query(page: Page) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
+
+
+def test_errors_of_sites_are_counted_beside_those_of_proxies_and_lead_to_their_requests(
+    visit: Visit, server: Server
+) -> None:
+    seen = row(ts=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", proxy_user="dave")
+    assert server.push(seen).status == 204  # else the overview shows how to begin
+    page = visit("/dashboard", who="dave")
+    expect(page.locator("#statuses")).to_have_text("Responses with an HTTP error in the log: 5xx: 1")
+    page.get_by_role("link", name="5xx: 1").click()
+    expect(page.locator("#requests")).to_contain_text("(1 total)")
+    expect(page.get_by_label("Status code")).to_have_value("5xx")
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -86,6 +86,21 @@ def test_a_weekly_report_compares_the_week_with_the_one_before(
     assert "- Residential: 3 GB (+50 %), 20 requests" in mail.body
 
 
+def test_a_report_writes_numbers_and_dates_as_its_reader(order: Order, alice: User, mailoutbox: Any) -> None:
+    User.objects.filter(pk=alice.pk).update(locale="en-de")
+    services.subscribe(alice, "week", MONDAY - 6 * DAY)
+    carry(order, MONDAY - 8 * DAY, GB)
+    carry(order, MONDAY - DAY, 1500 * GB + GB // 2, count=1234567, error_count=1)
+    services.plan(MONDAY + DAY)
+    assert send() == [True]
+    [mail] = mailoutbox
+    assert mail.subject == f"Your traffic from {MONDAY - 7 * DAY:%d.%m.%Y} to {MONDAY - DAY:%d.%m.%Y}: 1.500,50 GB"
+    for text in (mail.body, mail.alternatives[0][0]):
+        assert "1.234.567" in text
+        assert "+149.950 %" in text
+        assert "100,0 %" in text
+
+
 def test_a_report_is_sent_again_when_clickhouse_is_back(order: Order, alice: User, mailoutbox: Any) -> None:
     services.subscribe(alice, "week", MONDAY - 6 * DAY)
     services.plan(MONDAY + DAY)

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
+from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -103,8 +104,9 @@ def deliver(firing: Firing, *, is_test: bool = False) -> None:
         target = firing.alert.chat
     except Unreadable as fault:
         raise DeliveryFailed(str(fault)) from None
-    title = texts.title(firing)
-    lines = [f"{row.name}: {row.value}" for row in texts.rows(firing)]
+    with translation.override(firing.alert.order.user.language):
+        title = texts.title(firing)
+        lines = [f"{row.name}: {row.value}" for row in texts.rows(firing)]
     body = "\n".join([*lines, str(settings.PUBLIC_URL)])
     send(firing.alert.method, target, f"Test, with invented figures: {title}" if is_test else title, body)
 

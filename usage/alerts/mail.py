@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core import signing
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
+from django.utils import translation
 
 from fonproxy.delivery import Undeliverable
 from fonproxy.mail_addresses import has_ascii_form
@@ -27,6 +28,12 @@ def send(firing: Firing, address: str, *, is_test: bool = False) -> None:
     """Makes one attempt; raises OSError, SMTPException or Undeliverable. Retries have the same Message-ID."""
     if not has_ascii_form(address):
         raise Undeliverable(BAD_ADDRESS)
+    with translation.override(firing.alert.order.user.language):
+        message = _message(firing, address, is_test)
+    message.send()
+
+
+def _message(firing: Firing, address: str, is_test: bool) -> EmailMultiAlternatives:
     order = firing.alert.order
     link = unsubscribe_link(order, address)
     context = {
@@ -56,7 +63,7 @@ def send(firing: Firing, address: str, *, is_test: bool = False) -> None:
         },
     )
     message.attach_alternative(render_to_string("emails/usage_alert.html", context), "text/html")
-    message.send()
+    return message
 
 
 def _subject(firing: Firing, is_test: bool) -> str:

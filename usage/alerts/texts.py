@@ -1,11 +1,13 @@
-"""The texts of a firing, for e-mails and chats."""
+"""The texts of a firing, for e-mails and chats, in the formats of the active locale."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from fonproxy.units import amount
+from django.utils.formats import date_format
+
+from fonproxy.units import amount, localised
 from usage.ids import subscription_id
 from usage.models import NEEDS_LIMIT, AlertKind, Firing, LimitName, condition
 
@@ -24,13 +26,13 @@ def subject(firing: Firing) -> str:
     match AlertKind(firing.kind):
         case AlertKind.USAGE_PERCENT:
             left = f", {amount(_left(firing))} left" if _left(firing) else ""
-            return f"{name} has used {firing.percent:g} % of {amount(firing.limit_bytes or 0)}{left}"
+            return f"{name} has used {_number(firing.percent)} % of {amount(firing.limit_bytes or 0)}{left}"
         case AlertKind.BYTES_LEFT:
             return f"{name} has {amount(_left(firing))} left of {amount(firing.limit_bytes or 0)}"
         case AlertKind.EXPIRES_IN:
             return f"{name} ends on {_minute(firing, firing.expires_at)}"
         case AlertKind.ERROR_RATE:
-            return f"{firing.error_percent:g} % of the requests of {name} failed"
+            return f"{_number(firing.error_percent)} % of the requests of {name} failed"
         case AlertKind.LOGIN_PERCENT:
             return _logins(firing)
 
@@ -44,7 +46,7 @@ def title(firing: Firing) -> str:
         return f"{name} is used up"
     if firing.kind == AlertKind.BYTES_LEFT:
         return f"{name} has {amount(_left(firing))} left"
-    return f"{name} has used {firing.percent:g} %"
+    return f"{name} has used {_number(firing.percent)} %"
 
 
 def rows(firing: Firing) -> list[TextRow]:
@@ -52,7 +54,8 @@ def rows(firing: Firing) -> list[TextRow]:
     as_of = TextRow("As of", _minute(firing, firing.fired_at))
     subscription = TextRow("Subscription", subscription_id(firing.alert.order_id))
     if firing.kind == AlertKind.ERROR_RATE:
-        failed = f"{firing.errors:,} of {firing.requests:,} requests since {_minute(firing, firing.window_began_at)}"
+        errors, requests = localised(firing.errors or 0), localised(firing.requests or 0)
+        failed = f"{errors} of {requests} requests since {_minute(firing, firing.window_began_at)}"
         return [TextRow("Failed", failed), as_of, subscription]
     if firing.kind == AlertKind.LOGIN_PERCENT:
         return [*_login_rows(firing), as_of, subscription]
@@ -97,7 +100,7 @@ def _logins(firing: Firing) -> str:
     limit = f"its {LimitName(reached['limit']).label} of {amount(reached['limit_bytes'])}"
     if reached["used_bytes"] >= reached["limit_bytes"]:
         return f"{reached['login']} of {name} has reached {limit}"
-    return f"{reached['login']} of {name} has used {reached['used_percent']:g} % of {limit}"
+    return f"{reached['login']} of {name} has used {_number(reached['used_percent'])} % of {limit}"
 
 
 def _login_rows(firing: Firing) -> list[TextRow]:
@@ -108,8 +111,14 @@ def _login_rows(firing: Firing) -> list[TextRow]:
         until = f", until {_minute(firing, resets_at)}" if resets_at else ""
         rows.append(TextRow(reached["login"], f"{amount(reached['used_bytes'])} of the {limit}{until}"))
     if (more := len(firing.logins) - MAX_LOGINS) > 0:
-        rows.append(TextRow("More", f"{more:,}"))
+        rows.append(TextRow("More", localised(more)))
     return rows
+
+
+def _number(value: float | None) -> str:
+    """Without zeros at its end."""
+    assert value is not None
+    return localised(f"{value:g}")
 
 
 def _left(firing: Firing) -> int:
@@ -120,14 +129,14 @@ def _runs_out(firing: Firing) -> str:
     if firing.runs_out_at:
         return f"{_minute(firing, firing.runs_out_at)}, at the rate of the last 7 days"
     ends = firing.alert.order.expires_at
-    return "not at the current rate" + (f" before it ends on {ends:%Y-%m-%d}" if ends else "")
+    return "not at the current rate" + (f" before it ends on {date_format(ends)}" if ends else "")
 
 
 def _minute(firing: Firing, at: datetime | None) -> str:
     """A time in the customer's time zone, to the minute."""
     assert at is not None
     zone = firing.alert.order.user.zone
-    return f"{at.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
+    return f"{date_format(at.astimezone(zone), 'DATETIME_FORMAT')} {zone.key}"
 
 
 def _listed(texts: list[str]) -> str:

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core import signing
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.formats import date_format
 
 from accounts.models import User
 from analytics import reports
@@ -18,7 +20,7 @@ from analytics.reports import Usage
 from fonproxy.delivery import Undeliverable
 from fonproxy.mail_addresses import has_ascii_form
 from fonproxy.timerange import days
-from fonproxy.units import amount
+from fonproxy.units import amount, localised
 from orders.models import Order
 from usage.models import ReportDelivery, ReportSubscription
 
@@ -46,6 +48,14 @@ def send(row: ReportDelivery) -> None:
         return
     if not has_ascii_form(user.email):
         raise Undeliverable("No mail can be sent to the address of the account. Check its spelling.")
+    with translation.override(user.language):
+        message = _message(row)
+    message.send()
+
+
+def _message(row: ReportDelivery) -> EmailMultiAlternatives:
+    """Raises EngineError."""
+    user = row.subscription.user
     link = unsubscribe_link(user)
     context = {**figures(row), "home": settings.PUBLIC_URL, "unsubscribe": link}
     _, sender = parseaddr(settings.DEFAULT_FROM_EMAIL)
@@ -61,7 +71,7 @@ def send(row: ReportDelivery) -> None:
         },
     )
     message.attach_alternative(render_to_string("emails/usage_report.html", context), "text/html")
-    message.send()
+    return message
 
 
 def figures(row: ReportDelivery) -> dict[str, Any]:
@@ -78,16 +88,18 @@ def figures(row: ReportDelivery) -> dict[str, Any]:
         for order in found[:MAX_ORDERS]
     ]
     domains = [
-        Figure(domain, amount(size), f"{count:,}", "")
+        Figure(domain, amount(size), localised(count), "")
         for domain, size, count in reports.top_domains(user.pk, days(row.starts_on, last, zone), MAX_DOMAINS)
     ]
     is_week = row.ends_on - row.starts_on == 7 * DAY
     return {
-        "period": f"from {row.starts_on} to {last}" if is_week else f"in {row.starts_on:%B %Y}",
+        "period": f"from {date_format(row.starts_on)} to {date_format(last)}"
+        if is_week
+        else f"in {row.starts_on:%B %Y}",
         "every": "week" if is_week else "month",
         "zone": str(zone),
         "total": _line("Total", total, before),
-        "success": f"{max(100 - total.errors * 100 / total.requests, 0):.1f} %" if total.requests else "no requests",
+        "success": _success(total),
         "orders": orders,
         "more_orders": len(found) - len(orders),
         "domains": domains,
@@ -108,15 +120,24 @@ def _by_order(user: User, first: date, last: date) -> dict[int, Usage]:
 
 
 def _line(name: str, now: Usage, before: Usage) -> Figure:
-    return Figure(name, amount(now.bytes), f"{now.requests:,}", change(now.bytes, before.bytes))
+    return Figure(name, amount(now.bytes), localised(now.requests), change(now.bytes, before.bytes))
+
+
+def _success(total: Usage) -> str:
+    if not total.requests:
+        return "no requests"
+    percent = max(100 - total.errors * 100 / total.requests, 0)
+    return f"{localised(f'{percent:.1f}')} %"
 
 
 def change(now: int, before: int) -> str:
-    """The change of a size in per cent, as text. Pure."""
+    """The change of a size in per cent, as text."""
     if not before:
         return "new" if now else "unchanged"
     percent = (now - before) * 100 / before
-    return "unchanged" if now == before else f"{percent:+.0f} %" if abs(percent) >= 1 else "about the same"
+    if now == before:
+        return "unchanged"
+    return f"{'+' if percent > 0 else ''}{localised(f'{percent:.0f}')} %" if abs(percent) >= 1 else "about the same"
 
 
 def unsubscribe_link(user: User) -> str:

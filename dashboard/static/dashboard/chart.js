@@ -74,11 +74,12 @@ const POWERS_OF_TWO = Array.from({ length: 52 }, (_, power) => 2 ** power);
 
 /** The time, and below it the date where a day begins. */
 function tick(at, tz, step, isFirst) {
-  const [text, which] = zone.moments(at, tz);
-  const [date, clock] = text.split(" ");
-  if (step >= 28 * 86400) return date.slice(0, 7);
-  if (step >= 86400) return date.slice(5);
-  return isFirst || clock === "00:00" ? `${clock}\n${date.slice(5)}` : `${clock}\n${which}`.trim();
+  const face = zone.shown(at, tz);
+  const day = zone.date(face, "MONTH_DAY_FORMAT");
+  if (step >= 28 * 86400) return zone.date(face, "YEAR_MONTH_FORMAT");
+  if (step >= 86400) return day;
+  const clock = zone.clock(face);
+  return isFirst || clock === "00:00" ? `${clock}\n${day}` : `${clock}\n${zone.which(at, tz)}`.trim();
 }
 
 const size = (place) => ({ width: Math.max(place.clientWidth, 200), height: place.clientWidth < 500 ? 200 : 240 });

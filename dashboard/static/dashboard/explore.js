@@ -1,7 +1,7 @@
 // Any range, order and domain; the URL holds them all.
 
 import { address, copy } from "./api.js";
-import { chartPanel } from "./traffic.js";
+import { COMPARED, chartPanel } from "./traffic.js";
 import { errorsPanel } from "./errors.js";
 import { countriesPanel, websitesPanel } from "./rankings.js";
 import * as range from "./range.js";
@@ -25,7 +25,7 @@ function onPick(from, to) {
   else onZoom(from, to);
 }
 
-const compares = () => ({ 1: "before", year: "lastYear" })[state().compare] || "";
+const compares = () => COMPARED.get(state().compare);
 const charts = ["traffic", "requests", "concurrency"].map((id) => chartPanel(id, { onZoom, onPick, compares }));
 const errors = errorsPanel();
 const countries = countriesPanel({ href: (row) => hrefWith({ country: row.country, page: "" }), follow });
@@ -42,12 +42,9 @@ function load() {
   const publish = document.getElementById("publish");
   if (publish) publish.href = address(publish.pathname, { ...given, tz });
   const shared = panelParams(given, tz);
-  for (const chart of charts) {
-    const params = { ...shared, interval: given.interval, fill: "true" };
-    // The API compares with the previous period only; last year's is a separate request.
-    if (compares() === "lastYear") chart.load(params, range.lastYear(shared)).then(showTotals);
-    else chart.load({ ...params, compare: "previous" }, null).then(showTotals);
-  }
+  // Totals stand beside those of another period in any case.
+  const compare = compares()?.compare || "previous";
+  for (const chart of charts) chart.load({ ...shared, interval: given.interval, fill: "true", compare }).then(showTotals);
   countries.load({ ...shared, limit: 100 });
   websites.load({ ...shared, sortBy: given.sort, page: given.page, limit: PER_PAGE });
   errors.load({ ...shared, limit: 50 });
@@ -72,7 +69,7 @@ function fill(given, tz) {
   zone.offer(fields.tz, tz);
   for (const name of ["order", "domain", "country", "login", "interval", "compare"]) fields[name].value = given[name] || "";
   if (fields.compare.selectedIndex < 0) fields.compare.value = "";
-  document.getElementById("compared").textContent = compares() === "lastYear"
+  document.getElementById("compared").textContent = compares()?.line === "lastYear"
     ? gettext("change from the same period last year") : gettext("change from the previous period of the same length");
   document.getElementById("reset").hidden = preset !== "custom";
 }
@@ -94,6 +91,7 @@ document.getElementById("save-view")?.addEventListener("submit", ({ target }) =>
 });
 document.getElementById("reset").addEventListener("click", () => set({ range: "", from: "", to: "", page: "" }));
 document.getElementById("share").addEventListener("click", () => copy(location.href, gettext("Link copied to clipboard.")));
+range.takeEarly(fields);
 onChange(() => {
   document.getElementById("saved").hidePopover();
   load();

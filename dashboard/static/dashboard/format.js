@@ -1,13 +1,16 @@
-// Numbers and times as text, in the language of the page. Sizes are in units of 1024, as everywhere in FonProxy.
+// Numbers as people read them, with the separators of the page. Sizes are in units of 1024, as everywhere in FonProxy.
 
-const LOCALE = document.documentElement.lang || "en";
+// Django's formats of the page's language, so that scripts write numbers as the server does, in every browser.
+const SEPARATORS = { decimal: get_format("DECIMAL_SEPARATOR"), group: get_format("THOUSAND_SEPARATOR") };
 const SIZES = ["B", "kB", "MB", "GB", "TB", "PB"].map((unit, power) => [unit, 1024 ** power]);
 const TIMES = [["µs", 1], ["ms", 1e3], ["s", 1e6]];
-const whole = new Intl.NumberFormat(LOCALE);
-const short = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFractionDigits: 1 });
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
+const written = (numbers, value) =>
+  numbers.formatToParts(value).map((part) => SEPARATORS[part.type] ?? part.value).join("");
 const rounded = (value, least, most) =>
-  value.toLocaleString(LOCALE, { minimumFractionDigits: least, maximumFractionDigits: most });
+  written(new Intl.NumberFormat("en", { minimumFractionDigits: least, maximumFractionDigits: most }), value);
 
 /** The largest unit that the value reaches. */
 const unitOf = (units, value) => units.findLast(([, size]) => Math.abs(value) >= size) || units[0];
@@ -20,8 +23,8 @@ export function bytes(value, scale) {
   return `${rounded(amount, scale === undefined ? digits : 0, digits)} ${unit}`;
 }
 
-export const count = (value) => whole.format(Number(value));
-export const compact = (value) => short.format(Number(value));
+export const count = (value) => written(whole, Number(value));
+export const compact = (value) => written(short, Number(value));
 export const percent = (value) => `${rounded(Number(value), 0, 1)} %`;
 
 /** Microseconds as text; on an axis in the unit of `scale`. Zero has no unit. */
@@ -51,7 +54,7 @@ export function ago(instant, now = Date.now()) {
   return interpolate(ngettext("%s day ago", "%s days ago", days), [days]);
 }
 
-const regions = new Intl.DisplayNames(LOCALE, { type: "region" });
+const regions = new Intl.DisplayNames("en", { type: "region" });
 
 /** The name of a country by its two-letter code, in upper or lower case. */
 export function country(code) {

@@ -252,5 +252,6 @@ dialog.addEventListener("close", () => set({ log: "" }));
 document.getElementById("close").addEventListener("click", () => dialog.close());
 document.getElementById("copy-one").addEventListener("click", () =>
   copy(curl(`/log/retrieve/${encodeURIComponent(state().log)}`), gettext("API call copied to clipboard.")));
+range.takeEarly(fields);
 onChange(load);
 load();

@@ -3,7 +3,7 @@
 import { Panel } from "./panel.js";
 import { LIVE_MS, livePanel, tiles } from "./live.js";
 import { read } from "./api.js";
-import { sortableTable } from "./table.js";
+import { linked, sortableTable } from "./table.js";
 import { showTotals } from "./totals.js";
 import * as links from "./links.js";
 import { chartPanel } from "./traffic.js";
@@ -14,6 +14,8 @@ import * as zone from "./zone.js";
 
 const REFRESH_MS = 60000;
 const STALE_MINUTES = 60;
+// A search of the log by more than the time counts no further.
+const MAX_COUNTED = 100000;
 const tz = zone.own();
 
 const month = new Panel("month", {
@@ -69,8 +71,24 @@ function showFreshness(answer) {
   if (!answer?.last_data_at) return;
   const at = zone.instant(zone.face(answer.last_data_at), tz);
   const minutes = (Date.now() / 1000 - at) / 60;
-  place.textContent = interpolate(gettext("Newest data: %s (%s)"), [answer.last_data_at.slice(0, 16), format.ago(at * 1000)]);
+  place.textContent = interpolate(gettext("Newest data: %s (%s)"), [zone.label(zone.face(answer.last_data_at)), format.ago(at * 1000)]);
   place.className = minutes > STALE_MINUTES ? "warn" : "faint";
+}
+
+/** How often sites answered with an error of their own, where the proxies report requests one by one. */
+async function tellStatuses() {
+  const count = async (hundreds) => {
+    const { total_count: found } = await read("/log/search", {
+      min_log_status_code: `${hundreds}00`, max_log_status_code: `${hundreds}99`, per_page: 1,
+    });
+    const number = format.count(Math.min(found, MAX_COUNTED));
+    const words = found > MAX_COUNTED ? interpolate(gettext("more than %s"), [number]) : number;
+    return found && linked(`${hundreds}xx: ${words}`, `/dashboard/logs?status=${hundreds}xx`);
+  };
+  const counts = (await Promise.all([count(4), count(5)]).catch(() => [])).filter(Boolean);
+  if (!counts.length) return;
+  const parts = counts.flatMap((one, number) => (number ? [", ", one] : [one]));
+  document.getElementById("statuses").replaceChildren(gettext("Responses with an HTTP error in the log:"), " ", ...parts);
 }
 
 async function load() {
@@ -90,7 +108,8 @@ async function load() {
 
 zone.localise(tz);
 live.load({ tz });
-load();
+// Last: the server answers few reads at once, and the panels come first.
+load().then(tellStatuses);
 // A hidden tab sends no requests.
 setInterval(() => document.hidden || live.load(), LIVE_MS);
 setInterval(() => document.hidden || load(), REFRESH_MS);

@@ -18,26 +18,18 @@ export class Panel {
     this.isShown = false;
   }
 
-  /**
-   * Calls the API again and drops an earlier call. Resolves with the answer, or undefined. `previous` holds parameters
-   * that differ for a second call, whose answer replaces the `previous` of the first one.
-   */
-  async load(params = this.params, previous = this.previous) {
+  /** Calls the API again and drops an earlier call. Resolves with the answer, or undefined. */
+  async load(params = this.params) {
     clearTimeout(this.retry);
     this.asking?.abort();
     const asking = (this.asking = new AbortController());
     this.params = params;
-    this.previous = previous;
     const csv = this.root.querySelector("a.csv");
     if (csv) csv.href = address(this.path, { ...params, format: "csv" });
     this.root.setAttribute("aria-busy", "true");
     if (!this.isShown) this.skeleton();
     try {
-      const [answer, other] = await Promise.all([
-        read(this.path, params, asking.signal),
-        previous && read(this.path, { ...params, ...previous }, asking.signal),
-      ]);
-      if (other) answer.previous = other;
+      const answer = await read(this.path, params, asking.signal);
       this.show(answer);
       return answer;
     } catch (problem) {

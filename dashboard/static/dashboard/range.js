@@ -1,5 +1,6 @@
 // The range of a view: a preset, or two instants.
 
+import { set } from "./state.js";
 import * as zone from "./zone.js";
 
 const HOUR = 3600;
@@ -44,25 +45,22 @@ export function params(given, tz, now) {
   return { from: zone.iso(from), to: zone.iso(to), tz };
 }
 
-/** The parameters of the same period a year earlier in local time. It has the same length, also in leap years. */
-export function lastYear({ from, to, tz }) {
-  const [start, end] = [from, to].map((text) => zone.shown(Date.parse(text) / 1000, tz));
-  const date = new Date(start * 1000);
-  date.setUTCFullYear(date.getUTCFullYear() - 1);
-  const earlier = date.getTime() / 1000;
-  return { from: zone.iso(zone.instant(earlier, tz)), to: zone.iso(zone.instant(earlier + end - start, tz)) };
-}
-
 /** Shows the start and end, and puts them into the form's `from` and `to`. */
 export function showEnds({ from, to }, start, end, tz) {
-  const labels = [start, end].map((at) => zone.label(zone.shown(at, tz)));
-  document.getElementById("ends").textContent = labels.join(" – ");
-  [from.value, to.value] = labels.map((label) => label.replace(" ", "T"));
+  const faces = [start, end].map((at) => zone.shown(at, tz));
+  document.getElementById("ends").textContent = faces.map((face) => zone.label(face)).join(" – ");
+  [from.value, to.value] = faces.map(zone.field);
 }
 
 export const countFilters = (count) => (document.getElementById("filter-count").textContent = count ? `(${count})` : "");
 
-/** Makes a click on *Custom* open `from` and `to` below it, even if it is already chosen. */
+/** Takes over a preset that was chosen while the scripts were still loading. */
+export function takeEarly(fields) {
+  const range = fields.range.value;
+  if (range && range !== "custom") set({ range, from: "", to: "", page: "" }, { replace: true });
+}
+
+/** Opens `from` and `to` below the choice *Custom*, whether it is chosen already or not. */
 export function offerCustom(fields) {
   const box = document.getElementById("custom");
   const choice = [...fields.range].find(({ value }) => value === "custom");

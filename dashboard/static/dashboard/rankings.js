@@ -4,6 +4,7 @@ import { WorldMap } from "./map.js";
 import { Panel } from "./panel.js";
 import { pager, sortableTable, table } from "./table.js";
 import * as format from "./format.js";
+import * as zone from "./zone.js";
 
 /** Countries with their map. `href(row)` is the link of a row; the map opens it with `follow(href)`. */
 export function countriesPanel({ path = "/analytics/countries", href = () => "", follow } = {}) {
@@ -37,8 +38,8 @@ export const websitesPanel = ({ path = "/analytics/websites", href = () => "", b
       { label: gettext("Website"), kind: "breakable", text: (row) => row.domain || gettext("(unknown)"), href },
       { label: gettext("Requests"), kind: "number", sort: "count", text: (row) => format.count(row.total_count) },
       { label: gettext("Traffic"), kind: "number", sort: "bytes", text: (row) => format.bytes(row.bytes_total) },
-      { label: gettext("First visit"), kind: "number optional", text: (row) => row.first_visit.slice(0, 16) },
-      { label: gettext("Last visit"), kind: "number optional", text: (row) => row.last_visit.slice(0, 16) },
+      { label: gettext("First visit"), kind: "number optional", text: (row) => zone.label(zone.face(row.first_visit)) },
+      { label: gettext("Last visit"), kind: "number optional", text: (row) => zone.label(zone.face(row.last_visit)) },
     ], answer.data, {
       by: by() === "bytes" ? "bytes" : "count",
       isDescending: true,

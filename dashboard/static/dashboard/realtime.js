@@ -61,7 +61,10 @@ async function loadHour() {
 
 // --- connections ---
 
-const map = new WorldMap(document.getElementById("connections-map"), { text: format.count });
+const country = ({ code }) => links.explore({ country: code }, { range: "24h" });
+const map = new WorldMap(document.getElementById("connections-map"), {
+  text: format.count, go: (row) => location.assign(country(row)),
+});
 const connections = new Panel("connections", {
   path: "/api/v1/usage/realtime",
   empty: gettext("No open connections."),
@@ -71,7 +74,7 @@ const connections = new Panel("connections", {
     const rows = Object.entries(data.active_connections.by_country).map(([code, value]) => ({ code, value }));
     map.show(rows);
     sortableTable(body, [
-      { label: gettext("Country"), kind: "breakable", sort: "country", text: ({ code }) => format.country(code) },
+      { label: gettext("Country"), kind: "breakable", sort: "country", text: ({ code }) => format.country(code), href: country },
       { label: gettext("Connections"), kind: "number", sort: "count", text: ({ value }) => format.count(value), value: ({ value }) => value },
     ], rows, "count");
   },
@@ -79,7 +82,7 @@ const connections = new Panel("connections", {
 
 // --- the newest requests ---
 
-const clock = (row) => zone.label(zone.shown(zone.face(row.log_request_datetime), tz), true).slice(11);
+const clock = (row) => zone.clock(zone.shown(zone.face(row.log_request_datetime), tz), true);
 const latest = new Panel("latest", {
   path: "/log/search",
   empty: gettext("No requests in the last hour. Requests appear here if the proxies report them individually."),

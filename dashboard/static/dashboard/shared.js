@@ -1,13 +1,13 @@
 // A shared view, without links to other pages. The server knows its range and filters.
 
-import { chartPanel } from "./traffic.js";
+import { COMPARED, chartPanel } from "./traffic.js";
 import { errorsPanel } from "./errors.js";
 import { countriesPanel, websitesPanel } from "./rankings.js";
 import { showTotals } from "./totals.js";
 
 const PER_PAGE = 25;
 const { path, from, to, tz, compare, interval, sortBy } = JSON.parse(document.getElementById("shown").textContent);
-const compares = () => (compare === "1" ? "before" : "");
+const compares = () => COMPARED.get(compare);
 let order = { sort: sortBy, page: "" };
 
 for (const id of ["traffic", "requests", "concurrency"]) {

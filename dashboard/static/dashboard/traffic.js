@@ -40,11 +40,18 @@ const CHARTS = {
   },
 };
 
+/** What a view's `compare` means: which period is drawn too, and what the API calls it. */
+export const COMPARED = new Map([
+  ["1", { line: "before", compare: "previous" }],
+  ["year", { line: "lastYear", compare: "last_year" }],
+]);
+
 /**
- * The chart panel with that id. `onZoom(from, to)` and, for a clicked point, `onPick(from, to)` receive instants; `path`
- * replaces the account's own API; `compares()` names another period to draw too: "before" or "lastYear".
+ * The chart panel of that id. `onZoom(from, to)` and `onPick(from, to)`, of the point that was clicked, get instants;
+ * `path` is where to ask, if not the account's own API; `compares()` is one of
+ * `COMPARED` if another period is drawn too.
  */
-export function chartPanel(id, { path, onZoom, onPick, compares = () => "" } = {}) {
+export function chartPanel(id, { path, onZoom, onPick, compares = () => undefined } = {}) {
   const kind = CHARTS[id];
   return new Panel(id, {
     path: path || kind.path,
@@ -64,7 +71,7 @@ function draw(body, kind, answer, { from, to, tz }, { onZoom, onPick, compares }
     label: line.label, values: column(data, line.name), format: exact, filled: line.filled,
   }));
   const before = compares && answer.previous?.data.slice(0, data.length);
-  if (before) series.push({ label: kind[compares], values: column(before, kind.lines[0].name), format: exact, dashed: true });
+  if (before) series.push({ label: kind[compares.line], values: column(before, kind.lines[0].name), format: exact, dashed: true });
   chart(body, {
     title: body.closest("section").querySelector("h2").textContent,
     times,

@@ -78,22 +78,30 @@ export function instants(faces, zone, from) {
 /** An instant in the format of the APIs. */
 export const iso = (seconds) => new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, "Z");
 
-/** A local time as a person reads it. */
-export const label = (faceSeconds, seconds = false) =>
-  new Date(faceSeconds * 1000).toISOString().slice(0, seconds ? 19 : 16).replace("T", " ");
+/** Seconds on a clock face as a field of the type datetime-local takes them. */
+export const field = (faceSeconds) => new Date(faceSeconds * 1000).toISOString().slice(0, 16);
+
+/** The date on a clock face, by Django's format of that name, as the server writes it. */
+export function date(faceSeconds, format = "DATE_FORMAT") {
+  const [Y, m, d] = field(faceSeconds).slice(0, 10).split("-");
+  return get_format(format).replace(/[Ymd]/g, (part) => ({ Y, m, d })[part]);
+}
+
+export const clock = (faceSeconds, seconds = false) =>
+  new Date(faceSeconds * 1000).toISOString().slice(11, seconds ? 19 : 16);
+
+/** Date and time on a clock face as a person reads them. */
+export const label = (faceSeconds, seconds = false) => `${date(faceSeconds)} ${clock(faceSeconds, seconds)}`;
 
 /** An instant as a person reads it, with the offset from UTC in an hour that occurs twice. */
 export function moment(at, zone) {
-  const [text, which] = moments(at, zone);
-  return `${text} ${which}`.trim();
+  return `${label(shown(at, zone))} ${which(at, zone)}`.trim();
 }
 
-/** The same in two parts; the second is the offset, and usually empty. */
-export function moments(at, zone) {
+/** Of an hour that comes twice, the offset of the one that the instant is in; else empty. */
+export function which(at, zone) {
   const on = shown(at, zone);
-  if (occurrences(on, zone).length < 2) return [label(on), ""];
-  const away = Math.abs(on - Math.floor(at));
-  return [label(on), `${on < at ? "-" : "+"}${label(away).slice(11)}`];
+  return occurrences(on, zone).length < 2 ? "" : `${on < at ? "-" : "+"}${clock(Math.abs(on - Math.floor(at)))}`;
 }
 
 /** Shows the page's times, which arrive in UTC, in the zone, and names the zone if the page has a place for that. */

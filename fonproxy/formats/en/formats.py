@@ -1,4 +1,7 @@
-"""Formats of times as used by programmers and spreadsheets: short, sortable, 24 hours. All are in UTC."""
+"""Dates and times as programmers and spreadsheets write them: short, sortable, with 24 hours.
+
+The charts read these formats too (``zone.js``), so dates are made of Y, m and d, and times of H and i.
+"""
 
 from __future__ import annotations
 
@@ -7,3 +10,9 @@ TIME_FORMAT = "H:i"
 DATETIME_FORMAT = "Y-m-d H:i"
 SHORT_DATE_FORMAT = DATE_FORMAT
 SHORT_DATETIME_FORMAT = DATETIME_FORMAT
+YEAR_MONTH_FORMAT = "Y-m"
+MONTH_DAY_FORMAT = "m-d"
+
+DECIMAL_SEPARATOR = "."
+THOUSAND_SEPARATOR = ","
+NUMBER_GROUPING = 3

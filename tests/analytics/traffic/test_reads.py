@@ -206,6 +206,28 @@ def test_a_chart_is_compared_point_by_point_with_the_period_before(
 
 
 @pytest.mark.usefixtures("autumn")
+def test_a_range_is_compared_with_the_same_days_of_last_year(
+    pushed: Callable[..., None], ask: Callable[..., Any]
+) -> None:
+    pushed(
+        row("2025-10-23T21:59:00Z", count=99),
+        row("2025-10-23T22:00:00Z", count=7),
+        row("2025-10-26T22:59:00Z", count=3),
+        row("2026-10-24T10:00:00Z", count=5),
+    )
+    query = {"from": "2026-10-24", "to": "2026-10-26", "tz": "Europe/Berlin", "compare": "last_year"}
+    answer = ask("traffic", **query, interval="1d")
+    assert [(point["bucket"], point["total_count"]) for point in answer["previous"]["data"]] == [
+        ("2025-10-24 00:00:00", "7"),
+        ("2025-10-25 00:00:00", "0"),
+        ("2025-10-26 00:00:00", "3"),
+    ]
+    assert (answer["totals"]["total_count"], answer["previous"]["totals"]["total_count"]) == ("5", "10")
+    assert ask("domains", **query)["previous"]["totals"]["total_count"] == "10"
+    assert ask("traffic", 400, **{**query, "compare": "next_year"})
+
+
+@pytest.mark.usefixtures("autumn")
 def test_hours_are_compared_with_the_same_time_of_day_across_a_clock_change(
     pushed: Callable[..., None], ask: Callable[..., Any]
 ) -> None:

@@ -112,6 +112,20 @@ def test_a_mail_links_to_the_subscription_and_a_top_up_and_uses_the_customers_ti
     assert "width:90%" in text
 
 
+def test_a_mail_writes_numbers_and_dates_as_the_customer(order: Order, alert: Alert, mailbox: Mailbox) -> None:
+    User.objects.filter(pk=order.user_id).update(locale="en-de")
+    firing = fire(order)
+    Firing.objects.filter(pk=firing.pk).update(used_bytes=8 * GB + GB // 4, limit_bytes=1500 * GB)
+    try_all()
+    [mine] = mailbox.mails
+    for kind in ("plain", "html"):
+        part = mine.get_body((kind,))
+        assert part is not None
+        assert "8,25 GB of 1.500 GB" in part.get_content()
+        assert f"{firing.fired_at:%d.%m.%Y %H:%M} UTC" in part.get_content()
+    assert "0,5 %" in str(mine["Subject"])
+
+
 def test_a_default_alerts_mail_says_that_it_came_with_the_subscription(
     order: Order, alert: Alert, mailbox: Mailbox
 ) -> None:
