@@ -167,7 +167,7 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> HttpResponse | None:
         """Refuses an action on more rows than the list counts."""
         if request.POST.get("select_across") == "1" and queryset.order_by()[CappedPaginator.MAX_ROWS :].exists():
-            message = _("More than %(most)s rows are selected: search or filter first.") % {
+            message = _("More than %(most)s rows are selected. Search or filter first.") % {
                 "most": f"{CappedPaginator.MAX_ROWS:,}"
             }
             self.message_user(request, message, messages.ERROR)

@@ -21,7 +21,7 @@ from fonproxy.timerange import DAY, FIRST_YEAR, LAST_YEAR
 
 MAX_TEXT: Final = 200_000
 MAX_ENTRIES: Final = 200
-TOO_MANY: Final = f"The report has more than {MAX_ENTRIES} addresses and times: split it."
+TOO_MANY: Final = f"The report has more than {MAX_ENTRIES} addresses and times. Split it."
 MAX_SPAN: Final = timedelta(days=92)
 MIN_PREFIX: Final = {4: 16, 6: 32}
 ZONES: Final = {

@@ -145,10 +145,10 @@ def test_many_lines_about_an_address_are_one_use_if_their_times_overlap() -> Non
         ("::ffff:10.0.0.0/104 2026-11-30", "a range may have a /16 at most."),
         ("198.51.100.7 2026-01-01 2026-11-30", "are more than 92 days apart."),
         ("x" * 200_001, "longer than 200,000 characters"),
-        ("\n".join(f"198.51.{n // 250}.{n % 250} 2026-11-30" for n in range(201)), "More than 200"),
+        ("\n".join(f"198.51.{n // 250}.{n % 250} 2026-11-30" for n in range(201)), "more than 200"),
         (
             "\n".join([*(f"198.51.100.{n}" for n in range(99)), "2026-11-30 12:00", "2026-11-28 12:00", "2026-11-26"]),
-            "More than 200",
+            "more than 200",
         ),
     ],
 )

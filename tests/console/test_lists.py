@@ -270,7 +270,7 @@ def test_actions_on_more_rows_than_the_list_counts_are_refused(
     monkeypatch.setattr(CappedPaginator, "MAX_ROWS", 3)
     StaticIp.objects.bulk_create(StaticIp(address=f"10.0.0.{n}", proxy_type="server-static") for n in range(4))
     chosen = {"action": "mark_unavailable", "select_across": "1", "_selected_action": "1", "confirmed": "yes"}
-    assert "more than 3 rows" in browser.post("/admin/geo/staticip/", chosen, follow=True).content.decode()
+    assert "More than 3 rows" in browser.post("/admin/geo/staticip/", chosen, follow=True).content.decode()
     assert StaticIp.objects.filter(is_available=True).count() == 4
     StaticIp.objects.filter(address="10.0.0.0").delete()
     browser.post("/admin/geo/staticip/", chosen)

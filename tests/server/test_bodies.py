@@ -46,7 +46,6 @@ def domain_like(start: str) -> str:
         b'{"logs":[],}',
         b'{"logs":[]}{"logs":[]}',
         b'{"logs":[',
-        b"\xef\xbb\xbf" + body_of(row()),
         body_of(row()).decode().encode("utf-16"),
         DEEP,
         b'{"more":' + DEEP + b',"logs":[]}',
