@@ -110,15 +110,12 @@ class Flusher:
                 if not self._reading:
                     self._condition.notify_all()
 
-    def write(self, batch: IngestBatch, rows: lists.Rows) -> None:
-        """Returns when the rows are readable or left to replay. Never raises: the rows are durable already."""
-        mine = self.queue(batch, rows, waits=True)
-        assert mine is not None
-        self.wait_for(mine)
+    def write(self, batch: IngestBatch, rows: lists.Rows, *, waits: bool = True) -> None:
+        """Returns when the rows are readable or left to replay. Never raises: the rows are durable already.
 
-    def write_later(self, batch: IngestBatch, rows: lists.Rows) -> None:
-        """Returns at once if there is a thread that keeps up; the rows are readable soon."""
-        mine = self.queue(batch, rows, waits=False)
+        Without ``waits``, and if a thread keeps up, it returns at once; the rows are readable soon.
+        """
+        mine = self.queue(batch, rows, waits=waits)
         if mine is not None:
             self.wait_for(mine)
 

@@ -11,6 +11,7 @@ If the process dies
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,10 @@ class BatchOrigin:
     route: IngestBatch.Route
     key: str | None = None
     body_hash: bytes | None = None
+
+    @classmethod
+    def of(cls, body: bytes, *, account_id: int | None, route: IngestBatch.Route, key: str | None) -> Self:
+        return cls(account_id, route, key, hashlib.sha256(body).digest() if key else None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -113,7 +112,7 @@ class _Taken(NamedTuple):
 def _record(
     body: bytes, parse: Parse, account_id: int | None, route: IngestBatch.Route, key: str | None, now: datetime
 ) -> _Taken:
-    origin = journal.BatchOrigin(account_id, route, key, hashlib.sha256(body).digest() if key else None)
+    origin = journal.BatchOrigin.of(body, account_id=account_id, route=route, key=key)
     if earlier := journal.find(origin, now):
         return _Taken(earlier)
     rows = parse(body, now)
@@ -121,14 +120,18 @@ def _record(
     batch, is_new = committer.record(journal.Arrival.of(origin, rows, now=now, claimed=not is_unavailable))
     if not is_new:
         return _Taken(batch)
+    count_ingested(route, body, rows)
+    return _Taken(new=(batch, rows) if rows.num_rows and not is_unavailable else None)
+
+
+def count_ingested(route: IngestBatch.Route, body: bytes, rows: Rows) -> None:
     instruments.INGESTED_BYTES.labels(route.value).inc(len(body))
     instruments.INGESTED_ROWS.labels(route.value).inc(rows.num_rows)
-    return _Taken(new=(batch, rows) if rows.num_rows and not is_unavailable else None)
 
 
 def _send(taken: _Taken, *, waits: bool) -> None:
     if taken.new:
-        (flusher.write if waits else flusher.write_later)(*taken.new)
+        flusher.write(*taken.new, waits=waits)
 
 
 def ingest_table(origin: journal.BatchOrigin, make: Callable[[], pa.Table], now: datetime) -> None:

@@ -7,7 +7,6 @@ here; the view answers all others as if they had arrived alone.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -26,18 +25,15 @@ from analytics.ingest.checks import all_sound
 from analytics.ingest.flusher import flusher
 from analytics.ingest.group_commit import committer
 from analytics.ingest.schema import FAULTS
-from analytics.ingest.service import KEY, prefers_async
+from analytics.ingest.service import KEY, count_ingested, prefers_async
 from analytics.models import IngestBatch
 from analytics.traffic.ingest_row import TRAFFIC
-from fonproxy import instruments
 from fonproxy.clickhouse import retention
-from fonproxy.server.batches import Accepted
+from fonproxy.server.batches import Accepted, Environ
 
 ROUTE: Final = IngestBatch.Route.TRAFFIC
 
 log = logging.getLogger(__name__)
-
-Environ = Mapping[str, Any]
 
 
 class _Push(NamedTuple):
@@ -79,8 +75,7 @@ def _accept(environs: Sequence[Environ], now: datetime) -> list[Accepted | None]
         return answers
     for (number, (push, rows)), outcome in zip(sound.items(), committer.record_all(arrivals), strict=True):
         if isinstance(outcome, journal.Recorded) and outcome.is_new:
-            instruments.INGESTED_BYTES.labels(ROUTE.value).inc(len(push.body))
-            instruments.INGESTED_ROWS.labels(ROUTE.value).inc(rows.num_rows)
+            count_ingested(ROUTE, push.body, rows)
             queued = flusher.queue(outcome.batch, rows, waits=push.waits)
             answers[number] = Accepted(push.account_id, partial(flusher.wait_for, queued) if queued else None)
     return answers
@@ -133,6 +128,5 @@ def _columns(pushes: Mapping[int, _Push]) -> Any:
 
 
 def _arrival(push: _Push, rows: lists.Lists, now: datetime) -> journal.Arrival:
-    key = push.idempotency_key
-    origin = journal.BatchOrigin(push.account_id, ROUTE, key, hashlib.sha256(push.body).digest() if key else None)
+    origin = journal.BatchOrigin.of(push.body, account_id=push.account_id, route=ROUTE, key=push.idempotency_key)
     return journal.Arrival.of(origin, rows, now=now, claimed=True)

@@ -259,7 +259,7 @@ def test_the_thread_can_be_stopped_and_started_again(clean_engine: Client, worke
 @pytest.mark.django_db(transaction=True)
 def test_rows_without_a_waiting_caller_are_sent_soon(clean_engine: Client, worker: User, running: Flusher) -> None:
     queued = recorded(worker)
-    running.write_later(queued.batch, queued.rows)
+    running.write(queued.batch, queued.rows, waits=False)
     assert running._thread is not None
     wait_for(lambda: counted(clean_engine, "traffic") == (1, 12))
     assert running._queued_rows == 0

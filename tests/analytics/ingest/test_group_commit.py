@@ -181,7 +181,7 @@ def full(monkeypatch: pytest.MonkeyPatch, clean_engine: Client, worker: Any, sen
 
 
 def write_later(sending: Flusher, new: journal.Arrival) -> None:
-    sending.write_later(journal.record_all([new])[0].batch, journal.unpack(new.columns))  # type: ignore[union-attr]
+    sending.write(journal.record_all([new])[0].batch, journal.unpack(new.columns), waits=False)  # type: ignore[union-attr]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -235,5 +235,5 @@ def test_a_block_waits_only_briefly_for_a_push_that_is_being_read(
 @pytest.mark.django_db
 def test_without_the_thread_every_batch_is_sent_by_its_caller(clean_engine: Client, worker: Any) -> None:
     new = arrival(worker.pk)
-    Flusher().write_later(journal.record_all([new])[0].batch, journal.unpack(new.columns))  # type: ignore[union-attr]
+    Flusher().write(journal.record_all([new])[0].batch, journal.unpack(new.columns), waits=False)  # type: ignore[union-attr]
     assert counted(clean_engine, "traffic") == (1, 12)
