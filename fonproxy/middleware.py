@@ -57,7 +57,7 @@ class RequestLog:
             request_id.reset(token)
 
 
-def log_response(method: str | None, path: str, status: int, seconds: float, account_id: int | None) -> None:
+def log_response(method: str | None, path: str, status: int, seconds: float | None, account_id: int | None) -> None:
     """Writes the access log's line, without the query string, which may contain private data."""
     access_log.info(
         "%s %s %s",
@@ -65,7 +65,7 @@ def log_response(method: str | None, path: str, status: int, seconds: float, acc
         path,
         status,
         extra={
-            "ms": round(seconds * 1000, 1),
+            "ms": None if seconds is None else round(seconds * 1000, 1),
             "account": account_id,
             **({"query_ids": asked} if (asked := query_ids.get()) else {}),
         },

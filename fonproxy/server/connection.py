@@ -89,19 +89,19 @@ class Connection:
 
     async def _exchange(self) -> bool:
         """One request and its response; returns whether another may follow."""
-        method, path, given_id = "", "", ""
+        method, path = "", ""
+        request: h11.Request | None = None
         try:
             request = await self._head()
             if request is None:
                 return False
             self.state = ConnectionState.ARRIVING
-            given_id = refusals.id_given_in(request)
             method, path = refusals.named_by(request)
             await self._answer(request, self._service.lanes.of(method, path))
         except RequestRefused as refused:
             if not method:
                 method, path = refusals.named(self._start_of_head)
-            await self._refuse(refused, method, path, given_id)
+            await self._refuse(refused, method, path, refusals.id_given_in(request) if request else "")
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     async def _answer(self, request: h11.Request, lane: Lane) -> None:

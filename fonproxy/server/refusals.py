@@ -12,7 +12,7 @@ from django.utils import timezone
 from fonproxy.api.families import Problem, shape_for
 from fonproxy.api.renderers import JsonRenderer
 from fonproxy.logs import request_id, without_secrets
-from fonproxy.middleware import access_log, new_request_id
+from fonproxy.middleware import log_response, new_request_id
 from fonproxy.server.wsgi import WsgiResponse, split_target, unquoted
 
 CODES: Final = {
@@ -53,7 +53,7 @@ def answer(refused: RequestRefused, method: str, path: str, given_id: str) -> Ws
         ]
         if refused.wait is not None:
             headers.append(("Retry-After", str(refused.wait)))
-        access_log.info("%s %s %s", method, without_secrets(path), refused.status, extra={"ms": None, "account": None})
+        log_response(method, without_secrets(path), refused.status, None, None)
     finally:
         request_id.reset(token)
     return WsgiResponse(refused.status, HTTPStatus(refused.status).phrase, headers, body)
