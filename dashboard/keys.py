@@ -85,13 +85,11 @@ class KeysPage(ProvedPage, FormPage):
                 user=self.customer, name=name, scopes=scopes, expires_at=expires_at, now=now
             )
             self.record("api key issued", now)
-        return show_once(
-            self.request,
-            gettext("Key “%s” created") % key.name,
-            _("Send it in the x-api-key header."),
-            [(_("API key"), secret)],
-            reverse("keys"),
-        )
+        return _show_secret(self.request, gettext("Key “%s” created") % key.name, secret)
+
+
+def _show_secret(request: HttpRequest, heading: str, secret: str) -> HttpResponseBase:
+    return show_once(request, heading, _("Send it in the x-api-key header."), [(_("API key"), secret)], reverse("keys"))
 
 
 def _state(key: ApiKey, now: Any) -> str:
@@ -133,13 +131,7 @@ class RotateKeyPage(ProvedPage, FormPage):
         with transaction.atomic():
             key, secret = services.rotate_key(self.key(), now, **form.given)
             self.record("api key rotated", now)
-        return show_once(
-            self.request,
-            gettext("New key “%s”") % key.name,
-            _("Send it in the x-api-key header."),
-            [(_("API key"), secret)],
-            reverse("keys"),
-        )
+        return _show_secret(self.request, gettext("New key “%s”") % key.name, secret)
 
 
 class RevokeKeyPage(CustomerPage, TemplateView):
