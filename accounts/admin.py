@@ -133,7 +133,7 @@ class UserAdmin(ProvedAdmin, PublishedIdAdmin, DjangoUserAdmin[User]):
 
 
 def _may_govern(request: HttpRequest, user: User | None) -> bool:
-    """Only superusers change other staff: whoever sets a password can sign in with it."""
+    """Only superusers may change other staff, because setting a password allows signing in as its owner."""
     return user is None or request.user.is_superuser or user == request.user or not user.has_powers
 
 

@@ -108,7 +108,7 @@ def _may_stop(staff: User, user: User) -> bool:
 
 
 def _may_note(request: HttpRequest, user: User) -> bool:
-    """Whoever may change the account may write a note: only superusers write into the history of other staff."""
+    """Requires permission to change the account, so only superusers may add notes about other staff."""
     return bool(admin.site.get_model_admin(User).has_change_permission(request, user))
 
 

@@ -65,7 +65,7 @@ def start_period(
 
 
 def withdraw_remainder(order: Order, left: int, now: datetime) -> None:
-    """Posts the remainder of the period away; an overrun is not carried over either."""
+    """Posts an entry that brings the closing period to zero, for bytes left and for an overrun alike."""
     if left:
         note = f"end of period {order.period_number}"
         ledger.post(order, LedgerReason.ADJUSTMENT, -left, now=now, note=note, closes_period=True)

@@ -67,7 +67,7 @@ def summary_schema(network: Network) -> type[serializers.Serializer[Any]]:
 
     fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
         f"{network}_bytes": integer("Bought and added for the current periods"),
-        f"{network}_bytes_used": integer("Carried of it"),
+        f"{network}_bytes_used": integer("Bytes used of these"),
         f"{network}_bytes_left": integer("Bytes left, by the ledger"),
         f"{network}_requests": serializers.IntegerField(help_text="On the days of the current periods."),
         "proxy_user_ids": serializers.ListField(child=serializers.CharField(), help_text="Proxy logins."),

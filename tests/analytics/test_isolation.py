@@ -1,4 +1,4 @@
-"""No account ever sees another's rows, whoever calls, even concurrently."""
+"""No account ever sees the rows of another, even under concurrent reads."""
 
 from __future__ import annotations
 

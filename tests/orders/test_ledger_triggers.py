@@ -1,4 +1,4 @@
-"""The database itself protects the ledger, whoever writes to it."""
+"""The database protects the ledger from every writer."""
 
 from __future__ import annotations
 

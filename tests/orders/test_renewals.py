@@ -135,7 +135,7 @@ def live(lives: list[Life], intervals: Iterable[BeatGap]) -> datetime:
 
 
 def carry_all(used: list[tuple[Life, datetime, int]], now: datetime) -> None:
-    """One batch that arrives when the proxies can reach us again, with the times at which its traffic was carried."""
+    """One late batch, sent once the proxies can reach the server again; its rows keep the times of their traffic."""
     rows = [
         {
             "ts": f"{at:%Y-%m-%d %H:%M:%S}",
