@@ -174,7 +174,7 @@ class Membership(models.Model):
     role = models.CharField(max_length=7, choices=Role.choices)
     created_at = models.DateTimeField()
     opened_at = models.DateTimeField(
-        null=True, help_text="When the person switched to the account; empty: later to their own."
+        null=True, help_text="When the member last switched to this account; empty after they returned to their own."
     )
 
     class Meta:
@@ -194,7 +194,7 @@ class Invitation(models.Model):
 
     account = models.ForeignKey(User, on_delete=models.CASCADE, related_name="invitations")
     maker = models.ForeignKey(
-        User, null=True, on_delete=models.CASCADE, related_name="+", help_text="Empty: made by an earlier version."
+        User, null=True, on_delete=models.CASCADE, related_name="+", help_text="Empty if an earlier version created it."
     )
     address = models.EmailField(max_length=150)
     role = models.CharField(max_length=7, choices=Role.choices)
@@ -309,7 +309,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=8, editable=False)
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
-    pepper = models.CharField(max_length=8, db_default="", editable=False, help_text="Which pepper is in the hash.")
+    pepper = models.CharField(max_length=8, db_default="", editable=False, help_text="The pepper that is in the hash.")
     can_read = models.BooleanField("read", default=True)
     can_write = models.BooleanField("write", default=False)
     can_ingest = models.BooleanField("ingest", default=False)
@@ -374,8 +374,8 @@ class ApplicationKey(models.Model):
     application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="keys")
     kind = models.CharField(max_length=5, choices=KeyKind.choices)
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
-    pepper = models.CharField(max_length=8, db_default="", editable=False, help_text="Which pepper is in the hash.")
-    hint = models.CharField(max_length=4, editable=False, help_text="How it begins.")
+    pepper = models.CharField(max_length=8, db_default="", editable=False, help_text="The pepper that is in the hash.")
+    hint = models.CharField(max_length=4, editable=False, help_text="The key's first characters.")
     created_at = models.DateTimeField(editable=False)
     ends_at = models.DateTimeField(null=True, editable=False)
 

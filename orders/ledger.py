@@ -57,7 +57,7 @@ def used(orders: Collection[Order]) -> dict[int, int]:
 
 
 def closings(orders: Collection[Order]) -> dict[int, int]:
-    """The remainder posted away at the end of each order's current period, negative or 0."""
+    """The remainder withdrawn at the end of each order's current period, negative or 0."""
     sums = LedgerEntry.objects.filter(order__in=orders, closes_period=True).order_by()
     by_period = sums.values_list("order_id", "period_number").annotate(Sum("bytes"))
     current = {order.pk: order.period_number for order in orders}

@@ -30,7 +30,8 @@ class StandIn(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: StandIn
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait 40 ms for an acknowledgement
+    # Headers and body are two writes: the second would wait 40 ms for an acknowledgement.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         self._answer(None)

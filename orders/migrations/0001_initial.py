@@ -240,7 +240,7 @@ class Migration(migrations.Migration):
                 ('period_date', models.DateField(help_text='The day of the usage or of the posting, in UTC.')),
                 ('usage_day', models.DateField(editable=False, help_text='The same for usage: one line a day.', null=True)),
                 ('period_number', models.PositiveIntegerField(editable=False, help_text="The order's period whose limit this changes, if any.", null=True)),
-                ('closes_period', models.BooleanField(default=False, editable=False, help_text='Posts the remainder at the end of a period; changes no limit.')),
+                ('closes_period', models.BooleanField(default=False, editable=False, help_text='Withdraws the remainder at the end of a period; changes no limit.')),
                 ('adjustment_number', models.PositiveIntegerField(editable=False, help_text="Numbers the order's credits and adjustments after its purchase.", null=True)),
                 ('reference', models.CharField(blank=True, help_text="The billing system's own id for it.", max_length=128, null=True)),
                 ('author', models.CharField(blank=True, max_length=150)),

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='order',
             name='period_closed_at',
-            field=models.DateTimeField(editable=False, help_text='When the remainder of an expired order was posted away.', null=True),
+            field=models.DateTimeField(editable=False, help_text='When the remainder of the expired order was withdrawn.', null=True),
         ),
         migrations.AlterField(
             model_name='order',

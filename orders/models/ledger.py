@@ -34,7 +34,7 @@ class LedgerEntry(models.Model):
         null=True, editable=False, help_text="The order's period whose limit this changes, if any."
     )
     closes_period = models.BooleanField(
-        default=False, editable=False, help_text="Posts the remainder at the end of a period; changes no limit."
+        default=False, editable=False, help_text="Withdraws the remainder at the end of a period; changes no limit."
     )
     adjustment_number = models.PositiveIntegerField(
         null=True, editable=False, help_text="Numbers the order's credits and adjustments after its purchase."

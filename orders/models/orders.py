@@ -76,7 +76,7 @@ class Order(models.Model):
     period_number = models.PositiveIntegerField(default=1, editable=False)
     period_started_at = models.DateTimeField(default=timezone.now, editable=False)
     period_closed_at = models.DateTimeField(
-        null=True, editable=False, help_text="When the remainder of an expired order was posted away."
+        null=True, editable=False, help_text="When the remainder of the expired order was withdrawn."
     )
     day_limit_bytes = limit_field(
         "daily limit", "Bytes both ways of an order without a traffic limit; reached, it is stopped until its day ends."
