@@ -54,26 +54,26 @@ def enforce(locked: Locked, now: datetime) -> None:
     _judge_logins(locked.users, now)
 
 
-def check_due(now: datetime) -> int:
-    """Checks the limits that are due, those of stopped logins first; returns their number. Raises EngineError."""
-    done = 0
-    while count := _check_some_due(now):
-        done += count
-    return done
+def check_due(now: datetime) -> None:
+    """Checks the limits that are due, those of stopped logins first. Raises EngineError."""
+    while _check_some_due(now):
+        pass
 
 
-def _check_some_due(now: datetime) -> int:
+def _check_some_due(now: datetime) -> bool:
+    """Whether any were due."""
     due = ProxyUser.objects.filter(limits_due_at__lte=now)
     first = due.order_by(F("stopped_until").asc(nulls_last=True), "pk")
     found = dict(first.values_list("pk", "order")[:CHUNK])
     due_orders = set(Order.objects.filter(limits_due_at__lte=now).order_by("pk").values_list("pk", flat=True)[:CHUNK])
-    if found or due_orders:
-        with transaction.atomic():
-            affected = {*found.values(), *due_orders}
-            orders = list(Order.objects.select_for_update().filter(pk__in=affected).order_by("pk"))
-            users = _locked(ProxyUser.objects.filter(pk__in=found))
-            enforce(Locked([order for order in orders if order.pk in due_orders], users), now)
-    return len(found) + len(due_orders)
+    if not found and not due_orders:
+        return False
+    with transaction.atomic():
+        affected = {*found.values(), *due_orders}
+        orders = list(Order.objects.select_for_update().filter(pk__in=affected).order_by("pk"))
+        users = _locked(ProxyUser.objects.filter(pk__in=found))
+        enforce(Locked([order for order in orders if order.pk in due_orders], users), now)
+    return True
 
 
 def _judge_logins(users: Collection[ProxyUser], now: datetime) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import hypothesis
 import msgspec
 import pytest
+from django.db import transaction
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
@@ -249,6 +250,46 @@ def test_work_left_by_a_killed_process_is_done_by_the_next(order: Order, monkeyp
     assert reason("a", NOON) == RefusalReason.EXHAUSTED
 
 
+def test_a_lock_holds_the_named_orders_and_their_limited_logins_only(
+    order: Order, alice: User, make_order: Callable[..., Order]
+) -> None:
+    other = make_order(alice, limit=None, logins=("c",), day_limit_bytes=GB)
+    for login in ("a", "c"):
+        limit(login, dayBytes=GB)
+    with transaction.atomic():
+        assert limits.lock([order.pk]) == ([], [user("a")])
+        assert limits.lock([other.pk]) == ([other], [user("c")])
+
+
+def test_only_logins_whose_limits_are_due_are_checked(order: Order) -> None:
+    for login in ("a", "b"):
+        limit(login, dayBytes=GB)
+    beat(NOON)
+    for login in ("a", "b"):
+        use(GB, NOON, login)
+    limit("a", dayBytes=GB)
+    limits.check_due(NOON)
+    assert (reason("a", NOON), reason("b", NOON)) == (RefusalReason.EXHAUSTED, None)
+
+
+def test_stopped_logins_are_checked_before_the_others(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    for login in ("a", "b"):
+        limit(login, dayBytes=GB)
+    use(GB, NOON, "b")
+    beat(NOON)
+    checked: list[str] = []
+    enforce = limits.enforce
+
+    def record(locked: limits.Locked, now: datetime) -> None:
+        checked.extend(user.login for user in locked.users)
+        enforce(locked, now)
+
+    monkeypatch.setattr(limits, "enforce", record)
+    monkeypatch.setattr(limits, "CHUNK", 1)
+    limits.check_due(NOON + DAY)
+    assert checked == ["b", "a"]
+
+
 def test_a_limit_adds_no_query_to_a_sign_in(order: Order, django_assert_num_queries: Any) -> None:
     limit(dayBytes=GB, totalBytes=9 * GB)
     use(GB, NOON)
@@ -285,6 +326,12 @@ def test_an_order_at_its_daily_limit_is_stopped_until_its_day_ends(unmetered: Or
     assert reason("a", midnight) is None
     beat(midnight)
     assert (follow({"a", "b"})[0], by_states()) == (set(), set())
+
+
+def test_an_order_without_traffic_today_does_not_reach_its_daily_limit(unmetered: Order) -> None:
+    change(unmetered, NOON, day_limit_bytes=1)
+    beat(NOON)
+    assert (reason("a", NOON), follow(set())[0]) == (None, set())
 
 
 def test_a_traffic_limit_replaces_the_daily_limit(unmetered: Order) -> None:
@@ -447,10 +494,11 @@ def test_a_customer_sets_limits_and_reads_the_usage(order: Order, client_for: Ca
     assert patch(client, "a", limits={"monthBytes": None}).json()["proxyUser"]["limits"]["dayBytes"] == 5
     now = datetime.now(UTC)
     use(7, now)
+    use(3, now - 40 * DAY, arrives=now)
     beat(now)
     first, second = client.get("/proxy-users").json()["proxyUsers"]
     assert first["limits"] == {"dayBytes": 5, "monthBytes": None, "totalBytes": None}
-    assert first["used"] == {"dayBytes": 7, "monthBytes": 7, "totalBytes": 7}
+    assert first["used"] == {"dayBytes": 7, "monthBytes": 7, "totalBytes": 10}
     assert datetime.fromisoformat(first["stoppedUntil"]) > now
     assert (second["used"]["totalBytes"], second["stoppedUntil"]) == (0, None)
     header, row, _ = client.get("/proxy-users?format=csv").content.decode().lstrip("\ufeff").splitlines()
