@@ -225,7 +225,7 @@ def test_stopping_the_customer_ends_a_running_tunnel_and_undo_admits_it_again(de
     with closing(EndlessOrigin()) as origin, demo.tunnel(origin.port) as tunnel:
         assert tunnel.recv(2**16)
         started = time.monotonic()
-        assert "is stopped." in console.submit(f"/admin/customers/{customer}/stop/", note="abuse")
+        assert "Stopped everything for" in console.submit(f"/admin/customers/{customer}/stop/", note="abuse")
         carried = read_until_ended(tunnel)
         print(f"The tunnel ended {time.monotonic() - started:.1f} s after the form was opened.")  # noqa: T201  # to be read
     assert carried < 2**29  # ended by the stop, not because the order was used up
