@@ -137,7 +137,7 @@ class Enforcer:
         for login in added:
             log_messages.info(f"Stopped: {login!r}")
         for login in removed:
-            log_messages.info(f"Let on: {login!r}")
+            log_messages.info(f"Released: {login!r}")
 
     def _run_command(self) -> None:
         """Runs a command; a failed one runs again in the next round."""
