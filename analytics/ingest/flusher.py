@@ -1,8 +1,9 @@
 """Sends insert blocks of the journal to ClickHouse.
 
 While a server runs, a thread sends: everything queued is one block, and the next pushes queue up meanwhile. An insert
-costs about the same for ten rows as for a thousand, so a block waits a moment for pushes that are being read, and
-longer if no caller waits for its rows. Without that thread, as in commands, one of the waiting callers sends.
+costs about the same for ten rows as for a thousand, so a block waits a moment for pushes that are being read or that
+the callers of the last block send next, and longer if no caller waits for its rows. Without that thread, as in
+commands, one of the waiting callers sends.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ STUCK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.02
 # About the cost of an insert, for which a block waits for pushes that are being read.
 GATHER_SECONDS: Final = 0.05
+# A gateway that has its response pushes again: for this time after a block, about half the cost of an insert, the next
+# one waits until as many pushes are queued as callers were waiting for the last. Later ones would need another insert.
+RETURN_SECONDS: Final = 0.02
+# With more rows queued, which cost more than the insert itself, no block waits for more.
+MANY_ROWS: Final = 5_000
 # Pushes with ``respond-async`` must still be readable within two seconds.
 LATER_SECONDS: Final = 0.25
 STOP_SECONDS: Final = 5.0
@@ -49,6 +55,7 @@ log = logging.getLogger(__name__)
 class QueuedBatch:
     batch: IngestBatch
     rows: lists.Rows
+    waits: bool = True
     finished: Event = field(default_factory=Event)
 
 
@@ -61,6 +68,8 @@ class Flusher:
         self._queued_rows = 0
         self._due_at = inf
         self._reading = 0
+        self._returning = 0
+        self._returning_until = 0.0
         self._is_sending = False
         self._stuck_from = inf
         self._unavailable_until = 0.0
@@ -125,7 +134,7 @@ class Flusher:
         Without ``waits``, and if a thread keeps up, it returns None: there is nothing to wait for.
         """
         waits = waits or self._thread is None or self._is_behind()
-        mine = QueuedBatch(batch, rows)
+        mine = QueuedBatch(batch, rows, waits)
         self._enqueue(mine, monotonic() + (0 if waits else LATER_SECONDS))
         return mine if waits else None
 
@@ -148,10 +157,11 @@ class Flusher:
     def _enqueue(self, queued: QueuedBatch, due_at: float) -> None:
         queued.batch.columns = None  # they are in the journal, and the rows are kept with the batch
         with self._condition:
+            had_returned = self._have_returned()
             self._queue.append(queued)
             self._queued_rows += queued.batch.rows
-            if due_at < self._due_at:
-                self._due_at = due_at
+            if due_at < self._due_at or had_returned != self._have_returned():
+                self._due_at = min(due_at, self._due_at)
                 self._condition.notify_all()
 
     def _run(self) -> None:
@@ -173,10 +183,15 @@ class Flusher:
                 if delay > 0:
                     self._condition.wait(None if delay == inf else delay)
                 else:
+                    self._condition.wait_for(self._have_returned, self._returning_until - monotonic())
                     self._condition.wait_for(lambda: not self._reading or self._is_stopping, GATHER_SECONDS)
                     if self._queue:
                         return self._take()
             return []
+
+    def _have_returned(self) -> bool:
+        """Whether a block needs to wait no longer for the gateways that just had their responses."""
+        return len(self._queue) >= self._returning or self._queued_rows > MANY_ROWS or self._is_stopping
 
     def _send_until_finished(self, mine: QueuedBatch) -> None:
         """One of the waiting callers sends for all."""
@@ -201,6 +216,8 @@ class Flusher:
             with self._condition:
                 self._is_sending = False
                 self._stuck_from = inf
+                self._returning = sum(queued.waits for queued in taken)
+                self._returning_until = monotonic() + RETURN_SECONDS
                 self._condition.notify_all()
             for queued in taken:
                 queued.finished.set()

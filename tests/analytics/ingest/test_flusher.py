@@ -292,6 +292,76 @@ def test_a_block_waits_while_pushes_are_read(send: Flusher) -> None:
     assert (send._reading, notified) == (0, [0])
 
 
+@pytest.fixture
+def answered(clean_engine: Client, worker: User, running: Flusher, monkeypatch: pytest.MonkeyPatch) -> Flusher:
+    """A flusher that has just sent the rows of three callers in one block, and waits long for them to return."""
+    monkeypatch.setattr(module, "RETURN_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "GATHER_SECONDS", 60.0)
+    with running.reading():
+        block = [put(running, worker) for _ in range(3)]
+    for queued in block:
+        assert queued.finished.wait(60)
+    assert InsertBlock.objects.count() == 1
+    return running
+
+
+def put(send: Flusher, user: User) -> QueuedBatch:
+    """A batch whose caller waits, in the queue."""
+    new = recorded(user)
+    queued = send.queue(new.batch, new.rows, waits=True)
+    assert queued is not None
+    return queued
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_block_waits_until_all_callers_of_the_last_one_have_pushed_again(worker: User, answered: Flusher) -> None:
+    again = [put(answered, worker), put(answered, worker)]
+    assert not again[0].finished.wait(0.3)
+    again.append(put(answered, worker))
+    for queued in again:
+        assert queued.finished.wait(60)
+    assert InsertBlock.objects.count() == 2
+    assert counted(get_client(), "traffic") == (6, 72)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_block_with_many_rows_does_not_wait_for_callers(
+    worker: User, answered: Flusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MANY_ROWS", 1)
+    first, second = put(answered, worker), put(answered, worker)
+    assert first.finished.wait(60)
+    assert second.finished.wait(60)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_block_waits_only_for_a_moment_for_callers_who_do_not_return(
+    clean_engine: Client, worker: User, running: Flusher
+) -> None:
+    with running.reading():
+        both = [put(running, worker), put(running, worker)]
+    assert all(queued.finished.wait(60) for queued in both)
+    assert put(running, worker).finished.wait(60)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stop_does_not_wait_for_callers_who_do_not_return(worker: User, answered: Flusher) -> None:
+    again = put(answered, worker)
+    answered.stop()
+    assert again.finished.is_set()
+    assert counted(get_client(), "traffic") == (4, 48)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_single_caller_that_pushes_again_does_not_wait(
+    clean_engine: Client, worker: User, running: Flusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETURN_SECONDS", 3600.0)
+    for _ in range(2):
+        assert put(running, worker).finished.wait(60)
+    assert counted(clean_engine, "traffic") == (2, 24)
+
+
 # --- replay
 
 
