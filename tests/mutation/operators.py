@@ -105,7 +105,7 @@ NEGATED: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
 
 
 class _Normal(ast.NodeTransformer):
-    """Normalizes negations, and drops annotations and parameter kinds, which mypy checks."""
+    """Normalizes negations, and drops what mypy checks: annotations, parameter kinds, dataclass(frozen=, slots=)."""
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)
@@ -129,6 +129,11 @@ class _Normal(ast.NodeTransformer):
         node.annotation = None
         return node
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self.generic_visit(node)
+        node.decorator_list = [_without_checked_options(decorator) for decorator in node.decorator_list]
+        return node
+
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.generic_visit(node)
         node.returns = None
@@ -138,6 +143,12 @@ class _Normal(ast.NodeTransformer):
         self.generic_visit(node)
         node.annotation = ast.Constant(None)
         return node
+
+
+def _without_checked_options(decorator: ast.expr) -> ast.expr:
+    if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "dataclass":
+        decorator.keywords = [option for option in decorator.keywords if option.arg not in ("frozen", "slots")]
+    return decorator
 
 
 def meaning(code: str) -> str | None:

@@ -53,6 +53,7 @@ def test_keyword_arguments_are_removed_one_at_a_time(code: str, mutants: list[st
         ("if not a < b: f()", "if a >= b: f()"),
         ("if not not a: f()", "if a: f()"),
         ("def f(a, *, b=1): pass", "def f(a, /, b=1): pass"),
+        ("@dataclass(frozen=True, slots=True)\nclass A: pass", "@dataclass(frozen=False)\nclass A: pass"),
         ("def f(a: int | None) -> int | None:\n    b: int | None = a", "def f(a: int & None) -> int:\n    b: str = a"),
     ],
 )
