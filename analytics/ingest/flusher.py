@@ -2,7 +2,7 @@
 
 While a server runs, a thread sends: everything queued is one block, and the next pushes queue up meanwhile. An insert
 costs about the same for ten rows as for a thousand, so a block waits a moment for pushes that are being read or that
-the callers of the last block send next, and longer if no caller waits for its rows. Without that thread, as in
+callers send who have just had a response, and longer if no caller waits for its rows. Without that thread, as in
 commands, one of the waiting callers sends.
 """
 
@@ -32,11 +32,10 @@ PROBE_SECONDS: Final = 5.0
 # An insert takes a second or two. After this time ClickHouse counts as hanging, and other requests stop waiting for it.
 STUCK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.02
-# About the cost of an insert, for which a block waits for pushes that are being read.
+# About the cost of an insert. For this time a block waits for pushes that are being read. And since gateways that have
+# their responses push again, it waits for as many pushes as had callers waiting when the last block ended, for the same
+# time after that end: those that came later would need another insert.
 GATHER_SECONDS: Final = 0.05
-# A gateway that has its response pushes again: for this time after a block, about half the cost of an insert, the next
-# one waits until as many pushes are queued as callers were waiting for the last. Later ones would need another insert.
-RETURN_SECONDS: Final = 0.02
 # With more rows queued, which cost more than the insert itself, no block waits for more.
 MANY_ROWS: Final = 5_000
 # Pushes with ``respond-async`` must still be readable within two seconds.
@@ -216,8 +215,8 @@ class Flusher:
             with self._condition:
                 self._is_sending = False
                 self._stuck_from = inf
-                self._returning = sum(queued.waits for queued in taken)
-                self._returning_until = monotonic() + RETURN_SECONDS
+                self._returning = sum(queued.waits for queued in (*taken, *self._queue))
+                self._returning_until = monotonic() + GATHER_SECONDS
                 self._condition.notify_all()
             for queued in taken:
                 queued.finished.set()

@@ -295,8 +295,7 @@ def test_a_block_waits_while_pushes_are_read(send: Flusher) -> None:
 @pytest.fixture
 def answered(clean_engine: Client, worker: User, running: Flusher, monkeypatch: pytest.MonkeyPatch) -> Flusher:
     """A flusher that has just sent the rows of three callers in one block, and waits long for them to return."""
-    monkeypatch.setattr(module, "RETURN_SECONDS", 3600.0)
-    monkeypatch.setattr(module, "GATHER_SECONDS", 60.0)
+    monkeypatch.setattr(module, "GATHER_SECONDS", 3600.0)
     with running.reading():
         block = [put(running, worker) for _ in range(3)]
     for queued in block:
@@ -314,7 +313,7 @@ def put(send: Flusher, user: User) -> QueuedBatch:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_block_waits_until_all_callers_of_the_last_one_have_pushed_again(worker: User, answered: Flusher) -> None:
+def test_a_block_waits_until_all_answered_callers_have_pushed_again(worker: User, answered: Flusher) -> None:
     again = [put(answered, worker), put(answered, worker)]
     assert not again[0].finished.wait(0.3)
     again.append(put(answered, worker))
@@ -322,6 +321,27 @@ def test_a_block_waits_until_all_callers_of_the_last_one_have_pushed_again(worke
         assert queued.finished.wait(60)
     assert InsertBlock.objects.count() == 2
     assert counted(get_client(), "traffic") == (6, 72)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_block_waits_for_callers_even_if_others_pushed_during_the_last_one(
+    clean_engine: Client, worker: User, running: Flusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = type(clean_engine).insert
+    others: list[QueuedBatch] = []
+
+    def interrupted(client: Any, *arguments: Any, **named: Any) -> None:
+        if not others:
+            others.extend([put(running, worker), put(running, worker)])
+        insert(client, *arguments, **named)
+
+    monkeypatch.setattr(type(clean_engine), "insert", interrupted)
+    monkeypatch.setattr(module, "GATHER_SECONDS", 3600.0)
+    assert put(running, worker).finished.wait(60)
+    assert not others[0].finished.wait(0.3)
+    assert put(running, worker).finished.wait(60)
+    assert InsertBlock.objects.count() == 2
+    assert counted(clean_engine, "traffic") == (4, 48)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -356,7 +376,7 @@ def test_a_stop_does_not_wait_for_callers_who_do_not_return(worker: User, answer
 def test_a_single_caller_that_pushes_again_does_not_wait(
     clean_engine: Client, worker: User, running: Flusher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETURN_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "GATHER_SECONDS", 3600.0)
     for _ in range(2):
         assert put(running, worker).finished.wait(60)
     assert counted(clean_engine, "traffic") == (2, 24)
