@@ -18,7 +18,7 @@ from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.embedded_celery import EmbeddedJobs
-from fonproxy.memory import share_arenas
+from fonproxy.memory import freeze_loaded_objects, share_arenas
 from fonproxy.server.batches import Batches
 from fonproxy.server.listener import HttpServer
 from fonproxy.wsgi import application
@@ -86,6 +86,7 @@ class Command(BaseCommand):
             jobs.start()
         flusher = import_string(FLUSHER)
         flusher.start()
+        freeze_loaded_objects()
         self.stdout.write(f"FonProxy listens on http://{host}:{server.port} (Ctrl-C stops it)")
         self.stdout.flush()
         server.run()
