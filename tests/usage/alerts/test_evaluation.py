@@ -17,7 +17,7 @@ from tests.usage.helpers import carry, carry_and_post
 from usage import subscriptions
 from usage.alerts import evaluation, mail, services
 from usage.alerts.thresholds import AlertTransition
-from usage.models import Alert, Delivery, Firing
+from usage.models import Alert, Delivery, Firing, Unsubscription
 
 DAY = timedelta(days=1)
 
@@ -37,6 +37,15 @@ def test_it_fires_once_when_the_threshold_is_reached_exactly(order: Order, alert
     [firing] = alert.firings.all()
     assert (firing.used_bytes, firing.limit_bytes, firing.percent) == (8 * GB, 10 * GB, 80.0)
     assert [delivery.target for delivery in firing.deliveries.all()] == ["alice@example.com"]
+
+
+def test_an_unsubscribed_address_is_no_recipient_of_a_firing(order: Order, alert: Alert) -> None:
+    Alert.objects.update(recipients=["Bob@example.com", "carol@example.com"])
+    for address in ("alice@example.com", "bob@example.com"):
+        Unsubscription.objects.create(order=order, address=address)
+    carry(order, START, 8 * GB)
+    assert evaluation.evaluate(START) == 1
+    assert [delivery.target for delivery in Delivery.objects.all()] == ["carol@example.com"]
 
 
 def test_a_top_up_rearms_an_alert(order: Order, alert: Alert) -> None:
