@@ -1,7 +1,7 @@
 """Time staff console pages over 1,000,000 static IPs and 100,000 orders against the same pages over a hundredth.
 
-For each kind of store, both sizes have a process of their own. The pages are requested alternately, and the medians are
-compared.
+For each kind of store, both sizes have a process of their own. The pages are requested alternately. The target is for
+the time that a page of the larger one spends in the database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ADDRESSES: Final = 1_000_000
 ORDERS: Final = 100_000
 SMALLER: Final = 100
 ROUNDS: Final = 3
-MILLISECONDS: Final = RatioTarget(most=1000)
+MILLISECONDS: Final = RatioTarget(most=300)
 STORES: Final = ("sqlite", "postgresql")
 
 
@@ -58,10 +58,12 @@ def _compare(store: str, small: Embedded, full: Embedded) -> None:
         times = [
             [time for one in (small, full) for time in one.run("admin_pages.milliseconds", path)] for _ in range(ROUNDS)
         ]
-        few, few_cpu, many, many_cpu = (median(column) for column in zip(*times, strict=True))
-        figures = (f"{number:.0f}" for number in (few, many, few_cpu, many_cpu))
-        rows.append((name, *figures, f"{many_cpu / few_cpu:.1f}", MILLISECONDS.verdict(many)))
-    header = ("a hundredth", "full", "CPU of a hundredth", "CPU", "ratio", "")
+        _, few_database, few_cpu, many, many_database, many_cpu = (
+            median(column) for column in zip(*times, strict=True)
+        )
+        figures = (f"{number:.0f}" for number in (many, many_cpu, few_cpu, few_database, many_database))
+        rows.append((name, *figures, MILLISECONDS.verdict(many_database)))
+    header = ("by the clock", "CPU", "CPU of a hundredth", "database, of a hundredth", "database", "")
     print_table((f"{store}, p50 in milliseconds", *header), rows)
 
 
