@@ -246,7 +246,7 @@ class ApiKeyAdmin(SecretsAdmin, GovernedAdmin):
 
 @admin.register(AuditRecord)
 class AuditRecordAdmin(ReadOnlyAdmin):
-    list_display = ("at", "action", "kind", "number", "actor", "key")
+    list_display: tuple[str, ...] = ("at", "action", "kind", "number", "actor", "key")
     csv_columns = ("at", "action", "kind", "number", "actor_id", "actor", "key_id", "key")
     list_display_links = None
     list_filter = ("kind", "action", "at")

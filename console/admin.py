@@ -13,18 +13,23 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin import UserAdmin
+from accounts.admin import AuditRecordAdmin, UserAdmin
 from accounts.admin_base import ConsoleList
-from accounts.models import User
+from accounts.models import AuditRecord, User
 from analytics.admin import IngestBatchAdmin
 from analytics.models import IngestBatch
 from fonproxy.units import amount
 from orders.admin import LedgerEntryAdmin, OrderAdmin
-from orders.models import LedgerEntry, Order
+from orders.models import LedgerEntry, Order, WebhookEndpoint
 from usage import subscriptions
 
 MAX_DAYS: Final = 50
 PICKERS: Final = ("groups", "user_permissions")
+AUDITED: Final[dict[AuditRecord.Kind, Any]] = {
+    AuditRecord.Kind.USER: User,
+    AuditRecord.Kind.ORDER: Order,
+    AuditRecord.Kind.WEBHOOK: WebhookEndpoint,
+}
 
 
 class EndsFilter(admin.SimpleListFilter):
@@ -57,12 +62,10 @@ class TrafficFilter(admin.SimpleListFilter):
 class CustomerList(ConsoleList):
     def url_for_result(self, result: Any) -> str:
         """Links customers to their page, staff to their form."""
-        if result.has_powers:
-            return str(super().url_for_result(result))
-        return reverse("admin:console_customer", args=[result.pk])
+        return page_of(result)
 
 
-admin.site.unregister([User, Order, LedgerEntry, IngestBatch])
+admin.site.unregister([User, AuditRecord, Order, LedgerEntry, IngestBatch])
 
 
 @admin.register(User)
@@ -81,6 +84,29 @@ class CustomerAdmin(UserAdmin):
             (title, {**options, "fields": tuple(name for name in options["fields"] if name not in PICKERS)})
             for title, options in fieldsets
         ]
+
+
+@admin.register(AuditRecord)
+class AuditTrailAdmin(AuditRecordAdmin):
+    """Records that link to the account, the order or the webhook that was changed."""
+
+    list_display: tuple[str, ...] = ("at", "action", "changed", "actor", "key")
+
+    def prepare(self, rows: list[Any]) -> None:
+        super().prepare(rows)
+        found: dict[str, dict[int, Any]] = {
+            kind: model.objects.in_bulk({row.number for row in rows if row.kind == kind})
+            for kind, model in AUDITED.items()
+        }
+        for row in rows:
+            row.subject = found[row.kind].get(row.number)
+
+    @admin.display(description=_("changed"), ordering="number")
+    def changed(self, row: Any) -> str:
+        kind = row.get_kind_display()
+        if row.subject is None:
+            return _("%(kind)s %(number)s (deleted)") % {"kind": kind, "number": row.number}
+        return format_html('{} <a href="{}">{}</a>', kind, page_of(row.subject), row.subject)
 
 
 @admin.register(Order)
@@ -130,3 +156,10 @@ class BatchAdmin(IngestBatchAdmin):
 
 def evidence_url(order_id: int, day: date | str) -> str:
     return reverse("admin:console_evidence", args=[order_id, str(day)])
+
+
+def page_of(subject: User | Order | WebhookEndpoint) -> str:
+    """A customer's page, or the form of a member of staff or of anything else."""
+    if isinstance(subject, User) and not subject.has_powers:
+        return reverse("admin:console_customer", args=[subject.pk])
+    return reverse(f"admin:{subject._meta.app_label}_{subject._meta.model_name}_change", args=[subject.pk])

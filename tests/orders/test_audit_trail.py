@@ -118,3 +118,16 @@ def test_the_list_and_the_customers_page_name_the_key_of_each_change(
         assert f"{staff.username}" in text
         assert f"{10**7} (deleted)" in text
         assert key.key_hash not in text
+
+
+def test_the_list_links_what_was_changed_and_numbers_what_was_deleted(
+    shop: Callable[..., Any], browser: Browser
+) -> None:
+    order = sell(shop)
+    for kind, number in ((AuditRecord.Kind.WEBHOOK, 4711), (AuditRecord.Kind.ORDER, 4712)):
+        audit_trail.record("delete", kind, number, actor=Actor(), now=timezone.now())
+    text = browser.get("/admin/accounts/auditrecord/").content.decode()
+    assert f'user <a href="/admin/customers/{order.user_id}/">{order.user}</a>' in text.lower()
+    assert f'<a href="/admin/orders/order/{order.pk}/change/">{order}</a>' in text
+    assert "Webhook 4711 (deleted)" in text
+    assert "Order 4712 (deleted)" in text
