@@ -391,7 +391,7 @@ class AuditRecord(models.Model):
         ORDER = "order"
         WEBHOOK = "webhook"
 
-    at = models.DateTimeField()
+    at = models.DateTimeField("time")
     action = models.CharField(max_length=32)
     kind = models.CharField("changed", max_length=8, choices=Kind.choices)
     number = models.BigIntegerField(help_text="The user's or order's number.")

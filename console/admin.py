@@ -106,7 +106,7 @@ class AuditTrailAdmin(AuditRecordAdmin):
         kind = row.get_kind_display()
         if row.subject is None:
             return _("%(kind)s %(number)s (deleted)") % {"kind": kind, "number": row.number}
-        return format_html('{} <a href="{}">{}</a>', kind, page_of(row.subject), row.subject)
+        return format_html('<a href="{}">{} {}</a>', page_of(row.subject), kind, row.subject)
 
 
 @admin.register(Order)

@@ -105,7 +105,7 @@ class Migration(migrations.Migration):
             name='AuditRecord',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
+                ('at', models.DateTimeField(verbose_name='time')),
                 ('action', models.CharField(max_length=32)),
                 ('kind', models.CharField(choices=[('user', 'User'), ('order', 'Order')], max_length=8, verbose_name='changed')),
                 ('number', models.BigIntegerField(help_text="The user's or order's number.")),
