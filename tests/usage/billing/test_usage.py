@@ -282,6 +282,25 @@ def test_a_closed_month_is_unchanged_until_late_rows_increase_its_revision(shop:
         assert told(shop, group=group)["revision"] == 3
 
 
+def test_the_revision_of_a_customer_counts_the_late_rows_of_all_orders(
+    shop: APIClient, order: Order, alice: User, make_order: Callable[..., Order]
+) -> None:
+    for late, of in enumerate((order, make_order(alice)), start=1):
+        push([PushedLine(alice.pk, of.pk, of, "", "", IN_MAY, (0, 1, 1, 0))] * late, IN_MAY + timedelta(days=2))
+    assert told(shop, group="user")["revision"] == 3
+
+
+def test_the_timestamp_is_the_last_traffic_until_the_period_has_ended_then_its_last_second(
+    shop: APIClient, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry(order, IN_MAY, 1)
+    end = datetime(2026, 6, 1, tzinfo=UTC)
+    last_second = end - timedelta(seconds=1)
+    for at, second in ((end, last_second), (last_second, floor(IN_MAY, GRAIN))):
+        monkeypatch.setattr("usage.billing.views.timezone.now", lambda at=at: at)
+        assert told(shop)["timestamp"] == int(second.timestamp())
+
+
 @pytest.mark.parametrize(
     ("taken", "revision"),
     [(timedelta(hours=24, minutes=9), 0), (timedelta(hours=24, minutes=10), 1)],
