@@ -15,6 +15,8 @@ CHUNK: Final = MIB
 SLICE: Final = 2**12
 # The second is the name from before HTTP/1.1, which must still be accepted (RFC 9110).
 GZIP_NAMES: Final = ("gzip", "x-gzip")
+# bgzip writes one for each 64 KiB. Millions of empty members, a few bytes each, would take half a minute.
+MAX_MEMBERS: Final = 10_000
 GZIP: Final = 31  # zlib's window size that means gzip with its header and checksum
 
 
@@ -48,14 +50,17 @@ def _read(request: HttpRequest, limit: int) -> bytes:
 def _gunzip(packed: bytes, limit: int) -> bytes:
     """Decompresses member after member, never more than ``limit`` bytes of output.
 
-    Input is passed in small slices, because each member copies its remaining input, and there may be millions of
-    members.
+    Input is passed in small slices, because each member copies its remaining input.
     """
     parts: list[bytes] = []
     size = position = 0
+    members = 1
     member = zlib.decompressobj(GZIP)
     while position < len(packed) or not member.eof:
         if member.eof:
+            members += 1
+            if members > MAX_MEMBERS:
+                raise InvalidInput(f"The body has over {MAX_MEMBERS:,} gzip members.", code="request.invalid_gzip")
             member = zlib.decompressobj(GZIP)
         given = packed[position : position + SLICE]
         try:
