@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import datetime
+from typing import Final
 
+from django.core.cache import cache
 from django.utils import timezone
 
 from fonproxy import delivery
+from fonproxy.delivery import Undeliverable
 from usage.alerts import chat, mail, webhooks
 from usage.models import Alert, Delivery, Unsubscription
 
 Method = Alert.Method
+
+MAX_MAILS_A_DAY: Final = 200
+"""Mails of a customer's alerts to further recipients, whom nobody asked whether they want them."""
+DAY_SECONDS: Final = 24 * 60 * 60
 
 log = logging.getLogger(__name__)
 
@@ -41,5 +49,19 @@ def _send(row: Delivery, now: datetime) -> None:
     elif firing.alert.method in chat.SERVICES:
         chat.deliver(firing)
     elif not Unsubscription.objects.filter(order=firing.alert.order, address=row.target.lower()).exists():
-        mail.send(firing, row.target)
+        _send_mail(row, now)
     log.info("alert %s delivered", row.firing_id)
+
+
+def _send_mail(row: Delivery, now: datetime) -> None:
+    """Counts mails in the cache, because their rows are deleted with the alert."""
+    user = row.firing.alert.order.user
+    counter = f"alert-mails:{user.pk}:{now.date()}"
+    is_own = row.target.lower() == user.email.lower()
+    if not is_own and cache.get(counter, 0) >= MAX_MAILS_A_DAY:
+        raise Undeliverable(f"Alerts of this account have sent {MAX_MAILS_A_DAY} mails to further recipients today.")
+    mail.send(row.firing, row.target)
+    if not is_own:
+        cache.add(counter, 0, DAY_SECONDS)
+        with suppress(ValueError):  # it has just expired
+            cache.incr(counter)

@@ -93,6 +93,26 @@ def test_an_alert_mail_names_the_subscription_the_percentage_and_the_limit(
     assert len(mailbox.mails) == 2
 
 
+def test_a_customers_alerts_send_a_limited_number_of_mails_a_day_to_further_recipients(
+    order: Order, alert: Alert, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "MAX_MAILS_A_DAY", 2)
+    services.change(alert, {"recipients": ["a@example.com", "b@example.com"]}, START)
+    fire(order)
+    assert try_all() == [True, True, True]
+    alert.delete()
+    services.create(order, 70, Alert.Method.EMAIL, recipients=["c@example.com"], now=START)
+    fire(order)
+    own, further = Delivery.objects.order_by("pk")
+    assert [deliveries.attempt(each.pk) for each in (own, further)] == [True, False]
+    further.refresh_from_db()
+    assert (own.target, further.state) == ("alice@example.com", "given_up")
+    assert "2 mails to further recipients" in further.last_error
+    Delivery.objects.filter(pk=further.pk).update(gave_up_at=None, next_attempt_at=START)
+    with time_machine.travel(timezone.now() + timedelta(days=1)):
+        assert deliveries.attempt(further.pk)
+
+
 def test_a_mail_links_to_the_subscription_and_a_top_up_and_uses_the_customers_time_zone(
     order: Order, alert: Alert, mailbox: Mailbox, settings: Any
 ) -> None:
