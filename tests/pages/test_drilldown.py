@@ -112,3 +112,6 @@ def test_a_period_can_be_compared_with_last_year(visit: Visit, server: Server) -
     page.get_by_label("Compare with").select_option("Period before")
     expect(requests.locator(".u-legend")).not_to_contain_text("last year")
     assert "compare" not in query(page)
+    page.get_by_label("Compare with").select_option("Period before, drawn")
+    expect(page.locator("#totals")).to_contain_text("none before")
+    expect(requests.locator(".u-legend")).not_to_contain_text("Requests before")  # not a line at zero

@@ -70,8 +70,9 @@ function draw(body, kind, answer, { from, to, tz }, { onZoom, onPick, compares }
   const series = kind.lines.map((line) => ({
     label: line.label, values: column(data, line.name), format: exact, filled: line.filled,
   }));
-  const before = compares && answer.previous?.data.slice(0, data.length);
-  if (before) series.push({ label: kind[compares.line], values: column(before, kind.lines[0].name), format: exact, dashed: true });
+  const before = compares && answer.previous && column(answer.previous.data.slice(0, data.length), kind.lines[0].name);
+  // A line at zero would say that there was a period to compare with.
+  if (before?.some(Boolean)) series.push({ label: kind[compares.line], values: before, format: exact, dashed: true });
   chart(body, {
     title: body.closest("section").querySelector("h2").textContent,
     times,
