@@ -23,7 +23,14 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from accounts import factors, proof, services, sign_in_policy, tasks
 from accounts.models import User
-from accounts.throttles import FormNameThrottle, FormThrottle, UserNameThrottle, UserThrottle, remember_origin
+from accounts.throttles import (
+    FormNameThrottle,
+    FormThrottle,
+    PasswordResetThrottle,
+    UserNameThrottle,
+    UserThrottle,
+    remember_origin,
+)
 from fonproxy.pages import Page, error_page
 
 PENDING: Final = "pending_factor"
@@ -184,6 +191,9 @@ class PasswordResetView(ThrottledForm, views.PasswordResetView):
     named_by = "email"
     template_name = "accounts/password_reset.html"
     success_url = reverse_lazy("password-reset-sent")
+
+    def throttles(self) -> tuple[SimpleRateThrottle, ...]:
+        return *super().throttles(), PasswordResetThrottle(self.named_by)
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
         try:

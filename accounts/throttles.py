@@ -90,6 +90,16 @@ class FormNameThrottle(FormThrottle, NameThrottle):
     """The same for the forms of pages."""
 
 
+class PasswordResetThrottle(FormThrottle):
+    """Limits the mails that strangers can have sent to one address, from however many of their own."""
+
+    scope = "password-reset"
+    rate = "5/hour"
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        return self.cache_format % {"scope": self.scope, "ident": _digest(self.named(request))}
+
+
 class UserNameThrottle(UserThrottle, NameThrottle):
     """The same for forms of signed-in users: a stolen cookie can also be used from a thousand addresses."""
 

@@ -72,6 +72,16 @@ def test_a_stolen_cookie_allows_few_password_guesses_from_all_addresses_together
     assert statuses == [200] * MOST + [429]
 
 
+@pytest.mark.django_db
+def test_strangers_can_have_few_reset_mails_sent_to_an_address_from_all_of_theirs_together() -> None:
+    def ask(email: str, number: int) -> int:
+        return Browser(REMOTE_ADDR=f"192.0.2.{number}").post("/password-reset", {"email": email}).status_code
+
+    assert [ask("alice@example.com", number) for number in range(6)] == [302] * 5 + [429]
+    assert ask(" Alice@Example.com ", 7) == 429
+    assert ask("bob@example.com", 8) == 302
+
+
 def test_pages_are_shown_without_the_cache_that_counts_them(alice: User, settings: Any) -> None:
     browser = Browser()
     browser.force_login(alice)
