@@ -14,7 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.test import APIClient
 
 from accounts import applications, sharing, tokens
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, AuditRecord, User
 from accounts.services import revoke_key
 from fonproxy.clickhouse.client import Client
 from orders.models import Order
@@ -96,6 +96,26 @@ def test_half_a_key_pair_or_a_wrong_one_is_refused_beside_a_good_key(alice: User
     ):
         refused = call_with_pair(public, private, **{"x-api-key": secret})
         assert (refused.status_code, refused.json()["message"]) == (401, reason)
+
+
+def test_an_applications_id_or_key_alone_is_refused(alice: User, clean_engine: Client) -> None:
+    application, keys = applications.create(alice, "Shop API", timezone.now())
+    series = "/1/timeseries/1795219200/1795222800/"
+    for headers in ({"X-Auth-User": application.published_id}, {"X-Auth-Key": keys.read}):
+        refused = APIClient().get(series, headers=headers)
+        assert (refused.status_code, "do not match" in refused.content.decode()) == (401, True)
+    assert "do not match" not in APIClient().get(series).content.decode()
+
+
+def test_a_change_of_a_key_is_in_the_audit_trail_with_its_person(
+    alice: User, make_key: MakeKey, client_for: Callable[..., APIClient]
+) -> None:
+    key = make_key(alice)
+    number = ApiKey.objects.get().published_id
+    assert client_for(alice).delete(f"/api-keys/{number}").status_code == 204
+    [row] = AuditRecord.objects.filter(action="api key revoked")
+    assert (row.kind, row.number, row.actor_id, row.key_id) == ("user", alice.pk, alice.pk, None)
+    assert call(**{"x-api-key": key}).status_code == 401
 
 
 def test_a_401_for_applications_names_their_authentication_scheme(alice: User, clean_engine: Client) -> None:

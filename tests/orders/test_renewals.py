@@ -20,9 +20,9 @@ from analytics.models import IngestBatch
 from analytics.traffic.ingest_columns import to_inbox
 from fonproxy.api.errors import Conflict, InvalidInput
 from fonproxy.clickhouse.client import Client
-from orders import ledger, renewals
+from orders import ledger, renewals, webhooks
 from orders import services as order_services
-from orders.models import LedgerEntry, LedgerReason, Order
+from orders.models import LedgerEntry, LedgerReason, Order, ProviderEvent
 from orders.periods import Every, RecurringPeriod
 from tests.analytics.helpers import engine_unavailable
 from tests.orders.helpers import change
@@ -415,6 +415,33 @@ def test_rollover_carries_over_the_remainder_but_no_overrun(born: Callable[..., 
     carry_and_post(order, midnight(1), 17 * GB)
     renewals.renew_due(midnight(2))
     assert (figures(order)["limit"], figures(order)["balance"]) == (10 * GB, 10 * GB)
+
+
+def test_a_remainder_of_one_byte_is_carried_over_and_none_makes_no_entry(born: Callable[..., Life]) -> None:
+    order = born(RecurringPeriod(Every.DAY, date(2027, 1, 1), rollover=True), limit=2).order
+    carried = order.ledger.filter(reason=LedgerReason.ADJUSTMENT, note__startswith="carried over")
+    carry_and_post(order, START, 1)
+    renewals.renew_due(midnight(1))
+    assert [(entry.bytes, entry.note) for entry in carried] == [(1, "carried over from period 1")]
+    carry_and_post(order, midnight(1), 3)
+    renewals.renew_due(midnight(2))
+    assert (carried.all().count(), figures(order)["limit"]) == (1, 2)
+
+
+def test_a_late_renewal_begins_the_period_at_its_boundary_and_says_what_it_renews(
+    born: Callable[..., Life], alice: User, make_order: Any
+) -> None:
+    webhooks.create(url="https://billing.example/", description="", event_types=[], now=START)
+    metered, unmetered = born(DAILY).order, make_order(alice, limit=None, started_at=START, now=START, period=DAILY)
+    renewals.renew_due(midnight(1) + timedelta(hours=5))
+    for order, size in ((metered, 10 * GB), (unmetered, 0)):
+        order.refresh_from_db()
+        assert order.period_started_at == midnight(1)
+        [purchase] = order.ledger.filter(reference="period-2027-05-21")
+        assert (purchase.bytes, purchase.note) == (size, "renewed every day in UTC")
+    renewed = ProviderEvent.objects.filter(type="order.renewed").order_by("pk")
+    told = [(event.data["bytes"], event.data["reference"]) for event in renewed]
+    assert sorted(told) == [(0, "period-2027-05-21"), (10 * GB, "period-2027-05-21")]
 
 
 def test_rollover_never_exceeds_the_integers_of_json(born: Callable[..., Life]) -> None:
