@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from rest_framework.exceptions import NotFound
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from fonproxy.clickhouse.client import Client
 from orders import erasure, passwords, proxy_users
+from orders.limits import AT_ONCE
 from orders.models import Order, ProxyUser, RemovedLogin
 
 PASSWORD = "correct-horse-1"
@@ -220,6 +222,41 @@ def test_hidden_settings_stay_when_a_login_moves_in_time(own: ProxyUser) -> None
     ProxyUser.objects.filter(pk=own.pk).update(max_connections=7)
     proxy_users.change(own, {"allowed_ips": ["192.0.2.0/24"]})
     assert (user("alice-1").max_connections, user("alice-1").allowed_ips) == (7, ["192.0.2.0/24"])
+
+
+def test_a_customers_change_is_published(own: ProxyUser) -> None:
+    before = number("alice-1")
+    proxy_users.change(own, {"max_connections": 2})
+    assert number("alice-1") > before
+
+
+def test_a_login_that_was_deleted_meanwhile_cannot_be_changed(own: ProxyUser) -> None:
+    ProxyUser.objects.filter(pk=own.pk).delete()
+    with pytest.raises(NotFound):
+        proxy_users.change(own, {"max_connections": 2})
+
+
+def test_limits_are_checked_again_after_staff_change_them_or_the_order_only(
+    own: ProxyUser, alice: User, make_order: Callable[..., Order]
+) -> None:
+    make_order(alice, logins=["alice-2"])
+    edited, other = user("alice-2"), make_order(alice)
+    now = timezone.now()
+    for changes, due_at in (
+        ({"max_connections": 2}, None),
+        ({"day_limit_bytes": 1000}, AT_ONCE),
+        ({"login": "alice-3"}, None),
+        ({"order": other}, AT_ONCE),
+    ):
+        ProxyUser.objects.update(limits_due_at=None)
+        edited.refresh_from_db()
+        for name, value in changes.items():
+            setattr(edited, name, value)
+        proxy_users.save(edited, now)
+        assert ProxyUser.objects.get(pk=edited.pk).limits_due_at == due_at
+    new = ProxyUser(order=other, login="alice-4")
+    proxy_users.save(new, now)
+    assert new.limits_due_at == AT_ONCE
 
 
 def test_erasing_a_customer_publishes_that_the_logins_are_gone(own: ProxyUser, alice: User) -> None:
