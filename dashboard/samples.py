@@ -32,7 +32,8 @@ def connection_strings(endpoint: str, login: str) -> list[CodeSample]:
 def programs(endpoint: str, login: str) -> list[CodeSample]:
     """The same request with curl, and in Python, Node.js and Go."""
     url = _text(_url(endpoint, login))
-    curl = f"curl -x {shlex.quote(f'http://{endpoint}')} -U {shlex.quote(f'{login}:{NO_PASSWORD}')} {TARGET}"
+    credentials = f"{quote(login, safe='')}:{NO_PASSWORD}"  # curl decodes the escapes
+    curl = f"curl -x {shlex.quote(f'http://{endpoint}')} -U {shlex.quote(credentials)} {TARGET}"
     python = f"""# pip install requests
 import requests
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import re
+import socket
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
@@ -71,13 +74,25 @@ def test_a_login_or_order_of_another_customer_is_not_found(alice: User, bob: Use
 @pytest.mark.parametrize("login", ["shop", ODD])
 def test_samples_quote_any_login(login: str) -> None:
     curl, python, node, go = samples.programs("proxy.example.com:8000", login)
-    said = "curl() { printf '%s\\n' \"$@\"; }; "
-    given = subprocess.run(["bash", "-c", said + curl.text], capture_output=True, text=True, timeout=30, check=True)
-    assert given.stdout.splitlines()[1::2] == ["http://proxy.example.com:8000", f"{login}:YOUR_PASSWORD"]
+    assert curl.text.startswith("curl -x http://proxy.example.com:8000 ")
     compile(python.text, "sample", "exec")
     url = urlsplit(samples.connection_strings("proxy.example.com:8000", login)[0].text)
     assert (unquote(url.username or ""), url.password, url.port) == (login, "YOUR_PASSWORD", 8000)
     assert all(f'"{url.geturl()}"' in sample.text for sample in (python, node, go))
+
+
+@pytest.mark.parametrize("login", ["shop", ODD, "50%41"])
+def test_the_curl_sample_signs_in_with_the_login(login: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(30)
+        curl = samples.programs(f"127.0.0.1:{proxy.getsockname()[1]}", login)[0].text
+        with subprocess.Popen(["bash", "-c", f"exec {curl} -s -m 30"]) as process:
+            connection, _ = proxy.accept()
+            with connection, connection.makefile("rb") as request:
+                sent = b"".join(iter(request.readline, b"\r\n")).decode()
+            process.kill()
+    [given] = re.findall(r"Proxy-Authorization: Basic (\S+)", sent)
+    assert base64.b64decode(given).decode() == f"{login}:YOUR_PASSWORD"
 
 
 def test_a_subscription_shows_bytes_left_and_links_to_the_shop(
