@@ -48,7 +48,7 @@ export function params(given, tz, now) {
 /** Shows the start and end, and puts them into the form's `from` and `to`. */
 export function showEnds({ from, to }, start, end, tz) {
   const faces = [start, end].map((at) => zone.shown(at, tz));
-  document.getElementById("ends").textContent = faces.map((face) => zone.label(face)).join(" – ");
+  document.getElementById("ends").textContent = `${faces.map((face) => zone.label(face)).join(" – ")} ${tz}`;
   [from.value, to.value] = faces.map(zone.field);
 }
 

@@ -16,12 +16,17 @@ const FIGURES = {
 /** Shows the figures in an answer's totals; the others keep their values. */
 export function showTotals(answer) {
   if (!answer) return;
+  const isCompared = Number(answer.previous?.totals.total_count) > 0;
+  if (answer.previous) {
+    document.getElementById("compared").hidden = !isCompared;
+    document.getElementById("not-compared").hidden = isCompared;
+  }
   for (const [name, figure] of Object.entries(FIGURES)) {
     if (!(figure.of in answer.totals)) continue;
     const place = document.querySelector(`#totals [data-figure=${name}]`);
     const [now, before] = [answer.totals, answer.previous?.totals].map((totals) => totals && figure.value(totals));
     place.textContent = now === null ? "—" : figure.format(now);
-    place.nextElementSibling.textContent = compared(figure, now, before);
+    place.nextElementSibling.textContent = isCompared ? compared(figure, now, before) : "\u00a0";
   }
 }
 
