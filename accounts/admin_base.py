@@ -32,6 +32,7 @@ from django.utils.translation import gettext as _
 from fonproxy.api.errors import TooBusy
 from fonproxy.api.exports import streamed
 from fonproxy.api.renderers import CSV_TYPE, csv_file_parts
+from fonproxy.units import localised
 
 CHUNK: Final = 1000
 MAX_NAMED: Final = 50
@@ -168,7 +169,7 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
         """Refuses an action on more rows than the list counts."""
         if request.POST.get("select_across") == "1" and queryset.order_by()[CappedPaginator.MAX_ROWS :].exists():
             message = _("More than %(most)s rows are selected. Search or filter first.") % {
-                "most": f"{CappedPaginator.MAX_ROWS:,}"
+                "most": localised(CappedPaginator.MAX_ROWS)
             }
             self.message_user(request, message, messages.ERROR)
             return None

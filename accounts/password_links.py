@@ -11,6 +11,7 @@ from django.contrib.auth.tokens import default_token_generator
 from django.db import transaction
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import translation
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _
@@ -41,5 +42,6 @@ def mail_welcome(user: User, now: datetime) -> None:
     """Mails the link once the transaction is committed. Raises Conflict."""
     link = make(user, now)
     context = {"name": user.get_username(), "link": link, "home": settings.PUBLIC_URL}
-    text = render_to_string("emails/welcome.txt", context)
+    with translation.override(user.language):
+        text = render_to_string("emails/welcome.txt", context)
     transaction.on_commit(partial(mail.delay, _("Welcome to FonProxy"), text, user.email), robust=True)

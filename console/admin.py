@@ -18,7 +18,7 @@ from accounts.admin_base import ConsoleList
 from accounts.models import AuditRecord, User
 from analytics.admin import IngestBatchAdmin
 from analytics.models import IngestBatch
-from fonproxy.units import amount
+from fonproxy.units import amount, localised
 from orders.admin import LedgerEntryAdmin, OrderAdmin
 from orders.models import LedgerEntry, Order, WebhookEndpoint
 from usage import subscriptions
@@ -150,7 +150,7 @@ class BatchAdmin(IngestBatchAdmin):
         listed = format_html_join("", '<li><a href="{}">{}</a>, {}</li>', known)
         listed += format_html_join("", "<li>{}, {}</li>", unknown)
         more = len(batch.dirty_days) - MAX_DAYS
-        rest = format_html("<li>{}</li>", _("and %(more)s more") % {"more": f"{more:,}"}) if more > 0 else ""
+        rest = format_html("<li>{}</li>", _("and %(more)s more") % {"more": localised(more)}) if more > 0 else ""
         return format_html("<ul>{}{}</ul>", listed, rest)
 
 

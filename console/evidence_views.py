@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -52,7 +53,7 @@ def evidence(request: HttpRequest, number: int, day: str) -> HttpResponseBase:
     return page(
         request,
         "evidence",
-        _("%(order)s on %(day)s") % {"order": order.name, "day": f"{asked.day:%Y-%m-%d}"},
+        _("%(order)s on %(day)s") % {"order": order.name, "day": date_format(asked.day)},
         order=order,
         asked=asked,
         login_id=login_id,

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
@@ -20,7 +21,7 @@ from console.pages import NO_ENGINE, page, require
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import UTC_ZONE, Range
 from fonproxy.timerange import days as days_between
-from fonproxy.units import gigabytes
+from fonproxy.units import gigabytes, localised
 
 LIMIT: Final = 100
 
@@ -77,10 +78,10 @@ def _found(given: dict[str, Any], now: datetime) -> dict[str, Any]:
         "rows": [
             OriginRow(
                 row.name or row.key or _("unknown"),
-                str(row.day or ""),
+                date_format(row.day) if row.day else "",
                 gigabytes(row.bytes_sent + row.bytes_received),
-                f"{row.requests:,}",
-                f"{row.errors:,}",
+                localised(row.requests),
+                localised(row.errors),
             )
             for row in found
         ],

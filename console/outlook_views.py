@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -21,12 +21,20 @@ from console.navigation import CUSTOMERS_AND_ORDERS
 from console.pages import NO_ENGINE, page, require
 from fonproxy.api.renderers import csv_file
 from fonproxy.clickhouse.errors import EngineError
+from fonproxy.formats import DEFAULT
 
 
 @require_safe
 def outlook(request: HttpRequest) -> HttpResponseBase:
     """Orders that run out or end soon, customers who stopped using theirs, and those who never began."""
     require(request, *CUSTOMERS_AND_ORDERS)
+    if request.GET.get("format") == "csv":
+        with translation.override(DEFAULT):  # a file has the same form for everybody
+            return _outlook(request)
+    return _outlook(request)
+
+
+def _outlook(request: HttpRequest) -> HttpResponseBase:
     now = timezone.now()
     show = request.GET.get("show", "")
     view = OUTLOOKS.get(show) or OUTLOOKS["running-out"]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from console import navigation
+from fonproxy.formats import DEFAULT
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 class ConsoleSite(AdminSite):
+    """Writes numbers and dates as the member of staff has chosen; times stay in UTC."""
+
     site_header = site_title = "FonProxy"
     index_title = _("Home")
 
@@ -29,6 +36,19 @@ class ConsoleSite(AdminSite):
             for route, name, view in module.PAGES
         ]
         return [*pages, *super().get_urls()]
+
+    def admin_view(self, view: View, cacheable: bool = False) -> View:
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def in_own_format(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            # Without a sign-in there is only the redirect to it.
+            with translation.override(getattr(request.user, "language", DEFAULT)):
+                response: HttpResponseBase = inner(request, *args, **kwargs)
+                render_now = getattr(response, "render", None)
+                return render_now() if render_now else response
+
+        return cast(View, in_own_format)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         apps = super().get_app_list(request, app_label)

@@ -28,7 +28,7 @@ from console import gateways, runbook, silence
 from fonproxy import delivery, health, job_health
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.timerange import DAY
-from fonproxy.units import duration, gigabytes
+from fonproxy.units import duration, gigabytes, localised
 from geo import services as geo
 from geo.loaders import loaders
 from orders.models import EventDelivery, LedgerReason, ProxyType, WebhookEndpoint
@@ -255,10 +255,10 @@ def _rate(now: datetime, *, has_engine: bool) -> CheckResult:
     """Rows of gateways compared with the same hour of last week."""
     flow = silence.flow(now, with_last_week=has_engine)
     if not flow.expected:
-        return CheckResult(_("%(rows)s a minute, over five minutes") % {"rows": f"{flow.rate:,.0f}"})
+        return CheckResult(_("%(rows)s a minute, over five minutes") % {"rows": localised(round(flow.rate))})
     text = _("%(rows)s a minute; %(expected)s in this hour of last week") % {
-        "rows": f"{flow.rate:,.0f}",
-        "expected": f"{flow.expected:,.0f}",
+        "rows": localised(round(flow.rate)),
+        "expected": localised(round(flow.expected)),
     }
     if flow.is_stopped():
         return CheckResult(text, Level.BAD, flow.last_at)
@@ -288,7 +288,7 @@ def _journal(now: datetime) -> CheckResult:
     depth = journal.depth(now)
     if not depth.batches:
         return CheckResult(_("empty"), Level.GOOD)
-    text = _("%(rows)s rows wait, the oldest for %(age)s") % {"rows": f"{depth.rows:,}", "age": duration(depth.age)}
+    text = _("%(rows)s rows wait, the oldest for %(age)s") % {"rows": localised(depth.rows), "age": duration(depth.age)}
     if depth.age > JOURNAL_SLOW:
         return CheckResult(text, Level.BAD if depth.age > JOURNAL_OLD else Level.WARN, now - depth.age)
     return CheckResult(text, Level.GOOD)
@@ -299,7 +299,7 @@ def _refused(now: datetime) -> CheckResult:
     number = refused.count()
     if not number:
         return CheckResult(_("none"), Level.GOOD)
-    return CheckResult(f"{number:,}", Level.BAD, refused.aggregate(since=Min("created_at"))["since"])
+    return CheckResult(localised(number), Level.BAD, refused.aggregate(since=Min("created_at"))["since"])
 
 
 def _loaders(now: datetime) -> CheckResult:
@@ -336,7 +336,9 @@ def _webhooks(now: datetime) -> CheckResult:
 
 def _delivered(deliveries: QuerySet[Any]) -> CheckResult:
     states = delivery.by_state(deliveries)
-    text = _("%(failing)s failing, %(given_up)s given up") % {name: f"{number:,}" for name, number in states.items()}
+    text = _("%(failing)s failing, %(given_up)s given up") % {
+        name: localised(number) for name, number in states.items()
+    }
     if not states["failing"]:
         return CheckResult(text, Level.GOOD)
     return CheckResult(text, Level.BAD if states["failing"] > MANY_FAILING else Level.WARN)
@@ -350,13 +352,13 @@ def _traffic(now: datetime) -> list[CheckSpec]:
     days = {"period_date__gte": f"{today:%Y-%m-%d}", "period_date__lt": f"{today + DAY:%Y-%m-%d}"}
     usage_lines = "?" + urlencode({"reason__exact": LedgerReason.USAGE.value, **days})
     return [
-        CheckSpec(_("Requests"), *ledger, lambda _now: CheckResult(f"{everybody().requests:,}"), usage_lines),
+        CheckSpec(_("Requests"), *ledger, lambda _now: CheckResult(localised(everybody().requests)), usage_lines),
         CheckSpec(_("Traffic"), *ledger, lambda _now: CheckResult(gigabytes(everybody().bytes)), usage_lines),
         CheckSpec(
             _("Customers with traffic"),
             "accounts_user_changelist",
             "accounts.view_user",
-            lambda _now: CheckResult(f"{everybody().customers:,}"),
+            lambda _now: CheckResult(localised(everybody().customers)),
             "?traffic=today",
         ),
         CheckSpec(
@@ -375,14 +377,14 @@ def _orders(now: datetime) -> list[CheckSpec]:
             _("Orders that end or run out within three days"),
             "orders_order_changelist",
             "orders.view_order",
-            lambda _now: CheckResult(f"{subscriptions.ending_soon(now).count():,}"),
+            lambda _now: CheckResult(localised(subscriptions.ending_soon(now).count())),
             "?ends=soon",
         ),
         CheckSpec(
             _("Alerts fired"),
             "usage_firing_changelist",
             "usage.view_firing",
-            lambda _now: CheckResult(f"{Firing.objects.filter(fired_at__gte=today).count():,}"),
+            lambda _now: CheckResult(localised(Firing.objects.filter(fired_at__gte=today).count())),
             "?" + urlencode({"fired_at__gte": str(today), "fired_at__lt": str(today + DAY)}),
         ),
     ]
@@ -390,4 +392,4 @@ def _orders(now: datetime) -> list[CheckSpec]:
 
 def _unattributed(today: datetime) -> CheckResult:
     rows = unattributed.rows(today)
-    return CheckResult(f"{rows:,}", Level.WARN if rows else Level.GOOD)
+    return CheckResult(localised(rows), Level.WARN if rows else Level.GOOD)

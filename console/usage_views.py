@@ -28,7 +28,7 @@ from fonproxy import countries
 from fonproxy.api.renderers import csv_file
 from fonproxy.clickhouse.errors import EngineError, QueryTooHeavy
 from fonproxy.timerange import DAY, FIRST_YEAR, LAST_YEAR, zone_choices
-from fonproxy.units import amount
+from fonproxy.units import amount, localised
 from orders.models import Product, ProxyType
 
 GROUPS: Final = {
@@ -208,8 +208,8 @@ def _row(request: HttpRequest, asked: UsageRequest, group: GroupUsage, total: Us
         "share": _percent(group.now.bytes, total.bytes),
         "before": amount(group.before.bytes),
         "change": _change(group.now.bytes, group.before.bytes),
-        "requests": f"{group.now.requests:,}",
-        "errors": f"{group.now.errors:,}",
+        "requests": localised(group.now.requests),
+        "errors": localised(group.now.errors),
         "error_share": _percent(group.now.errors, group.now.requests),
     }
 
@@ -224,8 +224,8 @@ def _tiles(found: reads.UsageReport) -> list[tuple[str, str, str]]:
     total, before = found.total, found.before
     return [
         (_("Traffic"), amount(total.bytes), _change(total.bytes, before.bytes)),
-        (_("Requests"), f"{total.requests:,}", _change(total.requests, before.requests)),
-        (_("Errors"), f"{total.errors:,}", _change(total.errors, before.errors)),
+        (_("Requests"), localised(total.requests), _change(total.requests, before.requests)),
+        (_("Errors"), localised(total.errors), _change(total.errors, before.errors)),
         (
             _("Failed requests"),
             _percent(total.errors, total.requests),
@@ -242,7 +242,8 @@ def _chart(asked: UsageRequest, found: reads.UsageReport) -> dict[str, Any]:
         for group in found.charted
         if len(found.groups) > 1
     ]
-    lines.append({"label": str(_("All before")), "values": [point.before for point in points], "dashed": True})
+    if any(point.before for point in points):  # a line at zero would say that there was a period to compare with
+        lines.append({"label": str(_("All before")), "values": [point.before for point in points], "dashed": True})
     return {
         "tz": asked.span.zone.key,
         "title": str(_("Traffic")),
@@ -279,11 +280,12 @@ def _change(now: int, before: int) -> str:
     percent = 100 * (now - before) / before
     if abs(percent) < 0.05:
         return _("no change")
-    return f"{MINUS if percent < 0 else '+'}{abs(percent):,.{0 if abs(percent) >= 100 else 1}f} %"
+    number = localised(f"{abs(percent):.{0 if abs(percent) >= 100 else 1}f}")
+    return f"{MINUS if percent < 0 else '+'}{number} %"
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+    return f"{localised(f'{100 * part / whole:.1f}')} %" if whole else "-"
 
 
 def _group_rows(asked: UsageRequest) -> Iterator[tuple[Any, ...]]:

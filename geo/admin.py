@@ -18,11 +18,13 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_base import confirmed
 from accounts.audit import AuditedAdmin, ReadOnlyAdmin
+from fonproxy.units import localised
 from geo import multiplier_changes, multiplier_preview, refresh, services, static_ips
 from geo.models import CountSnapshot, Multiplier, MultiplierChange, StaticIp
 from geo.multiplier_preview import MultiplierState
@@ -93,20 +95,20 @@ class MultiplierAdmin(AuditedAdmin):
     def when(self, multiplier: Multiplier) -> str:
         """The state with the times below it: separate columns would not fit into a small window."""
         words = ((_("from"), multiplier.starts_at), (_("until"), multiplier.ends_at))
-        times = ((word, f"{at.astimezone(UTC):%Y-%m-%d %H:%M}") for word, at in words if at)
+        times = ((word, date_format(at.astimezone(UTC), "DATETIME_FORMAT")) for word, at in words if at)
         lines = format_html_join("", '<br><span class="nowrap">{} {}</span>', times)
         return format_html("{}{}", self.state(multiplier), lines)
 
     @admin.display(description="raw count")
     def raw_count(self, multiplier: Multiplier) -> str:
-        return f"{_effect_of(multiplier).raw:,}"
+        return localised(_effect_of(multiplier).raw)
 
     @admin.display(description="public count")
     def shown_count(self, multiplier: Multiplier) -> str:
         effect = _effect_of(multiplier)
         hidden = ", ".join(effect.hidden)
         warning = format_html('<strong class="console-warning">{}</strong>', f"hides {hidden}")
-        return format_html("{} {}", f"{effect.public:,}", warning) if hidden else f"{effect.public:,}"
+        return format_html("{} {}", localised(effect.public), warning) if hidden else localised(effect.public)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Saves factors changed in the list after the preview was confirmed."""
@@ -366,7 +368,7 @@ class CountSnapshotAdmin(ReadOnlyAdmin):
         """Raw and public counts side by side."""
         public = services.public_counts(timezone.now(), snapshot.proxy_type).get(snapshot.proxy_type, {})
         rows = (
-            (pool, service, country, f"{raw:,}", f"{public.get(pool, {}).get(service, {}).get(country, 0):,}")
+            (pool, service, country, localised(raw), localised(public.get(pool, {}).get(service, {}).get(country, 0)))
             for pool, by_service in sorted(snapshot.counts.items())
             for service, countries in sorted(by_service.items())
             for country, raw in sorted(countries.items())
@@ -380,7 +382,7 @@ class CountSnapshotAdmin(ReadOnlyAdmin):
 
     @admin.display
     def total(self, snapshot: CountSnapshot) -> str:
-        return f"{sum(count for pool in _by_default(snapshot).values() for count in pool.values()):,}"
+        return localised(sum(count for pool in _by_default(snapshot).values() for count in pool.values()))
 
     @admin.action(description="Load all counts again now", permissions=["load"])
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[CountSnapshot]) -> None:

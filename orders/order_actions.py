@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django import forms
 from django.db import transaction
+from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -217,7 +218,7 @@ def facts_of(order: Order, now: datetime) -> dict[str, str]:
         _("Limit of this period"): gigabytes(order.limit_bytes or 0) if metered else _("unmetered"),
         _("Left"): gigabytes(left) if metered else _("unmetered"),
         _("Period"): str(order.period_number),
-        _("Ends, in UTC"): f"{order.expires_at:%Y-%m-%d %H:%M}" if order.expires_at else _("never"),
+        _("Ends, in UTC"): date_format(order.expires_at, "DATETIME_FORMAT") if order.expires_at else _("never"),
     }
 
 

@@ -17,6 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import password_links
 from accounts.models import User
 from fonproxy.clickhouse.client import Client as Engine
 from orders import ledger, passwords
@@ -102,6 +103,13 @@ def test_the_welcome_mail_leads_to_a_password_and_into_the_dashboard(
     assert browser.post(page.redirect_chain[-1][0], {"new_password1": NEW, "new_password2": NEW}).status_code == 302
     signed_in = browser.post("/sign-in", {"username": "carol", "password": NEW})
     assert signed_in.headers["Location"] == "/dashboard"
+
+
+def test_the_welcome_mail_has_the_formats_of_its_recipient(alice: User, sent: Callable[[], list[Any]]) -> None:
+    alice.locale = "en-de"
+    password_links.mail_welcome(alice, datetime(2026, 11, 30, 9, 5, tzinfo=UTC))
+    [mail] = sent()
+    assert "until 03.12.2026 09:05 UTC" in mail.body
 
 
 def test_optional_fields_may_be_left_out(seller: Client, product: Product, sent: Callable[[], list[Any]]) -> None:
