@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from accounts.models import User
@@ -106,7 +107,7 @@ class UsageFilters:
         return text, params
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UsageRequest:
     """The parameters of a report. No table has both gateways and countries, so they cannot be combined."""
 
@@ -119,6 +120,15 @@ class UsageRequest:
     def is_possible(self) -> bool:
         names_country = self.group is UsageGroup.COUNTRY or self.filters.country is not None
         return not (names_country and self._names_gateway)
+
+    @cached_property
+    def key_sql(self) -> tuple[str, dict[str, Value]]:
+        """The key of a row, with its values; read once, because they may name every order."""
+        return _key(self.group)
+
+    @cached_property
+    def filter_sql(self) -> tuple[str, dict[str, Value]]:
+        return self.filters.sql()
 
     @property
     def table(self) -> str:
@@ -181,14 +191,14 @@ def report(asked: UsageRequest) -> UsageReport:
 
 def groups_of(asked: UsageRequest, most: int) -> Iterator[GroupUsage]:
     """At most ``most`` groups, sorted as requested. Raises EngineError before the first one."""
-    filters, params = asked.filters.sql()
-    key, more = _key(asked.group)
+    filters, only = asked.filter_sql
+    key, values = asked.key_sql
     span = asked.span
     sql = _with(
         _GROUPS, key=key, table=asked.table, filters=filters, order=_ORDERS[asked.sort], now=_IN_RANGE.format(""),
         before=_IN_RANGE.format("previous_"),
     )  # fmt: skip
-    params |= {**more, **_bounds(span.range), **_bounds(span.previous, "previous_"), "most": most}
+    params = {**only, **values, **_bounds(span.range), **_bounds(span.previous, "previous_"), "most": most}
     rows = get_client().fetch(sql, params, profile=HEAVY, tag="console.usage_groups")
     names = _names(asked.group, [row[0] for row in rows])
     return (
@@ -213,14 +223,15 @@ def _series(asked: UsageRequest, range_: Range, interval: Interval, keys: list[s
     """Usage by point and key; unlisted keys are summed under an empty one. None lists all."""
     if range_.is_empty:
         return {}
-    filters, params = asked.filters.sql()
-    key, more = _key(asked.group) if keys != [] else ("''", {})
+    filters, only = asked.filter_sql
+    key, values = asked.key_sql if keys != [] else ("''", {})
     grid = TimeGrid.over(range_, interval, asked.span.zone)
     bucket = bucket_key_columns(grid, "toUnixTimestamp(bucket)")
     sql = _with(
         _SERIES, bucket=bucket, key=key, sums=_SUMS, table=asked.table, now=_IN_RANGE.format(""), filters=filters
     )
-    params |= {**more, **_bounds(range_), "keys": keys or [], "all": int(keys is None), "most": MAX_EXPORTED}
+    numbers = {"all": int(keys is None), "most": MAX_EXPORTED}
+    params = {**only, **values, **_bounds(range_), "keys": keys or [], **numbers}
     rows = get_client().fetch(sql, params, profile=HEAVY, tag="console.usage_series")
     return {(BucketKey(segment, local), found): UsageSums(*sums) for segment, local, found, *sums in rows}
 

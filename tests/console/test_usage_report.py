@@ -12,7 +12,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.db import connection
 from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -138,6 +140,13 @@ def test_usage_is_narrowed(
     browser: Browser, orders: dict[str, Order], filters: dict[str, str], expected: dict[str, tuple[int, int]]
 ) -> None:
     assert sizes(browser, group="customer", **filters) == expected
+
+
+@pytest.mark.parametrize("query", [{"group": "product"}, {"group": "customer", "type": "residential-giga"}])
+def test_a_report_reads_the_orders_once(browser: Browser, orders: dict[str, Order], query: dict[str, str]) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        assert browser.get(url(**query)).status_code == 200
+    assert len([one for one in asked.captured_queries if 'FROM "orders_order"' in one["sql"]]) == 1
 
 
 def test_a_row_leads_to_the_customers_of_its_group(browser: Browser, orders: dict[str, Order]) -> None:
