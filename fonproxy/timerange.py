@@ -32,6 +32,9 @@ _ISO: Final = re.compile(
     r"(?:[Tt ]([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"
     r"(?:([Zz])|([+-][0-9]{2}):?([0-9]{2})?)?)?"
 )
+# A time followed by an offset whose plus was not written as %2B.
+_UNESCAPED_PLUS: Final = re.compile(r"([Tt ][0-9][0-9:.,]*) ([0-9]{2}:?[0-9]{2})\Z")
+LEAP_SECOND: Final = timedelta(hours=23, minutes=59, seconds=59)
 
 
 class InvalidTime(ValueError):
@@ -53,14 +56,18 @@ class Instant:
 
 
 def parse_instant(text: str, zone: ZoneInfo = UTC_ZONE) -> Instant:
-    """An ISO 8601 date or date-time, in ``zone`` unless it has an offset; raises InvalidTime."""
+    """An ISO 8601 date or date-time, in ``zone`` unless it has an offset; raises InvalidTime.
+
+    A leap second, 23:59:60 UTC, counts as the second before it, so that it stays in its day.
+    """
     match = _ISO.fullmatch(text)
     if not match:
         raise InvalidTime(
             "Must be an ISO 8601 date or date-time, such as 2026-11-29 or 2026-11-29T22:05Z (write + as %2B in a URL)."
         )
     day, hour, minute, second, fraction, utc, hours, minutes = match.groups()
-    clock = f"{hour or '00'}:{minute or '00'}:{second or '00'}"
+    is_leap_second = second == "60"
+    clock = f"{hour or '00'}:{minute or '00'}:{'59' if is_leap_second else second or '00'}"
     is_end_of_day = clock == "24:00:00" and not int(fraction or 0)
     try:
         offset = f"{hours}:{minutes or '00'}" if hours else "+00:00" if utc else ""
@@ -69,11 +76,16 @@ def parse_instant(text: str, zone: ZoneInfo = UTC_ZONE) -> Instant:
         at = (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidTime("There is no such date or time.") from None
-    if int(minutes or 0) > 59:
+    if int(minutes or 0) > 59 or (is_leap_second and at != midnight(at.date(), UTC_ZONE) + LEAP_SECOND):
         raise InvalidTime("There is no such date or time.")
     if not FIRST_YEAR <= (at if given.tzinfo else given).year <= LAST_YEAR:
         raise InvalidTime(f"Must lie in the years {FIRST_YEAR} to {LAST_YEAR}.")
     return Instant(at.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0"))), hour is None, zone)
+
+
+def parse_query_instant(text: str, zone: ZoneInfo = UTC_ZONE) -> Instant:
+    """The same from a query string, in which ``+`` means a space: 10:15:00 02:00 is 10:15:00+02:00."""
+    return parse_instant(_UNESCAPED_PLUS.sub(r"\1+\2", text), zone)
 
 
 def parse_zone(name: str) -> ZoneInfo:

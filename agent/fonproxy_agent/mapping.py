@@ -30,6 +30,9 @@ FIELDS: Final = frozenset(
 )
 REQUIRED: Final = ("time", "login", "received")
 _NONE: Final = (None, "", "-")
+# nginx and Apache write quotes, backslashes and other bytes like this, which is not JSON.
+_HEX_ESCAPES: Final = re.compile(r"(?:\\x[0-9A-Fa-f]{2})+")
+_LEAP_SECOND: Final = re.compile(r"(:[0-9]{2}):60(?![0-9])")
 _HOST: Final = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?(?:[^/?#@\s]*@)?(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]/?#@:\s]+)).*", re.DOTALL
 )
@@ -127,11 +130,11 @@ class MappedFormat:
 
     def _from_json(self, text: str) -> Mapping[str, Any] | None:
         """Skips a syslog prefix before the object."""
-        try:
-            found = json.loads(text[text.index("{") :])
-        except (ValueError, RecursionError):
-            return None
-        return {name: _at(found, path) for name, path in self._config.fields.items()}
+        written = text[text.find("{") :]
+        found = _from_json(written)
+        if found is None and _HEX_ESCAPES.search(written):
+            found = _from_json(_HEX_ESCAPES.sub(_json_escaped, written))
+        return None if found is None else {name: _at(found, path) for name, path in self._config.fields.items()}
 
     def _from_pattern(self, text: str) -> Mapping[str, Any] | None:
         found = self._pattern.search(text)
@@ -190,10 +193,22 @@ def _at(found: Any, path: str) -> Any:
     return found if isinstance(found, str | int | float) else None
 
 
+def _from_json(text: str) -> Any:
+    """The value; None for other text. A control character inside of a string is accepted."""
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_escaped(escapes: re.Match[str]) -> str:
+    return json.dumps(text_of(bytes.fromhex(escapes[0].replace("\\x", ""))))[1:-1]
+
+
 def _from_iso(value: Any) -> int | None:
     """A time without a zone is UTC."""
     try:
-        at = datetime.fromisoformat(value)
+        at = datetime.fromisoformat(_without_leap_second(value))
     except (TypeError, ValueError):
         return None
     return _epoch_ms(at if at.tzinfo else at.replace(tzinfo=UTC))
@@ -202,9 +217,14 @@ def _from_iso(value: Any) -> int | None:
 def _from_clf(value: Any) -> int | None:
     """A time in the Common Log Format: ``29/Nov/2026:22:07:51 +0000``."""
     try:
-        return _epoch_ms(datetime.strptime(value, "%d/%b/%Y:%H:%M:%S %z"))
+        return _epoch_ms(datetime.strptime(_without_leap_second(value), "%d/%b/%Y:%H:%M:%S %z"))
     except (TypeError, ValueError):
         return None
+
+
+def _without_leap_second(text: str) -> str:
+    """A leap second becomes the second before it, because Python knows none."""
+    return _LEAP_SECOND.sub(r"\1:59", text)
 
 
 def _epoch_ms(at: datetime) -> int | None:

@@ -140,7 +140,9 @@ COMBINED = MappedFormat(
         ("29/Nov/2026:22:07:53 +0000", 1795990073000),
         ("29/Nov/2026:23:07:53 +0100", 1795990073000),
         ("29/Nov/2026:17:07:53 -0500", 1795990073000),
+        ("31/Dec/2026:23:59:60 +0000", 1798761599000),
         ("29/Nov/2026:22:07:53", LineError.NUMBER),
+        ("29/Nov/2026:22:07:61 +0000", LineError.NUMBER),
         ("31/Nov/2026:22:07:53 +0000", LineError.NUMBER),
         ("29/11/2026:22:07:53 +0000", LineError.NUMBER),
     ],
@@ -152,7 +154,7 @@ def test_the_combined_log_format(written: str, parsed: Any, size: str, received:
     found = COMBINED.parse(line.encode())
     if isinstance(found, Request):
         expected = request(duration_ms=0, bytes_sent=0, bytes_received=received, method="CONNECT", status=200)
-        assert found == expected
+        assert found == expected._replace(end_ms=parsed)
         found = found.end_ms  # type: ignore[assignment]
     assert found == parsed
 
@@ -204,6 +206,36 @@ def test_the_domain_of_a_target_is_sent_as_it_is_meant(target: str, domain: str)
 )
 def test_a_time_beyond_all_calendars_is_an_error_of_the_line(line: str) -> None:
     assert CADDY.parse(line.encode() + b"\n") == LineError.NUMBER
+
+
+@pytest.mark.parametrize(
+    ("written", "login"),
+    [
+        (r"al\x22ice", 'al"ice'),
+        (r"CORP\x5Calice", r"CORP\alice"),
+        (r"m\xC3\xBCller", "müller"),
+        (r"m\xFCller", "müller"),
+        ("al\tice", "al\tice"),
+    ],
+)
+def test_bytes_escaped_as_nginx_does_are_read(written: str, login: str) -> None:
+    found = CADDY.parse(f'{{"ts":1795990071,"user_id":"{written}","host":"shop.example","size":5338}}\n'.encode())
+    assert isinstance(found, Request)
+    assert (found.login, found.bytes_received) == (login, 5338)
+
+
+@pytest.mark.parametrize(
+    ("start", "end_ms"),
+    [
+        ("2026-12-31T23:59:60Z", 1798761600500),
+        ("2026-12-31T23:59:60.500+00:00", 1798761601000),
+        ("2027-01-01T00:00:00", 1798761601500),
+    ],
+)
+def test_a_leap_second_does_not_cost_the_line(start: str, end_ms: int) -> None:
+    found = parse("envoy", ENVOY.replace("2026-11-29T22:07:51.500Z", start))
+    assert isinstance(found, Request)
+    assert found.end_ms == end_ms
 
 
 @pytest.mark.parametrize("cut", ['{"ts":17959', ""])

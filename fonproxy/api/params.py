@@ -18,7 +18,7 @@ from rest_framework import serializers
 
 from fonproxy import countries, hostnames, webhooks
 from fonproxy.numbers import INTEGER
-from fonproxy.timerange import UTC_ZONE, Instant, InvalidTime, parse_instant, parse_zone
+from fonproxy.timerange import UTC_ZONE, Instant, InvalidTime, parse_instant, parse_query_instant, parse_zone
 
 _thread: Final = threading.local()
 COUNTRY: Final = re.compile("[A-Za-z]{2}")
@@ -142,7 +142,7 @@ class InstantField(serializers.Field[Instant, str, str, Any]):
 
     def to_internal_value(self, data: str) -> Instant:
         try:
-            return parse_instant(str(data), self._zone())
+            return parse_query_instant(str(data), self._zone())
         except InvalidTime as fault:
             raise serializers.ValidationError(str(fault)) from None
 

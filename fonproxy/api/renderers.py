@@ -17,7 +17,7 @@ from django.http import HttpResponse
 from rest_framework.renderers import BaseRenderer
 from rest_framework.serializers import Serializer
 
-from fonproxy.timerange import UTC_ZONE, InvalidTime, parse_instant, parse_zone
+from fonproxy.timerange import UTC_ZONE, InvalidTime, parse_query_instant, parse_zone
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 # Makes Excel on Windows read UTF-8. Programs that use ``Accept`` do not get it.
@@ -98,7 +98,7 @@ def _day(text: str, zone: ZoneInfo, *, is_end: bool) -> str:
     if not found:
         return ""
     try:
-        at = parse_instant(text, zone).at.astimezone(zone)
+        at = parse_query_instant(text, zone).at.astimezone(zone)
     except InvalidTime:
         return found[0]
     return text if DATE.fullmatch(text) else f"{at - timedelta.resolution * is_end:%Y-%m-%d}"

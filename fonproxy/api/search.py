@@ -25,7 +25,7 @@ from fonproxy.api.docs import shape
 from fonproxy.api.errors import FieldError, InvalidInput, OutOfRange
 from fonproxy.api.params import single_value
 from fonproxy.numbers import INTEGER
-from fonproxy.timerange import UTC_ZONE, InvalidTime, floor, parse_instant, parse_zone
+from fonproxy.timerange import UTC_ZONE, InvalidTime, floor, parse_query_instant, parse_zone
 
 SECOND: Final = timedelta(seconds=1)
 DAY: Final = timedelta(days=1)
@@ -131,7 +131,7 @@ def _country(text: str) -> str:
 
 def _moment(text: str, zone: ZoneInfo = UTC_ZONE) -> FieldRange:
     """A second, or a local day in the zone."""
-    instant = parse_instant(text, zone)
+    instant = parse_query_instant(text, zone)
     if instant.is_date:
         return FieldRange(instant.at, instant.end)
     start = floor(instant.at, SECOND)
@@ -139,7 +139,7 @@ def _moment(text: str, zone: ZoneInfo = UTC_ZONE) -> FieldRange:
 
 
 def _day(text: str) -> FieldRange:
-    start = floor(parse_instant(text).at, DAY)
+    start = floor(parse_query_instant(text).at, DAY)
     return FieldRange(start, start + DAY)
 
 

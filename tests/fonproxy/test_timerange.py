@@ -28,6 +28,7 @@ from fonproxy.timerange import (
     local_stamp,
     next_month,
     parse_instant,
+    parse_query_instant,
     parse_zone,
     year_before,
 )
@@ -68,6 +69,10 @@ def at(text: str) -> datetime:
         ("2026-03-15T1015", "2026-03-15T10:15:00Z"),
         ("2026-03-15T24:00", "2026-03-16T00:00:00Z"),
         ("2026-12-31T24:00:00.000Z", "2027-01-01T00:00:00Z"),
+        ("2026-12-31T23:59:60Z", "2026-12-31T23:59:59Z"),
+        ("2026-12-31T23:59:60.5Z", "2026-12-31T23:59:59.500000Z"),
+        ("2026-12-31 23:59:60", "2026-12-31T23:59:59Z"),
+        ("20270101T052960+0530", "2026-12-31T23:59:59Z"),
         ("2000-01-01T00:00:00Z", "2000-01-01T00:00:00Z"),
         ("2100-12-31T23:59:59.999999", "2100-12-31T23:59:59.999999Z"),
     ],
@@ -123,6 +128,27 @@ def test_anything_else_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-03-15T10:15:30 05:45", "2026-03-15T04:30:30Z"),
+        ("2026-03-15 10:15:30.25 0200", "2026-03-15T08:15:30.250000Z"),
+        ("2026-03-15T10:15 00:00", "2026-03-15T10:15:00Z"),
+        ("20260315T101530 0200", "2026-03-15T08:15:30Z"),
+        ("2026-03-15 10:15", "2026-03-15T10:15:00Z"),
+        ("2026-03-15 1015", "2026-03-15T10:15:00Z"),
+    ],
+)
+def test_an_unescaped_plus_of_a_query_is_an_offset(text: str, instant: str) -> None:
+    assert parse_query_instant(text).at == at(instant)
+
+
+@pytest.mark.parametrize("text", ["2026-03-15T10:15 30", "2026-03-15T10:15:30 05:45 ", "2026-03-15T10:15:30  05:45"])
+def test_other_spaces_of_a_query_are_refused(text: str) -> None:
+    with pytest.raises(InvalidTime, match="Must be an ISO 8601"):
+        parse_query_instant(text)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "2026-02-30",
@@ -141,7 +167,10 @@ def test_anything_else_is_refused(text: str) -> None:
         "9999-12-31T24:00Z",
         "2026-01-01T25:00",
         "2026-01-01T23:60",
-        "2026-01-01T23:59:60",
+        "2026-01-01T23:58:60",
+        "2026-01-01T10:15:60Z",
+        "2026-01-01T23:59:60+01:00",
+        "2026-01-01T23:59:61",
         "2026-01-01T00:00+24:00",
         "2026-01-01T00:00+05:60",
         "2026-01-01T00:00-00:99",
