@@ -16,5 +16,6 @@ class AnalyticsConfig(AppConfig):
 
         families.register(APINALYTICS)
         families.register(family("/log/", "/log_summary/", "/analytics/graph", "/analytics/breakdown"))
+        families.register(families.Family("fonproxy", ("/analytics/",), families.fonproxy_error))
         erasure.register()
         metrics.register()

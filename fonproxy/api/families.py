@@ -73,6 +73,7 @@ def in_one_line(problem: Problem) -> str:
 
 
 _families: Final[list[Family]] = []
+_SLASHES: Final = re.compile("//+")
 
 
 def register(family: Family) -> None:
@@ -82,6 +83,12 @@ def register(family: Family) -> None:
 
 def _of(path: str) -> Iterator[Family]:
     return (family for family in _families if path.startswith(family.paths))
+
+
+def without_extra_slashes(path: str) -> str:
+    """A published path as its route is written, however a client joined it to a base URL; other paths unchanged."""
+    route = _SLASHES.sub("/", path).removesuffix("/")
+    return route if any(_of(route)) else path
 
 
 def shape_for(path: str) -> ErrorShape:

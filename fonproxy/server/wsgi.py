@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import h11
 
+from fonproxy.api.families import without_extra_slashes
+
 # A thread produces this many bytes, then is released until the client has read them.
 CHUNK_BYTES: Final = 2**18
 
@@ -116,9 +118,9 @@ def split_target(target: bytes) -> tuple[str, str]:
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https"):
             raise ValueError("The target must be a path or a URL.")
-        return parts.path or "/", parts.query
+        return without_extra_slashes(parts.path) or "/", parts.query
     path, _, query = text.partition("?")
-    return path, query
+    return without_extra_slashes(path), query
 
 
 def unquoted(path: bytes) -> str:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.server.wire import RANGE, answers, family_of, request
-from tests.serving import Server
+from tests.serving import Server, body_of, row
 
 FAMILIES = {
     "/x": "fonproxy",
@@ -195,3 +195,42 @@ def test_no_charset_in_a_request_causes_a_server_error(server: Server, charset: 
     form = f"multipart/form-data; boundary=b; charset={charset}"
     assert server.call("POST", "/sign-in", body, Content_Type=form).status < 500
     assert server.call("POST", "/auth/token", body, Content_Type=f"application/json; charset={charset}").status == 400
+
+
+# --- slashes ---
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/analytics/traffic?{RANGE}",
+        "/geo/counts",
+        "/api/v1/usage",
+        "/api/v1/usage/alerts",
+        "/log/search?page=1",
+        "/1.0/public/user/log/search",
+        "/1.0/public/user/customer/retrieve",
+        "/mobile/summary",
+    ],
+)
+def test_a_client_may_join_base_url_and_path_with_too_many_slashes(server: Server, path: str) -> None:
+    route, mark, query = path.partition("?")
+    expected = server.get(path)
+    assert expected.status == 200, expected.body
+    for written in (f"{route}/", f"/{route}", f"//{route}/", route.replace("/", "//")):
+        assert server.get(f"{written}{mark}{query}").status == 200, written
+        assert server.get(f"{server.url}{written}{mark}{query}").status == 200, written
+
+
+def test_rows_and_alerts_may_be_sent_with_a_final_slash(server: Server) -> None:
+    large = body_of(*[row(domain=f"slash-{n}.example") for n in range(2000)])
+    pushed = server.call("POST", "/analytics/ingest/", large, x_api_key=server.keys["INGEST_KEY"])
+    assert pushed.status == 204, pushed.body
+    refused = server.call("POST", "//api/v1/usage/alerts/", b"{}", x_api_key=server.keys["READ_KEY"])
+    assert (refused.status, refused.json["error"]["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("path", ["/api/v1//", "/log//", "//x", "/auth/token/", "//evil.example/x", "/log/search/x/"])
+def test_extra_slashes_make_no_route(server: Server, path: str) -> None:
+    answer = server.get(path)
+    assert (answer.status, answer.headers["Location"]) == (404, None)
