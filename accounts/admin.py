@@ -251,7 +251,7 @@ class AuditRecordAdmin(ReadOnlyAdmin):
     list_display_links = None
     list_filter = ("kind", "action", "at")
     search_fields = ("number",)
-    search_help_text = "The number of a user or an order"
+    search_help_text = "The number of a user, an order or a webhook"
     ordering = ("-pk",)
     actions = None
 

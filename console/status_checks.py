@@ -288,7 +288,10 @@ def _journal(now: datetime) -> CheckResult:
     depth = journal.depth(now)
     if not depth.batches:
         return CheckResult(_("empty"), Level.GOOD)
-    text = _("%(rows)s rows wait, the oldest for %(age)s") % {"rows": localised(depth.rows), "age": duration(depth.age)}
+    text = ngettext("%(rows)s row waits, for %(age)s", "%(rows)s rows wait, the oldest for %(age)s", depth.rows) % {
+        "rows": localised(depth.rows),
+        "age": duration(depth.age),
+    }
     if depth.age > JOURNAL_SLOW:
         return CheckResult(text, Level.BAD if depth.age > JOURNAL_OLD else Level.WARN, now - depth.age)
     return CheckResult(text, Level.GOOD)

@@ -90,6 +90,15 @@ def test_the_days_figures_cover_today_and_all_customers(
     assert told["Rows taken in"] == "1 a minute, over five minutes"  # four in five
 
 
+def test_a_single_waiting_row_is_written_in_the_singular(engine: Client, browser: Browser) -> None:
+    now = timezone.now()
+    IngestBatch.objects.create(
+        route="traffic", rows=1, size=1, dirty_days=[], created_at=now - timedelta(seconds=60), claimed_until=now
+    )  # fmt: skip
+    assert facts(browser)["Journal"].startswith("1 row waits, for ")
+    assert "Rows wait for ClickHouse, which is an alert after five minutes." in verdict(browser)
+
+
 @pytest.mark.parametrize(("age", "word"), [(5, "good"), (60, "look into it"), (600, "bad")])
 def test_a_waiting_journal_is_shown_by_its_age(engine: Client, browser: Browser, age: int, word: str) -> None:
     IngestBatch.objects.create(
@@ -184,7 +193,7 @@ def test_the_verdict_names_the_fault_its_start_and_the_remedy(clean_engine: Clie
     told = verdict(browser)
     assert told.startswith("1 thing is wrong")
     assert f"Journal: 1,200 rows wait, the oldest for 10 minutes bad since {since:%Y-%m-%d %H:%M} UTC" in told
-    assert "Rows have waited for ClickHouse for five minutes. Is ClickHouse up (/readyz)?" in told
+    assert "Rows wait for ClickHouse, which is an alert after five minutes. Is ClickHouse up (/readyz)?" in told
 
 
 def test_the_verdict_names_a_store_that_does_not_answer_once(clean_engine: Client, browser: Browser) -> None:
