@@ -28,6 +28,7 @@ class CutOff(models.Model):
 
     class Meta:
         db_table = "cut_offs"
+        verbose_name = "cut-off"
         indexes = [models.Index(fields=["state"], name="cut_off_state")]
 
     def __str__(self) -> str:

@@ -67,6 +67,10 @@ def test_all_checks_of_an_idle_system_are_good(clean_engine: Client, browser: Br
     assert told["Unattributed rows"] == "0 good"
 
 
+def test_cut_offs_are_hyphenated_in_the_menu(clean_engine: Client, browser: Browser) -> None:
+    assert '/admin/orders/cutoff/">Cut-offs</a>' in browser.get("/admin/").content.decode()
+
+
 def test_the_days_figures_cover_today_and_all_customers(
     clean_engine: Client,
     browser: Browser,
