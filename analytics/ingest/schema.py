@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from analytics.ingest.attribution import MISSING, RowOwner
 from fonproxy.timerange import InvalidTime, parse_instant
 
 UNKNOWN_TIME: Final = "Invalid RFC3339 encoded datetime"  # msgspec's own words
+GOT_NULL: Final = "got `null`"
 # Errors of decoding. ValidationError, a DecodeError, is about values; the others are about the text.
 FAULTS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -53,12 +54,15 @@ RowT = TypeVar("RowT", bound=IngestRow)
 class RowSchema(Generic[RowT]):
     """Decodes ``{"logs": [row, …]}`` for one kind of row.
 
-    ``loose`` is the same row with the time as text, for ISO 8601 forms that msgspec does not parse.
+    Null in place of a ``nullable`` field means its default. Nulls, and ISO 8601 forms that msgspec does not parse, cost
+    a second decoding.
     """
 
-    def __init__(self, row: type[RowT], loose: type[Struct]) -> None:
+    def __init__(self, row: type[RowT], nullable: Collection[str] = ()) -> None:
         self.row = row
         self.names = dict(zip(row.__struct_fields__, row.__struct_encode_fields__, strict=True))
+        self._defaults = {field.name: field.default for field in structs.fields(row) if field.name in nullable}
+        loose = _loose(row, nullable)
         self._decode_body = _decoder(_body_of(row))
         self._decode_loose_body = _decoder(_body_of(loose))
         self._decode_row = _decoder(row)
@@ -71,9 +75,9 @@ class RowSchema(Generic[RowT]):
             rows = self._decode_body(body).logs
             return rows
         except msgspec.ValidationError as fault:
-            if UNKNOWN_TIME not in str(fault):
+            if not self._may_be_loose(fault):
                 raise
-        return [self._with_time(row) for row in self._decode_loose_body(body).logs]
+        return [self._proper(row) for row in self._decode_loose_body(body).logs]
 
     def decode_row(self, raw: msgspec.Raw) -> RowT:
         """One row; raises its first of FAULTS."""
@@ -82,18 +86,40 @@ class RowSchema(Generic[RowT]):
             row = self._decode_row(raw)
             return row
         except msgspec.ValidationError as fault:
-            if UNKNOWN_TIME not in str(fault):
+            if not self._may_be_loose(fault):
                 raise
-        return self._with_time(self._decode_loose_row(raw))
+        return self._proper(self._decode_loose_row(raw))
 
-    def _with_time(self, row: Any) -> RowT:
-        """The loose row with its time parsed."""
+    def _may_be_loose(self, fault: msgspec.ValidationError) -> bool:
+        reason = str(fault)
+        return UNKNOWN_TIME in reason or (bool(self._defaults) and GOT_NULL in reason)
+
+    def _proper(self, row: Any) -> RowT:
+        """The loose row with its time parsed and defaults for nulls."""
         try:
             row.ts = parse_instant(row.ts).at
         except InvalidTime:
             raise msgspec.ValidationError(f"{UNKNOWN_TIME} - at `$.{self.names['ts']}`") from None
+        for name, default in self._defaults.items():
+            if getattr(row, name) is None:
+                setattr(row, name, default)
         proper: RowT = row
         return proper
+
+
+def _loose(row: type[IngestRow], nullable: Collection[str]) -> type[Struct]:
+    """The same row with its time as text, and with null allowed for some fields."""
+    changed: list[Any] = [
+        (field.name, str if field.name == "ts" else field.type | None, _same(field))
+        for field in structs.fields(row)
+        if field.name == "ts" or field.name in nullable
+    ]
+    return msgspec.defstruct(f"Loose{row.__name__}", changed, bases=(row,), kw_only=True, gc=False)
+
+
+def _same(field: structs.FieldInfo) -> Any:
+    """Its name in JSON and its default."""
+    return msgspec.field(name=field.encode_name, default=field.default)
 
 
 def _body_of(row: type[Struct]) -> type[Struct]:

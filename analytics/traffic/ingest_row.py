@@ -16,8 +16,4 @@ class TrafficRow(IngestRow, gc=False, kw_only=True):
     error_count: Count = 0
 
 
-class _LooseTrafficRow(TrafficRow, gc=False, kw_only=True):
-    ts: str  # type: ignore[assignment]  # parsed later
-
-
-TRAFFIC: Final = RowSchema(TrafficRow, _LooseTrafficRow)
+TRAFFIC: Final = RowSchema(TrafficRow)

@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from analytics.byteful.log.ingest_columns import to_request_inbox
+from analytics.byteful.log.ingest_row import LOG
 from analytics.byteful.log.queries import FIELDS, NULLABLE
 from analytics.ingest.flusher import flusher
 from analytics.models import IngestBatch, InsertBlock
@@ -422,6 +423,60 @@ def test_a_field_left_out_of_the_row_is_null(field: str, order: Order, api: APIC
     [found] = search(api)["data"]
     assert found[field] is None
     assert search(api, **{f"not_{field}": "http" if field == "log_protocol" else "1"})["total_count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "each_way"),
+    [
+        ({"log_total_bytes": 1000}, (0, 1000)),
+        ({"log_total_bytes": 1000, "log_bytes_sent": 100}, (100, 900)),
+        ({"log_total_bytes": 1000, "log_bytes_received": 900}, (100, 900)),
+        ({"log_total_bytes": 50, "log_bytes_sent": 100}, (100, 0)),
+        ({"log_total_bytes": None, "log_bytes_sent": 100}, (100, 0)),
+        ({"log_bytes_received": 900}, (0, 900)),
+        ({"log_total_bytes": 7, "log_bytes_sent": 100, "log_bytes_received": 900}, (100, 900)),
+        ({"log_total_bytes": 2**45}, (0, 2**45)),
+        ({}, (0, 0)),
+    ],
+)
+def test_a_total_counts_where_a_direction_is_missing(
+    given: dict[str, Any], each_way: tuple[int, int], order: Order, api: APIClient, worker_api: APIClient
+) -> None:
+    partial = row()
+    del partial["log_bytes_sent"], partial["log_bytes_received"]
+    push(worker_api, partial | given, row(log_bytes_sent=1, log_bytes_received=2))
+    found = search(api, sort_by="log_bytes_sent_desc", not_log_total_bytes="3")["data"]
+    assert [(each["log_bytes_sent"], each["log_bytes_received"]) for each in found] == [each_way]
+    metering.post_usage(NOW)
+    assert ledger.used_in_total([order.pk]) == {order.pk: sum(each_way) + 3}
+
+
+@pytest.mark.parametrize("total", ["1000", 1.0, True, -1, 2**45 + 1])
+def test_a_total_that_is_no_number_of_bytes_is_refused(total: Any, order: Order, worker_api: APIClient) -> None:
+    refused = push(worker_api, row(log_total_bytes=total), expected=400)
+    assert [error["field"] for error in refused["errors"]] == ["log_total_bytes"]
+
+
+def test_a_row_of_a_search_may_be_pushed_again(order: Order, api: APIClient, worker_api: APIClient) -> None:
+    push(worker_api, {"log_request_datetime": AT.isoformat(), "proxy_user_id": "alice-1", "log_total_bytes": 5})
+    [first] = search(api)["data"]
+    assert {name for name, value in first.items() if value is None} == NULLABLE - {"log_network"}
+    push(worker_api, first)
+    again = [{**found, "log_id": first["log_id"]} for found in search(api)["data"]]
+    assert again == [first, first]
+
+
+def test_null_means_not_reported(order: Order, alice: User, api: APIClient, worker_api: APIClient) -> None:
+    nothing = dict.fromkeys(LOG.names.values()) | {"log_request_datetime": AT.isoformat()}
+    del nothing["log_bytes_sent"], nothing["log_bytes_received"]
+    push(worker_api, nothing | {"proxy_user_id": "alice-1"}, nothing | {"user_id": alice.pk, "order_id": order.pk})
+    assert [found["proxy_user_id"] for found in search(api)["data"]] == ["alice-1", "alice-1"]
+
+
+@pytest.mark.parametrize("field", ["log_bytes_sent", "log_bytes_received", "log_request_datetime"])
+def test_bytes_and_time_are_never_null(field: str, order: Order, worker_api: APIClient) -> None:
+    refused = push(worker_api, row(log_error=None), row(**{field: None}), expected=400)
+    assert [(error["field"], error["index"]) for error in refused["errors"]] == [(field, 1)]
 
 
 def test_the_network_of_unattributed_traffic_is_null(

@@ -12,6 +12,8 @@ from django.conf import settings
 from analytics.byteful.log.ingest_row import LOG
 from analytics.ids import new_ids
 from analytics.ingest import columns as ingest_columns
+from analytics.ingest.attribution import MISSING
+from analytics.ingest.checks import Columns
 from analytics.ingest.decode import parse
 from fonproxy.addresses import canonical
 from fonproxy.clickhouse import retention
@@ -72,6 +74,7 @@ def to_request_inbox(body: bytes, now: datetime) -> pa.Table:
         **ingest_columns.attributed(columns["who"], directory),
         "log_id": list(new_ids(at_ms.to_pylist())),
         "at_ms": at_ms,
+        **_each_way(columns),
         "hostname": all_normalized(columns["domain"]),
         **{name: _canonical(columns[RENAMED[name]]) for name in ADDRESSES},
         "protocol": [protocol or "" for protocol in columns["protocol"]],
@@ -80,6 +83,23 @@ def to_request_inbox(body: bytes, now: datetime) -> pa.Table:
         "taken_at": ingest_columns.taken_at(now, len(at_ms)),
     }
     return pa.table({name: table[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _each_way(columns: Columns) -> dict[str, list[int]]:
+    """Bytes sent and received. A direction that is missing is the rest of the total; without both, all was received."""
+    sent, received = columns["bytes_sent"], columns["bytes_received"]
+    if MISSING in sent or MISSING in received:
+        rows = zip(sent, received, columns["total_bytes"], strict=True)
+        sent, received = zip(*(_completed(*row) for row in rows), strict=True)
+    return {"bytes_sent": sent, "bytes_received": received}
+
+
+def _completed(sent: int, received: int, total: int | None) -> tuple[int, int]:
+    if received == MISSING:
+        received = max((total or 0) - max(sent, 0), 0)
+    if sent == MISSING:
+        sent = max((total or 0) - received, 0)
+    return sent, received
 
 
 def _canonical(addresses: Sequence[str]) -> list[str]:

@@ -7,14 +7,15 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from analytics.ingest.schema import Amount, Count, IngestRow, Port, RowSchema, Text
+from analytics.ingest.attribution import MISSING
+from analytics.ingest.schema import MAX_AMOUNT, Amount, Count, IngestRow, Port, RowSchema, Text
 
 
 class LogRow(IngestRow, gc=False, kw_only=True):
     """A request as a gateway reports it.
 
     Fields that the server sets, such as the id, are ignored. Three measures distinguish 0 from "not reported", which is
-    null.
+    null. The total is read only where a direction's bytes are MISSING.
     """
 
     ts: datetime = field(name="log_request_datetime")
@@ -27,8 +28,9 @@ class LogRow(IngestRow, gc=False, kw_only=True):
     domain: Text = field(name="log_hostname", default="")
     error: Text = field(name="log_error", default="")
     country: Text = field(name="country_id", default="")
-    bytes_sent: Amount = field(name="log_bytes_sent", default=0)
-    bytes_received: Amount = field(name="log_bytes_received", default=0)
+    bytes_sent: Amount = field(name="log_bytes_sent", default=MISSING)
+    bytes_received: Amount = field(name="log_bytes_received", default=MISSING)
+    total_bytes: Annotated[int, Meta(ge=0, le=2 * MAX_AMOUNT)] | None = field(name="log_total_bytes", default=None)
     duration_ms: Amount | None = field(name="log_total_elapsed_ms", default=None)  # type: ignore[assignment]
     max_concurrency: Count | None = field(name="log_concurrency", default=None)  # type: ignore[assignment]
     method: Text = field(name="log_method", default="")
@@ -39,8 +41,6 @@ class LogRow(IngestRow, gc=False, kw_only=True):
     asn: Count = field(name="asn_id", default=0)
 
 
-class _LooseLogRow(LogRow, gc=False, kw_only=True):
-    ts: str = field(name="log_request_datetime")  # type: ignore[assignment]  # parsed later
-
-
-LOG: Final = RowSchema(LogRow, _LooseLogRow)
+# As in a search, a value that was not reported is null. Bytes are always reported.
+_NULLABLE: Final = frozenset(LogRow.__struct_fields__) - {"ts", "bytes_sent", "bytes_received"}
+LOG: Final = RowSchema(LogRow, _NULLABLE)
