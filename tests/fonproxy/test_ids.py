@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fonproxy import ids
+from tests.steps import instructions
 
 numbers = st.integers(0, 10**9)
 
@@ -17,9 +18,18 @@ def test_an_id_decodes_only_within_its_kind(number: int) -> None:
     assert (ids.decode("order", text), ids.decode("user", text), ids.decode("key", text)) == (number, None, None)
 
 
-@given(st.integers(0, 10**6))
-def test_ids_of_ordinary_rows_have_ten_characters(number: int) -> None:
-    assert len(ids.encode("order", number)) == 10
+@given(st.integers(0, 2**40), st.text("abc", min_size=1))
+def test_every_id_has_ten_characters(number: int, kind: str) -> None:
+    assert len(ids.encode(kind, number)) == 10
+
+
+@pytest.mark.parametrize("prefix", ["", "sub_"])
+def test_a_long_text_costs_no_more_than_a_short_one(prefix: str) -> None:
+    def cost(length: int) -> int:
+        return instructions(lambda: ids.decode("order", prefix + "a" * length, prefix))
+
+    assert ids.decode("order", prefix, prefix) is None
+    assert cost(60_000) == cost(20)
 
 
 @given(numbers, st.text(max_size=3))
