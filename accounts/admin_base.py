@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import lookup_field
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db import DataError
+from django.db import DataError, transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -104,6 +105,14 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
         name = next((lookup.removesuffix(end) for end in FILTER_ENDS if lookup.endswith(end)), lookup)
         return name in declared or lookup in related
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """None, which is a 404, also for a number beyond what a store can compare."""
+        try:
+            with transaction.atomic():
+                return super().get_object(request, object_id, from_field)
+        except (OverflowError, DataError):
+            return None
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConsoleList
 
@@ -166,7 +175,10 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
                 return str(value)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> HttpResponse | None:
-        """Refuses an action on more rows than the list counts."""
+        """Refuses an action on more rows than the list counts, and one on malformed keys."""
+        if not _are_keys(queryset, request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            self.message_user(request, _("The selection is not valid. Select the rows again."), messages.ERROR)
+            return None
         if request.POST.get("select_across") == "1" and queryset.order_by()[CappedPaginator.MAX_ROWS :].exists():
             message = _("More than %(most)s rows are selected. Search or filter first.") % {
                 "most": localised(CappedPaginator.MAX_ROWS)
@@ -177,6 +189,16 @@ class ConsoleAdmin(admin.ModelAdmin[Any]):
 
     def _list_url(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+
+
+def _are_keys(rows: QuerySet[Any], selected: list[str]) -> bool:
+    """Whether the rows' store can compare these texts with its primary keys."""
+    try:
+        with transaction.atomic():
+            rows.filter(pk__in=selected).exists()
+    except (ValueError, OverflowError, ValidationError, DataError):
+        return False
+    return True
 
 
 def _filter_name(item: Any) -> str:

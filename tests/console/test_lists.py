@@ -312,3 +312,19 @@ def test_an_empty_list_says_so_and_offers_to_clear_the_search(browser: Browser) 
     told = browser.get(page).content.decode()
     assert "Nothing matches." not in told
     assert "There are no" not in told
+
+
+@pytest.mark.parametrize("key", ["x", "9" * 25, "-1", "\0"])
+def test_actions_on_malformed_keys_are_refused(admin_client: Browser, key: str) -> None:
+    for path, action in (
+        ("/admin/orders/order/", "suspend"),
+        ("/admin/accounts/user/", "delete_selected"),
+        ("/admin/orders/providerevent/", "send_again"),
+    ):
+        answer = admin_client.post(path, {"action": action, "_selected_action": key, "index": "0"})
+        assert answer.status_code < 500, path
+
+
+def test_rows_beyond_the_range_of_keys_are_not_found(admin_client: Browser) -> None:
+    answer = admin_client.get(f"/admin/orders/cutoff/{'9' * 25}/change/", follow=True)
+    assert answer.status_code < 500
