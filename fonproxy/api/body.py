@@ -1,9 +1,10 @@
-"""Request bodies of the ingest routes: read up to a limit, then decompressed up to the same limit."""
+"""Request bodies: read up to a limit, then decompressed up to the same limit."""
 
 from __future__ import annotations
 
 import zlib
 from codecs import BOM_UTF8
+from collections.abc import Mapping
 from typing import Final
 
 from django.http import HttpRequest, UnreadablePostError
@@ -25,12 +26,22 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
 
     Raises TooLarge as soon as more than ``limit`` bytes are read or decompressed.
     """
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    encoding = content_encoding(request.headers)
+    return unpacked(_read(request, limit), encoding, limit)
+
+
+def content_encoding(headers: Mapping[str, str]) -> str:
+    """The body's encoding in lower case; raises UnsupportedEncoding for others than gzip."""
+    encoding = headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", *GZIP_NAMES):
         raise UnsupportedEncoding("The body's Content-Encoding must be gzip, or absent.")
-    sent = _read(request, limit)
-    unpacked = _gunzip(sent, limit) if encoding in GZIP_NAMES else sent
-    return unpacked.removeprefix(BOM_UTF8)
+    return encoding
+
+
+def unpacked(sent: bytes, encoding: str, limit: int) -> bytes:
+    """The body as text; raises TooLarge beyond ``limit`` bytes, and InvalidInput for invalid gzip."""
+    text = _gunzip(sent, limit) if encoding in GZIP_NAMES else sent
+    return text.removeprefix(BOM_UTF8)
 
 
 def _read(request: HttpRequest, limit: int) -> bytes:

@@ -16,7 +16,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from fonproxy.api.errors import ApiProblem, FieldError, RetryLater
+from fonproxy.api.errors import ApiProblem, FieldError, RetryLater, UnsupportedEncoding
 from fonproxy.api.families import Problem, shape_for
 from fonproxy.api.renderers import JsonRenderer
 from fonproxy.clickhouse.errors import EngineUnavailable, QueryTooHeavy
@@ -92,6 +92,8 @@ def status_of(exc: Exception) -> int | None:
 def _headers(exc: Exception) -> dict[str, str]:
     if isinstance(exc, RetryLater):
         return {"Retry-After": str(exc.wait)}
+    if isinstance(exc, UnsupportedEncoding):
+        return {"Accept-Encoding": "gzip"}
     if isinstance(exc, exceptions.Throttled):
         return {"Retry-After": str(math.ceil(getattr(exc, "wait", None) or RETRY_AFTER_SECONDS))}
     if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import IO, Any, ClassVar, Final
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
+from fonproxy.api.body import content_encoding, unpacked
 from fonproxy.api.errors import TooLarge
 from fonproxy.units import MIB
 
@@ -25,11 +25,13 @@ class SmallJsonParser(JSONParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        body = stream.read(self.max_bytes + 1)
-        if len(body) > self.max_bytes:
+        encoding = content_encoding((parser_context or {})["request"].headers)
+        sent = stream.read(self.max_bytes + 1)
+        if len(sent) > self.max_bytes:
             raise TooLarge(f"The body may have at most {self.max_bytes // 2**10} KiB.")
+        body = unpacked(sent, encoding, self.max_bytes)
         try:
-            return super().parse(io.BytesIO(body.removeprefix(BOM_UTF8)), media_type, parser_context)
+            return super().parse(io.BytesIO(body), media_type, parser_context)
         except RecursionError:
             raise ParseError("The JSON is nested too deeply.") from None
 

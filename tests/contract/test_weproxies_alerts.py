@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Callable
@@ -15,9 +16,11 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from fonproxy.clickhouse.client import Client
 from orders.models import Network, Order
+from usage.models import Alert
 
 GB = 2**30
 URL = "https://93.184.216.34/hook"
+ALERTS = "/api/v1/usage/alerts"
 
 
 @pytest.fixture
@@ -73,6 +76,27 @@ def test_body_is_json_unless_its_type_says_otherwise(content_type: str, order: O
     assert sent("threshold_percent=80", content_type) == 400
     assert sent(body, "text/plain") == sent(body, "multipart/form-data; boundary=x") == 415
     assert sent(body, content_type) == 201
+
+
+def test_a_body_may_be_gzipped(order: Order, api: APIClient) -> None:
+    def status_of(body: bytes) -> int:
+        answer = api.post(ALERTS, body, content_type="application/json", headers={"Content-Encoding": "gzip"})
+        return answer.status_code
+
+    body = json.dumps(documented(order)).encode()
+    assert status_of(body) == status_of(gzip.compress(body)[:-1]) == 400
+    assert status_of(gzip.compress(body.ljust(2**16 + 1))) == 413
+    assert status_of(gzip.compress(body.ljust(2**16))) == 201
+
+
+@pytest.mark.parametrize("coding", ["br", "deflate", "zstd", "gzip, gzip"])
+def test_another_encoding_of_a_body_is_refused(coding: str, order: Order, api: APIClient) -> None:
+    answer = api.generic(
+        "POST", ALERTS, json.dumps(documented(order)), content_type="application/json", HTTP_CONTENT_ENCODING=coding
+    )
+    assert (answer.status_code, answer.headers["Accept-Encoding"]) == (415, "gzip")
+    assert answer.json()["error"]["code"] == "unsupported_media_type"
+    assert not Alert.objects.exists()
 
 
 def test_an_alert_is_read_changed_and_deleted(order: Order, api: APIClient) -> None:
