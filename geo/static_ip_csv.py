@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
@@ -59,7 +59,9 @@ def import_csv(lines: Iterable[str], now: datetime) -> Report:
     ``lines`` are text in which bytes that are not UTF-8 are replacement characters. Raises NotCsv when the header is
     invalid, before anything is changed. An interrupted import keeps its progress and can be repeated.
     """
-    reader = csv.reader(_without_mark(lines), strict=False)
+    text = iter(lines)
+    first = next(text, "").removeprefix(BYTE_ORDER_MARK)  # Excel's, even before a quote
+    reader = csv.reader(chain([first] if first else [], text), delimiter=_delimiter_of(first), strict=False)
     columns = _header(reader)
     report = Report()
     rows = _rows(reader, columns, report)
@@ -71,10 +73,9 @@ def import_csv(lines: Iterable[str], now: datetime) -> Report:
     return report
 
 
-def _without_mark(lines: Iterable[str]) -> Iterator[str]:
-    """Removes the byte order mark with which Excel begins a file, even before a quote."""
-    for number, line in enumerate(lines):
-        yield line if number else line.removeprefix(BYTE_ORDER_MARK)
+def _delimiter_of(header: str) -> str:
+    """The most frequent one: Excel writes semicolons in countries with a decimal comma, and tabs as text."""
+    return max(",;\t", key=header.count)
 
 
 def _header(reader: Iterator[list[str]]) -> list[str]:

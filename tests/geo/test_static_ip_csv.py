@@ -118,6 +118,25 @@ def test_a_byte_order_mark_stands_before_the_header_in_any_form(first: str) -> N
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("delimiter", [";", "\t", ","])
+def test_a_spreadsheets_delimiter_is_known_by_the_header(delimiter: str) -> None:
+    lines = [
+        "\ufeff" + HEADER.strip(),
+        '"10.0.0.1",server-static,vip,"DE",,TRUE',
+        "2001:db8::1,shared-proxy,,,,",
+        '"10.0.0.1\nx",server-static,,,,',
+        "10.0.0.2,private-proxy,,,,FALSE",
+    ]
+    report = imported("\r\n".join(line.replace(",", delimiter) for line in lines))
+    assert (report.added, report.named) == (3, [(5, "has no valid address")])
+    assert set(rows()) == {
+        ("10.0.0.1", "server-static", "vip", "DE", "", True),
+        ("10.0.0.2", "private-proxy", "default", "", "", False),
+        ("2001:db8::1", "shared-proxy", "default", "", "", True),
+    }
+
+
+@pytest.mark.django_db
 def test_the_command_imports_a_spreadsheets_csv_and_reports_the_result(tmp_path: Path) -> None:
     file = tmp_path / "ips.csv"
     file.write_bytes(("\ufeff" + HEADER + '"10.0.0.1","server-static",,"DE",,\r\nx,y,,,,\r\n').encode())
