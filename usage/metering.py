@@ -71,7 +71,7 @@ def post_days(
     wanted = set(days)
     orders = {
         order.pk: order
-        for order in Order.objects.select_for_update()
+        for order in Order.objects.select_for_update(no_key=True)
         .filter(pk__in={order_id for order_id, _ in wanted})
         .order_by("pk")
     }

@@ -17,10 +17,12 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from analytics.gateway import sessions
+from analytics.gateway.samples import SessionSample
 from fonproxy.clickhouse.client import Client
 from orders import ledger, proxy_users, renewals
 from orders import services as order_services
-from orders.models import CutOff, Erasure, LedgerEntry, LedgerReason, Order, ProxyUser
+from orders.models import CutOff, Erasure, LedgerEntry, LedgerReason, Order, ProxySession, ProxyUser
 from orders.periods import Every, RecurringPeriod
 from tests.accounts.helpers import access, empty_audit_trail
 from tests.usage.helpers import carry
@@ -271,3 +273,24 @@ def test_limits_batches_and_changes_of_logins_do_not_deadlock(
     with ThreadPoolExecutor(4) as pool:
         done = [pool.submit(run, job) for job in jobs]
     assert [each.exception() for each in done] == [None] * 4
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_samples_are_stored_while_their_order_is_locked(
+    committed: None, staff: User, alice: User, make_order: Callable[..., Order], clean_engine: Client
+) -> None:
+    """Otherwise they, which lock the login, could deadlock with a change of it, which locks its order first."""
+    now = timezone.now()
+    order = make_order(alice, limit=1000, logins=("alice",))
+    sample = SessionSample("s", "w", "alice", now, bytes_sent=1, bytes_received=2)
+
+    def push() -> None:
+        try:
+            sessions.record([sample], staff.pk, now)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        order_services.locked(order)
+        pool.submit(push).result(30)
+    assert ProxySession.objects.get().bytes_received == 2
