@@ -123,9 +123,8 @@ def save(user: ProxyUser, now: datetime) -> None:
     """Saves a proxy user edited by staff, possibly with another login or order, and publishes the effects."""
     with transaction.atomic():
         orders = Order.objects.filter(Q(proxy_users=user.pk) | Q(pk=user.order_id))
-        len(
-            Order.objects.select_for_update(no_key=True).filter(pk__in=orders.values("pk")).order_by("pk")
-        )  # locks the rows
+        rows = Order.objects.select_for_update(no_key=True).filter(pk__in=orders.values("pk"))
+        list(rows.order_by("pk").values_list("pk"))
         before = ProxyUser.objects.select_for_update().filter(pk=user.pk).first()
         if before is None or (before.limits, before.order_id) != (user.limits, user.order_id):
             user.limits_due_at = AT_ONCE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from threading import Lock
 from typing import Any, Final
 
 from django.conf import settings
@@ -26,9 +27,20 @@ def without_aliases(endpoints: list[Any], **_: Any) -> list[Any]:
     return [endpoint for endpoint in endpoints if not is_alias(endpoint[0])]
 
 
-@cache
 def description() -> Any:
-    """Cached, because it depends only on the code, and generating it takes a third of a second of CPU time."""
+    """Cached, because it depends only on the code, and generating it takes a third of a second of CPU time.
+
+    One thread generates it: drf-spectacular loads its extensions meanwhile, and fails in the others.
+    """
+    with _generating:
+        return _generated()
+
+
+_generating: Final = Lock()
+
+
+@cache
+def _generated() -> Any:
     with translation.override(settings.LANGUAGE_CODE):
         return SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]  # not typed
 

@@ -75,8 +75,13 @@ def call(application: Application, environ: dict[str, Any]) -> WsgiResponse:
 
 
 def environ_of(request: h11.Request, client: tuple[str, int], server: tuple[str, int]) -> dict[str, Any]:
-    """The environ without a body. Raises ValueError for a target that is neither a path nor a URL."""
+    """The environ without a body. Raises ValueError for a target that is neither a path nor a URL.
+
+    The host of a URL replaces the one of the header (RFC 9112).
+    """
     path, query = split_target(request.target)
+    is_path = request.target.startswith((b"/", b"*"))
+    host = {} if is_path else {"HTTP_HOST": urlsplit(request.target.decode()).netloc}
     return {
         "REQUEST_METHOD": request.method.decode(),
         "SCRIPT_NAME": "",
@@ -95,6 +100,7 @@ def environ_of(request: h11.Request, client: tuple[str, int], server: tuple[str,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
         **_headers(request),
+        **host,
     }
 
 

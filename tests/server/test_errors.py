@@ -68,6 +68,12 @@ def test_another_host_is_refused(server: Server, path: str, host: str) -> None:
 # --- request lines and methods ---
 
 
+def test_the_host_of_a_url_in_the_request_line_replaces_the_header(server: Server) -> None:
+    for named, header, status in (("localhost", "evil.example", b"200"), ("evil.example", "localhost", b"400")):
+        received = server.raw(request(f"GET http://{named}/healthz HTTP/1.1", f"Host: {header}", "Connection: close"))
+        assert received.split(b" ", 2)[1] == status
+
+
 @pytest.mark.parametrize(
     "line",
     [
