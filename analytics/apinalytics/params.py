@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from analytics.apinalytics.ingest_columns import UNKNOWN_FUNCTION
 from analytics.apinalytics.masking import masked
 from analytics.apinalytics.queries import Field, aggregation
 from fonproxy.api.errors import FieldError, InvalidInput
-from fonproxy.api.params import Params
+from fonproxy.api.params import Params, without_brackets
 from fonproxy.numbers import WHOLE_NUMBER
 from fonproxy.timerange import FIRST_YEAR, LAST_YEAR
 
@@ -70,9 +71,9 @@ def read(start: str, end: str, query: QueryDict) -> dict[str, Any]:
     step = given.get("granularity")
     if step and -(-period["end"] // step) - period["start"] // step > MAX_POINTS:
         raise _malformed("granularity", f"Would make more than {MAX_POINTS:,} points.")
-    # jQuery appends brackets to the name of a list.
-    includes = [*query.getlist("include"), *query.getlist("include[]")]
-    return {**given, **period, "includes": _includes([text for text in includes if text])}
+    # jQuery writes a list as ``include[]``, PHP as ``include[0]``.
+    lists = (values for name, values in query.lists() if without_brackets(name) == "include")
+    return {**given, **period, "includes": _includes([text for text in chain(*lists) if text])}
 
 
 def _epoch(name: str, text: str) -> int:

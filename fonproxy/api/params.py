@@ -21,12 +21,18 @@ from fonproxy.numbers import INTEGER
 from fonproxy.timerange import UTC_ZONE, Instant, InvalidTime, parse_instant, parse_query_instant, parse_zone
 
 _thread: Final = threading.local()
+_BRACKETS: Final = re.compile(r"\[[^\[\]]*\]\Z")
 COUNTRY: Final = re.compile("[A-Za-z]{2}")
 
 
+def without_brackets(name: str) -> str:
+    """The parameter of which ``name[]``, ``name[0]`` and ``name[key]`` are forms."""
+    return _BRACKETS.sub("", name)
+
+
 def single_value(name: str) -> str:
-    """The refusal of ``name[]`` for a parameter with one value."""
-    return f"Takes one value: write {name.removesuffix('[]')}=…"
+    """The refusal of these forms for a parameter with one value."""
+    return f"Takes one value: write {without_brackets(name)}=…"
 
 
 class Params(serializers.Serializer[Any]):
@@ -42,11 +48,11 @@ class Params(serializers.Serializer[Any]):
             for name, values in query.lists()
             if len(values) > 1 and name in params.fields
         }
-        # Clients write lists as ``name[]``. Ignoring such a filter would return everything.
+        # Clients write lists as ``name[]`` or ``name[0]``. Ignoring such a filter would return everything.
         lists = {
             name: [single_value(name)]
             for name, values in query.lists()
-            if name.endswith("[]") and name.removesuffix("[]") in params.fields and any(values)
+            if name not in params.fields and without_brackets(name) in params.fields and any(values)
         }
         if repeated or lists:
             raise serializers.ValidationError(repeated | lists)

@@ -23,12 +23,13 @@ from rest_framework import serializers
 from fonproxy import countries, hostnames
 from fonproxy.api.docs import shape
 from fonproxy.api.errors import FieldError, InvalidInput, OutOfRange
-from fonproxy.api.params import single_value
+from fonproxy.api.params import single_value, without_brackets
 from fonproxy.numbers import INTEGER
 from fonproxy.timerange import UTC_ZONE, InvalidTime, floor, parse_query_instant, parse_zone
 
 SECOND: Final = timedelta(seconds=1)
 DAY: Final = timedelta(days=1)
+CONTROLS: Final = ("page", "per_page", "sort_by", "tz")
 MAX_PER_PAGE: Final = 100
 LAST_PAGE: Final = 10**12
 MAX_TEXT_LENGTH: Final = 255
@@ -213,12 +214,13 @@ class _Reader:
     def conditions(self) -> list[Condition]:
         found = []
         for name in self.given:
-            field, prefix = self._named(name.removesuffix("[]"))
-            if field is not None and name.endswith("[]"):
+            bare = without_brackets(name)
+            field, prefix = self._named(bare)
+            if name != bare and (field is not None or bare in CONTROLS):
                 self.malformed.append(FieldError(name, single_value(name)))
                 continue
             if field is None:
-                if _is_of_byteful(name.removesuffix("[]")):
+                if _is_of_byteful(bare):
                     self.beyond.append(FieldError(name, "This search cannot filter by this field."))
                 continue
             if prefix not in self.fields[field].operators:
@@ -287,7 +289,7 @@ class _Reader:
 def refuse_unkept(query: QueryDict, filters: Collection[str]) -> None:
     """Raises OutOfRange for Byteful filters and prefixes that a route with these filters would ignore."""
     prefixed = {f"{prefix}{name}" for prefix in PREFIXES for name in filters}
-    given = {name: name.removesuffix("[]") for name, values in query.lists() if any(values)}
+    given = {name: without_brackets(name) for name, values in query.lists() if any(values)}
     unkept = [
         FieldError(name, "This route cannot filter by this.")
         for name, bare in given.items()

@@ -687,6 +687,15 @@ def test_the_dashboard_s_empty_parameters_are_absent(events: list[dict[str, Any]
     assert ask(reader, T0, T0 + 8000, **bracketed) == ask(reader, T0, T0 + 8000, include="method:GET")
 
 
+def test_a_list_may_be_written_as_php_and_other_clients_do(events: list[dict[str, Any]], reader: APIClient) -> None:
+    values = ["method:GET", "method:PUT", "status_code:200"]
+    expected = ask(reader, T0, T0 + 8000, include=values)
+    numbered = {f"include[{index}]": value for index, value in enumerate(values)}
+    assert ask(reader, T0, T0 + 8000, **numbered) == expected
+    assert ask(reader, T0, T0 + 8000, **{"include[]": values[:1], "include": values[1:]}) == expected
+    assert ask(reader, T0, T0 + 8000) != expected
+
+
 def test_a_time_series_can_be_had_as_csv(sender: APIClient, reader: APIClient) -> None:
     send(sender, event(), event(method="PUT", timestamp=T0 + 60))
     query = {"group": "method", "granularity": "minute", "format": "csv"}

@@ -47,8 +47,15 @@ def test_a_list_for_one_value_is_refused_and_not_ignored(query: str) -> None:
     assert refused.value.detail == {"limit[]": ["Takes one value: write limit=…"]}
 
 
+@pytest.mark.parametrize("name", ["limit[0]", "limit[17]", "limit[gte]"])
+def test_a_key_of_one_value_is_refused_and_not_ignored(name: str) -> None:
+    with pytest.raises(serializers.ValidationError) as refused:
+        read(f"{name}=5")
+    assert refused.value.detail == {name: ["Takes one value: write limit=…"]}
+
+
 def test_unknown_list_parameters_are_ignored_and_empty_ones_are_absent() -> None:
-    assert read("other[]=5&[]=1&limit[]=") == read("")
+    assert read("other[]=5&[]=1&limit[]=&other[0]=1&[0]=2&limit[0]=&limit[0][1]=3") == read("")
 
 
 def test_concurrent_threads_read_their_own_parameters() -> None:
