@@ -41,6 +41,7 @@ def test_rows_are_filters_and_an_error_opens_its_requests(visit: Visit) -> None:
     expect(page.locator("#countries tbody tr")).to_have_count(1)
     with page.expect_response("**/analytics/websites?*sortBy=bytes*"):
         websites.get_by_role("button", name="Traffic").click()
+    expect(websites).to_have_attribute("aria-busy", "false")
     websites.get_by_role("link", name="site-05.example").click()
     expect(page.get_by_label("Domain")).to_have_value("site-05.example")
     expect(websites).to_contain_text("(1 total)")
