@@ -110,10 +110,11 @@ class BoundedListField(serializers.ListField):
 
     def __init__(self, *, max_length: int, **options: Any) -> None:
         super().__init__(max_length=max_length, **options)
+        self.bound = max_length
 
     def to_internal_value(self, data: Any) -> list[Any]:
-        if isinstance(data, list) and len(data) > self.max_length:
-            self.fail("max_length", max_length=self.max_length)
+        if isinstance(data, list) and len(data) > self.bound:
+            self.fail("max_length", max_length=self.bound)
         items: list[Any] = super().to_internal_value(data)
         return items
 
