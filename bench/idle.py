@@ -21,7 +21,7 @@ SETTLE_SECONDS: Final = 30
 SECONDS: Final = 60
 MEMORY_MB: Final = RatioTarget(most=300)
 CPU_PERCENT: Final = RatioTarget(most=1)
-_KILOBYTES: Final = re.compile(r"^(VmRSS|RssAnon|RssFile):\s+(\d+) kB$", re.MULTILINE)
+_KILOBYTES: Final = re.compile(r"^(Rss|Pss|Anonymous):\s+(\d+) kB$", re.MULTILINE)
 
 
 def main() -> None:
@@ -47,12 +47,12 @@ def report(name: str, process: Process, seconds: int) -> None:
     rows = [(thread, f"{ticks * per_tick:.2f}") for thread, ticks in used.most_common() if ticks > 0]
     print_table((f"{name}: threads", "% of a core"), [*rows, ("all", f"{percent:.2f}")])
     print(f"processor: {CPU_PERCENT.verdict(percent)}")
-    print(", ".join(f"{kind} {size} MB" for kind, size in memory.items()), MEMORY_MB.verdict(memory["VmRSS"]), "\n")
+    print(", ".join(f"{kind} {size} MB" for kind, size in memory.items()), MEMORY_MB.verdict(memory["Rss"]), "\n")
 
 
 def memory_mb(pid: int) -> dict[str, int]:
-    """Resident memory, split into the process's own and file pages."""
-    return {name: int(size) // 1024 for name, size in _KILOBYTES.findall(Path(f"/proc/{pid}/status").read_text())}
+    """Resident memory, the same with shared pages divided by the processes that map them, and the process's own."""
+    return {name: int(size) // 1024 for name, size in _KILOBYTES.findall(Path(f"/proc/{pid}/smaps_rollup").read_text())}
 
 
 def _by_thread(pid: int) -> Counter[str]:

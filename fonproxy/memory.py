@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import re
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
 M_ARENA_MAX: Final = -8  # from malloc.h
 ARENAS: Final = 2
+MADV_DONTNEED: Final = 4  # from mman.h
+# Start and end of each mapping of a shared library that cannot be written to, and how much of it was changed before.
+_LIBRARY_PAGES: Final = re.compile(
+    r"^([0-9a-f]+)-([0-9a-f]+) r-[-x]p \S+ \S+ \d+ +/.*\.so\b.*\n(?:\w+: .*\n)*?Anonymous: +(\d+) kB$", re.MULTILINE
+)
 
 
 def share_arenas() -> None:
@@ -25,9 +33,32 @@ def share_arenas() -> None:
 
 
 def freeze_loaded_objects() -> None:
-    """Exempts all current objects from garbage collection. Call it when the modules of a serving process are loaded.
+    """Exempts all current objects from garbage collection, and returns to the system what the start has freed.
 
-    A full collection goes through 200,000 objects otherwise. That takes 0.1 s, in which no other thread runs.
+    Call it when the modules of a serving process are loaded. A full collection goes through 200,000 objects otherwise.
+    That takes 0.1 s, in which no other thread runs.
     """
     gc.collect()
     gc.freeze()
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def release_library_pages() -> None:
+    """Unmaps the pages of shared libraries from this process; the kernel maps a page again when it is next used.
+
+    Loading the engine touches pages all over its file, of which a server then uses few. Call this while no other thread
+    can load a library: the loader changes pages that were unchanged a moment before. Other files are left alone,
+    because they may be unmapped at any time.
+    """
+    advise = ctypes.CDLL(None).madvise
+    for start, end in _unchanged_library_pages():
+        advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
+
+
+def _unchanged_library_pages() -> Iterator[tuple[int, int]]:
+    """Address ranges; pages that the loader changed are left out, because the file does not have their content."""
+    with suppress(OSError):  # not Linux
+        for start, end, changed in _LIBRARY_PAGES.findall(Path("/proc/self/smaps").read_text()):
+            if changed == "0":
+                yield int(start, 16), int(end, 16)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 
 MARK_CACHE_BYTES: Final = 256 * MIB
+# How often the engine compares its count of allocated memory with the process's. Its own 50 ms cost 0.17 % of a core.
+MEMORY_CHECK_MS: Final = 500
 # Long enough for a killed query to notice; then the process ends anyway.
 CLOSE_SECONDS: Final = 10.0
 # No read takes longer.
@@ -59,7 +61,10 @@ class EmbeddedClient:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
         self._lock_file = lock(path)
-        self._url = f"{path}?max_server_memory_usage={memory_bytes}&mark_cache_size={MARK_CACHE_BYTES}"
+        self._url = (
+            f"{path}?max_server_memory_usage={memory_bytes}&mark_cache_size={MARK_CACHE_BYTES}"
+            f"&memory_worker_period_ms={MEMORY_CHECK_MS}"
+        )
         self._state = threading.Condition()
         self._connections: dict[threading.Thread, Connection] = {}
         self._keeper: Connection | None = None

@@ -27,6 +27,26 @@ def test_only_objects_that_are_made_later_are_collected() -> None:
     assert printed(program) == "True True True\n"
 
 
+def test_pages_of_libraries_are_released_and_the_engine_still_answers() -> None:
+    program = (
+        "import chdb, re; from pathlib import Path; from fonproxy.memory import release_library_pages;"
+        "resident = lambda: int(re.search(r'RssFile:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]);"
+        "before = resident(); release_library_pages(); after = resident();"
+        "print(before > 100_000, after < before / 3, chdb.query('SELECT sum(number) FROM numbers(10)'))"
+    )
+    assert printed(program) == "True True 45\n\n"
+
+
+def test_pages_that_the_loader_changed_are_kept() -> None:
+    program = (
+        "import chdb; from pathlib import Path; from fonproxy.memory import release_library_pages;"
+        "anonymous = lambda: sum(int(line.split()[1]) for line in Path('/proc/self/smaps_rollup').open()"
+        " if line.startswith('Anonymous:')); before = anonymous(); release_library_pages();"
+        "print(anonymous() > before * 0.8)"
+    )
+    assert printed(program) == "True\n"
+
+
 def printed(program: str) -> str:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr == ""

@@ -12,6 +12,7 @@ from contextlib import suppress
 from fcntl import ioctl
 from http.client import HTTPException
 from pathlib import Path
+from resource import getpagesize
 from struct import unpack
 from termios import TIOCOUTQ
 
@@ -72,6 +73,15 @@ def test_it_listens_on_the_loopback_address_only(server: Server) -> None:
     assert {address for address in addresses if address.endswith(f":{server.port:04X}")} == {
         f"0100007F:{server.port:04X}"
     }
+
+
+@pytest.mark.processes
+@embedded_only
+def test_at_rest_it_uses_less_than_300_mb(data_dir: Path) -> None:
+    server = Server(data_dir)
+    resident_pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+    assert server.stop().code == 0
+    assert resident_pages * getpagesize() < 300_000_000
 
 
 @pytest.mark.processes

@@ -1,6 +1,6 @@
 // Waits for the first rows and then turns into the dashboard.
 
-import "./samples.js";
+import "./manage.js";
 import { read } from "./api.js";
 
 setInterval(async () => {

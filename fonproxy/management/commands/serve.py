@@ -18,7 +18,7 @@ from fonproxy.clickhouse import migrator
 from fonproxy.clickhouse.client import close_client, get_client
 from fonproxy.clickhouse.errors import EngineError
 from fonproxy.embedded_celery import EmbeddedJobs
-from fonproxy.memory import freeze_loaded_objects, share_arenas
+from fonproxy.memory import freeze_loaded_objects, release_library_pages, share_arenas
 from fonproxy.server.batches import Batches
 from fonproxy.server.listener import HttpServer
 from fonproxy.wsgi import application
@@ -73,6 +73,7 @@ class Command(BaseCommand):
             settings.STAFF_SECOND_FACTOR = False  # so that demo staff can sign in with the printed password
             settings.GEO_DUMMY = True
             call_command("seed_demo", url=f"http://{host}:{server.port}", stdout=self.stdout)
+        release_library_pages()  # before the threads of Python that may load libraries
         if demo and live:
             url = local_url(host, server.port)
             threading.Thread(
