@@ -117,4 +117,4 @@ def setup(user: User, sealed_key: str) -> dict[str, str]:
     key = base64.b32encode(bytes.fromhex(sealing.unseal(sealed_key))).decode()
     label = quote(f"FonProxy:{user.get_username()}")
     uri = f"otpauth://totp/{label}?{urlencode({'secret': key, 'issuer': 'FonProxy'})}"
-    return {"key": key, "qr_code": segno.make(uri, micro=False).svg_data_uri(scale=4)}
+    return {"key": key, "qr_code": segno.make(uri, micro=False).svg_data_uri(scale=4, light="white")}

@@ -6,6 +6,7 @@ import logging
 from enum import Enum
 from functools import partial
 from smtplib import SMTPException
+from typing import Final
 
 from celery import shared_task
 from django.conf import settings
@@ -16,6 +17,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User, password_changed
+from fonproxy import counters
+
+MAX_AN_HOUR: Final = 10
+"""Mails about the same event to an account, from the first of them on."""
+HOUR_SECONDS: Final = 60 * 60
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +49,25 @@ def send(notice: Notice, user: User, address: str | None = None) -> None:
     """Mails the owner once the transaction is committed, at the current address or at ``address``."""
     to = user.email if address is None else address
     if to:
-        context = {"name": user.get_username(), "event": notice.value, "home": settings.PUBLIC_URL}
-        text = render_to_string("emails/notice.txt", context)
-        subject = _("FonProxy: %(event)s") % {"event": notice.value}
-        transaction.on_commit(partial(mail.delay, subject, text, to), robust=True)
+        transaction.on_commit(partial(_send, notice, user, to), robust=True)
+
+
+def _send(notice: Notice, user: User, address: str) -> None:
+    """Mails it, unless enough mails of this event were sent. Each event has its own count, so that none hides another.
+
+    Counted after the commit: what is rolled back takes no mail's place.
+    """
+    sent = counters.count(f"notices:{notice.name}:{user.pk}", HOUR_SECONDS)
+    if sent > MAX_AN_HOUR:
+        return
+    context = {
+        "name": user.get_username(),
+        "event": notice.value,
+        "is_last": sent == MAX_AN_HOUR,
+        "home": settings.PUBLIC_URL,
+    }
+    text = render_to_string("emails/notice.txt", context)
+    mail.delay(_("FonProxy: %(event)s") % {"event": notice.value}, text, address)
 
 
 def send_new_password(sender: object, user: User, **rest: object) -> None:

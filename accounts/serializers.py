@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from accounts.applications import Keys
 from accounts.models import ApiKey, Application, Scope
-from fonproxy.api.params import ExpiryField, TextField
+from fonproxy.api.params import BoundedListField, ExpiryField, TextField
 
 
 class ScopeField(serializers.ChoiceField):
@@ -43,7 +43,7 @@ class NewKeySerializer(serializers.Serializer[Any]):
     """The body of a key's creation; the context holds ``now``."""
 
     name = TextField(max_length=100)
-    scopes = serializers.ListField(child=ScopeField(), allow_empty=False, default=[Scope.READ.value])
+    scopes = BoundedListField(child=ScopeField(), max_length=len(Scope), allow_empty=False, default=[Scope.READ.value])
     expiresAt = ExpiryField(
         required=False, allow_null=True, default=None, help_text="ISO 8601; a date means the whole of that day."
     )

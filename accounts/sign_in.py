@@ -55,9 +55,15 @@ class ThrottledForm(Page):
         return _too_often(request, math.ceil(max(throttle.wait() or 60 for throttle in refusing)))
 
 
+class SignInForm(AuthenticationForm):
+    def get_invalid_login_error(self) -> forms.ValidationError:
+        return forms.ValidationError(_("Wrong user name or password. Check both and try again."), code="invalid_login")
+
+
 class SignInView(ThrottledForm, views.LoginView):
     named_by = "username"
     template_name = "accounts/sign_in.html"
+    form_class = SignInForm
     redirect_authenticated_user = True
 
     def get_redirect_url(self) -> str:  # type: ignore[override]  # described as of a later Django
@@ -88,7 +94,7 @@ class CodeForm(forms.Form):
     code = forms.CharField(
         label=_("Code"),
         max_length=40,
-        help_text=_("Six digits from your authenticator app, or a recovery code."),
+        help_text=_("Six digits from your authenticator app."),
         widget=forms.TextInput({"autocomplete": "one-time-code", "autofocus": True}),
     )
 
@@ -108,7 +114,7 @@ class SecondFactorView(Page, views.RedirectURLMixin, FormView[CodeForm]):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         assert self.user is not None
         setup = {} if factors.is_enrolled(self.user) else factors.setup(self.user, new_key(self.request))
-        return super().get_context_data(**kwargs, **setup, next=self.get_redirect_url())
+        return super().get_context_data(**kwargs, **setup, is_required=True, next=self.get_redirect_url())
 
     def form_valid(self, form: CodeForm) -> HttpResponse:
         assert self.user is not None
@@ -142,7 +148,8 @@ class ConfirmForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.user = user
         if factors.is_enrolled(user):
-            self.fields["code"] = CodeForm.base_fields["code"]
+            self.fields["code"] = CodeForm().fields["code"]
+            self.fields["code"].help_text = _("Six digits from your authenticator app, or a recovery code.")
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data

@@ -71,7 +71,7 @@ def reach(user: User, now: datetime) -> Reach:
 def stop(user: User, staff: User, now: datetime) -> Reach:
     """Stops everything; returns what was stopped. Raises NothingToDo."""
     with transaction.atomic():
-        list(user.orders.select_for_update(no_key=True).order_by("pk"))
+        list(user.orders.locked().order_by("pk"))
         user.refresh_from_db()
         stopped, actor = reach(user, now), Actor(staff.pk)
         if stopped.is_empty:
@@ -107,7 +107,7 @@ def undo_reach(user: User, now: datetime) -> Reach:
 def undo(user: User, staff: User, now: datetime) -> Reach:
     """Restores what was stopped since the last undo; returns it. Raises NothingToDo if it has already been restored."""
     with transaction.atomic():
-        list(user.orders.select_for_update(no_key=True).order_by("pk"))
+        list(user.orders.locked().order_by("pk"))
         user.refresh_from_db()
         resumed, actor = undo_reach(user, now), Actor(staff.pk)
         times = _times(user)

@@ -21,8 +21,6 @@ Secret = tuple[str | Promise, str]
 class BodyForm(forms.Form):
     """A form that is the body of an API call: ``given`` is the data validated by that API's serializer."""
 
-    required_css_class = "required"
-
     def body(self, cleaned: dict[str, Any]) -> Serializer[Any]:
         """The API's serializer for the entered data."""
         raise NotImplementedError

@@ -50,7 +50,7 @@ class KeyForm(BodyForm):
         label=_("Permissions"),
         initial=[Scope.READ.value],
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("Clients of the WeProxies API need the first two."),
+        help_text=_("Clients of the WeProxies API need to read your usage and to change your alerts."),
     )
 
     def __init__(self, data: Any, user: User) -> None:

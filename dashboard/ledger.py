@@ -18,7 +18,7 @@ from rest_framework.exceptions import NotFound
 
 from dashboard.pages import OrdersPage
 from fonproxy import ids
-from fonproxy.api.renderers import write_csv
+from fonproxy.api.renderers import csv_file
 from fonproxy.timerange import DAY, STAMP
 from fonproxy.units import GIB
 from orders import ledger, selectors
@@ -134,9 +134,8 @@ class LedgerPage(OrdersPage):
         }
 
     def _csv(self, order: Order) -> HttpResponse:
-        text = write_csv(CSV_COLUMNS, _csv_rows(order, ledger.statement(order, *self.days)))
-        name = f'attachment; filename="ledger-{order.published_id}.csv"'
-        return HttpResponse(text, "text/csv; charset=utf-8", headers={"Content-Disposition": name})
+        parts = ["ledger", order.published_id, *(f"{day}" for day in self.days if day)]
+        return csv_file(f"{'_'.join(parts)}.csv", CSV_COLUMNS, _csv_rows(order, ledger.statement(order, *self.days)))
 
 
 def _sums(lines: QuerySet[LedgerEntry]) -> dict[str, float]:
@@ -159,9 +158,9 @@ def api_call(order: Order, first: date | None, last: date | None, page: int) -> 
     return f"/{network}_ledger/search?{urlencode(given | {'per_page': PER_PAGE})}"
 
 
-def _csv_rows(order: Order, lines: QuerySet[LedgerEntry]) -> Iterator[dict[str, Any]]:
+def _csv_rows(order: Order, lines: QuerySet[LedgerEntry]) -> Iterator[tuple[Any, ...]]:
     for line in lines.iterator():
-        values = (
+        yield (
             line.period_date.isoformat(),
             line.reason,
             line.adjustment_number,
@@ -171,4 +170,3 @@ def _csv_rows(order: Order, lines: QuerySet[LedgerEntry]) -> Iterator[dict[str, 
             line.created_at.strftime(STAMP),
             line.updated_at.strftime(STAMP),
         )
-        yield dict(zip(CSV_COLUMNS, values, strict=True))

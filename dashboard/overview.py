@@ -123,7 +123,7 @@ class OverviewPage(CustomerPage, TemplateView):
     def _overview(self) -> dict[str, Any]:
         now = timezone.now()
         page = Paginator(selectors.orders_of(self.customer.pk), PER_PAGE).get_page(self.request.GET.get("page"))
-        return {"page": page, "cards": cards(list(page), now), "now": now, "error_help": HELP}
+        return {"page": page, "cards": cards(list(page), now), "error_help": HELP}
 
     def _first_run(self) -> dict[str, Any]:
         """First steps; for staff also how a gateway pushes traffic."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import django_stubs_ext
 from celery.schedules import crontab
+from corsheaders.defaults import default_headers
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
@@ -335,22 +336,25 @@ TEMPLATES = [
         },
     }
 ]
-# Families declare their paths with CORS (fonproxy/api/families.py); no cookies are sent.
+# Families declare their paths with CORS (fonproxy/api/families.py); no cookies are sent. A page often sends the same
+# headers with all its calls, whether a route needs them or not.
 CORS_URLS_REGEX = r"(?!)"
 CORS_ALLOW_ALL_ORIGINS = True
 CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS", "POST"]
 CORS_ALLOW_HEADERS = [
-    "accept",
+    *default_headers,
+    "cache-control",
     "content-encoding",
-    "content-type",
     "idempotency-key",
     "if-none-match",
+    "pragma",
+    "prefer",
+    "x-api-key",
     "x-auth-key",
     "x-auth-user",
     "x-request-id",
-    "x-requested-with",
 ]
-CORS_EXPOSE_HEADERS = ["ETag", "Retry-After", "X-Groups-Left-Out", "X-Request-Id"]
+CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "X-Groups-Left-Out", "X-Request-Id"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"

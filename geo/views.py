@@ -21,7 +21,15 @@ from rest_framework.viewsets import ViewSet
 from accounts.permissions import CanProvision
 from fonproxy.api.docs import problems
 from fonproxy.api.params import Params
-from fonproxy.api.renderers import CsvRenderer, JsonRenderer, write_csv
+from fonproxy.api.renderers import (
+    CSV_TYPE,
+    CsvRenderer,
+    JsonRenderer,
+    attachment,
+    byte_order_mark,
+    file_name,
+    write_csv,
+)
 from fonproxy.api.throttles import PublicThrottle
 from geo import services
 from geo.loaders import DEFAULT_SERVICES
@@ -51,7 +59,10 @@ class GeoViewSet(ViewSet):
     permission_classes = []
     throttle_classes = [PublicThrottle]
     csv_columns = COUNT_COLUMNS
-    csv_name = "geo"
+
+    @property
+    def csv_name(self) -> str:
+        return f"geo-{self.action}"
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
@@ -74,7 +85,7 @@ class GeoViewSet(ViewSet):
     )
     def counts(self, request: Request) -> HttpResponseBase:
         """Available proxies by type, pool, geo service and country."""
-        return _answer(request, CountsParams, _counts)
+        return self._answer(request, CountsParams, _counts)
 
     @extend_schema(
         tags=["Geo"],
@@ -85,7 +96,26 @@ class GeoViewSet(ViewSet):
     )
     def countries(self, request: Request) -> HttpResponseBase:
         """The countries in which proxies of a type are available, by its default service."""
-        return _answer(request, CountriesParams, _countries)
+        return self._answer(request, CountriesParams, _countries)
+
+    def _answer(self, request: Request, parameters: type[Params], make: MakeBody) -> HttpResponseBase:
+        """The response for this query, computed once per revision; 304 if the client has a current copy."""
+        query = request.query_params
+        is_csv = isinstance(request.accepted_renderer, CsvRenderer)
+        counts_cache = services.counts_cache(timezone.now())
+
+        def body() -> _CachedResponse:
+            given, mark = parameters.read(query), byte_order_mark(query).encode()
+            return counts_cache.get_or_make(
+                (make, *given.values(), is_csv, mark), lambda: _with_etag(mark + make(counts_cache, given, is_csv))
+            )
+
+        # Cached by the query string too, which saves parsing it.
+        found = counts_cache.get_or_make((make, request.META["QUERY_STRING"], is_csv), body)
+        response = _response(request._request, found, CSV_TYPE if is_csv else JsonRenderer.media_type)
+        if is_csv:
+            response.headers["Content-Disposition"] = attachment(file_name(self.csv_name, query))
+        return response
 
 
 class RawCountsViewSet(ViewSet):
@@ -101,28 +131,13 @@ class RawCountsViewSet(ViewSet):
         operation_id="provisioning_geo_counts",
         responses={200: CountsSerializer, **problems(400, 401, 403, 429, 503)},
     )
-    def raw(self, request: Request) -> Response | HttpResponse:
+    def raw(self, request: Request) -> Response:
         """Raw counts of available proxies."""
-        counts = services.raw_counts(timezone.now())
-        if _wants_csv(request):
-            return HttpResponse(write_csv(COUNT_COLUMNS, _flat(counts)), content_type="text/csv; charset=utf-8")
-        return Response({"counts": counts})
+        return Response({"counts": services.raw_counts(timezone.now())})
 
-
-def _answer(request: Request, parameters: type[Params], make: MakeBody) -> HttpResponseBase:
-    """The response for this query, computed once per revision; 304 if the client has a current copy."""
-    is_csv = _wants_csv(request)
-    counts_cache = services.counts_cache(timezone.now())
-
-    def body() -> _CachedResponse:
-        given = parameters.read(request.query_params)
-        return counts_cache.get_or_make(
-            (make, *given.values(), is_csv), lambda: _with_etag(make(counts_cache, given, is_csv))
-        )
-
-    # Cached by the query string too, which saves parsing it.
-    found = counts_cache.get_or_make((make, request.META["QUERY_STRING"], is_csv), body)
-    return _response(request._request, found, _content_type(is_csv))
+    @staticmethod
+    def csv_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        return _flat(data["counts"])
 
 
 def _remembered(request: HttpRequest, make: MakeBody) -> HttpResponseBase | None:
@@ -160,14 +175,6 @@ def _response(request: HttpRequest, found: _CachedResponse, content_type: str) -
 
 def _with_etag(content: bytes) -> _CachedResponse:
     return _CachedResponse(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-
-
-def _wants_csv(request: Request) -> bool:
-    return isinstance(request.accepted_renderer, CsvRenderer)
-
-
-def _content_type(is_csv: bool) -> str:
-    return "text/csv; charset=utf-8" if is_csv else JsonRenderer.media_type
 
 
 def _counts(counts_cache: CountsCache, given: dict[str, Any], is_csv: bool) -> bytes:

@@ -203,7 +203,7 @@ def publish_overdue(now: datetime) -> int:
     over = Order.objects.filter(stopped_until__lte=now)
     numbers = {*due.values_list("pk", flat=True), *over.values_list("pk", flat=True)}
     with transaction.atomic():
-        orders = list(Order.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk"))
+        orders = list(Order.objects.locked().filter(pk__in=numbers).order_by("pk"))
         for order in orders:
             if order.stopped_until is not None and order.stopped_until <= now:
                 order.stopped_until = None

@@ -18,7 +18,7 @@ def register() -> None:
 
 def stop_logins(user: User, now: datetime) -> dict[str, int]:
     """Publishes the erasure to gateways and deletes the logins."""
-    orders = list(user.orders.select_for_update(no_key=True).order_by("pk"))
+    orders = list(user.orders.locked().order_by("pk"))
     proxy_users.lock(orders)
     enforcement.publish_erased(orders, now)
     logins = ProxyUser.objects.filter(order__user=user)

@@ -123,12 +123,7 @@ def record_expiring(now: datetime) -> int:
     numbers = list(due.values_list("pk", flat=True)[:ROUND])
     for number in numbers:
         with transaction.atomic():
-            order = (
-                Order.objects.select_for_update(of=("self",), no_key=True)
-                .select_related("user")
-                .filter(pk=number)
-                .first()
-            )
+            order = Order.objects.locked().select_related("user").filter(pk=number).first()
             _record_expiring(order, now)
     return len(numbers)
 

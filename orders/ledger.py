@@ -10,15 +10,27 @@ from django.db.models import F, Max, Q, QuerySet, Sum, Window
 from django.db.models.functions import TruncDate
 
 from fonproxy.api.errors import Conflict
+from fonproxy.prepared import Prepared
 from orders.models import LedgerEntry, LedgerReason, Order
 
 SYSTEM: Final = "fonproxy"
+# Queries for more orders than this are compiled each time.
+MAX_PREPARED: Final = 256
+
+
+def _sums(order_ids: Collection[int]) -> QuerySet[LedgerEntry, tuple[int, int]]:
+    lines = LedgerEntry.objects.filter(order_id__in=order_ids).order_by()
+    return lines.values_list("order_id").annotate(Sum("bytes"))
+
+
+# Every sign-in at a gateway asks for a balance.
+_prepared_sums: Final = Prepared(_sums, int)
 
 
 def balances(order_ids: Collection[int]) -> dict[int, int]:
     """The sum of each order's ledger in bytes, which is the remainder of its limit. 0 for an order without entries."""
-    sums = LedgerEntry.objects.filter(order_id__in=order_ids).order_by().values_list("order_id")
-    return dict.fromkeys(order_ids, 0) | dict(sums.annotate(Sum("bytes")))
+    sums = _prepared_sums.rows(list(order_ids)) if len(order_ids) <= MAX_PREPARED else _sums(order_ids)
+    return dict.fromkeys(order_ids, 0) | dict(sums)
 
 
 def balance(order: Order) -> int:

@@ -52,8 +52,7 @@ def lock(orders: Collection[Order]) -> None:
     """Locks the logins of locked orders.
 
     Everywhere, orders are locked before logins, and both before the counter of published changes: otherwise two
-    transactions could deadlock. Orders are locked with ``no_key``, because samples of a gateway lock logins, and at
-    their commit PostgreSQL checks the foreign key to the order, which a full lock would block.
+    transactions could deadlock. ``Order.objects.locked`` says how orders are locked.
     """
     list(ProxyUser.objects.select_for_update().filter(order__in=orders).order_by("pk").values_list("pk"))
 
@@ -61,7 +60,7 @@ def lock(orders: Collection[Order]) -> None:
 def _locked(users: QuerySet[ProxyUser]) -> list[ProxyUser]:
     """These logins, locked after their orders."""
     orders = Order.objects.filter(pk__in=list(users.values_list("order", flat=True)))
-    list(orders.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+    list(orders.locked().order_by("pk").values_list("pk"))
     return list(users.select_for_update().order_by("pk"))
 
 
@@ -123,7 +122,7 @@ def save(user: ProxyUser, now: datetime) -> None:
     """Saves a proxy user edited by staff, possibly with another login or order, and publishes the effects."""
     with transaction.atomic():
         orders = Order.objects.filter(Q(proxy_users=user.pk) | Q(pk=user.order_id))
-        rows = Order.objects.select_for_update(no_key=True).filter(pk__in=orders.values("pk"))
+        rows = Order.objects.locked().filter(pk__in=orders.values("pk"))
         list(rows.order_by("pk").values_list("pk"))
         before = ProxyUser.objects.select_for_update().filter(pk=user.pk).first()
         if before is None or (before.limits, before.order_id) != (user.limits, user.order_id):

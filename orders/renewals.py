@@ -169,7 +169,7 @@ def _renew_some(now: datetime) -> int:
     lives_on = Q(expires_at=None) | Q(expires_at__gt=F("renews_at"))
     due = Order.objects.filter(lives_on, renews_at__lte=now).order_by("renews_at", "pk")
     with transaction.atomic():
-        found = list(due.select_for_update(skip_locked=True, no_key=True)[:CHUNK])
+        found = list(due.locked(skip_locked=True)[:CHUNK])
         orders = [order for order in found if order.renews_at == found[0].renews_at]
         _renew_next(orders, now)
     return len(orders)

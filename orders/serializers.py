@@ -8,7 +8,7 @@ from django.core.validators import RegexValidator
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from fonproxy.api.params import IdField, Params, StrictIntegerField, TextField
+from fonproxy.api.params import BoundedListField, IdField, Params, StrictIntegerField, TextField
 from orders.addresses import MAX_NETWORKS, InvalidNetwork, normalized
 from orders.models import MAX_LIMIT_BYTES, Network, Order, OrderStatus, ProxyType, ProxyUser
 from orders.passwords import PASSWORD, RULE
@@ -27,7 +27,7 @@ class PasswordField(TextField):
         self.validators.append(RegexValidator(f"^(?:{PASSWORD.pattern})\\Z", RULE))
 
 
-class NetworksField(serializers.ListField):
+class NetworksField(BoundedListField):
     """Addresses and networks, as networks in canonical form."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -212,7 +212,7 @@ def close_expired(now: datetime) -> int:
     )
     for pk in due:
         with transaction.atomic():
-            order = Order.objects.select_for_update(no_key=True).filter(pk=pk).first()
+            order = Order.objects.locked().filter(pk=pk).first()
             if order is not None:  # it may have been erased in the meantime
                 close_if_expired(order, now)
                 enforcement.publish([order], now)
@@ -334,12 +334,7 @@ def _current(order: Order, now: datetime) -> Order:
 
 def locked(order: Order) -> Order:
     """The current order, locked until the transaction ends. Raises NotFound if it was erased concurrently."""
-    found = (
-        Order.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("product", "user")
-        .filter(pk=order.pk)
-        .first()
-    )
+    found = Order.objects.locked().select_related("product", "user").filter(pk=order.pk).first()
     if found is None:
         raise NotFound
     return found

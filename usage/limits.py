@@ -39,7 +39,7 @@ def lock(order_ids: Collection[int]) -> Locked:
 
     ``orders.proxy_users.lock`` explains the order of locks.
     """
-    orders = list(Order.objects.select_for_update(no_key=True).filter(pk__in=order_ids).order_by("pk"))
+    orders = list(Order.objects.locked().filter(pk__in=order_ids).order_by("pk"))
     limited = ProxyUser.objects.filter(order__in=order_ids, limits_due_at__isnull=False)
     return Locked([order for order in orders if order.limits_due_at is not None], _locked(limited))
 
@@ -70,7 +70,7 @@ def _check_some_due(now: datetime) -> bool:
         return False
     with transaction.atomic():
         affected = {*found.values(), *due_orders}
-        orders = list(Order.objects.select_for_update(no_key=True).filter(pk__in=affected).order_by("pk"))
+        orders = list(Order.objects.locked().filter(pk__in=affected).order_by("pk"))
         users = _locked(ProxyUser.objects.filter(pk__in=found))
         enforce(Locked([order for order in orders if order.pk in due_orders], users), now)
     return True

@@ -71,9 +71,7 @@ def post_days(
     wanted = set(days)
     orders = {
         order.pk: order
-        for order in Order.objects.select_for_update(no_key=True)
-        .filter(pk__in={order_id for order_id, _ in wanted})
-        .order_by("pk")
+        for order in Order.objects.locked().filter(pk__in={order_id for order_id, _ in wanted}).order_by("pk")
     }
     pairs = {(order_id, day): orders[order_id].user_id for order_id, day in wanted if order_id in orders}
     totals = reports.daily_totals(pairs)

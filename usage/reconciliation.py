@@ -37,7 +37,7 @@ def _chunks() -> Iterator[list[int]]:
 
 def _reconcile(order_ids: list[int], now: datetime) -> list[LedgerMismatch]:
     with transaction.atomic():
-        orders = list(Order.objects.select_for_update(no_key=True).filter(pk__in=order_ids).order_by("pk"))
+        orders = list(Order.objects.locked().filter(pk__in=order_ids).order_by("pk"))
         found = [*_usage_differences(orders, now), *_limit_differences(orders, now)]
         LedgerMismatch.objects.bulk_create(found)
     return found

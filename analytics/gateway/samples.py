@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from analytics.ingest.checks import AHEAD, are_addresses
+from analytics.ingest.duplicates import is_repeated
 from analytics.ingest.row_errors import MAX_NAMED_ROWS, in_words, named, row_or_fault
 from analytics.ingest.schema import FAULTS, Amount, Count, Text
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
@@ -80,6 +81,8 @@ def decode(body: bytes, now: datetime) -> list[SessionSample]:
         raise InvalidInput(f"The body is not JSON: {in_words(fault, body)}.", code="gateway.invalid_body") from None
     if len(raws) > MAX_SAMPLES:
         raise TooLarge(f"A body may hold at most {MAX_SAMPLES:,} samples; this one has {len(raws):,}.")
+    if is_repeated("samples", body, len(raws)):
+        refuse([FieldError("samples", "Is given more than once.")])
     samples: list[SessionSample] = []
     errors: list[FieldError] = []
     for found in _checked(raws, now):

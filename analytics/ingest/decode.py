@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from analytics.ingest.attribution import AttributionMap, RowOwner
 from analytics.ingest.checks import TIME, Columns, all_sound, fault_of
+from analytics.ingest.duplicates import is_repeated
 from analytics.ingest.row_errors import MAX_NAMED_ROWS, in_words, named, row_or_fault
 from analytics.ingest.schema import FAULTS, IngestRow, RowSchema, sketch
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
@@ -23,6 +24,9 @@ from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
 # More than twice the fields of a row, so batches with unknown fields pass; limits the memory of decoding.
 VALUES_PER_ROW: Final = 50
 INVALID_BODY: Final = "analytics.invalid_body"
+INVALID_ROWS: Final = "analytics.invalid_rows"
+NOTHING_STORED: Final = "Some rows are bad; nothing was stored."
+REPEATED: Final = FieldError("logs", "Is given more than once.")
 
 
 def parse(
@@ -36,6 +40,8 @@ def parse(
     except FAULTS:
         raise _refusal(kind, _sketch(body, max_rows), oldest, now) from None
     _refuse_too_many(len(rows), max_rows)
+    if is_repeated("logs", body, len(rows)):
+        raise InvalidInput(NOTHING_STORED, code=INVALID_ROWS, errors=[REPEATED])
     columns = columns_of(kind, rows)
     directory = AttributionMap.of(set(columns["who"]))
     if not all_sound(columns, directory, oldest, now):
@@ -78,8 +84,8 @@ def _refusal(kind: RowSchema[Any], raws: Sequence[msgspec.Raw], oldest: datetime
         row if isinstance(row, FieldError) else _fault_of(kind, index, row, directory, oldest, now)
         for index, row in enumerate(rows)
     )
-    errors = list(islice(filter(None, checked), MAX_NAMED_ROWS)) or [FieldError("logs", "Is given more than once.")]
-    return InvalidInput("Some rows are bad; nothing was stored.", code="analytics.invalid_rows", errors=errors)
+    errors = list(islice(filter(None, checked), MAX_NAMED_ROWS)) or [REPEATED]
+    return InvalidInput(NOTHING_STORED, code=INVALID_ROWS, errors=errors)
 
 
 def _fault_of(

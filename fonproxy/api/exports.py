@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from fonproxy.api.errors import TooBusy
 from fonproxy.api.leases import Lease
+from fonproxy.api.renderers import attachment
 
 AT_ONCE: Final = 2
 LEASE_SECONDS: Final = 120
@@ -61,7 +62,7 @@ def streamed(account_id: int, parts: Iterator[bytes], content_type: str, file_na
         export.close()
         raise
     response = StreamingHttpResponse(_Begun(first, export), content_type=content_type)
-    response["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    response["Content-Disposition"] = attachment(file_name)
     return response
 
 

@@ -24,6 +24,7 @@ from fonproxy.clickhouse.errors import EngineUnavailable, QueryTooHeavy
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS: Final = 5
+MAX_FIELD_ERRORS: Final = 100
 CODES: Final = {
     400: "request.invalid",
     401: "auth.not_authenticated",
@@ -59,7 +60,7 @@ def _problem(exc: Exception, path: str) -> Problem | None:
     if isinstance(exc, ApiProblem):
         return Problem(exc.status_code, exc.stable_code, str(exc.detail), exc.errors, path, now)
     if isinstance(exc, exceptions.ValidationError):
-        errors = tuple(_field_errors(exc.detail))
+        errors = tuple(_field_errors(exc.detail)[:MAX_FIELD_ERRORS])
         return Problem(400, CODES[400], "The request has fields that are not as documented.", errors, path, now)
     status = status_of(exc)
     if status is None:

@@ -105,6 +105,20 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class BoundedListField(serializers.ListField):
+    """A list whose length is checked before its items, so that a long list is one error instead of one for each."""
+
+    def __init__(self, *, max_length: int, **options: Any) -> None:
+        super().__init__(max_length=max_length, **options)
+        self.bound = max_length
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self.bound:
+            self.fail("max_length", max_length=self.bound)
+        items: list[Any] = super().to_internal_value(data)
+        return items
+
+
 class WebhookUrlField(TextField):
     """A URL that may be called: HTTPS and a public host, as checked by ``webhooks.check_url``."""
 

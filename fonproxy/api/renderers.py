@@ -73,13 +73,17 @@ class CsvRenderer(BaseRenderer):
             response.headers["Content-Type"] = JsonRenderer.media_type
             return JsonRenderer().render(data)
         query = context["request"].query_params
-        response.headers["Content-Disposition"] = f'attachment; filename="{file_name(view.csv_name, query)}"'
+        response.headers["Content-Disposition"] = attachment(file_name(view.csv_name, query))
         return (byte_order_mark(query) + write_csv(view.csv_columns, rows)).encode()
 
 
 def byte_order_mark(query: Mapping[str, str]) -> str:
     """The byte order mark of a CSV downloaded from a page; empty for a program that used ``Accept``."""
     return BYTE_ORDER_MARK if query.get("format") == CsvRenderer.format else ""
+
+
+def attachment(file: str) -> str:
+    return f'attachment; filename="{file}"'
 
 
 def file_name(name: str, query: Mapping[str, str]) -> str:
@@ -146,9 +150,9 @@ def csv_file_parts(
 
 
 def csv_file(name: str, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> HttpResponse:
-    """The answer to a click in the console, which is small enough to be made at once."""
-    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(b"".join(csv_file_parts(header, rows)), content_type=CSV_TYPE, headers=disposition)
+    """A download from a page that is small enough to be made at once."""
+    headers = {"Content-Disposition": attachment(name)}
+    return HttpResponse(b"".join(csv_file_parts(header, rows)), content_type=CSV_TYPE, headers=headers)
 
 
 def _value(row: Mapping[str, Any], column: str) -> Any:

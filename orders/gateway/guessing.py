@@ -1,6 +1,6 @@
 """Counts wrong passwords per login and client address, so that a guesser blocks only themselves.
 
-The counts are in the cache, which all processes share if there is Redis. A /64 counts as one IPv6 address.
+The counts are in the cache. A /64 counts as one IPv6 address.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Final
 
 from django.core.cache import cache
+
+from fonproxy import counters
 
 MAX_FAILURES: Final = 10
 WINDOW_SECONDS: Final = 60
@@ -24,12 +26,7 @@ def is_blocked(login: str, client: Address) -> bool:
 
 
 def count_failure(login: str, client: Address) -> None:
-    key = _key(login, client)
-    cache.add(key, 0, WINDOW_SECONDS)
-    try:
-        cache.incr(key)
-    except ValueError:  # the window has just ended
-        cache.set(key, 1, WINDOW_SECONDS)
+    counters.count(_key(login, client), WINDOW_SECONDS)
 
 
 def _key(login: str, client: Address) -> str:

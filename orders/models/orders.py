@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
@@ -48,6 +48,17 @@ def is_suspended(now: datetime) -> Q:
 def has_limit(order: str = "") -> Q:
     """A condition for orders with a positive limit in the current period; ``order`` as in :func:`has_expired`."""
     return Q((f"{order}traffic_limit_bytes__gt", -models.F(f"{order}added_bytes")))
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    def locked(self, *, skip_locked: bool = False) -> Self:
+        """The orders, locked until the transaction ends, without joined rows and without their keys.
+
+        Samples of a gateway lock logins, and at their commit PostgreSQL checks the foreign key to the order. A lock
+        that includes the key would block that check, and deadlock with a transaction that locks the order before its
+        logins.
+        """
+        return self.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked)
 
 
 class Order(models.Model):
@@ -128,6 +139,8 @@ class Order(models.Model):
     updated_at = models.DateTimeField(
         null=True, editable=False, help_text="When something other than its usage last changed; empty: never."
     )
+
+    objects = OrderQuerySet.as_manager()
 
     class Meta:
         indexes = [

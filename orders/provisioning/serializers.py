@@ -11,7 +11,15 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import User
-from fonproxy.api.params import ExpiryField, Params, StrictIntegerField, TextField, WholeNumberField, ZoneField
+from fonproxy.api.params import (
+    BoundedListField,
+    ExpiryField,
+    Params,
+    StrictIntegerField,
+    TextField,
+    WholeNumberField,
+    ZoneField,
+)
 from fonproxy.mail_addresses import validate_address
 from fonproxy.timerange import FIRST_YEAR, LAST_YEAR, UTC_ZONE, InvalidTime, parse_instant
 from orders import proxy_users
@@ -149,7 +157,7 @@ class OrderBody(serializers.Serializer[Any]):
     limits = OrderLimitsBody(
         required=False, help_text="Fair use of an order without a traffic limit. Omitted fields stay unchanged."
     )
-    proxyUsers = serializers.ListField(
+    proxyUsers = BoundedListField(
         child=ProxyUserBody(), max_length=MAX_LOGINS, default=list, help_text="Exactly these logins."
     )
 

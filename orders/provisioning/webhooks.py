@@ -21,7 +21,7 @@ from accounts.permissions import CanProvision
 from fonproxy import delivery
 from fonproxy.api import cursors
 from fonproxy.api.docs import problems
-from fonproxy.api.params import Params, TextField, WebhookUrlField, WholeNumberField
+from fonproxy.api.params import BoundedListField, Params, TextField, WebhookUrlField, WholeNumberField
 from fonproxy.api.renderers import columns_of
 from fonproxy.api.throttles import ProvisioningThrottle
 from orders import webhooks
@@ -37,7 +37,7 @@ FIELDS: Final = {"url": "url", "description": "description", "events": "event_ty
 class WebhookChange(serializers.Serializer[Any]):
     url = WebhookUrlField(required=False)
     description = TextField(max_length=100, allow_blank=True, required=False)
-    events = serializers.ListField(
+    events = BoundedListField(
         child=serializers.ChoiceField(choices=EventType.choices),
         required=False,
         max_length=len(EventType),

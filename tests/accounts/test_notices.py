@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +22,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from accounts import applications, notices, tokens
 from accounts.models import ApiKey, TokenFamily, User
+from accounts.notices import Notice
 from tests.serving import free_port
 from tests.usage.alerts.receiver import smtp
 
@@ -37,6 +42,25 @@ def test_the_owner_is_notified_of_a_new_key(alice: User, client_for: Any, sent: 
     [mail] = sent()
     assert (mail.to, "a new API key was created" in mail.body) == (["alice@example.com"], True)
     assert secret not in mail.body
+
+
+def test_a_loop_of_changes_sends_ten_mails_an_hour_and_hides_no_other_event(
+    alice: User, bob: User, make_key: Callable[..., str], sent: Callable[[], list[Any]]
+) -> None:
+    with time_machine.travel(timezone.now()) as clock:
+        with suppress(ZeroDivisionError), transaction.atomic():
+            make_key(alice)
+            raise ZeroDivisionError
+        for _ in range(12):
+            make_key(alice)
+        mails = sent()
+        assert ["not mailed" in mail.body for mail in mails] == [False] * 9 + [True]
+        notices.send(Notice.NEW_ADDRESS, alice, "old@example.com")
+        make_key(bob)
+        assert [mail.to for mail in sent()] == [["old@example.com"], ["bob@example.com"]]
+        clock.shift(timedelta(hours=1))
+        make_key(alice)
+        assert len(sent()) == 1
 
 
 def test_a_new_password_notifies_its_owner_and_ends_tokens(alice: User, sent: Callable[[], list[Any]]) -> None:

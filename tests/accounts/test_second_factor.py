@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import time_machine
@@ -76,7 +77,7 @@ def test_staff_without_an_authenticator_set_one_up_before_they_are_signed_in(sta
     assert not is_signed_in(browser)
     assert browser.get("/admin/").status_code == 302
     page = browser.get(FACTOR).content.decode()
-    assert "data:image/svg+xml" in page
+    assert "Your account requires an authenticator app." in page
     done = browser.post(FACTOR, {"code": code_shown(browser)})
     assert len(done.context["codes"]) == 10
     assert is_signed_in(browser)
@@ -240,7 +241,9 @@ def signed_in(user: User) -> Client:
 
 def test_a_customer_sets_a_factor_up_changes_and_removes_it(alice: User, clock: Any) -> None:
     browser = signed_in(alice)
-    assert "data:image/svg+xml" in browser.get("/dashboard/account/factor").content.decode()
+    page = browser.get("/dashboard/account/factor").content.decode()
+    assert "Your account requires" not in page
+    assert "recovery code" not in page
     wrong = browser.post("/dashboard/account/factor", {"code": "000000"})
     assert "Wrong code." in wrong.content.decode()
     clock.shift(30)
@@ -250,6 +253,12 @@ def test_a_customer_sets_a_factor_up_changes_and_removes_it(alice: User, clock: 
     assert not set(renewed.context["codes"]) & set(done.context["codes"])
     assert browser.post("/dashboard/account/factor/remove").headers["Location"] == "/dashboard/account"
     assert not factors.is_enrolled(alice)
+
+
+def test_the_qr_code_is_dark_on_light_in_both_themes(alice: User) -> None:
+    picture = unquote(factors.setup(alice, factors.new_key())["qr_code"])
+    assert picture.startswith("data:image/svg+xml")
+    assert "fill='#fff'" in picture
 
 
 def test_every_session_is_shown_its_own_setup_key(staff: User, clock: Any) -> None:

@@ -447,15 +447,22 @@ def test_times_are_in_the_members_own_zone(alice: User, bob: User) -> None:
     assert '<span id="zone">Asia/Tokyo</span>' in page
 
 
-def test_viewers_are_offered_no_forbidden_actions(alice: User, bob: User) -> None:
-    his = join(alice, bob, Role.VIEWER)
-    pages = "".join(his.get(f"/dashboard/{name}").content.decode() for name in ("alerts", "applications", "team"))
-    for words in ("New alert", "New application", "Send invitation", "API keys", "Change role"):
-        assert words not in pages
-    her_own = signed_in(alice)
-    pages = "".join(her_own.get(f"/dashboard/{name}").content.decode() for name in ("alerts", "applications", "team"))
-    for words in ("New alert", "New application", "Send invitation", "API keys", "Change role"):
-        assert words in pages
+def test_viewers_are_offered_no_forbidden_actions(alice: User, bob: User, make_order: Callable[..., Order]) -> None:
+    ProxyUser.objects.create(order=make_order(alice), login="shop")
+    his, her_own = join(alice, bob, Role.VIEWER), signed_in(alice)
+    names = ("alerts", "applications", "team", "connect", "shares")
+    for browser, is_offered in ((his, False), (her_own, True)):
+        pages = "".join(browser.get(f"/dashboard/{name}").content.decode() for name in names)
+        for words in (
+            "New alert",
+            "New application",
+            "Send invitation",
+            "API keys",
+            "Change role",
+            "Create a new password",
+            "then “Share without sign-in”",
+        ):
+            assert (words in pages) == is_offered, words
 
 
 def test_each_change_of_a_team_is_in_the_audit_trail(alice: User, bob: User, sent: Sent) -> None:

@@ -55,6 +55,7 @@ def sold(staff: Callable[..., Any]) -> str:
     return "gw-1"
 
 
+@pytest.mark.processes
 def test_sign_in_decisions_are_the_same_with_and_without_fonproxy(
     server: Server, key: str, sold: str, staff: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -661,25 +661,6 @@ def test_a_query_that_costs_too_much_is_refused_with_advice(
     assert "shorter" in ask(reader, T0, T0 + 8000, 422)["error"]
 
 
-def test_any_origin_may_call_it_from_a_web_page(reader: APIClient, sender: APIClient) -> None:
-    for path, method in ((f"/1/timeseries/{T0}/{T0}/", "GET"), ("/1/event/", "POST")):
-        answer = APIClient().options(
-            path,
-            headers={
-                "Origin": "https://dashboard.example",
-                "Access-Control-Request-Method": method,
-                "Access-Control-Request-Headers": "x-auth-key,x-auth-user,content-type",
-            },
-        )
-        assert answer.status_code == 200
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        allowed = answer.headers["Access-Control-Allow-Headers"].lower()
-        assert all(name in allowed for name in ("x-auth-key", "x-auth-user", "content-type"))
-        assert method in answer.headers["Access-Control-Allow-Methods"]
-    answer = reader.get(f"/1/timeseries/{T0}/{T0}/", headers={"Origin": "https://dashboard.example"})
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-
-
 def test_the_dashboard_s_empty_parameters_are_absent(events: list[dict[str, Any]], reader: APIClient) -> None:
     empty = dict.fromkeys(("value", "group", "granularity", "aggregation", "include"), "")
     assert ask(reader, T0, T0 + 8000, **empty) == ask(reader, T0, T0 + 8000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from decimal import Decimal
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_malformed_parameters_are_named(db: None, path: str, field: str) -> None
 
 def test_counts_and_countries_come_as_csv(published: None) -> None:
     answer = APIClient().get("/geo/counts?format=csv&type=server-static")
-    assert answer.content.decode().splitlines() == [
+    assert answer.content.decode("utf-8-sig").splitlines() == [
         "type,pool,service,country,count",
         "server-static,default,geoip,DE,80",
         "server-static,default,geoip,US,150",
@@ -104,3 +105,17 @@ def test_counts_and_countries_come_as_csv(published: None) -> None:
     ]
     countries = APIClient().get("/geo/countries?type=server-static", headers={"Accept": "text/csv"})
     assert countries.content.decode().split() == ["country", "DE", "US"]
+
+
+def test_csv_is_a_named_file_with_a_byte_order_mark_only_for_downloads(published: None) -> None:
+    client = APIClient()
+    for path, name in (("/geo/counts", "geo-counts.csv"), ("/geo/countries", "geo-countries.csv")):
+        query = {"type": "server-static"}
+        for _ in range(2):  # the second answers come from memory
+            download = client.get(path, query | {"format": "csv"})
+            program = client.get(path, query, headers={"Accept": "text/csv"})
+            assert download.content == BOM_UTF8 + program.content
+            assert not program.content.startswith(BOM_UTF8)
+            for answer in (download, program):
+                assert answer["Content-Disposition"] == f'attachment; filename="{name}"'
+        assert "Content-Disposition" not in client.get(path, query)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
+import os
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -23,6 +26,10 @@ from orders.models import Order, ProxyUser
 from tests.analytics.helpers import engine_unavailable
 
 ODD = """o'brien:"$HOME" \\ `id`@ü"""
+AS_WRITTEN_IN: dict[str, Callable[[str], str]] = {
+    "url": lambda password: quote(password, safe=""),
+    "literal": lambda password: json.dumps(password)[1:-1],
+}
 
 
 @pytest.fixture
@@ -73,26 +80,32 @@ def test_a_login_or_order_of_another_customer_is_not_found(alice: User, bob: Use
 
 @pytest.mark.parametrize("login", ["shop", ODD])
 def test_samples_quote_any_login(login: str) -> None:
-    curl, python, node, go = samples.programs("proxy.example.com:8000", login)
-    assert curl.text.startswith("curl -x http://proxy.example.com:8000 ")
+    _curl, python, node, go = samples.programs("proxy.example.com:8000", login)
     compile(python.text, "sample", "exec")
+    assert json.dumps(f"{login}:YOUR_PASSWORD", ensure_ascii=False) in node.text
+    assert f'{json.dumps(login, ensure_ascii=False)}, "YOUR_PASSWORD"' in go.text
     url = urlsplit(samples.connection_strings("proxy.example.com:8000", login)[0].text)
     assert (unquote(url.username or ""), url.password, url.port) == (login, "YOUR_PASSWORD", 8000)
-    assert all(f'"{url.geturl()}"' in sample.text for sample in (python, node, go))
 
 
-@pytest.mark.parametrize("login", ["shop", ODD, "50%41"])
-def test_the_curl_sample_signs_in_with_the_login(login: str) -> None:
+@pytest.mark.parametrize("login", ["shop", ODD, "50%41", "東京"])
+@pytest.mark.parametrize("password", ["plainpassword", """p%41@:/?#'"\\$HOME`;&+"""])
+@pytest.mark.parametrize(("number", "command"), [(0, "bash"), (1, sys.executable)])
+def test_curl_and_python_samples_sign_in_with_any_credentials(
+    login: str, password: str, number: int, command: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         proxy.settimeout(30)
-        curl = samples.programs(f"127.0.0.1:{proxy.getsockname()[1]}", login)[0].text
-        with subprocess.Popen(["bash", "-c", f"exec {curl} -s -m 30"]) as process:
+        sample = samples.programs(f"127.0.0.1:{proxy.getsockname()[1]}", login)[number]
+        program = sample.text.replace("YOUR_PASSWORD", AS_WRITTEN_IN[sample.password](password))
+        environment = {**os.environ, "NO_PROXY": "", "no_proxy": ""}
+        with subprocess.Popen([command, "-c", program], env=environment, stderr=subprocess.DEVNULL) as process:
             connection, _ = proxy.accept()
             with connection, connection.makefile("rb") as request:
                 sent = b"".join(iter(request.readline, b"\r\n")).decode()
             process.kill()
     [given] = re.findall(r"Proxy-Authorization: Basic (\S+)", sent)
-    assert base64.b64decode(given).decode() == f"{login}:YOUR_PASSWORD"
+    assert base64.b64decode(given).decode() == f"{login}:{password}"
 
 
 def test_a_subscription_shows_bytes_left_and_links_to_the_shop(

@@ -7,13 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
+from django.template.loader import render_to_string
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts import sharing
 from accounts.models import ApiKey, Membership, Role, User
+from dashboard.overview import Subscription
 from fonproxy.formats import LOCALES
 from orders.models import Order
+from usage.subscriptions import Allowance
 
 ACCOUNT = "/dashboard/account"
 GB = 2**30
@@ -104,6 +107,17 @@ def test_a_share_link_writes_as_its_maker(alice: User, bob: User) -> None:
         page = reader.get(f"/shared/{secret}").content.decode()
         assert "01.10.2026 00:00 to 02.10.2026 00:00, UTC" in page
         assert "/dashboard/strings/en-de.js" in page
+
+
+def test_a_subscription_writes_the_day_it_runs_out_as_every_other_day(
+    alice: User, make_order: Callable[..., Order]
+) -> None:
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    card = Subscription(make_order(alice), "active", Allowance(2 * GB, GB, GB), now + timedelta(days=3), now)
+    for locale, day in (("en", "2026-12-03"), ("en-de", "03.12.2026")):
+        with translation.override(locale):
+            text = render_to_string("dashboard/subscription.html", {"card": card})
+        assert f'<time datetime="2026-12-03">{day}</time>' in text
 
 
 def test_forms_hold_numbers_and_days_as_browsers_read_them(alice: User, make_order: Callable[..., Order]) -> None:

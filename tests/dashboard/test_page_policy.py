@@ -72,6 +72,17 @@ def test_password_reset_mails_are_throttled_by_address(client: Client, alice: Us
     assert asked[-1].status_code == 429
 
 
+def test_a_refused_form_shows_its_error_once_above_the_fields(client: Client, alice: User) -> None:
+    page = client.post("/sign-in", {"username": "alice", "password": "wrong"}).content.decode()
+    assert page.count('role="alert"') == 1
+    assert '<p class="message error" role="alert">Wrong user name or password. Check both and try again.</p>' in page
+    assert "case-sensitive" not in page
+    client.force_login(alice)
+    page = client.post("/confirm", {"password": "wrong"}).content.decode()
+    assert page.count("Wrong password or code. Try again.") == 1
+    assert "Correct the marked fields." not in page
+
+
 def test_staff_sign_in_on_the_customers_page(client: Client, alice: User, engine: Any) -> None:
     assert client.get("/admin/", follow=True).redirect_chain[-1][0] == "/sign-in?next=%2Fadmin%2F"
     client.force_login(alice)

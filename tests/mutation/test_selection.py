@@ -96,6 +96,7 @@ def test_lines_that_an_import_runs_belong_to_no_function() -> None:
     }
 
 
+@pytest.mark.processes
 def test_functions_called_by_an_import_concern_every_test(tree: Path) -> None:
     pytest_with("Recorder(Path('record.json'))", tree)
     record = read(tree / "record.json")
@@ -107,6 +108,7 @@ def test_slow_tests_come_last_and_those_that_take_too_long_do_not_count() -> Non
     assert record.tests_of(range(1, 2)) == ["a", "c", "b"]
 
 
+@pytest.mark.processes
 def test_only_the_selected_tests_run_in_their_order_with_all_their_parameters(tree: Path) -> None:
     wanted = ["test_module.py::test_calls_inner_function", "test_module.py::test_calls"]
     output = pytest_with(f"Selection({wanted})", tree)

@@ -7,6 +7,8 @@ import socket
 import time
 from typing import Any
 
+import pytest
+
 from tests.serving import Server, serving
 
 PATIENCE_SECONDS = 20
@@ -42,6 +44,7 @@ class BillingSystem:
         raise AssertionError("nothing came")
 
 
+@pytest.mark.processes
 def test_an_order_is_cut_off_and_comes_back_even_while_a_provider_hangs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         provider = f"http://127.0.0.1:{silent.getsockname()[1]}/"

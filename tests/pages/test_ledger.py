@@ -58,7 +58,7 @@ def browser_of_alice(alice: User) -> Client:
 
 def lines(browser: Client, **query: Any) -> list[tuple[str, int, str]]:
     answer = browser.get(PATH, {"format": "csv", **query})
-    rows = csv.DictReader(io.StringIO(answer.content.decode()))
+    rows = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
     return [(row["reason"], int(row["bytes"]), row["balance_bytes"]) for row in rows]
 
 

@@ -23,6 +23,15 @@ def test_an_anonymous_visitor_signs_in_and_reaches_the_requested_page(visit: Vis
     expect(page).to_have_url(re.compile(r"/dashboard/explore\?range=30d$"))
 
 
+def test_errors_beside_fields_are_marked(visit: Visit) -> None:
+    page = visit("/sign-in", who=None)
+    page.locator("form").evaluate("form => { form.noValidate = true; }")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".errorlist").first).to_have_text("This field is required.")
+    expect(page.locator(".errorlist").first).to_have_css("color", "rgb(179, 38, 30)")
+    expect(page.get_by_role("alert")).to_have_text("Correct the marked fields.")
+
+
 def test_signing_out_ends_the_session(visit: Visit, server: Server) -> None:
     page = visit("/sign-in", who=None)
     sign_in(page, "carol", server)

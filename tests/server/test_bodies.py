@@ -81,11 +81,17 @@ def test_an_empty_array_of_logs_is_accepted(server: Server) -> None:
     assert server.requests_of_alice() == before
 
 
-def test_the_last_value_of_a_repeated_key_wins(server: Server) -> None:
+def test_the_last_value_of_a_repeated_field_wins(server: Server) -> None:
     domain, before = domain_like("twice-"), server.requests_of_alice()
     text = text_with("domain", f'"lost.example","domain":"{domain}"')
-    assert server.post(body_of(row()).removesuffix(b"}") + b',"logs":[' + text + b"]}").status == 204
+    assert server.post(b'{"logs":[' + text + b"]}").status == 204
     assert (server.requests_of_alice(domain), server.requests_of_alice() - before) == (1, 1)
+
+
+def test_a_second_list_of_logs_is_refused(server: Server) -> None:
+    before = server.requests_of_alice()
+    [error] = assert_refused(server, body_of(row()).removesuffix(b"}") + b',"logs":[]}')["errors"]
+    assert (error["field"], server.requests_of_alice()) == ("logs", before)
 
 
 def test_unknown_fields_are_ignored(server: Server) -> None:

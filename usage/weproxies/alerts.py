@@ -15,7 +15,7 @@ from rest_framework.viewsets import ViewSet
 from accounts.authentication import caller, record_change
 from fonproxy import webhooks
 from fonproxy.api.docs import shape
-from fonproxy.api.params import StrictIntegerField, TextField, WebhookUrlField
+from fonproxy.api.params import BoundedListField, StrictIntegerField, TextField, WebhookUrlField
 from fonproxy.api.renderers import columns_of
 from fonproxy.mail_addresses import validate_address
 from fonproxy.timerange import UTC_ZONE
@@ -46,7 +46,7 @@ class AlertChange(drf.Serializer[Any]):
     threshold = StrictIntegerField(
         min_value=1, max_value=max(MAX_THRESHOLD.values()), required=False, help_text="With a `kind`: " + _UNITS
     )
-    recipients = drf.ListField(
+    recipients = BoundedListField(
         child=TextField(max_length=254, validators=[validate_address]),
         max_length=services.MAX_RECIPIENTS,
         required=False,

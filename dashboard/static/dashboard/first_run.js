@@ -1,6 +1,6 @@
 // Waits for the first rows and then turns into the dashboard.
 
-import "./manage.js";
+import "./samples.js";
 import { read } from "./api.js";
 
 setInterval(async () => {

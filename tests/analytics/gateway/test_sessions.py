@@ -206,6 +206,14 @@ def test_a_malformed_body_is_refused(gateway: APIClient, db: None, body: bytes) 
     assert gateway.post("/gateway/sessions", body, content_type="application/json").status_code == 400
 
 
+def test_samples_given_twice_are_refused(gateway: APIClient, order: Order) -> None:
+    first, second = (json.dumps(sample(1, session=name)) for name in "ab")
+    body = f'{{"samples":[{first}],"samples":[{second}]}}'
+    answer = gateway.post("/gateway/sessions", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "samples")
+    assert not ProxySession.objects.exists()
+
+
 def test_too_many_samples_are_refused_and_gzip_is_accepted(gateway: APIClient, order: Order) -> None:
     assert report(gateway, *[sample()] * (MAX_SAMPLES + 1)).status_code == 413
     body = gzip.compress(json.dumps({"samples": [sample(1)]}).encode())

@@ -115,9 +115,24 @@ def test_text_that_is_not_unicode_is_named() -> None:
     assert refused(latin) == (FieldError("row", "Contains text that is not valid Unicode.", 1),)
 
 
-def test_logs_given_twice_are_refused_with_a_reason() -> None:
-    sound = json.dumps(SOUND).encode()
-    assert refused(b'{"logs":[{}],"logs":[' + sound + b"]}") == (FieldError("logs", "Is given more than once."),)
+@pytest.mark.parametrize(
+    "form",
+    [
+        b'{"logs":[{}],"logs":[ROW]}',
+        b'{"logs":[ROW],"logs":[ROW]}',
+        b'{"logs":[ROW,ROW],"logs":[]}',
+        b'{"logs":[ROW],"\\u006cogs":[ROW]}',
+        b'{"logs":[ROW],"note":{"n":' + b"1" * 5000 + b'},"logs":[ROW]}',
+    ],
+)
+def test_logs_given_twice_are_refused_with_a_reason(form: bytes) -> None:
+    content = form.replace(b"ROW", json.dumps(SOUND).encode())
+    assert refused(content) == (FieldError("logs", "Is given more than once."),)
+
+
+def test_logs_as_a_name_or_value_inside_of_a_row_are_no_second_list() -> None:
+    rows = body(SOUND | {"domain": "logs", "\u00e9": {"logs": [{}]}}, SOUND | {"worker": '{"logs"'})
+    assert parse(rows)["count"] == [12, 12]
 
 
 def test_an_unknown_field_of_any_type_is_ignored() -> None:

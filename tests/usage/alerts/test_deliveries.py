@@ -201,6 +201,26 @@ def test_a_webhook_is_called_with_a_signature_over_id_time_and_body(
     assert (data["subscription_id"], data["used_percent"]) == (f"sub_{order.published_id}", 90.0)
 
 
+def test_a_customers_alerts_make_a_limited_number_of_calls_a_day(
+    order: Order, webhook: Webhook, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused calls count too: an address that is not the customer's would refuse them all."""
+    monkeypatch.setattr(deliveries, "MAX_CALLS_A_DAY", 2)
+    webhook("fail")
+    fire(order)
+    tries = timezone.now() + timedelta(days=2)
+    with time_machine.travel(tries.replace(hour=1)) as clock:
+        for _ in range(3):
+            assert try_all() == [False]
+            clock.shift(timedelta(minutes=10))
+        late = Delivery.objects.get()
+        assert (len(receiver.calls), late.state) == (2, "failing")
+        assert late.last_error == "Alerts of this account have made 2 calls today."
+        clock.shift(timedelta(days=1))
+        assert try_all() == [False]
+    assert len(receiver.calls) == 3
+
+
 @pytest.mark.parametrize(
     ("path", "error"),
     [("fail", "Responded with status 500."), ("redirect", "Responded with status 302. Redirects are not followed.")],
