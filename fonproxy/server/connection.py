@@ -29,10 +29,16 @@ HEAD_BYTES: Final = 2**16
 BLOCK_BYTES: Final = 2**18
 # How much of a malformed head is parsed to find its path.
 FIRST_LINE_BYTES: Final = 2**12
+# Bytes of chunk headers and trailers that a body may have: so many, and this multiple of its own length.
+FRAMING_BYTES: Final = 2**14
+FRAMING_RATIO: Final = 2
+# Chunks parsed before other connections have their turn: a body may have tens of thousands of them.
+CHUNKS_PER_TURN: Final = 256
 HEAD_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 2.0
-# A refusal is sent slowly while it holds its share of the lane, so that a flood of refusals costs little.
+# A 429 or the refusal of a body is sent after this time, while it holds its share of the lane, so that a flood of them
+# costs little.
 THROTTLED_SECONDS: Final = 0.5
 WITHOUT_BODY: Final = frozenset({204, 304})
 CONTINUE: Final = h11.InformationalResponse(status_code=100, reason=b"Continue", headers=[])
@@ -112,7 +118,11 @@ class Connection:
         callers = self._service.callers
         caller = Caller(address_of(environ), is_known=False) if lane.rules.by_address else callers.of(environ)
         async with lane.share(caller):
-            body = await self._body(request, environ, lane)
+            try:
+                body = await self._body(request, environ, lane)
+            except RequestRefused:
+                await asyncio.sleep(THROTTLED_SECONDS)
+                raise
             try:
                 environ.update({"wsgi.input": body.file, "CONTENT_LENGTH": str(body.size)})
                 self.state = ConnectionState.WORKING
@@ -183,11 +193,17 @@ class Connection:
         return body
 
     async def _read_body(self, body: RequestBody) -> None:
-        pace = Pace()
+        pace, received, chunks = Pace(), 0, 0
         while not isinstance(event := self._next_event(in_head=False), h11.EndOfMessage):
             if isinstance(event, h11.Data):
                 body.add(event.data)
+                pace.moved(len(event.data))
+                chunks += 1
+                if chunks % CHUNKS_PER_TURN == 0:
+                    await asyncio.sleep(0)
                 continue
+            if received - body.size > FRAMING_BYTES + FRAMING_RATIO * body.size:
+                raise RequestRefused(400, "The chunks of the body are too small, or their extensions too long.")
             if self._http.they_are_waiting_for_100_continue:
                 await self._write(self._http.send(CONTINUE), pace)
             try:
@@ -197,7 +213,7 @@ class Connection:
                 raise RequestRefused(408, "The body arrives too slowly.") from None
             if not data:
                 raise ConnectionResetError
-            pace.moved(len(data))
+            received += len(data)
             self._receive(data)
 
     def _receive(self, data: bytes) -> None:

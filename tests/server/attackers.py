@@ -47,6 +47,14 @@ def send_half(target: AttackTarget) -> None:
         time.sleep(30)
 
 
+def send_framing(target: AttackTarget) -> None:
+    """Sends a body of chunk headers only, as fast as the server reads."""
+    with target.connect("127.0.1.7") as connection:
+        connection.sendall(b"POST /auth/token HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"1;a\r\n1\r\n" * 2_000)
+
+
 def lie_idle(target: AttackTarget) -> None:
     """Holds 1,005 connections with half a head, or as many as the server accepts."""
     held = []
@@ -100,6 +108,7 @@ def events(count: int) -> bytes:
 ATTACKS: Final[tuple[tuple[Callable[[AttackTarget], None], int], ...]] = (
     (read_nothing, 50),
     (send_half, 60),
+    (send_framing, 20),
     (lie_idle, 1),
     (guess_passwords, 40),
     (read_much, 30),

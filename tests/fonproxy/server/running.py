@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 
 from fonproxy.server.batches import Batches
 from fonproxy.server.listener import HttpServer
@@ -35,8 +36,11 @@ class RunningServer:
     def is_listening(self) -> bool:
         return self._server._socket.fileno() != -1
 
+    def call_soon(self, call: Callable[[], object]) -> None:
+        self._loop.call_soon_threadsafe(call)
+
     def begin_to_stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self.call_soon(self._stop.set)
 
     def stop(self) -> None:
         self.begin_to_stop()

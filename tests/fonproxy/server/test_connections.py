@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
+import select
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from struct import pack
@@ -15,11 +18,14 @@ from django.conf import settings
 
 from fonproxy.networks import network_of
 from fonproxy.server import connection, listener, pace
+from fonproxy.server.bodies import RequestBody
+from fonproxy.server.lanes import PER_ADDRESS
 from tests.fonproxy.server.running import WAIT_SECONDS, RunningServer
 from tests.serving import Answer
 from tests.waiting import wait_for
 
 LARGE = b"x" * 2**24
+CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 GET = b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -83,6 +89,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "BYTES_PER_SECOND", 2**30)
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(connection, "IDLE_SECONDS", 0.3)
+
+
+def answer_waits(client: socket.socket, seconds: float) -> bool:
+    return bool(select.select([client], [], [], seconds)[0])
 
 
 def everything(client: socket.socket) -> bytes:
@@ -149,6 +159,75 @@ def test_a_body_has_to_arrive_in_time(running: EchoServer, framing: bytes) -> No
     with running.connect() as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n1" % framing)
         assert everything(client).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_chunks_of_a_body_that_trickle_in_do_not_extend_its_time(
+    running: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes of extensions do not count as transferred."""
+    monkeypatch.setattr(pace, "BYTES_PER_SECOND", 1000)
+    with running.connect() as client:
+        client.sendall(CHUNKED)
+        for _ in range(100):
+            if answer_waits(client, 0.05):
+                break
+            client.sendall(b"1;" + b"x" * 100 + b"\r\n1\r\n")
+        assert everything(client).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    "chunk", [b"1;" + b"x" * 2**15 + b"\r\n1\r\n", b"1\r\n1\r\n" * 2**10], ids=["extensions", "tiny"]
+)
+def test_a_body_that_is_mostly_framing_is_refused(running: EchoServer, chunk: bytes) -> None:
+    with running.connect() as client:
+        client.sendall(CHUNKED)
+        for _ in range(200):
+            if answer_waits(client, 0):
+                break
+            client.sendall(chunk)
+        assert everything(client).startswith(b"HTTP/1.1 400 ")
+    assert running.app.calls == 0
+
+
+def test_other_connections_have_turns_while_small_chunks_are_parsed(
+    running: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, parsed = [0], Counter[int]()
+    add = RequestBody.add
+
+    def add_and_count(body: RequestBody, data: bytes) -> None:
+        parsed[turns[0]] += 1
+        add(body, data)
+
+    def take_turn() -> None:
+        turns[0] += 1
+        asyncio.get_running_loop().call_soon(take_turn)
+
+    monkeypatch.setattr(RequestBody, "add", add_and_count)
+    with running.connect() as client:
+        running.call_soon(take_turn)
+        client.sendall(CHUNKED + b"5\r\n12345\r\n" * 10_000 + b"0\r\n\r\n")
+        assert len(Answer.read_from(client).body) == 50_000
+    assert sum(parsed.values()) >= 10_000
+    assert max(parsed.values()) <= connection.CHUNKS_PER_TURN
+
+
+def test_a_flood_of_refused_bodies_uses_up_its_callers_share_alone(
+    running: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "THROTTLED_SECONDS", 3600)
+    with ExitStack() as held:
+        for _ in range(PER_ADDRESS):
+            held.enter_context(running.connect()).sendall(CHUNKED + b"x\r\n")
+        assert running.ask(source="127.0.0.2").status == 200
+        assert running.ask().status == 429
+
+
+def test_a_body_in_small_chunks_is_accepted(running: EchoServer) -> None:
+    with running.connect() as client:
+        client.sendall(CHUNKED + b"5;a=b\r\n12345\r\n" * 10_000 + b"0\r\nTrailer: x\r\n\r\n")
+        assert Answer.read_from(client).body == b"12345" * 10_000
 
 
 @pytest.mark.usefixtures("impatient")
