@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import sleep
 from typing import Final
 
 from django.db import OperationalError, connection, transaction
 
 PATIENCE_SECONDS: Final = 20.0
+# SQLite's busy handler sleeps up to this long between two attempts to write.
+BUSY_SLEEP_SECONDS: Final = 0.1
 
 _turn: Final = threading.Lock()
 
@@ -49,3 +52,9 @@ def without_waiting() -> Iterator[None]:
             yield
         finally:
             cursor.execute(f"PRAGMA busy_timeout = {patience:d}")
+
+
+def let_others_write() -> None:
+    """Call it between the transactions of a long run, whose gaps waiting writers would otherwise miss on SQLite."""
+    if connection.vendor == "sqlite":
+        sleep(BUSY_SLEEP_SECONDS)

@@ -1,8 +1,8 @@
 """Sets the ledger's usage lines to the totals of the traffic tables, for the days of new batches.
 
-Totals are absolute, so repeating is harmless. If the process dies before the commit, nothing has changed and the
-batches are processed again. The orders' locks serialize concurrent runs; they are taken before the totals are read, so
-an older total never overwrites a newer one.
+Totals are absolute, so repeating is harmless. A run posts some orders per transaction and then marks the batches: if
+the process dies in between, they are processed again, and only what is missing changes. The orders' locks serialize
+concurrent runs; they are taken before the totals are read, so an older total never overwrites a newer one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from time import monotonic
 from typing import NamedTuple
 
@@ -18,26 +20,30 @@ from django.db import transaction
 from analytics import reports
 from analytics.ingest import dirty_days
 from analytics.reports import DailyTotal
+from fonproxy.sqlite import let_others_write
 from orders import enforcement, ledger
 from orders.models import LedgerEntry, LedgerReason, Order
 from usage import limits
 
 BATCHES = 500
+# (order id, day) pairs in a transaction, which keeps other writers waiting on SQLite.
+PAIRS = 500
 
 
 def post_usage(now: datetime) -> int:
     """Brings the ledger up to date; returns the number of batches accounted for. Raises EngineError."""
     done = 0
-    for at in advancing(now):
-        count = _post_some(at)
-        if not count:
-            break
-        done += count
+    clock = advancing(now)
+    while (batches := dirty_days.unaccounted(BATCHES)).ids:
+        for days in _portions(batches.days):
+            _post(days, next(clock), batches.history)
+        dirty_days.mark_accounted(batches.ids)
+        done += len(batches.ids)
     return done
 
 
 def advancing(now: datetime) -> Iterator[datetime]:
-    """Yields the given time, then the current time of each following step.
+    """Yields the given time, then the current time of each following transaction, before which others can write.
 
     A run may last minutes, and a client that polls for changes must not miss any that are timestamped before its last
     poll.
@@ -45,19 +51,27 @@ def advancing(now: datetime) -> Iterator[datetime]:
     began, at = monotonic(), now
     while True:
         yield at
+        let_others_write()
         at = now + timedelta(seconds=monotonic() - began)
 
 
-def _post_some(now: datetime) -> int:
-    batches = dirty_days.unaccounted(BATCHES)
-    if not batches.ids:
-        return 0
+def _portions(days: Collection[tuple[int, date]]) -> Iterator[list[tuple[int, date]]]:
+    """The pairs in portions of whole orders."""
+    portion: list[tuple[int, date]] = []
+    for _, pairs in groupby(sorted(days), itemgetter(0)):
+        portion += pairs
+        if len(portion) >= PAIRS:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
+
+
+def _post(days: Collection[tuple[int, date]], now: datetime, history: Collection[tuple[int, date]]) -> None:
     with transaction.atomic():
-        limited = limits.lock({order_id for order_id, _ in batches.days})
-        post_days(batches.days, now, history=batches.history)
+        limited = limits.lock({order_id for order_id, _ in days})
+        post_days(days, now, history=history)
         limits.enforce(limited, now)
-        dirty_days.mark_accounted(batches.ids)
-    return len(batches.ids)
 
 
 def post_days(

@@ -18,7 +18,8 @@ from analytics.ingest import dirty_days
 from orders.models import LedgerEntry, LedgerMismatch, LedgerReason, Order
 from usage import metering
 
-ORDERS: Final = 500
+# Orders in a transaction, which keeps other writers waiting on SQLite.
+ORDERS: Final = 50
 
 
 def reconcile(now: datetime) -> list[LedgerMismatch]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
 import msgspec
+from django.utils import timezone
 
 from analytics.ingest import service as ingest_service
 from analytics.models import IngestBatch
-from analytics.traffic.ingest_columns import to_inbox
+from analytics.traffic.ingest_columns import history_to_inbox, to_inbox
 from orders import ledger
 from orders.models import CutOff, LedgerEntry, LedgerReason, Order
 from usage import metering
@@ -18,16 +20,29 @@ from usage import metering
 
 def carry(order: Order, at: datetime, size: int, requests: int = 1, errors: int = 0) -> None:
     """Traffic as a worker pushes it, until it is durable and counted."""
-    row = {
+    body = _body([_row(order, at, size) | {"count": requests, "error_count": errors}])
+    ingest_service.accept(body, to_inbox, account_id=order.user_id, route=IngestBatch.Route.TRAFFIC, key=None, now=at)
+
+
+def import_history(traffic: Iterable[tuple[Order, datetime, int]]) -> None:
+    """One batch of an import, with a row for each order, time and number of bytes."""
+    body = _body([_row(*each) for each in traffic])
+    route = IngestBatch.Route.HISTORY
+    ingest_service.accept(body, history_to_inbox, account_id=None, route=route, key=None, now=timezone.now())
+
+
+def _row(order: Order, at: datetime, size: int) -> dict[str, Any]:
+    return {
         "ts": f"{at:%Y-%m-%d %H:%M:%S}",
         "user_id": order.user_id,
         "order_id": order.pk,
-        "count": requests,
-        "error_count": errors,
+        "count": 1,
         "bytes_received": size,
     }
-    body = msgspec.json.encode({"logs": [row]})
-    ingest_service.accept(body, to_inbox, account_id=order.user_id, route=IngestBatch.Route.TRAFFIC, key=None, now=at)
+
+
+def _body(rows: list[dict[str, Any]]) -> bytes:
+    return msgspec.json.encode({"logs": rows})
 
 
 def carry_and_post(order: Order, at: datetime, size: int, now: datetime | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -14,7 +15,7 @@ from accounts.models import User
 from fonproxy.clickhouse.client import Client
 from orders import ledger, services
 from orders.models import CutOff, LedgerEntry, LedgerReason, Order
-from tests.usage.helpers import carry, figures
+from tests.usage.helpers import carry, figures, import_history
 from usage import metering, reconciliation
 
 DAY = timedelta(days=1)
@@ -89,7 +90,7 @@ def test_posting_reads_and_locks_only_the_orders_and_lines_that_it_may_change(or
 def test_a_long_run_stamps_each_change_when_it_is_made(
     alice: User, make_order: Callable[..., Order], clean_engine: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metering, "BATCHES", 1)
+    monkeypatch.setattr(metering, "PAIRS", 1)
     monkeypatch.setattr(reconciliation, "ORDERS", 1)
     for _ in range(2):
         carry(make_order(alice, limit=100, started_at=START, now=START), START, 100)
@@ -100,6 +101,45 @@ def test_a_long_run_stamps_each_change_when_it_is_made(
     Order.objects.update(added_bytes=1)
     one, other = reconciliation.reconcile(NOW)
     assert one.found_at < other.found_at
+
+
+def test_an_interrupted_run_keeps_what_it_posted_and_the_next_one_posts_the_rest_once(
+    alice: User, make_order: Callable[..., Order], clean_engine: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch of history for three orders, two days each; the process dies while it posts the second order."""
+    monkeypatch.setattr(metering, "PAIRS", 1)
+    orders = [make_order(alice, limit=100, started_at=START, now=START) for _ in range(3)]
+    import_history([(order, START - days * DAY, 30) for order in orders for days in (1, 2)])
+    post, posted = metering.post_days, []
+
+    def dies_at_the_second(days: Any, *arguments: Any, **options: Any) -> Any:
+        posted.append({order_id for order_id, _ in days})
+        if len(posted) == 2:
+            raise KeyboardInterrupt
+        return post(days, *arguments, **options)
+
+    monkeypatch.setattr(metering, "post_days", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        metering.post_usage(NOW)
+    assert [len(adjustments(order)) for order in orders] == [1, 0, 0]
+    assert metering.post_usage(NOW) == 1
+    assert posted == [{orders[0].pk}, {orders[1].pk}, {orders[0].pk}, {orders[1].pk}, {orders[2].pk}]
+    assert metering.post_usage(NOW) == 0
+    for order in orders:
+        order.refresh_from_db()
+        assert [amount for amount, *_ in adjustments(order)] == [60]
+        assert (ledger.balance(order), ledger.used([order])) == (100, {order.pk: 0})
+
+
+def test_other_writers_get_their_turn_between_the_orders_of_a_batch(
+    alice: User, make_order: Callable[..., Order], clean_engine: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metering, "PAIRS", 1)
+    import_history([(make_order(alice, limit=100, started_at=START, now=START), START, 30) for _ in range(3)])
+    outside, turns = list(connection.savepoint_ids), []  # each transaction inside the test's own is a savepoint
+    monkeypatch.setattr(metering, "let_others_write", lambda: turns.append(list(connection.savepoint_ids)))
+    metering.post_usage(NOW)
+    assert turns == [outside, outside]
 
 
 def test_imported_history_before_the_period_is_credited_back(order: Order) -> None:
