@@ -29,7 +29,7 @@ from analytics.ingest.service import KEY, count_ingested, prefers_async
 from analytics.models import IngestBatch
 from analytics.traffic.ingest_row import TRAFFIC
 from fonproxy.clickhouse import retention
-from fonproxy.server.batches import Accepted, Environ
+from fonproxy.server.batches import Environ, Handled
 
 ROUTE: Final = IngestBatch.Route.TRAFFIC
 
@@ -46,7 +46,7 @@ class _Push(NamedTuple):
     rows: Sequence[Any]
 
 
-def accept(environs: Sequence[Environ]) -> list[Accepted | None]:
+def accept(environs: Sequence[Environ]) -> list[Handled | None]:
     """Stores these requests' rows; returns None for requests that the view must answer, of which nothing is stored.
 
     Raises database errors while it records; whether a push is stored is then as uncertain as after a lost response, so
@@ -62,8 +62,8 @@ def accept(environs: Sequence[Environ]) -> list[Accepted | None]:
         close_old_connections()
 
 
-def _accept(environs: Sequence[Environ], now: datetime) -> list[Accepted | None]:
-    answers: list[Accepted | None] = [None] * len(environs)
+def _accept(environs: Sequence[Environ], now: datetime) -> list[Handled | None]:
+    answers: list[Handled | None] = [None] * len(environs)
     try:
         pushes = dict(enumerate(_decoded(environs)))
         sound = _sound({number: push for number, push in pushes.items() if push is not None}, now)
@@ -77,7 +77,7 @@ def _accept(environs: Sequence[Environ], now: datetime) -> list[Accepted | None]
         if isinstance(outcome, journal.Recorded) and outcome.is_new:
             count_ingested(ROUTE, push.body, rows)
             queued = flusher.queue(outcome.batch, rows, waits=push.waits)
-            answers[number] = Accepted(push.account_id, partial(flusher.wait_for, queued) if queued else None)
+            answers[number] = Handled(push.account_id, partial(flusher.wait_for, queued) if queued else None)
     return answers
 
 

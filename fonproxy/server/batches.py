@@ -1,8 +1,8 @@
 """Lets one thread handle requests of one kind that arrive at the same time.
 
 The application answers the first request of each kind, which determines the response headers. Later ones that differ
-only in their caller and body go to a handler, many at once, and get the same response. Requests that the handler
-declines go to the application like any other.
+only in their caller and body go to a handler, many at once; it determines the status and body, and the headers are
+reused. Requests that the handler declines go to the application like any other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from threading import Lock
 from time import perf_counter
 from typing import Any, Final, NamedTuple
@@ -23,7 +24,6 @@ from fonproxy.server.lanes import Lane
 from fonproxy.server.refusals import RequestRefused
 from fonproxy.server.wsgi import WsgiResponse
 
-STATUS: Final = 204
 # A larger body justifies a thread of its own.
 MAX_BYTES: Final = 2**16
 # The maximum of a batch. Further requests form the next one, so that none waits long for earlier ones.
@@ -51,6 +51,7 @@ _FREE: Final = frozenset(
     }
 )
 REQUEST_ID: Final = "X-Request-Id"
+CONTENT_LENGTH: Final = "Content-Length"
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +59,16 @@ Environ = Mapping[str, Any]
 Headers = list[tuple[str, str]]
 
 
-class Accepted(NamedTuple):
-    """A handled request; ``wait`` returns when it may be answered. Without ``wait`` it may be answered at once."""
+class Handled(NamedTuple):
+    """A handled request and its response; ``wait`` returns when it may be sent. Without ``wait`` it is sent at once."""
 
     account_id: int
     wait: Callable[[], None] | None = None
+    status: int = 204
+    body: bytes = b""
 
 
-Handler = Callable[[Sequence[Environ]], Sequence[Accepted | None]]
+Handler = Callable[[Sequence[Environ]], Sequence[Handled | None]]
 """Handles the requests; returns None for each that the application must answer, for which nothing was done.
 
 Runs in a thread, one call at a time.
@@ -76,19 +79,23 @@ Runs in a thread, one call at a time.
 class _Waiting:
     environ: dict[str, Any]
     request_id: str
-    is_accepted: asyncio.Future[bool]
+    handled: asyncio.Future[Handled | None]
     since: float = field(default_factory=perf_counter)
 
 
-Outcome = tuple[_Waiting, bool | RequestRefused]
+Outcome = tuple[_Waiting, Handled | RequestRefused | None]
 
 
 class Batches:
-    """The requests to one path, for one event loop."""
+    """The requests to one path, for one event loop.
 
-    def __init__(self, path: str, handler: Handler) -> None:
+    The application's responses with ``status`` show the headers, which its other responses of a handled kind share.
+    """
+
+    def __init__(self, path: str, handler: Handler, status: int = 204) -> None:
         self.path = path
         self._handler = handler
+        self._status = status
         self._headers: dict[tuple[tuple[str, str], ...], Headers] = {}
         self._waiting: deque[_Waiting] = deque()
         self._is_called = False
@@ -98,8 +105,7 @@ class Batches:
     def is_for(self, environ: Environ) -> bool:
         """Whether the handler may receive the request. The size of a compressed body says little about its content."""
         return (
-            environ["PATH_INFO"] == self.path
-            and environ["REQUEST_METHOD"] == "POST"
+            environ["REQUEST_METHOD"] == "POST"
             and int(environ["CONTENT_LENGTH"]) <= MAX_BYTES
             and "HTTP_CONTENT_ENCODING" not in environ
         )
@@ -110,21 +116,23 @@ class Batches:
         headers = self._headers.get(kind)
         if headers is not None:
             identity = new_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
-            if await self._is_accepted(environ, identity, lane):
-                return WsgiResponse(STATUS, "No Content", [*headers, (REQUEST_ID, identity)], b"")
+            handled = await self._handled(environ, identity, lane)
+            if handled is not None:
+                own = [(CONTENT_LENGTH, str(len(handled.body))), (REQUEST_ID, identity)]
+                return WsgiResponse(handled.status, HTTPStatus(handled.status).phrase, [*headers, *own], handled.body)
             environ["wsgi.input"].seek(0)
         answer = await lane.run(ordinarily)
-        if answer.status == STATUS and not any(name == "Set-Cookie" for name, _ in answer.headers):
+        if answer.status == self._status and not any(name == "Set-Cookie" for name, _ in answer.headers):
             if len(self._headers) >= MAX_KINDS:
                 self._headers.clear()
-            self._headers[kind] = [(name, value) for name, value in answer.headers if name != REQUEST_ID]
+            self._headers[kind] = [each for each in answer.headers if each[0] not in (CONTENT_LENGTH, REQUEST_ID)]
         return answer
 
-    async def _is_accepted(self, environ: dict[str, Any], identity: str, lane: Lane) -> bool:
+    async def _handled(self, environ: dict[str, Any], identity: str, lane: Lane) -> Handled | None:
         waiting = _Waiting(environ, identity, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._ensure_call(lane)
-        return await waiting.is_accepted
+        return await waiting.handled
 
     def _ensure_call(self, lane: Lane) -> None:
         if not self._is_called and self._waiting:
@@ -172,18 +180,18 @@ class Batches:
                 size += int(batch[-1].environ["CONTENT_LENGTH"])
         return batch
 
-    def _outcome(self, waiting: _Waiting, answer: Accepted | None) -> Outcome:
-        """Whether the request was accepted; if so, counts and logs it as the application does for its own."""
+    def _outcome(self, waiting: _Waiting, answer: Handled | None) -> Outcome:
+        """Counts and logs a handled request as the application does its own."""
         if answer is not None:
             waiting.environ[CALLER] = answer.account_id
             seconds = perf_counter() - waiting.since
             token = request_id.set(waiting.request_id)
             try:
-                self._count(STATUS, seconds)
-                log_response("POST", self.path, STATUS, seconds, answer.account_id)
+                self._count(answer.status, seconds)
+                log_response("POST", self.path, answer.status, seconds, answer.account_id)
             finally:
                 request_id.reset(token)
-        return waiting, answer is not None
+        return waiting, answer
 
     def _failure(self, waiting: _Waiting) -> Outcome:
         """A refusal, which the connection logs; alerts are based on what is counted."""
@@ -200,14 +208,14 @@ def _finish(wait: Callable[[], None]) -> None:
     try:
         wait()
     except Exception:
-        log.exception("waiting for an accepted request failed")
+        log.exception("waiting for a handled request failed")
 
 
 def _tell(outcomes: Sequence[Outcome]) -> None:
     for waiting, outcome in outcomes:
-        if waiting.is_accepted.done():  # the client has gone
+        if waiting.handled.done():  # the client has gone
             continue
         if isinstance(outcome, RequestRefused):
-            waiting.is_accepted.set_exception(outcome)
+            waiting.handled.set_exception(outcome)
         else:
-            waiting.is_accepted.set_result(outcome)
+            waiting.handled.set_result(outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -65,7 +66,7 @@ class ConnectionContext:
     lanes: Lanes
     gate: Gate
     callers: Callers
-    batches: Batches | None
+    batches: Mapping[str, Batches]
     stop: asyncio.Event
 
 
@@ -136,7 +137,7 @@ class Connection:
 
     async def _call(self, environ: dict[str, Any], lane: Lane) -> WsgiResponse:
         ordinarily = partial(call, self._service.application, environ)
-        batches = self._service.batches
+        batches = self._service.batches.get(environ["PATH_INFO"])
         try:
             if batches is not None and batches.is_for(environ):
                 return await batches.answer(environ, lane, ordinarily)

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from time import monotonic
 from typing import Final
@@ -36,7 +37,7 @@ TOO_MANY: Final = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-
 class HttpServer:
     """Listens from its creation on; ``run`` serves until the process gets a signal to stop."""
 
-    def __init__(self, application: Application, host: str, port: int, batches: Batches | None = None) -> None:
+    def __init__(self, application: Application, host: str, port: int, batches: Collection[Batches] = ()) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,7 +45,7 @@ class HttpServer:
         self._socket.listen(BACKLOG)
         self.port: int = self._socket.getsockname()[1]
         self._application = application
-        self._batches = batches
+        self._batches = {each.path: each for each in batches}
         self._host = host
         self._open: dict[Connection, asyncio.Task[None]] = {}
         self._by_address: Counter[str] = Counter()

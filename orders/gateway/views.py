@@ -14,13 +14,11 @@ from rest_framework.viewsets import ViewSet
 from accounts.permissions import IsGateway
 from fonproxy.api.docs import ErrorSerializer, problems
 from fonproxy.api.renderers import columns_of
-from orders.gateway import feed, serializers
+from orders.gateway import feed, forms, serializers
 from orders.gateway.authentication import BasicKeyAuthentication
-from orders.gateway.decision import CACHE_SECONDS, SignIn, decide
-from orders.gateway.radius import Attributes
+from orders.gateway.decision import decide
+from orders.gateway.forms import Form
 
-# A NAS that reports less often counts as gone between two reports.
-INTERIM_SECONDS: Final = 60
 _FORBIDDEN: Final = OpenApiResponse(
     PolymorphicProxySerializer(
         "GatewayForbidden", [serializers.DeniedAnswer, ErrorSerializer], resource_type_field_name=None
@@ -53,21 +51,7 @@ class SignInViewSet(GatewayViewSet):
     )
     def authorize(self, request: Request) -> Response:
         """403 with a reason for a refused login. Without a password only the login's state is checked."""
-        body = serializers.AuthorizeBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
-        decision = decide(SignIn(given["login"], given["password"], given["clientIp"]), timezone.now())
-        if decision.reason is not None:
-            return Response({"allowed": False, "reason": decision.reason.value}, status=403)
-        return Response(
-            {
-                "allowed": True,
-                "login": given["login"],
-                "orderId": decision.order_id,
-                "bytesLeft": decision.bytes_left,
-                "cacheSeconds": CACHE_SECONDS,
-            }
-        )
+        return _answer(forms.AUTHORIZE, request)
 
     @extend_schema(
         tags=["Gateways"],
@@ -78,14 +62,7 @@ class SignInViewSet(GatewayViewSet):
     )
     def radius(self, request: Request) -> Response:
         """`rlm_rest` in the section `authorize` with `body = 'json'`; 401 rejects, with the reason as Reply-Message."""
-        given = Attributes(request.data)
-        sign_in = SignIn(
-            given.text("User-Name") or "", given.text("User-Password") or "", given.text("Calling-Station-Id") or ""
-        )
-        decision = decide(sign_in, timezone.now())
-        if decision.reason is not None:
-            return Response({"reply:Reply-Message": decision.reason.value}, status=401)
-        return Response({"control:Auth-Type": "Accept", "reply:Acct-Interim-Interval": INTERIM_SECONDS})
+        return _answer(forms.RADIUS, request)
 
     @extend_schema(
         tags=["Gateways"],
@@ -96,12 +73,13 @@ class SignInViewSet(GatewayViewSet):
     )
     def gost(self, request: Request) -> Response:
         """gost's auther plugin of type `http`."""
-        body = serializers.GostAuthBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
-        client = given["client"].rpartition(":")[0].strip("[]")
-        decision = decide(SignIn(given["username"], given["password"], client), timezone.now())
-        return Response({"ok": False} if decision.reason else {"ok": True, "id": given["username"]})
+        return _answer(forms.GOST, request)
+
+
+def _answer(form: Form, request: Request) -> Response:
+    sign_in = form.read(request.data)
+    status, content = form.answer(sign_in, decide(sign_in, timezone.now()))
+    return Response(content, status=status)
 
 
 class LoginViewSet(GatewayViewSet):

@@ -52,6 +52,6 @@ class ProxySession(models.Model):
         return f"{self.login} {self.worker} {self.session}"
 
     @classmethod
-    def running(cls, now: datetime, login: str) -> models.QuerySet[ProxySession]:
-        """The login's sessions that have not ended and were reported recently."""
-        return cls.objects.filter(login=login, ended_at=None, seen_at__gt=now - SESSION_SILENCE)
+    def running(cls, now: datetime, *logins: str) -> models.QuerySet[ProxySession]:
+        """The logins' sessions that have not ended and were reported recently."""
+        return cls.objects.filter(login__in=logins, ended_at=None, seen_at__gt=now - SESSION_SILENCE)

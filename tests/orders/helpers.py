@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from orders import services
-from orders.models import Network, Order, Product, ProxyType
+from orders.models import Erasure, LedgerEntry, Network, Order, Product, ProxyType
 
 
 def bought(
@@ -32,6 +32,12 @@ def bought(
         order.refresh_from_db()
     services.set_logins(order, {login: {} for login in logins}, now)
     return order
+
+
+def empty_ledger() -> None:
+    """For tests that commit: the database lets the ledger be emptied for erasure only."""
+    Erasure.objects.bulk_create(Erasure(order=order) for order in Order.objects.all())
+    LedgerEntry.objects.all().delete()
 
 
 def change(order: Order, now: datetime, **changes: Any) -> Order:

@@ -13,9 +13,10 @@ from django.utils import timezone
 from accounts.models import User
 from fonproxy.clickhouse.client import Client
 from orders import services as order_services
-from orders.models import Erasure, LedgerEntry, Order
+from orders.models import Order
 from tests.accounts.helpers import client_with
 from tests.analytics.helpers import engine_unavailable
+from tests.orders.helpers import empty_ledger
 
 
 @pytest.fixture
@@ -28,8 +29,7 @@ def busy_stores(transactional_db: None, clean_engine: Client) -> Iterator[Callab
                 writer.rollback()
         else:
             yield lambda: None
-    Erasure.objects.bulk_create(Erasure(order=order) for order in Order.objects.all())
-    LedgerEntry.objects.all().delete()
+    empty_ledger()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -25,6 +25,7 @@ from orders import services as order_services
 from orders.models import CutOff, Erasure, LedgerEntry, LedgerReason, Order, ProxySession, ProxyUser
 from orders.periods import Every, RecurringPeriod
 from tests.accounts.helpers import access, empty_audit_trail
+from tests.orders.helpers import empty_ledger
 from tests.usage.helpers import carry
 from usage import limits, metering
 
@@ -36,10 +37,9 @@ Call = tuple[str, str, dict[str, Any]]
 
 @pytest.fixture
 def committed(transactional_db: None) -> Iterator[None]:
-    """Commits what a test writes; empties the ledger afterwards, which the database allows for erasure only."""
+    """Commits what a test writes; empties the ledger afterwards."""
     yield
-    Erasure.objects.bulk_create(Erasure(order=order) for order in Order.objects.all())
-    LedgerEntry.objects.all().delete()
+    empty_ledger()
     empty_audit_trail()
 
 

@@ -25,8 +25,14 @@ from fonproxy.wsgi import application
 
 # By name, because this package imports no app.
 RECOVER: Final = "analytics.ingest.flusher.recover"
-PUSHES: Final = "/analytics/ingest"
-ACCEPT_PUSHES: Final = "analytics.traffic.push_batches.accept"
+# Requests to these paths that arrive at the same time are handled together: the handler, and the status of a response
+# whose headers it reuses.
+HANDLED_TOGETHER: Final = {
+    "/analytics/ingest": ("analytics.traffic.push_batches.accept", 204),
+    "/gateway/authorize": ("orders.gateway.sign_in_batches.authorize", 200),
+    "/gateway/radius/authorize": ("orders.gateway.sign_in_batches.radius", 200),
+    "/gateway/gost/auth": ("orders.gateway.sign_in_batches.gost", 200),
+}
 FLUSHER: Final = "analytics.ingest.flusher.flusher"
 
 log = logging.getLogger(__name__)
@@ -63,8 +69,11 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         # Settles batches accepted by a process that died before requests are answered.
         import_string(RECOVER)()
+        batches = [
+            Batches(path, import_string(handler), status) for path, (handler, status) in HANDLED_TOGETHER.items()
+        ]
         try:
-            server = HttpServer(application, host, port, Batches(PUSHES, import_string(ACCEPT_PUSHES)))
+            server = HttpServer(application, host, port, batches)
         except OSError as error:
             raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
         if not settings.HAS_PUBLIC_URL:

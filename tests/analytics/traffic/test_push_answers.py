@@ -14,7 +14,7 @@ from analytics.ingest.flusher import flusher
 from analytics.traffic import push_batches
 from fonproxy import instruments
 from fonproxy.clickhouse.client import Client
-from fonproxy.server.batches import Accepted, Batches
+from fonproxy.server.batches import Batches, Handled
 from fonproxy.wsgi import application
 from tests.analytics.helpers import body_of, counted, documented_row
 from tests.fonproxy.server.running import RunningServer
@@ -31,7 +31,7 @@ class PushServer(RunningServer):
         self.stored: list[bool] = []
         super().__init__(application, Batches("/analytics/ingest", self._accept))
 
-    def _accept(self, environs: Sequence[Any]) -> list[Accepted | None]:
+    def _accept(self, environs: Sequence[Any]) -> list[Handled | None]:
         answers = push_batches.accept(environs)
         self.stored += [answer is not None for answer in answers]
         return answers

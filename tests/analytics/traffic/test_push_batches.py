@@ -20,7 +20,7 @@ from analytics.ingest.group_commit import GroupCommit
 from analytics.models import IngestBatch, InsertBlock
 from analytics.traffic import push_batches
 from fonproxy.clickhouse.client import Client
-from fonproxy.server.batches import Accepted
+from fonproxy.server.batches import Handled
 from tests.analytics.helpers import TABLES, body_of, counted, documented_row, engine_unavailable, post, recently
 
 MakeKey = Callable[..., str]
@@ -176,8 +176,8 @@ def test_a_push_that_need_not_wait_is_answered_at_once(
     monkeypatch.setattr("analytics.ingest.flusher.LATER_SECONDS", 3600.0)
     pushes = [environ(key, documented_row(), HTTP_PREFER="respond-async"), environ(key, documented_row())]
     [at_once, waits] = push_batches.accept(pushes[:1]) + push_batches.accept(pushes[1:])
-    assert isinstance(at_once, Accepted)
-    assert isinstance(waits, Accepted)
+    assert isinstance(at_once, Handled)
+    assert isinstance(waits, Handled)
     assert at_once.wait is None
     assert waits.wait is not None
     waits.wait()

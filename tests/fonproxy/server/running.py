@@ -15,7 +15,7 @@ WAIT_SECONDS = 30
 
 
 class RunningServer:
-    def __init__(self, application: Application, batches: Batches | None = None) -> None:
+    def __init__(self, application: Application, *batches: Batches) -> None:
         self._server = HttpServer(application, "127.0.0.1", 0, batches)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),))

@@ -15,7 +15,7 @@ import pytest
 from fonproxy import instruments
 from fonproxy.middleware import CALLER
 from fonproxy.server import batches
-from fonproxy.server.batches import Accepted, Batches
+from fonproxy.server.batches import Batches, Handled
 from fonproxy.server.callers import Callers
 from tests.fonproxy.server.running import WAIT_SECONDS, RunningServer
 from tests.serving import Answer
@@ -63,7 +63,7 @@ class BodyHandler:
         self.release = threading.Event()
         self.fails_late = False
 
-    def __call__(self, environs: Sequence[Any]) -> list[Accepted | None]:
+    def __call__(self, environs: Sequence[Any]) -> list[Handled | None]:
         bodies = [environ["wsgi.input"].read() for environ in environs]
         self.batches.append(bodies)
         self.is_working.set()
@@ -72,10 +72,12 @@ class BodyHandler:
             raise OSError("the disk is gone")
         return [self._accepted(body) for body in bodies if body != b"forgotten"]
 
-    def _accepted(self, body: bytes) -> Accepted | None:
+    def _accepted(self, body: bytes) -> Handled | None:
         if body in (b"bad", b"odd"):
             return None
-        return Accepted(1, (lambda: self._wait()) if body == b"slow" else None)
+        if body == b"denied":
+            return Handled(1, status=403, body=b"not you")
+        return Handled(1, (lambda: self._wait()) if body == b"slow" else None)
 
     def _wait(self) -> None:
         assert self.release.wait(WAIT_SECONDS)
@@ -277,6 +279,14 @@ def test_a_client_that_has_gone_disturbs_none_of_its_batch(running: BatchingServ
         running.handler.is_open.set()
         with stays:
             assert [Answer.read_from(client, "POST").status for client in (first, stays)] == [204] * 2
+
+
+def test_the_handler_determines_the_status_and_body(running: BatchingServer, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "fonproxy.access"):
+        answer = running.ask(b"denied")
+    assert (answer.status, answer.headers["Content-Length"], answer.headers["X-Kind"]) == (403, "7", "plain")
+    assert answer.body == b"not you"
+    assert "POST /analytics/ingest 403" in caplog.messages
 
 
 def test_accepted_requests_are_logged_with_their_id_account_and_status(

@@ -10,7 +10,8 @@ import pytest
 
 from accounts.models import User
 from fonproxy.clickhouse.client import Client
-from orders.models import Erasure, LedgerEntry, Order
+from orders.models import Order
+from tests.orders.helpers import empty_ledger
 from usage.alerts import services
 from usage.models import Alert
 
@@ -31,7 +32,6 @@ def alert(order: Order) -> Alert:
 
 @pytest.fixture
 def committed(transactional_db: None) -> Iterator[None]:
-    """For tests whose threads read the database; the ledger may be emptied only for erasure."""
+    """For tests whose threads read the database."""
     yield
-    Erasure.objects.bulk_create(Erasure(order=order) for order in Order.objects.all())
-    LedgerEntry.objects.all().delete()
+    empty_ledger()
