@@ -18,7 +18,7 @@ from accounts.models import Application
 from analytics.apinalytics.masking import masked
 from analytics.ids import new_ids
 from analytics.ingest.row_errors import MAX_NAMED_ROWS, in_words, row_or_fault
-from analytics.ingest.schema import FAULTS, Amount, Text
+from analytics.ingest.schema import FAULTS, MAX_AMOUNT, Amount, Text
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
 from fonproxy.clickhouse import retention
 
@@ -38,7 +38,7 @@ class ApiCall(Struct, gc=False):
     timestamp: Annotated[int, Meta(ge=0, le=2**40)]
     method: Text
     url: Url
-    response_us: Amount
+    response_us: Amount | Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
     status_code: Annotated[int, Meta(ge=0, le=999)]
     consumer_id: Text | None = ""
     function: Text | None = UNKNOWN_FUNCTION
@@ -72,7 +72,7 @@ def to_columns(body: bytes, application: Application, now: datetime) -> pa.Table
             "method": texts("method"),
             "url": pa.array([mask(event.url) for event in events], pa.string()),
             "function": pa.array([event.function or UNKNOWN_FUNCTION for event in events], pa.string()),
-            "response_us": pa.array([event.response_us for event in events], NUMBER),
+            "response_us": pa.array([round(event.response_us) for event in events], NUMBER),
             "status_code": pa.array([event.status_code for event in events], pa.uint32()),
         }
     )

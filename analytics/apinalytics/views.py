@@ -38,7 +38,7 @@ EVENT: Final = shape(
     function=serializers.CharField(
         required=False, allow_null=True, allow_blank=True, max_length=255, default=ingest_columns.UNKNOWN_FUNCTION
     ),
-    response_us=serializers.IntegerField(min_value=0, max_value=2**44),
+    response_us=serializers.FloatField(min_value=0, max_value=2**44, help_text="Rounded to a whole number."),
     status_code=serializers.IntegerField(min_value=0, max_value=999),
 )
 SERIES: Final = shape(

@@ -123,6 +123,14 @@ def test_missing_fields_have_defaults_and_unknown_ones_are_ignored(sender: APICl
     assert list(ask(reader, T0, T0 + 1, group="consumer_id")["groups"]) == [""]
 
 
+def test_a_response_time_may_have_a_fraction_and_counts_as_the_nearest_microsecond(
+    sender: APIClient, reader: APIClient
+) -> None:
+    """Clients that compute it from seconds send a floating-point number."""
+    send(sender, *(event(response_us=time) for time in (1500.0, 1500.4, 1500.6, 2e3, 0.0)))
+    assert ask(reader, T0, T0 + 1, aggregation="sum")["groups"].popitem()[1] == [[T0, 1500 + 1500 + 1501 + 2000]]
+
+
 @pytest.mark.parametrize("name", ["", None])
 def test_an_empty_function_is_unknown_and_a_null_consumer_is_empty(
     name: str | None, sender: APIClient, reader: APIClient
@@ -200,6 +208,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "too old": ([event(timestamp=T0 - 500 * 86400)], "timestamp"),
     "ahead": ([event(timestamp=T0 + 5 * 86400)], "timestamp"),
     "a negative time": ([event(response_us=-1)], "response_us"),
+    "a negative fraction": ([event(response_us=-0.5)], "response_us"),
+    "a time that is too long": ([event(response_us=2.0**44 + 1)], "response_us"),
+    "an infinite time": (f"[{json.dumps(event()).replace('1500', '1e400')}]", "response_us"),
+    "a time as text": ([event(response_us="1500")], "response_us"),
     "a status as text": ([event(status_code="200")], "status_code"),
     "true": ([event(status_code=True)], "status_code"),
     "a long consumer": ([event(consumer_id="x" * 256)], "consumer_id"),
