@@ -28,7 +28,7 @@ from dashboard.forms import show_once
 from dashboard.pages import CustomerPage
 from fonproxy.api.errors import Conflict
 from fonproxy.countries import name_of
-from fonproxy.pages import Page
+from fonproxy.pages import Page, error_page
 from orders import selectors
 
 RANGES: Final[dict[str, Promise]] = {
@@ -42,12 +42,14 @@ COMPARED: Final[dict[str, Promise]] = {
     "1": _("change from the previous period of the same length"),
     "year": _("change from the same period last year"),
 }
+GONE: Final = _("The link is incomplete, expired or revoked. Ask the person who shared it for a new one.")
+MAX_NAME: Final = 100
 LIFETIMES: Final = [("7", _("7 days")), ("30", _("30 days")), ("90", _("90 days")), ("365", _("a year"))]
 
 
 class ShareForm(forms.Form):
     name = forms.CharField(
-        label=_("Name"), max_length=100, help_text=_("The heading of the shared page, and its name in your list.")
+        label=_("Name"), max_length=MAX_NAME, help_text=_("The heading of the shared page, and its name in your list.")
     )
     moves = forms.ChoiceField(label=_("Range"), widget=forms.RadioSelect)
     days = forms.ChoiceField(label=_("Works for"), choices=LIFETIMES, initial="30", widget=forms.RadioSelect)
@@ -78,6 +80,12 @@ class NewSharePage(CustomerPage, FormView[ShareForm]):
         """The view to be shared; raises NotFound for an invalid one."""
         zone = self.viewed.subject.time_zone or "UTC"
         return readable_view(self.request.GET, zone, self.customer, timezone.now())
+
+    def get_initial(self) -> dict[str, Any]:
+        """A name made of the filters; the shared page says the range itself."""
+        values = ", ".join(value for _label, value in described_filters(self.shown, self.customer))
+        name = gettext("Traffic: %s") % values if values else gettext("Traffic")
+        return {"name": name[:MAX_NAME]}
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"view": self.shown, "now": timezone.now()}
@@ -157,7 +165,11 @@ class SharedPage(Page, TemplateView):
         )
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with translation.override(self.link.maker.language):
+        try:
+            link = self.link
+        except NotFound:
+            return error_page(request, 404, GONE)
+        with translation.override(link.maker.language):
             response = super().get(request, *args, **kwargs)
             response.render()  # type: ignore[attr-defined]  # of a template
         response["X-Robots-Tag"] = "noindex, nofollow"

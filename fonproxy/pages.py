@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.generic.base import ContextMixin, View
 from redis.exceptions import RedisError
@@ -50,7 +51,7 @@ def is_page(path: str) -> bool:
     return path == "/" or path.startswith(tuple(_paths))
 
 
-def error_page(request: HttpRequest, status: int, advice: str = "") -> HttpResponse:
+def error_page(request: HttpRequest, status: int, advice: str | Promise = "") -> HttpResponse:
     """The error page of this status; ``advice`` replaces its usual advice."""
     context = {
         "status": status,

@@ -316,3 +316,24 @@ def test_a_moving_view_follows_the_clock_and_a_fixed_one_does_not(
     with time_machine.travel(recently() + timedelta(hours=9 * 24), tick=False):
         assert domains(moving) == []
         assert domains(stays) == ["a.example", "b.example"]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("range=7d", "Traffic"),
+        ("range=7d&country=DE&domain=example.com", "Traffic: example.com, Germany"),
+        (f"range=7d&domain={'x' * 60}.{'y' * 60}", f"Traffic: {'x' * 60}.{'y' * 30}"),
+    ],
+)
+def test_a_link_is_named_after_its_filters_unless_renamed(query: str, name: str, alice: User) -> None:
+    browser = Client()
+    browser.force_login(alice)
+    page = browser.get(f"/dashboard/shares/new?{query}").content.decode()
+    assert f'name="name" value="{name}"' in page
+
+
+def test_the_page_of_an_unknown_link_says_whom_to_ask(db: None) -> None:
+    answer = Client().get(f"/shared/{'x' * 43}")
+    assert answer.status_code == 404
+    assert "expired or revoked. Ask the person who shared it" in answer.content.decode()

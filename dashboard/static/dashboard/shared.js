@@ -7,15 +7,16 @@ import { showTotals } from "./totals.js";
 
 const PER_PAGE = 25;
 const { path, from, to, tz, compare, interval, sortBy } = JSON.parse(document.getElementById("shown").textContent);
+// The server takes range and filters from the link; these label the charts and name the CSV files.
+const range = { from, to, tz };
 const compares = () => COMPARED.get(compare);
 let order = { sort: sortBy, page: "" };
 
 for (const id of ["traffic", "requests", "concurrency"]) {
-  // Parameters other than the layout belong to the view; here they only label the charts.
-  chartPanel(id, { path: `${path}/${id}`, compares }).load({ from, to, tz, interval, fill: "true" }).then(showTotals);
+  chartPanel(id, { path: `${path}/${id}`, compares }).load({ ...range, interval, fill: "true" }).then(showTotals);
 }
-countriesPanel({ path: `${path}/countries` }).load({ limit: 100 });
-errorsPanel({ path: `${path}/errors`, leads: false }).load({ limit: 50 });
+countriesPanel({ path: `${path}/countries` }).load({ ...range, limit: 100 });
+errorsPanel({ path: `${path}/errors`, leads: false }).load({ ...range, limit: 50 });
 const websites = websitesPanel({
   path: `${path}/websites`,
   by: () => order.sort,
@@ -26,6 +27,6 @@ const websites = websitesPanel({
 });
 
 function load() {
-  websites.load({ sortBy: order.sort, page: order.page, limit: PER_PAGE });
+  websites.load({ ...range, sortBy: order.sort, page: order.page, limit: PER_PAGE });
 }
 load();
