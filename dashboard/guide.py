@@ -18,6 +18,7 @@ from fonproxy.api.docs import description
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 # The first prefix that matches a path decides its audience; all others are for customers.
 AUDIENCES: Final[dict[str, tuple[Promise, tuple[str, ...]]]] = {
+    "staff": (_("Staff"), ("/provisioning/origins", "/provisioning/login-clients")),
     "billing": (_("Billing systems"), ("/provisioning",)),
     "gateways": (_("Gateways"), ("/gateway", "/analytics/ingest", "/1.0/public/user/log/ingest")),
     "customers": (_("Customers"), ("/",)),
@@ -53,13 +54,8 @@ def audiences() -> list[Audience]:
         who = next(name for name, (_label, starts) in AUDIENCES.items() if path.startswith(starts))
         for method in METHODS:
             if method in methods:
-                found[who].append(Operation(method.upper(), path, _summary(methods[method])))
+                found[who].append(Operation(method.upper(), path, methods[method]["summary"]))
     return [Audience(name, AUDIENCES[name][0], found[name]) for name in reversed(AUDIENCES)]
-
-
-def _summary(operation: dict[str, Any]) -> str:
-    text: str = operation.get("summary") or operation.get("description") or ""
-    return text.split("\n\n")[0].replace("\n", " ")
 
 
 def samples(base: str) -> list[CodeSample]:

@@ -408,6 +408,7 @@ SPECTACULAR_SETTINGS = {
         "ProxyType": "orders.models.ProxyType",
     },
     "PREPROCESSING_HOOKS": ["fonproxy.api.docs.without_aliases"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "fonproxy.api.docs.summarised"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "displayRequestDuration": True},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from typing import Any
 
@@ -37,6 +38,17 @@ def test_every_analytics_route_documents_its_parameters_and_errors(db: None) -> 
     assert all({"from", "to", "orderId", "tz"} <= {p["name"] for p in read["parameters"]} for read in reads)
     assert all({"200", "400", "401", "403", "404", "429", "503"} <= read["responses"].keys() for read in reads)
     assert {"204", "400", "409", "413", "503"} <= paths["/analytics/ingest"]["post"]["responses"].keys()
+
+
+def test_every_operation_has_a_summary_on_one_line_without_a_full_stop(db: None) -> None:
+    paths = Client().get("/openapi.json").json()["paths"]
+    operations = [each for methods in paths.values() for name, each in methods.items() if name != "parameters"]
+    wrong = [each["operationId"] for each in operations if not re.fullmatch(r".+[^.]", each.get("summary", ""))]
+    assert wrong == []
+    assert paths["/analytics/traffic"]["get"]["summary"] == "Bytes sent and received over time"
+    assert "description" not in paths["/analytics/traffic"]["get"]
+    export = paths["/applications/{id}/export"]["get"]
+    assert export["description"].startswith("After an interrupted download")
 
 
 def test_conflicts_of_provisioning_are_described(db: None) -> None:

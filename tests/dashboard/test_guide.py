@@ -24,6 +24,7 @@ def test_every_operation_is_listed_once_with_its_summary(client: Client, db: Non
     page = client.get("/docs/guide")
     assert page.status_code == 200
     assert len(page.content) < 200_000
+    assert [audience.id for audience in guide.audiences()] == ["customers", "gateways", "billing", "staff"]
     assert all(audience.operations for audience in guide.audiences())
 
 
