@@ -1,8 +1,8 @@
 """``/gateway/authorize`` with 100,000 logins beside a view that only authenticates the key, in the same server.
 
-Calls per second and latencies over a few connections that are always busy, rounds in turn; then the same calls at a
-fixed rate, as many gateways together would make them, alone and beside half of the pushes that the server takes at
-most; and what a report of 20,000 running connections costs, which gateways together make every ten seconds.
+Calls per second, the server's processor time and latencies over a few busy connections, rounds in turn; then the same
+calls at a fixed rate, as many gateways together would make them, alone and beside half of the pushes that the server
+takes at most; and what a report of 20,000 running connections costs, which gateways together make every ten seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.client import HTTPConnection
@@ -49,9 +50,11 @@ def main() -> None:
             key, owners = embedded.run("gateway_logins.fill", given.orders, given.logins, min(FRESH, given.logins))
         bodies = [make_body(ROWS, owners, datetime.now(UTC), seed).content for seed in range(4)]
         with serving(data_dir, ROOT, DJANGO_SETTINGS_MODULE="bench.gateway_settings") as server:
-            _compare(server.port, key, given.logins, given.seconds)
+            _compare(server, key, given.logins, given.seconds)
+            before = server.cpu_seconds()
             alone = _paced(server.port, key, given.logins, given.seconds * ROUNDS)
-            print(f"\nAt {RATE} calls/s: {alone}")
+            cores = (server.cpu_seconds() - before) / (given.seconds * ROUNDS)
+            print(f"\nAt {RATE} calls/s: {alone}, {cores:.2f} of a core")
             _beside_pushes(server.port, key, given.logins, given.seconds * ROUNDS, bodies)
             reported = _report_sessions(server, key, given.logins, given.sessions)
         with Embedded(data_dir) as embedded:
@@ -59,31 +62,35 @@ def main() -> None:
         print(f"{rows:,} rows were made of {reported:,} samples.")
 
 
-def _compare(port: int, key: str, logins: int, seconds: int) -> None:
+def _compare(server: Process, key: str, logins: int, seconds: int) -> None:
     cases = {
         "empty view": ("/gateway/empty", dict),
         "authorize": ("/gateway/authorize", lambda: _sign_in(f"warm-{random.randrange(logins)}")),
     }
     rates: dict[str, list[float]] = {case: [] for case in cases}
-    taken: dict[str, list[float]] = {case: [] for case in cases}
+    taken: defaultdict[str, list[float]] = defaultdict(list)
+    cpu: defaultdict[str, float] = defaultdict(float)
+
+    def measure(case: str, path: str, body: Callable[[], dict[str, str]], *limits: float) -> int:
+        before = server.cpu_seconds()
+        times = _busy(server.port, key, path, body, *limits)
+        cpu[case] += server.cpu_seconds() - before
+        taken[case] += times
+        return len(times)
+
     for _ in range(ROUNDS):
         for case, (path, body) in cases.items():
-            times = _busy(port, key, path, body, seconds)
-            rates[case].append(len(times) / seconds)
-            taken[case] += times
+            rates[case].append(measure(case, path, body, seconds) / seconds)
     unused = min(FRESH, logins)
     fresh = iter(range(unused))
-    taken["authorize, first sign-in"] = _busy(
-        port, key, "/gateway/authorize", lambda: _sign_in(f"fresh-{next(fresh)}"), 1e9, unused // CONNECTIONS
-    )
-    empty = median(rates["empty view"])
+    first = "authorize, first sign-in"
+    measure(first, "/gateway/authorize", lambda: _sign_in(f"fresh-{next(fresh)}"), 1e9, unused // CONNECTIONS)
     rows = []
     for case, times in taken.items():
-        rate = median(rates[case]) if case in rates else 0
-        told = (f"{rate:,.0f}", f"{rate / empty:.2f}") if rate else ("", "")
-        rows.append((case, *told, _ms(times, 0.5), _ms(times, 0.99)))
+        rate = f"{median(rates[case]):,.0f}" if case in rates else ""
+        rows.append((case, rate, f"{cpu[case] / len(times) * 1000:.2f}", _ms(times, 0.5), _ms(times, 0.99)))
     print(f"{logins:,} logins, {CONNECTIONS} connections\n")
-    print_table(("", "calls/s", "of empty", "p50 ms", "p99 ms"), rows)
+    print_table(("", "calls/s", "CPU ms", "p50 ms", "p99 ms"), rows)
 
 
 def _sign_in(login: str) -> dict[str, str]:
