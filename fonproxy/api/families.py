@@ -101,8 +101,13 @@ def is_alias(path: str) -> bool:
     return any(family.aliases and family.aliases.match(path) for family in _of(path))
 
 
+def allows_any_origin(path: str) -> bool:
+    """Whether every web page may call this path."""
+    return any(family.any_origin for family in _of(path))
+
+
 def _allows_any_origin(request: HttpRequest, **_: Any) -> bool:
-    return any(family.any_origin for family in _of(request.path_info))
+    return allows_any_origin(request.path_info)
 
 
 check_request_enabled.connect(_allows_any_origin, dispatch_uid="fonproxy.api.families")

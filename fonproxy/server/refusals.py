@@ -7,9 +7,10 @@ from http import HTTPStatus
 from typing import Final
 
 import h11
+from django.conf import settings
 from django.utils import timezone
 
-from fonproxy.api.families import Problem, shape_for
+from fonproxy.api.families import Problem, allows_any_origin, shape_for
 from fonproxy.api.renderers import JsonRenderer
 from fonproxy.logs import request_id, without_secrets
 from fonproxy.middleware import log_response, new_request_id
@@ -53,6 +54,9 @@ def answer(refused: RequestRefused, method: str, path: str, given_id: str) -> Ws
         ]
         if refused.wait is not None:
             headers.append(("Retry-After", str(refused.wait)))
+        if allows_any_origin(path):
+            headers.append(("Access-Control-Allow-Origin", "*"))
+            headers.append(("Access-Control-Expose-Headers", ", ".join(settings.CORS_EXPOSE_HEADERS)))
         log_response(method, without_secrets(path), refused.status, None, None)
     finally:
         request_id.reset(token)

@@ -53,6 +53,8 @@ def test_errors_of_the_web_server_have_the_familys_shape(server: Server, path: s
         [answer] = answers(server, text)
         assert (answer.status, family_of(answer.json)) == (status, FAMILIES[path])
         assert answer.headers["X-Request-Id"]
+        # A page of another origin sees an error without this header as a broken connection.
+        assert answer.headers.get("Access-Control-Allow-Origin") == ("*" if path == "/1/x" else None)
 
 
 @pytest.mark.parametrize("path", ["/x", "/api/v1/x", "/1/x", "/log/x", "/healthz", "/orders"])
