@@ -1,8 +1,9 @@
 """Many gateways that push ten rows at a time: pushes per second, processor time of each, and refusals.
 
-With ``--beside`` another checkout is served alternately with this one, so that both are measured in one run. Afterwards
-each store must hold exactly the rows that were answered with 204. The lag is the age of the oldest batch that the
-engine does not have yet, read from the journal twenty times a second.
+With ``--log`` the rows are single requests, pushed to ``/log/ingest``. With ``--beside`` another checkout is served
+alternately with this one, so that both are measured in one run. Afterwards each store must hold exactly the rows that
+were answered with 204. The lag is the age of the oldest batch that the engine does not have yet, read from the journal
+twenty times a second.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from bench.bodies import PushBody, make_body
+from bench.bodies import PushBody, as_log_body, make_body
 from bench.support import ROOT, Embedded, Process, percentile, print_table, serving
 
 ROWS: Final = 10
@@ -50,10 +51,8 @@ class PushTotals:
 class Gateways:
     """Keep-alive connections that push one body after another, driven by one thread, because it shares two cores."""
 
-    def __init__(
-        self, process: Process, journal: Path, key: str, bodies: Sequence[PushBody], headers: str = ""
-    ) -> None:
-        self._process, self._journal, self._key, self._bodies, self._headers = process, journal, key, bodies, headers
+    def __init__(self, process: Process, journal: Path, path: str, bodies: Sequence[PushBody], headers: str) -> None:
+        self._process, self._journal, self._path, self._bodies, self._headers = process, journal, path, bodies, headers
         self._numbers = count()
 
     def push(self, connections: int, seconds: float) -> PushTotals:
@@ -86,7 +85,7 @@ class Gateways:
         number = next(self._numbers)
         body = self._bodies[number % len(self._bodies)]
         head = (
-            f"POST /analytics/ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: {self._key}\r\n{self._headers}"
+            f"POST {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{self._headers}"
             f"Idempotency-Key: {id(self)}-{number}\r\nContent-Length: {len(body.content)}\r\n\r\n"
         )
         connection.sendall(head.encode() + body.content)
@@ -134,20 +133,25 @@ def lags_into(lags: list[float], journal: Path) -> Iterator[None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--beside", type=Path, help="another checkout of the product, measured in turn")
+    parser.add_argument("--log", action="store_true", help="push single requests to /log/ingest")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (default 10)")
     parser.add_argument("--connections", type=int, nargs="+", default=CONNECTIONS)
     options = parser.parse_args()
     trees = {"this": ROOT} | ({"beside": options.beside.resolve()} if options.beside else {})
     with tempfile.TemporaryDirectory(prefix="fonproxy-bench-") as directory:
-        run(Path(directory), trees, options.connections, options.rounds, options.seconds)
+        run(Path(directory), trees, options.connections, options.rounds, options.seconds, options.log)
 
 
-def run(directory: Path, trees: dict[str, Path], connections: Sequence[int], rounds: int, seconds: float) -> None:
+def run(
+    directory: Path, trees: dict[str, Path], connections: Sequence[int], rounds: int, seconds: float, is_log: bool
+) -> None:
     taken: dict[str, list[PushBody]] = {name: [] for name in trees}
     rows = []
     with ExitStack() as stack:
-        gateways = {name: stack.enter_context(_gateways(directory / name, tree)) for name, tree in trees.items()}
+        gateways = {
+            name: stack.enter_context(_gateways(directory / name, tree, is_log)) for name, tree in trees.items()
+        }
         for number in range(rounds):
             for at_once in connections:
                 for name in trees:
@@ -164,17 +168,21 @@ def run(directory: Path, trees: dict[str, Path], connections: Sequence[int], rou
 
 
 @contextmanager
-def _gateways(data_dir: Path, tree: Path) -> Iterator[dict[str, Gateways]]:
+def _gateways(data_dir: Path, tree: Path, is_log: bool) -> Iterator[dict[str, Gateways]]:
     """Those that wait until their rows are readable, and those that do not."""
     with Embedded(data_dir) as seeding:
         owners = seeding.run("customers.make_orders", CUSTOMERS, ORDERS)
         key = seeding.run("customers.make_ingest_key")
     bodies = [make_body(ROWS, owners, datetime.now(UTC), seed) for seed in range(BODIES)]
+    if is_log:
+        bodies = [PushBody(as_log_body(body.content), body.rows, body.rows) for body in bodies]
+    path = "/log/ingest" if is_log else "/analytics/ingest"
+    headers = f"x-api-key: {key}\r\n"
     journal = data_dir / "fonproxy.sqlite3"
     with serving(data_dir, tree) as process:
         yield {
-            "readable": Gateways(process, journal, key, bodies),
-            "durable": Gateways(process, journal, key, bodies, "Prefer: respond-async\r\n"),
+            "readable": Gateways(process, journal, path, bodies, headers),
+            "durable": Gateways(process, journal, path, bodies, f"{headers}Prefer: respond-async\r\n"),
         }
         time.sleep(DRAIN_SECONDS)
 

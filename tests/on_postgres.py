@@ -23,6 +23,7 @@ SUITES = (
     "tests/analytics/gateway",
     "tests/analytics/ingest",
     "tests/analytics/traffic/test_push_batches.py",
+    "tests/analytics/byteful",
     "tests/fonproxy/test_prepared.py",
 )
 

@@ -1,4 +1,4 @@
-"""The columns of ClickHouse's ``inbox``, through which every row of traffic enters."""
+"""The columns of ClickHouse's ``inbox`` and ``request_inbox``, through which every row of traffic enters."""
 
 from __future__ import annotations
 
@@ -44,6 +44,36 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "unlogged": pa.uint8(),
 }
 SCHEMA: Final = pa.schema(_TYPES)
+
+_REQUEST_TYPES: Final[dict[str, pa.DataType]] = {
+    "log_id": _text,
+    "at_ms": pa.int64(),
+    "user_id": _number,
+    "order_id": _number,
+    "network": _text,
+    "proxy_user_id": _number,
+    "protocol": _text,
+    "method": _text,
+    "hostname": _text,
+    "status_code": pa.uint32(),
+    "error": _text,
+    "session_id": _text,
+    "bytes_sent": _number,
+    "bytes_received": _number,
+    "elapsed_ms": _number,
+    "concurrency": _number,
+    "authentication_type": _number,
+    "client_address": _text,
+    "local_address": _text,
+    "local_port": pa.uint32(),
+    "egress_address": _text,
+    "country": _text,
+    "city": _text,
+    "asn": _number,
+    "recent": pa.uint8(),
+    "taken_at": pa.timestamp("s", tz="UTC"),
+}
+REQUEST_SCHEMA: Final = pa.schema(_REQUEST_TYPES)
 
 
 def to_table(columns: Mapping[str, Any], directory: AttributionMap, now: datetime) -> pa.Table:

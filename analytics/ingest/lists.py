@@ -6,7 +6,7 @@ ten rows. With lists, a block of hundreds of batches pays that once. Both forms 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from analytics.ingest.attribution import Attribution, AttributionMap
 from analytics.ingest.checks import Columns
-from analytics.ingest.columns import SCHEMA, countries_of_rows
+from analytics.ingest.columns import REQUEST_SCHEMA, SCHEMA, countries_of_rows
 from fonproxy.clickhouse import retention
 from fonproxy.hostnames import all_normalized
 from fonproxy.timerange import EPOCH
@@ -27,18 +27,28 @@ SECONDS_PER_DAY: Final = 86_400
 MICROS: Final = 1_000_000
 
 _epoch_day: Final = EPOCH.date()
-_decode: Final = msgspec.msgpack.Decoder(dict[str, list[int | str]]).decode
+_decode: Final = msgspec.msgpack.Decoder(dict[str, list[int | str | None]]).decode
 
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """Columns of the inbox by name, times as epoch seconds."""
+    """Columns of either inbox by name, times as epoch seconds."""
 
     columns: dict[str, list[Any]]
 
     @property
     def num_rows(self) -> int:
-        return len(self.columns["ts"])
+        return len(self.columns["order_id"])
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The types of the inbox that has these columns."""
+        return SCHEMA if "ts" in self.columns else REQUEST_SCHEMA
+
+    @property
+    def seconds(self) -> Iterable[int]:
+        """The rows' times."""
+        return self.columns["ts"] if "ts" in self.columns else (ms // 1000 for ms in self.columns["at_ms"])
 
 
 Rows = pa.Table | Lists
@@ -61,6 +71,17 @@ def to_lists(columns: Columns, directory: AttributionMap, now: datetime) -> List
     return Lists({name: enriched[name] for name in SCHEMA.names})
 
 
+def of_columns(columns: Mapping[str, Any]) -> Lists:
+    """The same columns; Arrow arrays become lists, and their times epoch seconds."""
+    return Lists({name: _as_list(values) for name, values in columns.items()})
+
+
+def _as_list(values: Any) -> list[Any]:
+    if not isinstance(values, pa.Array):
+        return list(values)
+    return (values.cast(pa.int64()) if pa.types.is_timestamp(values.type) else values).to_pylist()
+
+
 def split(rows: Lists, sizes: Iterable[int]) -> Iterator[Lists]:
     """Splits the rows, in order, into parts of these sizes."""
     start = 0
@@ -76,7 +97,7 @@ def _are_kept_in(table: str, ts: Iterable[int], now: datetime) -> list[int]:
 
 def dirty_days_of(rows: Lists) -> list[tuple[int, str]]:
     """The distinct (order id, ``YYYY-MM-DD``) pairs, sorted, like ``columns.dirty_days_of``."""
-    days = (second // SECONDS_PER_DAY for second in rows.columns["ts"])
+    days = (second // SECONDS_PER_DAY for second in rows.seconds)
     pairs = sorted(set(zip(rows.columns["order_id"], days, strict=True)))
     return [(order_id, _day(number).isoformat()) for order_id, number in pairs]
 
@@ -109,10 +130,11 @@ def concat(parts: Sequence[Rows]) -> pa.Table:
 
 
 def to_table(parts: Sequence[Lists]) -> pa.Table:
+    schema = parts[0].schema
     return pa.table(
         {
             field.name: pa.array(list(chain.from_iterable(part.columns[field.name] for part in parts)), field.type)
-            for field in SCHEMA
+            for field in schema
         },
-        schema=SCHEMA,
+        schema=schema,
     )

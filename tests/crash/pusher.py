@@ -3,7 +3,7 @@
     FONPROXY_DATA_DIR=… python -m tests.crash.pusher SPREAD [POINT]
 
 With the spread ``gateways`` it is one batch of each of several gateways, pushed at once and recorded as one group; with
-``together`` the web server hands them over together.
+``together`` and ``requests-together`` the web server hands them over together.
 ``POINT`` is ``before-commit-N``, ``after-commit-N`` (the Nth transaction of the push), ``before-insert`` or
 ``after-insert``. Whoever gets to the end prints the answer's status, and what every table holds, as JSON.
 """
@@ -33,10 +33,11 @@ from django.http import HttpResponse  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from rest_framework.test import APIClient  # noqa: E402
 
+from analytics.byteful.log.push_batches import accept as accept_requests  # noqa: E402
 from analytics.ingest import group_commit  # noqa: E402
 from analytics.ingest.flusher import flusher, recover  # noqa: E402
 from analytics.ingest.group_commit import GroupCommit  # noqa: E402
-from analytics.traffic import push_batches  # noqa: E402
+from analytics.traffic.push_batches import accept as accept_traffic  # noqa: E402
 from demo.accounts import make_accounts  # noqa: E402
 from fonproxy.clickhouse import migrator, retention  # noqa: E402
 from fonproxy.clickhouse.client import close_client, get_client  # noqa: E402
@@ -52,26 +53,27 @@ SPREADS: Final = {
     "events": timedelta(days=2),
     "gateways": timedelta(hours=1),
     "together": timedelta(hours=1),
+    "requests-together": timedelta(hours=1),
 }
 ROWS: Final = 60
 GATEWAYS: Final = 6
 
 
-ROUTES: Final = {"requests": "/log/ingest", "events": "/1/event/"}
+ROUTES: Final = {"requests": "/log/ingest", "requests-together": "/log/ingest", "events": "/1/event/"}
 
 
 def tables(spread: str) -> tuple[str, ...]:
     """The tables that receive the batch."""
     if spread == "events":
         return ("events",)
-    return (*TABLES, "daily_host_times", "requests" if spread == "requests" else "unlogged_traffic")
+    return (*TABLES, "daily_host_times", "requests" if ROUTES.get(spread) == "/log/ingest" else "unlogged_traffic")
 
 
 def rows(spread: str) -> list[dict[str, Any]]:
     if spread == "events":
         times = [int((LATEST - i * SPREADS[spread]).timestamp()) for i in range(ROWS)]
         return [{"timestamp": at, "method": "GET", "url": "/", "response_us": 1, "status_code": 200} for at in times]
-    if spread == "requests":
+    if ROUTES.get(spread) == "/log/ingest":
         return [
             {"log_request_datetime": (LATEST - i * SPREADS[spread]).isoformat(), "user_id": 1, "order_id": 3}
             for i in range(ROWS)
@@ -134,7 +136,8 @@ def push_together(client: APIClient, spread: str) -> Any:
         for number, share in enumerate(shares)
     ]
     answer: Any = None
-    for number, accepted in enumerate(push_batches.accept(environs)):
+    accept = accept_traffic if spread == "together" else accept_requests
+    for number, accepted in enumerate(accept(environs)):
         if accepted is None:
             answer = post(client, spread, shares[number], f"gateway {number}")
         else:
@@ -195,7 +198,7 @@ def main(spread: str, point: str = "") -> None:
         HTTP_X_AUTH_KEY=credentials.application_keys.write,
         HTTP_HOST="localhost",
     )
-    send = {"gateways": push_at_once, "together": push_together}.get(spread, push)
+    send = {"gateways": push_at_once, "together": push_together, "requests-together": push_together}.get(spread, push)
     if point:
         with deadly_at(point):
             send(client, spread)

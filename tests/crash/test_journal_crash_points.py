@@ -88,6 +88,7 @@ def test_the_widest_batch_covers_the_retention_of_each_table() -> None:
         pytest.param("after-insert", "events", marks=pytest.mark.processes),
         pytest.param("after-commit-1", "gateways", marks=pytest.mark.processes),
         pytest.param("after-commit-1", "together", marks=pytest.mark.processes),
+        pytest.param("after-commit-1", "requests-together", marks=pytest.mark.processes),
     ],
 )
 def test_a_push_that_dies_with_the_process_is_exact_after_restart_and_retry(
@@ -104,7 +105,7 @@ def test_a_push_that_dies_at_any_step_is_exact_after_restart_and_retry(point: st
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("spread", ["bucket", "together"])
+@pytest.mark.parametrize("spread", ["bucket", "together", "requests-together"])
 def test_the_steps_are_all_there_are(spread: str, tmp_path: Path) -> None:
     """A fourth transaction in the push would be a step without a kill in this test."""
     alive = pusher(tmp_path, spread, "after-commit-4")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 from django.conf import settings
@@ -12,45 +12,17 @@ from django.conf import settings
 from analytics.byteful.log.ingest_row import LOG
 from analytics.ids import new_ids
 from analytics.ingest import columns as ingest_columns
-from analytics.ingest.attribution import MISSING
+from analytics.ingest import lists
+from analytics.ingest.attribution import MISSING, AttributionMap
 from analytics.ingest.checks import Columns
+from analytics.ingest.columns import REQUEST_SCHEMA
 from analytics.ingest.decode import parse
+from analytics.ingest.lists import Rows
 from fonproxy.addresses import canonical
 from fonproxy.clickhouse import retention
 from fonproxy.hostnames import all_normalized
 
-_text: Final[pa.DataType] = pa.string()
-_number: Final[pa.DataType] = pa.uint64()
-_TYPES: Final[dict[str, pa.DataType]] = {
-    "log_id": _text,
-    "at_ms": pa.int64(),
-    "user_id": _number,
-    "order_id": _number,
-    "network": _text,
-    "proxy_user_id": _number,
-    "protocol": _text,
-    "method": _text,
-    "hostname": _text,
-    "status_code": pa.uint32(),
-    "error": _text,
-    "session_id": _text,
-    "bytes_sent": _number,
-    "bytes_received": _number,
-    "elapsed_ms": _number,
-    "concurrency": _number,
-    "authentication_type": _number,
-    "client_address": _text,
-    "local_address": _text,
-    "local_port": pa.uint32(),
-    "egress_address": _text,
-    "country": _text,
-    "city": _text,
-    "asn": _number,
-    "recent": pa.uint8(),
-    "taken_at": pa.timestamp("s", tz="UTC"),
-}
 ADDRESSES: Final = ("client_address", "local_address", "egress_address")
-SCHEMA: Final = pa.schema(_TYPES)
 # Columns with another name than in a pushed row.
 RENAMED: Final = {
     "hostname": "domain",
@@ -65,11 +37,30 @@ RENAMED: Final = {
 
 def to_request_inbox(body: bytes, now: datetime) -> pa.Table:
     """The rows as columns, each with its new id; raises what ``parse`` raises."""
-    oldest = retention.floor("requests", now)
-    columns, directory = parse(LOG, body, oldest=oldest, now=now, max_rows=settings.INGEST_MAX_ROWS)
+    return pa.table(_inbox(*_parsed(body, now), now), schema=REQUEST_SCHEMA)
+
+
+def pushed_requests(body: bytes, now: datetime) -> Rows:
+    """The same as lists when there are few rows."""
+    columns, directory = _parsed(body, now)
+    if 0 < len(columns["who"]) <= lists.MAX_ROWS:
+        return to_lists(columns, directory, now)
+    return pa.table(_inbox(columns, directory, now), schema=REQUEST_SCHEMA)
+
+
+def to_lists(columns: Columns, directory: AttributionMap, now: datetime) -> lists.Lists:
+    """Checked columns as lists, each row with its new id."""
+    return lists.of_columns(_inbox(columns, directory, now))
+
+
+def _parsed(body: bytes, now: datetime) -> tuple[Columns, AttributionMap]:
+    return parse(LOG, body, oldest=retention.floor("requests", now), now=now, max_rows=settings.INGEST_MAX_ROWS)
+
+
+def _inbox(columns: Columns, directory: AttributionMap, now: datetime) -> dict[str, Any]:
     at_ms = columns["ts"].cast(pa.timestamp("ms", tz="UTC"), safe=False).cast(pa.int64())
-    given = {name: columns.get(RENAMED.get(name, name)) for name in SCHEMA.names}
-    table = {
+    given = {name: columns.get(RENAMED.get(name, name)) for name in REQUEST_SCHEMA.names}
+    inbox = {
         **given,
         **ingest_columns.attributed(columns["who"], directory),
         "log_id": list(new_ids(at_ms.to_pylist())),
@@ -82,7 +73,7 @@ def to_request_inbox(body: bytes, now: datetime) -> pa.Table:
         "recent": ingest_columns.is_kept_in("minute_traffic", columns["ts"], now),
         "taken_at": ingest_columns.taken_at(now, len(at_ms)),
     }
-    return pa.table({name: table[name] for name in SCHEMA.names}, schema=SCHEMA)
+    return {name: inbox[name] for name in REQUEST_SCHEMA.names}
 
 
 def _each_way(columns: Columns) -> dict[str, list[int]]:

@@ -58,7 +58,7 @@ class LogIngestViewSet(BytefulViewSet):
     )
     def ingest(self, request: Request) -> Response:
         """Stores a batch of requests; each also counts once in charts, usage and ledgers."""
-        headers = ingest_service.ingest(request, IngestBatch.Route.LOG, ingest_columns.to_request_inbox)
+        headers = ingest_service.ingest(request, IngestBatch.Route.LOG, ingest_columns.pushed_requests)
         return Response(status=204, headers=headers)
 
 

@@ -29,6 +29,8 @@ RECOVER: Final = "analytics.ingest.flusher.recover"
 # whose headers it reuses.
 HANDLED_TOGETHER: Final = {
     "/analytics/ingest": ("analytics.traffic.push_batches.accept", 204),
+    "/log/ingest": ("analytics.byteful.log.push_batches.accept", 204),
+    "/1.0/public/user/log/ingest": ("analytics.byteful.log.push_batches.accept", 204),
     "/gateway/authorize": ("orders.gateway.sign_in_batches.authorize", 200),
     "/gateway/radius/authorize": ("orders.gateway.sign_in_batches.radius", 200),
     "/gateway/gost/auth": ("orders.gateway.sign_in_batches.gost", 200),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analytics.byteful.log.ingest_columns import pushed_requests, to_request_inbox
 from analytics.ingest import columns, journal, lists
 from analytics.models import IngestBatch
 from analytics.traffic.ingest_columns import pushed_rows, to_inbox
@@ -45,6 +46,37 @@ def test_lists_hold_the_rows_and_days_that_a_table_of_the_same_body_holds(batche
     stored = [journal.unpack(journal.pack(part)) for part in few]
     assert all(isinstance(part, lists.Lists) for part in stored)
     assert lists.concat(stored).equals(pa.concat_tables(tables))
+    assert [lists.dirty_days_of(part) for part in few] == [columns.dirty_days_of(table) for table in tables]  # type: ignore[arg-type]
+
+
+requests = st.fixed_dictionaries(
+    {
+        "log_request_datetime": st.integers(0, 6 * 86_400_000).map(
+            lambda ms: (NOW - timedelta(milliseconds=ms)).isoformat()
+        ),
+        "user_id": st.sampled_from([0, 1, 2**32]),
+        "order_id": st.sampled_from([0, 3, 2**32]),
+        "log_hostname": st.sampled_from(["", "A.Example.", "🦊.example", "nul\0"]),
+        "country_id": st.sampled_from(["", "uk", "XX", "DE"]),
+        "log_egress_ip_address": st.sampled_from(["", "198.51.100.1", "2001:DB8::1"]),
+        "log_bytes_received": st.sampled_from([0, 2**44]),
+        "log_total_bytes": st.sampled_from([None, 0, 2**45]),
+        "log_total_elapsed_ms": st.sampled_from([None, 0, 250]),
+        "log_protocol": st.sampled_from([None, "", "socks"]),
+    }
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(batches=st.lists(st.lists(requests, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_lists_of_requests_hold_what_a_table_of_the_same_body_holds(batches: list[list[dict[str, Any]]]) -> None:
+    bodies = [body_of(batch) for batch in batches]
+    few, tables = [pushed_requests(body, NOW) for body in bodies], [to_request_inbox(body, NOW) for body in bodies]
+    stored = [journal.unpack(journal.pack(part)) for part in few]
+    assert all(isinstance(part, lists.Lists) for part in stored)
+    # Ids are new each time.
+    assert lists.concat(stored).drop(["log_id"]).equals(pa.concat_tables(tables).drop(["log_id"]))
+    assert [part.num_rows for part in few] == [table.num_rows for table in tables]
     assert [lists.dirty_days_of(part) for part in few] == [columns.dirty_days_of(table) for table in tables]  # type: ignore[arg-type]
 
 

@@ -190,9 +190,9 @@ def test_what_fails_before_anything_is_stored_is_left_to_the_view_where_others_d
     def fail(*_: object) -> None:
         raise OperationalError("server closed the connection unexpectedly")
 
-    for step in ("find_active_keys", "_sound", "_arrival"):
+    for step in ("find_active_keys", "PushBatches._sound", "PushBatches._arrival"):
         with monkeypatch.context() as patch:
-            patch.setattr(push_batches, step, fail)
+            patch.setattr(f"analytics.ingest.push_batches.{step}", fail)
             assert accept(environ(key, documented_row()), environ(key, documented_row())) == [False, False]
     assert IngestBatch.objects.count() == 0
 
