@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from fonproxy.clickhouse.client import Client
 from orders.models import Network, Order
+from tests.contract.present import NOW
 from usage.models import Alert
 
 GB = 2**30
@@ -145,11 +146,12 @@ def test_the_same_alert_again_is_a_conflict(order: Order, api: APIClient) -> Non
 def test_the_first_alert_that_equals_a_default_one_adopts_it(
     alice: User, make_order: Callable[..., Order], api: APIClient, engine: Any
 ) -> None:
-    order = make_order(alice, limit=GB)
+    order = make_order(alice, limit=GB, now=NOW - timedelta(days=60))
     defaults = {alert["threshold_percent"]: alert["id"] for alert in call(api, "get")}
     assert set(defaults) == {80, 100}
     made = call(api, "post", "", 201, **documented(order, threshold_percent=80))
     assert (made["id"], made["threshold_percent"]) == (defaults[80], 80)
+    assert datetime.fromisoformat(made["created_at"]) >= NOW.replace(microsecond=0)
     assert call(api, "post", "", 409, **documented(order, threshold_percent=80))["code"] == "conflict"
     call(api, "patch", f"/{defaults[100]}", recipients=[])
     assert call(api, "post", "", 409, **documented(order, threshold_percent=100))["code"] == "conflict"

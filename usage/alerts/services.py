@@ -115,7 +115,8 @@ def _adopted(alert: Alert) -> Alert | None:
     equal = Alert.objects.filter(
         order=alert.order, kind=alert.kind, threshold=alert.threshold, method=alert.method, target=alert.target
     )
-    return equal.first() if equal.filter(is_default=True).update(is_default=False) else None
+    adopted = equal.filter(is_default=True).update(is_default=False, created_at=alert.created_at)
+    return equal.first() if adopted else None
 
 
 def change(alert: Alert, given: dict[str, Any], now: datetime) -> Alert:
