@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound
 
 from accounts.audit_trail import Actor, record
-from accounts.models import AuditRecord, ShareLink, User
+from accounts.models import AuditRecord, Membership, Role, ShareLink, User
 from accounts.selectors import decode_or_404
 from fonproxy.api.errors import Conflict
 
@@ -58,11 +58,17 @@ def revoke(account: User, published_id: str, by: User, now: datetime) -> None:
 def find(secret: str, now: datetime) -> ShareLink | None:
     """The working link of that secret with its account and creator.
 
-    Links of staff accounts, locked accounts and locked creators do not work.
+    Links of staff accounts, of locked accounts and of creators who could not create them now do not work. Nobody
+    deletes the link of a member that was created while the membership ended.
     """
+    roles = [role for role in Role if role.includes(Role.MANAGER)]
+    members = Membership.objects.filter(account=OuterRef("account"), person=OuterRef("maker"), role__in=roles)
     works = ShareLink.objects.filter(
+        Q(maker=F("account")) | Exists(members),
         expires_at__gt=now,
         maker__is_active=True,
+        maker__is_staff=False,
+        maker__is_superuser=False,
         account__is_active=True,
         account__is_staff=False,
         account__is_superuser=False,

@@ -230,6 +230,24 @@ def test_links_end_when_their_maker_s_role_may_no_longer_create_them(
     assert ShareLink.objects.count() == links
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", [Role.OWNER, Role.MANAGER, Role.VIEWER, None])
+def test_a_link_created_while_its_maker_loses_the_role_does_not_work(alice: User, bob: User, role: Role | None) -> None:
+    if role:
+        Membership.objects.create(account=alice, person=bob, role=role, created_at=timezone.now())
+    _, secret = sharing.create(alice, "his", WEEK, timedelta(days=1), bob, timezone.now())
+    assert (sharing.find(secret, timezone.now()) is not None) == (role in {Role.OWNER, Role.MANAGER})
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("power", ["is_staff", "is_superuser"])
+def test_links_of_members_who_become_staff_do_not_work(alice: User, bob: User, power: str) -> None:
+    Membership.objects.create(account=alice, person=bob, role=Role.OWNER, created_at=timezone.now())
+    _, secret = sharing.create(alice, "his", WEEK, timedelta(days=1), bob, timezone.now())
+    User.objects.filter(pk=bob.pk).update(**{power: True})
+    assert sharing.find(secret, timezone.now()) is None
+
+
 def test_a_locked_users_link_does_not_work_and_can_be_revoked(
     alice: User, bob: User, orders: tuple[Order, Order]
 ) -> None:
