@@ -17,7 +17,7 @@ from fonproxy_agent.squid import lines
 from analytics.apinalytics import masking
 from analytics.apinalytics.masking import masked
 from fonproxy import hostnames, timerange
-from fonproxy.api import search
+from fonproxy.api import renderers, search
 from fonproxy.api.errors import InvalidInput, OutOfRange
 from fonproxy.timerange import InvalidTime
 from tests.steps import instructions, literals, spans, steps_to_match, steps_to_search
@@ -46,6 +46,7 @@ SEARCHED: Final = {
         masking._INVISIBLE,
         hostnames.DOTS,
         search.WILDCARDS,
+        renderers.SPLIT,
         lines._HEADERS,
         lines._CUT_HEADERS,
         lines._ESCAPE,

@@ -19,7 +19,10 @@ from rest_framework.serializers import Serializer
 
 from fonproxy.timerange import UTC_ZONE, InvalidTime, parse_query_instant, parse_zone
 
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA_SIGNS: Final = ("=", "+", "-", "@")
+FORMULA_STARTS: Final = (*FORMULA_SIGNS, "\t", "\r", "\n")
+# Where a spreadsheet may begin a cell, with the character that follows.
+SPLIT: Final = re.compile(r"[;\t\r\n](?=([^;\t\r\n]))")
 # Makes Excel on Windows read UTF-8. Programs that use ``Accept`` do not get it.
 BYTE_ORDER_MARK: Final = "\ufeff"
 CSV_TYPE: Final = "text/csv; charset=utf-8"
@@ -165,10 +168,24 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return f"'{text}" if isinstance(value, str | list | tuple) and _is_formula(text) else text
+    if isinstance(value, str | list | tuple):
+        return _without_formulas(value if isinstance(value, str) else " ".join(map(str, value)))
+    return str(value)
 
 
-def _is_formula(text: str) -> bool:
+def _without_formulas(text: str) -> str:
+    """The text with an apostrophe before each formula.
+
+    A spreadsheet of a country with decimal commas splits cells at semicolons, and any may at tabs and line breaks.
+    """
+    marked = f"'{text}" if _plain(text[:1]).startswith(FORMULA_STARTS) else text
+    return SPLIT.sub(_marked, marked)
+
+
+def _marked(split: re.Match[str]) -> str:
+    return f"{split[0]}'" if _plain(split[1]).startswith(FORMULA_SIGNS) else split[0]
+
+
+def _plain(sign: str) -> str:
     """Spreadsheets take full-width, small and raised signs for their ASCII forms."""
-    return unicodedata.normalize("NFKC", text[:1]).startswith(FORMULA_STARTS)
+    return unicodedata.normalize("NFKC", sign)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 import pytest
@@ -15,14 +16,20 @@ from fonproxy.api.renderers import byte_order_mark, file_name, write_csv
 
 FULL_WIDTH = ("\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20SUM(1)")
 SMALL_OR_RAISED = ("\ufe661", "\ufe621", "\ufe631", "\ufe6ba", "\u207a1")
-FORMULAS = ("=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", *FULL_WIDTH, *SMALL_OR_RAISED)
-TEXTS = ("a=1", "münchen.example", "1-1", "", "\uff031", "(1)", "例え.テスト")
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(1)", "\t1", "\r1", *FULL_WIDTH, *SMALL_OR_RAISED)
+TEXTS = ("a; b=1", "a;b", ";", "a=1", "münchen.example", "1-1", "", "\uff031", "(1)", "例え.テスト")
 
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_text_that_a_spreadsheet_would_run_is_escaped(text: str) -> None:
     assert _cell(text) == f"'{text}"
     assert _cell([text, "b"]) == f"'{text} b"
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r\n", ";;"])
+def test_formulas_after_a_separator_of_another_country_are_escaped(separator: str) -> None:
+    cells = re.split("[;\t\r\n]", _cell(f"a{separator}=1+1{separator}b{separator}\uff1d2"))
+    assert list(filter(None, cells)) == ["a", "'=1+1", "b", "'\uff1d2"]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -43,8 +50,9 @@ def _cell(value: Any) -> str:
 def test_csv_reads_back_as_written_and_no_cell_is_a_formula(values: list[str]) -> None:
     text = write_csv(["value", "n"], [{"value": value, "n": 1} for value in values])
     _, *rows = csv.reader(io.StringIO(text, newline=""))
-    assert [row[0].removeprefix("'") for row in rows] == [value.removeprefix("'") for value in values]
-    assert not any(row[0].startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows)
+    assert [row[0].replace("'", "") for row in rows] == [value.replace("'", "") for value in values]
+    cells = [cell for row in rows for cell in re.split("[;\t\r\n]", row[0])]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
 
 
 def test_numbers_stay_numbers_and_null_is_an_empty_cell() -> None:
