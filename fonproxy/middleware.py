@@ -113,9 +113,10 @@ class StorableCookies:
 
 class SecureHeaders:
     """Adds headers that Django's middlewares do not set: no device for our pages, no caching for an authenticated
-    caller.
+    caller and of errors.
 
     Caches know that a response to ``Authorization`` is private; they do not know ``x-api-key`` and similar headers.
+    They may keep errors such as 404 and 405, and would answer others with an error that one caller provoked.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -124,6 +125,6 @@ class SecureHeaders:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
-        if getattr(request, "account_id", None) is not None:
+        if getattr(request, "account_id", None) is not None or response.status_code >= 400:
             response.headers.setdefault("Cache-Control", "private, no-store")
         return response

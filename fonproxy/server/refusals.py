@@ -49,6 +49,7 @@ def answer(refused: RequestRefused, method: str, path: str, given_id: str) -> Ws
         headers = [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
+            ("Cache-Control", "private, no-store"),
             ("X-Content-Type-Options", "nosniff"),
             ("X-Request-Id", request_id.get()),
         ]

@@ -34,5 +34,19 @@ def test_private_answers_are_not_cached_and_public_ones_may_be(server: Server) -
     assert server.call("GET", "/geo/counts").headers["Cache-Control"] == "public, no-cache"
 
 
+def test_no_error_is_cached(server: Server) -> None:
+    for method, path in (
+        ("GET", "/no/such/route"),
+        ("DELETE", "/geo/counts"),
+        ("GET", "/geo/countries"),
+        ("GET", "/x/"),
+    ):
+        answer = server.call(method, path)
+        assert (answer.status >= 400, answer.headers["Cache-Control"]) == (True, "private, no-store"), path
+    refusal = server.raw(b"GET /geo/counts HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n")
+    assert refusal.startswith(b"HTTP/1.1 501")
+    assert b"Cache-Control: private, no-store" in refusal
+
+
 def test_the_csrf_cookie_is_not_sent_from_other_sites(server: Server) -> None:
     assert "SameSite=Lax" in server.call("GET", "/sign-in").headers["Set-Cookie"]
