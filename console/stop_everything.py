@@ -71,8 +71,7 @@ def reach(user: User, now: datetime) -> Reach:
 def stop(user: User, staff: User, now: datetime) -> Reach:
     """Stops everything; returns what was stopped. Raises NothingToDo."""
     with transaction.atomic():
-        list(user.orders.locked().order_by("pk"))
-        user.refresh_from_db()
+        _lock(user)
         stopped, actor = reach(user, now), Actor(staff.pk)
         if stopped.is_empty:
             raise NothingToDo
@@ -107,8 +106,7 @@ def undo_reach(user: User, now: datetime) -> Reach:
 def undo(user: User, staff: User, now: datetime) -> Reach:
     """Restores what was stopped since the last undo; returns it. Raises NothingToDo if it has already been restored."""
     with transaction.atomic():
-        list(user.orders.locked().order_by("pk"))
-        user.refresh_from_db()
+        _lock(user)
         resumed, actor = undo_reach(user, now), Actor(staff.pk)
         times = _times(user)
         if not times:
@@ -126,6 +124,12 @@ def undo(user: User, staff: User, now: datetime) -> Reach:
             user.is_active = True
             user.save(update_fields=["is_active"])
     return resumed
+
+
+def _lock(user: User) -> None:
+    """Locks the orders and then the account, and reads it again. One of two concurrent calls finds nothing to do."""
+    list(user.orders.locked().order_by("pk"))
+    user.refresh_from_db(from_queryset=User.objects.select_for_update(no_key=True))
 
 
 def _times(user: User) -> list[datetime]:

@@ -9,16 +9,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from threading import Barrier, Event
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import User
+from accounts import team
+from accounts.models import Membership, Role, User
 from analytics.gateway import sessions
 from analytics.gateway.samples import SessionSample
+from console import stop_everything
 from fonproxy.clickhouse.client import Client
 from orders import ledger, proxy_users, renewals
 from orders import services as order_services
@@ -294,3 +296,47 @@ def test_samples_are_stored_while_their_order_is_locked(
         order_services.locked(order)
         pool.submit(push).result(30)
     assert ProxySession.objects.get().bytes_received == 2
+
+
+T = TypeVar("T")
+
+
+def outcomes(call: Callable[[int], T]) -> list[T | type[Exception]]:
+    """The results or kinds of exceptions of concurrent calls, each with its number."""
+    start = Barrier(AT_ONCE)
+
+    def one(number: int) -> T | type[Exception]:
+        start.wait()
+        try:
+            return call(number)
+        except Exception as error:
+            return type(error)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(one, range(AT_ONCE)))
+
+
+@pytest.mark.parametrize("orders", [0, 1])
+def test_a_stop_and_its_undo_happen_once(
+    committed: None, staff: User, alice: User, make_order: Callable[..., Order], orders: int
+) -> None:
+    for _ in range(orders):
+        make_order(alice, limit=1000)
+    for action in (stop_everything.stop, stop_everything.undo) * 4:
+        now = timezone.now()
+        found = outcomes(lambda _, action=action, now=now: action(User.objects.get(pk=alice.pk), staff, now))  # type: ignore[misc]
+        assert found.count(stop_everything.NothingToDo) == AT_ONCE - 1, found
+    alice.refresh_from_db()
+    assert alice.is_active
+
+
+def test_an_invitation_is_accepted_once(committed: None, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.token_urlsafe", lambda size: "secret")
+    now = timezone.now()
+    team.invite(alice, "new@example.com", Role.VIEWER, alice, now)
+    people = [User.objects.create_user(f"person-{number}") for number in range(AT_ONCE)]
+    found = outcomes(lambda number: team.accept("secret", people[number], now))
+    assert found.count(None) == AT_ONCE - 1, found
+    assert Membership.objects.filter(account=alice).count() == 1
