@@ -35,7 +35,7 @@ from bench.support import (
 
 LOGINS: Final = 10_000
 ORDERS: Final = 1_000
-ROWS: Final = 500_000
+ROWS: Final = 100_000
 CALLS: Final = 100
 DAYS: Final = 700
 PATHS: Final = {
@@ -66,7 +66,7 @@ def main() -> None:
             alone = _ask(server.port, key, lambda: next(turns, None) is not None)
             command = [sys.executable, "manage.py", "import_history", str(history)]
             with subprocess.Popen(command, cwd=ROOT, env=environment(data_dir), stdout=subprocess.PIPE) as importing:
-                beside = _ask(server.port, key, lambda: importing.poll() is None or _wait_in_journal(data_dir))
+                beside = _ask(server.port, key, lambda: importing.poll() is None or _is_under_way(data_dir))
             assert importing.returncode == 0
     calls = len(beside["empty view"])
     print(f"{given.logins:,} logins, {given.rows:,} rows of history, {calls} calls of each beside their import\n")
@@ -90,10 +90,10 @@ def _write_history(path: Path, owners: Sequence[Owner], rows: int) -> None:
             file.write(f"{json.dumps(row)}\n")
 
 
-def _wait_in_journal(data_dir: Path) -> bool:
-    """Whether the server has yet to insert rows that the import wrote to the journal."""
+def _is_under_way(data_dir: Path) -> bool:
+    """Whether the server has yet to insert rows of the import or to post them to the ledger."""
     with closing(sqlite3.connect(data_dir / "fonproxy.sqlite3", timeout=TIMEOUT_SECONDS)) as journal:
-        return bool(journal.execute("SELECT 1 FROM analytics_ingestbatch WHERE settled_at IS NULL").fetchone())
+        return bool(journal.execute("SELECT 1 FROM analytics_ingestbatch WHERE NOT is_accounted").fetchone())
 
 
 def _ask(port: int, key: str, goes_on: Callable[[], bool]) -> Times:
