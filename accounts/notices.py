@@ -45,14 +45,17 @@ def mail(subject: str, text: str, address: str) -> None:
         log.warning("a notice could not be mailed: %s", error)
 
 
-def send(notice: Notice, user: User, address: str | None = None) -> None:
-    """Mails the owner once the transaction is committed, at the current address or at ``address``."""
+def send(notice: Notice, user: User, address: str | None = None, *, detail: str = "") -> None:
+    """Mails the owner once the transaction is committed, at the current address or at ``address``.
+
+    ``detail`` says which key or person; it must not be a text that whoever made the change could choose.
+    """
     to = user.email if address is None else address
     if to:
-        transaction.on_commit(partial(_send, notice, user, to), robust=True)
+        transaction.on_commit(partial(_send, notice, user, to, detail), robust=True)
 
 
-def _send(notice: Notice, user: User, address: str) -> None:
+def _send(notice: Notice, user: User, address: str, detail: str) -> None:
     """Mails it, unless enough mails of this event were sent. Each event has its own count, so that none hides another.
 
     Counted after the commit: what is rolled back takes no mail's place.
@@ -62,7 +65,7 @@ def _send(notice: Notice, user: User, address: str) -> None:
         return
     context = {
         "name": user.get_username(),
-        "event": notice.value,
+        "event": f"{notice.value} ({detail})" if detail else notice.value,
         "is_last": sent == MAX_AN_HOUR,
         "home": settings.PUBLIC_URL,
     }

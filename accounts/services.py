@@ -49,7 +49,7 @@ def issue_key(
             created_at=now,
             expires_at=expires_at,
         )
-        notices.send(Notice.NEW_KEY, user)
+        notices.send(Notice.NEW_KEY, user, detail=f"{key.prefix}…")
     return key, secret
 
 

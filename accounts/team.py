@@ -129,7 +129,9 @@ def accept(secret: str, person: User, now: datetime) -> Membership | None:
             create_defaults={"role": invitation.role, "created_at": now},
         )
         _record_both("joined", member, person, now)
-        notices.send(Notice.NEW_MEMBER, account)
+        role = Role(member.role).label.lower()
+        detail = _("%(name)s, as %(role)s") % {"name": person.get_username(), "role": role}
+        notices.send(Notice.NEW_MEMBER, account, detail=detail)
     return member
 
 

@@ -71,14 +71,25 @@ print(client.usage("month")["total"]["gb_used"])"""
 }});
 if (!response.ok) throw new Error(await response.text());
 console.log((await response.json()).data.total);"""
-    go = f"""request, _ := http.NewRequest("GET", "{base}{path}", nil)
-request.Header.Set("x-api-key", os.Getenv("FONPROXY_API_KEY"))
-response, err := http.DefaultClient.Do(request)
-if err != nil {{
-	log.Fatal(err)
-}}
-defer response.Body.Close()
-io.Copy(os.Stdout, response.Body)"""
+    go = f"""package main
+
+import (
+	"io"
+	"log"
+	"net/http"
+	"os"
+)
+
+func main() {{
+	request, _ := http.NewRequest("GET", "{base}{path}", nil)
+	request.Header.Set("x-api-key", os.Getenv("FONPROXY_API_KEY"))
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {{
+		log.Fatal(err)
+	}}
+	defer response.Body.Close()
+	io.Copy(os.Stdout, response.Body)
+}}"""
     php = f"""<?php
 $context = stream_context_create(["http" => ["header" => "x-api-key: " . getenv("FONPROXY_API_KEY")]]);
 $answer = json_decode(file_get_contents("{base}{path}", false, $context), true);

@@ -83,7 +83,7 @@ def test_an_existing_user_joins_by_the_mailed_link_and_views_the_account(alice: 
     assert names_of_orders(his) == ["hers"]
     [notice] = sent()
     assert notice.to == ["alice@example.com"]
-    assert "a person joined the team of your account" in notice.body
+    assert "a person joined the team of your account (bob, as viewer)." in notice.body
     assert his.get(link).status_code == 404
     assert his.post(link).status_code == 404
 

@@ -251,3 +251,13 @@ def test_numbers_use_the_language_of_the_page_not_of_the_browser(visit: Visit, l
         }"""
     )
     assert shown == ["PreviousPage 1 of 3 (12,345 total)Next", "1.50 kB", "12.3K", "Germany"]
+
+
+def test_a_printed_page_is_light_and_has_no_controls(visit: Visit) -> None:
+    page = visit("/dashboard/explore", theme="dark")
+    page.get_by_role("button", name="Switch between light and dark theme").click(click_count=2)  # dark by choice
+    page.emulate_media(media="print")
+    expect(page.locator("body")).to_have_css("color", "rgb(24, 33, 46)")
+    for hidden in (".top", ".filters", "#traffic .tools"):
+        expect(page.locator(hidden)).to_be_hidden()
+    expect(page.locator("#traffic .chart")).to_be_visible()
