@@ -155,7 +155,8 @@ class Batches:
         with self._turn:
             self._is_called = False
             batch = self._taken()
-            loop.call_soon_threadsafe(self._ensure_call, lane)  # for those beyond the maximum
+            if self._waiting:  # beyond the maximum; later ones ensure their own call
+                loop.call_soon_threadsafe(self._ensure_call, lane)
             try:
                 answers = self._handler([waiting.environ for waiting in batch])
                 done = list(zip(batch, answers, strict=True))
