@@ -17,10 +17,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Final
 
@@ -49,24 +49,31 @@ class PushTotals:
 
 
 class Gateways:
-    """Keep-alive connections that push one body after another, driven by one thread, because it shares two cores."""
+    """Keep-alive connections that push one body after another, driven by one thread, because it shares two cores.
 
-    def __init__(self, process: Process, journal: Path, path: str, bodies: Sequence[PushBody], headers: str) -> None:
-        self._process, self._journal, self._path, self._bodies, self._headers = process, journal, path, bodies, headers
+    They are spread evenly over the processes. Without a journal no lag is measured.
+    """
+
+    def __init__(
+        self, processes: Sequence[Process], journal: Path | None, path: str, bodies: Sequence[PushBody], headers: str
+    ) -> None:
+        self._processes, self._journal, self._path = processes, journal, path
+        self._bodies, self._headers = bodies, headers
         self._numbers = count()
 
     def push(self, connections: int, seconds: float) -> PushTotals:
         outcome = PushTotals()
-        with lags_into(outcome.lags, self._journal):
+        with lags_into(outcome.lags, self._journal) if self._journal else nullcontext():
             self._push(connections, seconds, outcome)
         return outcome
 
     def _push(self, connections: int, seconds: float, outcome: PushTotals) -> None:
         poll = select.epoll()
-        sockets = [socket.create_connection(("127.0.0.1", self._process.port)) for _ in range(connections)]
+        servers = islice(cycle(self._processes), connections)
+        sockets = [socket.create_connection(("127.0.0.1", server.port)) for server in servers]
         by_number = {each.fileno(): each for each in sockets}
         under_way: dict[int, tuple[float, PushBody]] = {}
-        before, started = self._process.cpu_seconds(), time.perf_counter()
+        before, started = self._cpu_seconds(), time.perf_counter()
         for each in sockets:
             poll.register(each, select.EPOLLIN)
             under_way[each.fileno()] = self._send(each)
@@ -76,10 +83,13 @@ class Gateways:
                 if time.perf_counter() - started < seconds:
                     under_way[number] = self._send(by_number[number])
         outcome.seconds = time.perf_counter() - started
-        outcome.cpu_seconds = self._process.cpu_seconds() - before
+        outcome.cpu_seconds = self._cpu_seconds() - before
         for each in sockets:
             each.close()
         poll.close()
+
+    def _cpu_seconds(self) -> float:
+        return sum(process.cpu_seconds() for process in self._processes)
 
     def _send(self, connection: socket.socket) -> tuple[float, PushBody]:
         number = next(self._numbers)
@@ -181,8 +191,8 @@ def _gateways(data_dir: Path, tree: Path, is_log: bool) -> Iterator[dict[str, Ga
     journal = data_dir / "fonproxy.sqlite3"
     with serving(data_dir, tree) as process:
         yield {
-            "readable": Gateways(process, journal, path, bodies, headers),
-            "durable": Gateways(process, journal, path, bodies, f"{headers}Prefer: respond-async\r\n"),
+            "readable": Gateways([process], journal, path, bodies, headers),
+            "durable": Gateways([process], journal, path, bodies, f"{headers}Prefer: respond-async\r\n"),
         }
         time.sleep(DRAIN_SECONDS)
 
