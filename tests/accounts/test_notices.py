@@ -19,10 +19,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
+from redis.exceptions import RedisError
 
 from accounts import applications, notices, tokens
 from accounts.models import ApiKey, TokenFamily, User
 from accounts.notices import Notice
+from fonproxy import counters
 from tests.serving import free_port
 from tests.usage.alerts.receiver import smtp
 
@@ -63,6 +65,17 @@ def test_a_loop_of_changes_sends_ten_mails_an_hour_and_hides_no_other_event(
         clock.shift(timedelta(hours=1))
         make_key(alice)
         assert len(sent()) == 1
+
+
+def test_a_notice_is_mailed_while_the_count_is_unavailable(
+    alice: User, make_key: Callable[..., str], sent: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*args: Any) -> int:
+        raise RedisError
+
+    monkeypatch.setattr(counters, "count", unavailable)
+    make_key(alice)
+    assert len(sent()) == 1
 
 
 def test_a_new_password_notifies_its_owner_and_ends_tokens(alice: User, sent: Callable[[], list[Any]]) -> None:

@@ -229,6 +229,14 @@ def test_chunks_have_short_lines_and_lengths_in_hexadecimal(server: Server, line
     assert answers(received) == [400]
 
 
+@pytest.mark.parametrize("path", ["/analytics/ingest", "/auth/token"])
+def test_megabytes_of_chunk_extensions_are_refused(server: Server, path: str) -> None:
+    chunks = [b'1;more="%b"\r\n{\r\n' % (b"a" * 30_000)] * 100
+    key = f"x-api-key: {server.keys['INGEST_KEY']}"
+    start = request(f"POST {path} HTTP/1.1", "Host: localhost", key, "Transfer-Encoding: chunked")
+    assert answers(server.raw(start + b"".join(chunks))) == [400]
+
+
 def test_a_body_longer_than_its_content_length_is_cut(server: Server) -> None:
     before, body = server.requests_of_alice(), body_of(row())
     received = server.raw(head(server, f"Content-Length: {len(body) - 1}") + body)
