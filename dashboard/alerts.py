@@ -61,7 +61,7 @@ def _recipients() -> LinesField:
     return LinesField(
         label=_("Additional recipients"),
         required=False,
-        help_text=_("For e-mail: one address per line, up to ten. Your own address always receives the alert."),
+        help_text=_("For e-mail: one address per line, up to ten. The account's address always gets the alert."),
     )
 
 

@@ -202,7 +202,7 @@ def test_periods_follow_each_other_without_a_gap(now: datetime, every: str) -> N
         (5, 0, "new"),
         (5, 5, "unchanged"),
         (150, 100, "+50 %"),
-        (0, 100, "-100 %"),
+        (0, 100, "\N{MINUS SIGN}100 %"),
         (1001, 1000, "about the same"),
     ],
 )

@@ -27,6 +27,7 @@ from usage.models import ReportDelivery, ReportSubscription
 DAY: Final = timedelta(days=1)
 MAX_ORDERS: Final = 20
 MAX_DOMAINS: Final = 10
+MINUS: Final = "\N{MINUS SIGN}"
 SALT: Final = "unsubscribe from reports"
 TOKEN_LIFETIME: Final = timedelta(days=60)
 
@@ -137,7 +138,9 @@ def change(now: int, before: int) -> str:
     percent = (now - before) * 100 / before
     if now == before:
         return "unchanged"
-    return f"{'+' if percent > 0 else ''}{localised(f'{percent:.0f}')} %" if abs(percent) >= 1 else "about the same"
+    if abs(percent) < 1:
+        return "about the same"
+    return f"{'+' if percent > 0 else MINUS}{localised(f'{abs(percent):.0f}')} %"
 
 
 def unsubscribe_link(user: User) -> str:
