@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from fonproxy.clickhouse.client import Client
-from orders import erasure, passwords, proxy_users
+from orders import erasure, passwords, proxy_users, services
+from orders.enforcement import State
 from orders.limits import AT_ONCE
-from orders.models import Order, ProxyUser, RemovedLogin
+from orders.models import BlockedLogin, CutOff, Order, ProxyUser, RemovedLogin
 
 PASSWORD = "correct-horse-1"
 
@@ -257,6 +259,44 @@ def test_limits_are_checked_again_after_staff_change_them_or_the_order_only(
     new = ProxyUser(order=other, login="alice-4")
     proxy_users.save(new, now)
     assert new.limits_due_at == AT_ONCE
+
+
+def test_a_login_that_staff_move_out_of_a_stopped_order_is_listed_as_active_in_the_other(
+    own: ProxyUser, alice: User, make_order: Callable[..., Order]
+) -> None:
+    now = timezone.now()
+    stopped, other = own.order, make_order(alice)
+    services.suspend(stopped, now)
+    of_stopped = CutOff.objects.get(order=stopped)
+    own.max_connections = 2
+    proxy_users.save(own, now)
+    assert CutOff.objects.get() == of_stopped
+    assert CutOff.objects.get().number == of_stopped.number
+    own.order = other
+    proxy_users.save(own, now)
+    moved = CutOff.objects.get(order=other)
+    assert (moved.state, moved.number > of_stopped.number) == (State.ACTIVE, True)
+    assert not BlockedLogin.objects.exists()
+
+
+def test_staff_edits_are_published_and_a_stopped_login_keeps_its_stop_under_another_name(own: ProxyUser) -> None:
+    now = timezone.now()
+    before = number("alice-1")
+    own.max_connections = 2
+    proxy_users.save(own, now)
+    assert number("alice-1") > before
+    own.login = "alice-2"
+    proxy_users.save(own, now)
+    assert (own.stop_number, BlockedLogin.objects.count()) == (None, 0)
+    own.stopped_until = now + timedelta(hours=1)
+    own.save()
+    before = number("alice-2")
+    own.login = "alice-3"
+    proxy_users.save(own, now)
+    assert BlockedLogin.objects.get().login == "alice-2"
+    assert own.stop_number is not None
+    assert own.stop_number > before
+    assert user("alice-3").stop_changed_at == now
 
 
 def test_erasing_a_customer_publishes_that_the_logins_are_gone(own: ProxyUser, alice: User) -> None:
