@@ -23,6 +23,7 @@ from accounts.models import ApiKey, Scope
 from analytics.ingest import decode, journal, lists
 from analytics.ingest.attribution import AttributionMap
 from analytics.ingest.checks import Columns, all_sound
+from analytics.ingest.duplicates import is_repeated
 from analytics.ingest.flusher import flusher
 from analytics.ingest.group_commit import committer
 from analytics.ingest.schema import FAULTS, RowSchema
@@ -107,6 +108,8 @@ class PushBatches:
         except FAULTS:
             return None
         if not 0 < len(rows) <= min(lists.MAX_ROWS, settings.INGEST_MAX_ROWS) or len(body) > settings.INGEST_MAX_BYTES:
+            return None
+        if is_repeated("logs", body, len(rows)):
             return None
         return _Push(key.user_id, idempotency_key, not prefers_async(environ.get("HTTP_PREFER", "")), body, rows)
 

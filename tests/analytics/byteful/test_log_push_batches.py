@@ -209,7 +209,8 @@ def test_refusals_are_those_of_the_view(running: LogServer, sending: Client, wor
         running.ask(path, f"x-api-key: {key}", f"X-API-Public-Key: {public}"),
         running.ask(path, f"x-api-key: {key}", body=b"{"),
         running.ask(path, f"x-api-key: {key}", body=body_of(request(log_status_code=1000))),
+        running.ask(path, f"x-api-key: {key}", body=body_of(request())[:-1] + b", " + body_of(request())[1:]),
         running.ask(path),
     ]
-    assert [int(answer.split()[1]) for answer in refused] == [401, 401, 400, 400, 401]
+    assert [int(answer.split()[1]) for answer in refused] == [401, 401, 400, 400, 400, 401]
     assert counted(sending, "requests") == (2, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -127,6 +128,8 @@ def test_the_key_of_an_inactive_account_is_left_to_the_view(sending: Client, wor
     [
         {"body": b"not JSON"},
         {"body": b'{"logs": []}'},
+        {"body": body_of([documented_row()])[:-1] + b', "logs": []}'},
+        {"body": body_of([documented_row()])[:-1] + b', "logs": ' + json.dumps([documented_row()]).encode() + b"}"},
         {"body": body_of([documented_row(country="123")])},
         {"body": body_of([documented_row(ip_out="nowhere")])},
         {"body": body_of([documented_row(ts="2001-01-01 00:00:00")])},
