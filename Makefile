@@ -19,7 +19,7 @@ run: install  ## start everything in one process, with demo accounts, on http://
 gateway: install  ## start the demo behind a real proxy server (needs Squid: apt-get install squid)
 	$(BIN)/python manage.py demo_gateway --port $(PORT)
 
-test: install-dev  ## run the suite, in two processes
+test: install-dev  ## run the suite, in three processes
 	$(BIN)/python -m pytest $(ARGS)
 
 test-postgres: install-dev  ## run the suites of the relational store on a private PostgreSQL
