@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from fonproxy.api.errors import FieldError, InvalidInput
+from fonproxy.sqlite import let_others_write
 from fonproxy.timerange import midnight
 from orders import enforcement, events, ledger, traffic
 from orders.models import MAX_LIMIT_BYTES, EventType, LedgerEntry, LedgerReason, Order
@@ -162,6 +163,8 @@ def renew_due(now: datetime) -> int:
     done = 0
     while count := _renew_some(now):
         done += count
+        if count == CHUNK:
+            let_others_write()
     return done
 
 

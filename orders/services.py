@@ -15,6 +15,7 @@ from rest_framework.exceptions import NotFound
 
 from accounts.models import User
 from fonproxy.api.errors import Conflict, FieldError, InvalidInput
+from fonproxy.sqlite import let_others_write
 from orders import enforcement, events, ledger, proxy_users, renewals
 from orders.limits import AT_ONCE
 from orders.models import (
@@ -33,6 +34,8 @@ from orders.signals import order_opened
 
 CREDITS = (LedgerReason.TOP_UP, LedgerReason.REFUND, LedgerReason.ADJUSTMENT)
 CHANGED_FIELDS: Final = ("name", "started_at", "expires_at", "period_closed_at", "day_limit_bytes", "limits_due_at")
+# After so many short transactions other writers get a turn.
+CLOSED_IN_A_ROW: Final = 100
 PERIOD_FIELDS: Final = ("period_every", "period_anchor", "period_timezone", "period_rollover", "renews_at")
 
 
@@ -210,12 +213,14 @@ def close_expired(now: datetime) -> int:
     due = list(
         Order.objects.filter(has_expired(now), period_closed_at=None).order_by("pk").values_list("pk", flat=True)
     )
-    for pk in due:
+    for number, pk in enumerate(due, 1):
         with transaction.atomic():
             order = Order.objects.locked().filter(pk=pk).first()
             if order is not None:  # it may have been erased in the meantime
                 close_if_expired(order, now)
                 enforcement.publish([order], now)
+        if number % CLOSED_IN_A_ROW == 0:
+            let_others_write()
     return len(due)
 
 

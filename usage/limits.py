@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from analytics import reports
+from fonproxy.sqlite import let_others_write
 from orders import enforcement, proxy_users
 from orders.limits import Used, Windows, stopped_until
 from orders.models import Order, ProxyUser
@@ -56,24 +57,25 @@ def enforce(locked: Locked, now: datetime) -> None:
 
 def check_due(now: datetime) -> None:
     """Checks the limits that are due, those of stopped logins first. Raises EngineError."""
-    while _check_some_due(now):
-        pass
+    while count := _check_some_due(now):
+        if count >= CHUNK:
+            let_others_write()
 
 
-def _check_some_due(now: datetime) -> bool:
-    """Whether any were due."""
+def _check_some_due(now: datetime) -> int:
+    """The number of those that were due."""
     due = ProxyUser.objects.filter(limits_due_at__lte=now)
     first = due.order_by(F("stopped_until").asc(nulls_last=True), "pk")
     found = dict(first.values_list("pk", "order")[:CHUNK])
     due_orders = set(Order.objects.filter(limits_due_at__lte=now).order_by("pk").values_list("pk", flat=True)[:CHUNK])
     if not found and not due_orders:
-        return False
+        return 0
     with transaction.atomic():
         affected = {*found.values(), *due_orders}
         orders = list(Order.objects.locked().filter(pk__in=affected).order_by("pk"))
         users = _locked(ProxyUser.objects.filter(pk__in=found))
         enforce(Locked([order for order in orders if order.pk in due_orders], users), now)
-    return True
+    return len(found) + len(due_orders)
 
 
 def _judge_logins(users: Collection[ProxyUser], now: datetime) -> None:
