@@ -23,7 +23,7 @@ SUITES = (
     "tests/analytics/gateway",
     "tests/analytics/ingest",
     "tests/analytics/traffic/test_push_batches.py",
-    "tests/analytics/byteful",
+    "tests/analytics/byteful/test_log_push_batches.py",
     "tests/fonproxy/test_prepared.py",
 )
 

@@ -1,9 +1,8 @@
-"""Small pushes to ``/log/ingest`` stored together: the same rows as alone, and the same answers."""
+"""Small pushes to ``/log/ingest`` stored together: the rows they store alone, and none that the view must refuse."""
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -18,15 +17,11 @@ from analytics.ingest import lists
 from analytics.ingest.flusher import flusher
 from analytics.models import IngestBatch, InsertBlock
 from fonproxy.clickhouse.client import Client
-from fonproxy.server.batches import Batches, Handled
-from fonproxy.wsgi import application
+from tests.analytics.byteful.log_pushes import TIME, body_of, request
 from tests.analytics.helpers import TABLES, counted
-from tests.fonproxy.server.running import RunningServer
 
 MakeKey = Callable[..., str]
 pytestmark = pytest.mark.django_db(transaction=True)
-PATHS = ("/log/ingest", "/1.0/public/user/log/ingest")
-TIME = "log_request_datetime"
 FILLED = (*TABLES, "requests")
 
 
@@ -41,15 +36,6 @@ def sending(clean_engine: Client) -> Iterator[Client]:
 @pytest.fixture
 def key(worker: User, make_key: MakeKey) -> str:
     return make_key(worker, ("ingest",))
-
-
-def request(**changes: Any) -> dict[str, Any]:
-    at = timezone.now() - timedelta(hours=3)
-    return {TIME: at.isoformat(), "user_id": 1, "order_id": 3, "log_hostname": "shop.example", **changes}
-
-
-def body_of(*rows: dict[str, Any]) -> bytes:
-    return json.dumps({"logs": rows}).encode()
 
 
 def environ(key: str, *rows: dict[str, Any], **headers: str) -> dict[str, Any]:
@@ -157,60 +143,3 @@ def test_a_used_idempotency_key_is_left_to_the_view(sending: Client, key: str) -
 def test_half_a_pair_of_keys_is_left_to_the_view(sending: Client, key: str, half: str) -> None:
     assert accept(environ(key, request(), **{f"HTTP_X_API_{half}_KEY": key})) == [False]
     assert IngestBatch.objects.count() == 0
-
-
-class LogServer(RunningServer):
-    """FonProxy itself; remembers which pushes were stored together with others."""
-
-    def __init__(self) -> None:
-        self.stored: list[bool] = []
-        super().__init__(application, *(Batches(path, self._accept) for path in PATHS))
-
-    def _accept(self, environs: Any) -> list[Handled | None]:
-        answers = push_batches.accept(environs)
-        self.stored += [answer is not None for answer in answers]
-        return answers
-
-    def ask(self, path: str, *headers: str, body: bytes = b"") -> bytes:
-        """The whole response to a push, but for what is its own."""
-        sent = body or body_of(request())
-        head = [f"POST {path} HTTP/1.1", "Host: localhost", *headers, f"Content-Length: {len(sent)}"]
-        with self.connect() as client:
-            client.sendall("\r\n".join([*head, "Connection: close", "", ""]).encode() + sent)
-            lines = b"".join(iter(lambda: client.recv(2**16), b"")).split(b"\r\n")
-        return b"\r\n".join(line for line in lines if not line.startswith((b"Date: ", b"X-Request-Id: ")))
-
-
-@pytest.fixture
-def running(sending: Client) -> Iterator[LogServer]:
-    server = LogServer()
-    yield server
-    server.stop()
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("headers", [(), ("Prefer: respond-async",), ("Content-Type: application/json",)], ids=" ".join)
-def test_the_second_answer_is_the_first_byte_for_byte(
-    running: LogServer, key: str, path: str, headers: tuple[str, ...]
-) -> None:
-    first, second = (running.ask(path, f"x-api-key: {key}", *headers) for _ in range(2))
-    assert first.startswith(b"HTTP/1.1 204 ")
-    assert second == first
-    assert running.stored == [True]
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_refusals_are_those_of_the_view(running: LogServer, sending: Client, worker: User, key: str, path: str) -> None:
-    public = key[:12]
-    for _ in range(2):
-        assert running.ask(path, f"x-api-key: {key}").startswith(b"HTTP/1.1 204 ")
-    refused = [
-        running.ask(path, "x-api-key: fnp_wrong"),
-        running.ask(path, f"x-api-key: {key}", f"X-API-Public-Key: {public}"),
-        running.ask(path, f"x-api-key: {key}", body=b"{"),
-        running.ask(path, f"x-api-key: {key}", body=body_of(request(log_status_code=1000))),
-        running.ask(path, f"x-api-key: {key}", body=body_of(request())[:-1] + b", " + body_of(request())[1:]),
-        running.ask(path),
-    ]
-    assert [int(answer.split()[1]) for answer in refused] == [401, 401, 400, 400, 400, 401]
-    assert counted(sending, "requests") == (2, 2)
