@@ -182,3 +182,15 @@ def test_viewing_starts_by_post_with_a_csrf_token_only(staff: User, alice: User)
 def test_the_view_button_appears_only_for_viewable_users(browser: Client, staff: User, alice: User) -> None:
     assert "View as this customer" in browser.get(f"/admin/accounts/user/{alice.pk}/change/").content.decode()
     assert "View as this customer" not in browser.get(f"/admin/accounts/user/{staff.pk}/change/").content.decode()
+
+
+def test_staff_are_not_offered_to_end_their_own_sessions_below_those_of_the_customer(
+    browser: Client, alice: User
+) -> None:
+    begin(browser, alice)
+    page = browser.get("/dashboard/account").content.decode()
+    assert "Active sessions" in page
+    assert "Sign out everywhere" not in page
+    own = Client()
+    own.force_login(alice)
+    assert "Sign out everywhere" in own.get("/dashboard/account").content.decode()
