@@ -32,10 +32,14 @@ class Keys(NamedTuple):
 
 
 def create(user: User, name: str, now: datetime) -> tuple[Application, Keys]:
-    """A new application and its keys; raises Conflict when the user has too many."""
+    """A new application and its keys.
+
+    Raises Conflict when the user has too many, and after a concurrent change of the password.
+    """
     with transaction.atomic():
         # The lock serializes concurrent requests, so that they cannot exceed the limit together.
-        User.objects.select_for_update().get(pk=user.pk)
+        if user.locked() is None:
+            raise Conflict("The password was changed at the same moment. Sign in again.")
         if Application.objects.filter(user=user).count() >= MAX_APPLICATIONS:
             raise Conflict(f"An account can have at most {MAX_APPLICATIONS} applications.")
         application = Application.objects.create(user=user, name=name, created_at=now)

@@ -100,6 +100,14 @@ class User(AbstractUser):
         if has_new_password:
             password_changed.send(User, user=self)
 
+    def locked(self) -> User | None:
+        """The current row, locked until the transaction ends; None if it is gone or has another password by now.
+
+        A new password ends sign-ins and, on request, keys. A request that was admitted before creates none after it.
+        """
+        current = User.objects.select_for_update(no_key=True).filter(pk=self.pk).first()
+        return current if current and current.password == self.password else None
+
     def end_sign_ins(self) -> None:
         """Ends every session and token of the user, and an unconfirmed change of address. API keys keep working."""
         self.sessions.all().delete()

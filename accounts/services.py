@@ -30,14 +30,16 @@ ACCESS_GRAIN: Final = timedelta(seconds=60)
 def issue_key(
     *, user: User, name: str, scopes: Collection[str], expires_at: datetime | None = None, now: datetime
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which is not stored; raises Conflict when the user has too many.
+    """A new key and its secret, which is not stored.
 
-    The caller decides who may grant which scope.
+    Raises Conflict when the user has too many, and after a concurrent change of the password. The caller decides who
+    may grant which scope.
     """
     secret = KEY_START + secrets.token_hex(32)
     with transaction.atomic():
         # The lock serializes concurrent requests, so that they cannot exceed the limit together.
-        User.objects.select_for_update().get(pk=user.pk)
+        if user.locked() is None:
+            raise Conflict("The password was changed at the same moment. Sign in again.")
         if active_keys(user, now) >= MAX_ACTIVE_KEYS:
             raise Conflict(f"An account can have at most {MAX_ACTIVE_KEYS} active keys. Revoke one first.")
         key = ApiKey.objects.create(

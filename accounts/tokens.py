@@ -18,6 +18,7 @@ from accounts import sign_in_policy
 from accounts.models import TokenFamily, User
 from fonproxy.prepared import Prepared
 
+BAD_SIGN_IN: Final = "The user name or the password is wrong."
 BAD_TOKEN: Final = "The token is not valid."  # noqa: S105  # a sentence
 FAMILY: Final = "family"
 
@@ -32,16 +33,24 @@ class Pair(NamedTuple):
 
 
 def issue(user: User, now: datetime, *, has_factor: bool = False) -> Pair:
-    """The first tokens of a new family."""
+    """The first tokens of a new family.
+
+    Raises AuthenticationFailed if the user was deactivated or got another password since ``user`` was read. Checking a
+    password takes so long that a sign-in with the old one may begin before that and end after it.
+    """
     refresh = RefreshToken()
-    family = TokenFamily.objects.create(
-        key=secrets.token_hex(16),
-        user=user,
-        has_factor=has_factor,
-        refresh_id=refresh["jti"],
-        created_at=now,
-        expires_at=now + sign_in_policy.token_lifetime(user),
-    )
+    with transaction.atomic():
+        current = user.locked()
+        if current is None or not current.is_active:
+            raise AuthenticationFailed(BAD_SIGN_IN)
+        family = TokenFamily.objects.create(
+            key=secrets.token_hex(16),
+            user=user,
+            has_factor=has_factor,
+            refresh_id=refresh["jti"],
+            created_at=now,
+            expires_at=now + sign_in_policy.token_lifetime(user),
+        )
     return _signed(refresh, family)
 
 

@@ -60,7 +60,7 @@ class TokenView(PublicView):
         given = body.validated_data
         user = authenticate(request._request, username=given["username"], password=given["password"])
         if not isinstance(user, User):
-            raise AuthenticationFailed("The user name or the password is wrong.")
+            raise AuthenticationFailed(tokens.BAD_SIGN_IN)
         has_factor = factors.is_enrolled(user)
         if has_factor and not factors.verify(user, given["otp"], timezone.now()):
             raise SecondFactorRequired("This account has a second factor: send a current code as otp.")

@@ -3,13 +3,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from accounts import services
-from accounts.models import ApiKey, User
+from accounts import applications, factors, services
+from accounts.models import ApiKey, Application, TotpDevice, User
 from accounts.services import issue_key, record_access, revoke_key
 from fonproxy.api.errors import Conflict
 from tests.accounts.helpers import NOW
+from tests.accounts.test_second_factor import code_for
 
 SECOND = timedelta(seconds=1)
 
@@ -37,6 +39,21 @@ def test_a_secret_is_stored_as_a_hash_only(alice: User) -> None:
 def test_a_key_has_the_scopes_it_was_issued_with(alice: User, scopes: list[str]) -> None:
     key, _ = issue_key(user=alice, name="crawler", scopes=scopes, now=NOW)
     assert ApiKey.objects.get(pk=key.pk).scopes == scopes
+
+
+def test_nothing_is_created_for_a_request_that_a_new_password_overtakes(alice: User) -> None:
+    """Somebody with the session could repeat the request until one of them is admitted before and runs after."""
+    current = User.objects.get(pk=alice.pk)
+    current.set_password("another one entirely")
+    current.save()
+    with pytest.raises(Conflict):
+        issue_key(user=alice, name="crawler", scopes=["read"], now=NOW)
+    with pytest.raises(Conflict):
+        applications.create(alice, "API", NOW)
+    key, now = factors.new_key(), timezone.now()
+    assert factors.enrol(alice, key, code_for(key), now) is None
+    assert [model.objects.count() for model in (ApiKey, Application, TotpDevice)] == [0, 0, 0]
+    assert factors.enrol(current, key, code_for(key), now) is not None
 
 
 def test_a_user_has_a_maximum_number_of_active_keys(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:

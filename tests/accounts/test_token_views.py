@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 from rest_framework.test import APIClient
 
-from accounts import tasks
+from accounts import factors, tasks
 from accounts.models import TokenFamily, User
 from tests.accounts.helpers import PASSWORD, access, refresh
 from tests.accounts.test_authentication import BRACKETS
@@ -45,6 +45,27 @@ def test_a_wrong_name_or_password_is_the_same_401(alice: User, body: dict[str, s
     response = post("/auth/token", body)
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == 'Bearer realm="api"'
+    assert response.json()["detail"] == "The user name or the password is wrong."
+
+
+@pytest.mark.parametrize("change", [{"password": "another one entirely"}, {"is_active": False}])
+def test_a_sign_in_that_is_overtaken_by_a_new_password_or_a_lock_gets_no_tokens(
+    alice: User, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing takes so long that somebody who signs in again and again would often be between the two."""
+
+    def change_meanwhile(user: User) -> bool:
+        current = User.objects.get(pk=user.pk)
+        if "password" in change:
+            current.set_password(change["password"])
+        else:
+            current.is_active = False
+        current.save()
+        return False
+
+    monkeypatch.setattr(factors, "is_enrolled", change_meanwhile)
+    response = post("/auth/token", GOOD)
+    assert (response.status_code, TokenFamily.objects.exists()) == (401, False)
     assert response.json()["detail"] == "The user name or the password is wrong."
 
 
