@@ -31,6 +31,7 @@ from accounts.throttles import (
     UserThrottle,
     remember_origin,
 )
+from fonproxy.api.errors import Conflict
 from fonproxy.pages import Page, error_page
 
 PENDING: Final = "pending_factor"
@@ -224,7 +225,10 @@ class RevokingForm(SetPasswordForm):  # type: ignore[type-arg]  # generic for ty
     )
 
     def save(self, commit: bool = True) -> User:
+        """Raises Conflict if another new password came first, which the old one or its link must not replace."""
         with transaction.atomic():
+            if self.user.locked() is None:
+                raise Conflict(str(_("The password was changed at the same moment. Try again with the new one.")))
             user: User = super().save(commit)
             if self.cleaned_data["revoke_keys"]:
                 services.revoke_all_keys(user, timezone.now())
@@ -236,6 +240,13 @@ class NewPasswordView(Page, views.PasswordResetConfirmView):
     template_name = "accounts/new_password.html"
     form_class = RevokingForm
     success_url = reverse_lazy("password-reset-done")
+
+    def form_valid(self, form: SetPasswordForm[Any]) -> HttpResponse:
+        try:
+            return super().form_valid(form)
+        except Conflict as refusal:
+            form.add_error(None, str(refusal.detail))
+            return self.form_invalid(form)
 
 
 class NewPasswordDoneView(Page, views.PasswordResetCompleteView):

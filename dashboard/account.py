@@ -27,6 +27,7 @@ from accounts.sign_in import RevokingForm, ThrottledForm
 from accounts.throttles import EmailChangeThrottle, UserNameThrottle, UserThrottle
 from dashboard.browsers import browser_name
 from dashboard.pages import PersonPage, ProvedPage
+from fonproxy.api.errors import Conflict
 from fonproxy.formats import DEFAULT, LOCALES
 from fonproxy.mail_addresses import validate_address
 from fonproxy.timerange import zone_choices
@@ -229,6 +230,11 @@ class PasswordPage(PersonPage, ThrottledForm, FormView[PasswordForm]):
         return {**super().get_form_kwargs(), "user": self.customer}
 
     def form_valid(self, form: PasswordForm) -> HttpResponse:
-        update_session_auth_hash(self.request, form.save())
+        try:
+            user = form.save()
+        except Conflict as refusal:
+            form.add_error(None, str(refusal.detail))
+            return self.form_invalid(form)
+        update_session_auth_hash(self.request, user)
         messages.success(self.request, gettext("Password changed."))
         return redirect("account")

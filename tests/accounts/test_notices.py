@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from accounts import applications, notices, tokens
 from accounts.models import ApiKey, TokenFamily, User
 from accounts.notices import Notice
+from accounts.sign_in import RevokingForm
 from fonproxy import counters
 from tests.serving import free_port
 from tests.usage.alerts.receiver import smtp
@@ -110,6 +111,19 @@ def test_a_reset_offers_to_revoke_all_keys(
     assert (ApiKey.objects.get(user=alice).revoked_at is not None) == is_revoked
     assert application.keys.filter(ends_at=None).exists() != is_revoked
     assert ApiKey.objects.get(user=bob).revoked_at is None
+
+
+def test_a_link_for_a_new_password_works_for_one_of_two_concurrent_requests(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clean_after_the_other_request(form: RevokingForm) -> dict[str, Any]:
+        monkeypatch.undo()
+        choose_password(alice, NEW)
+        return form.cleaned_data
+
+    monkeypatch.setattr(RevokingForm, "clean", clean_after_the_other_request)
+    assert "changed at the same moment" in choose_password(alice, NEW + "!").content.decode()
+    assert User.objects.get(pk=alice.pk).check_password(NEW)
 
 
 @pytest.mark.parametrize("password", ["elevenchars", "password1234", "alice@example.com", "123456789012"])

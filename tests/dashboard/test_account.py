@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import ApiKey, EmailChange, User
+from dashboard.account import PasswordForm
 from dashboard.browsers import browser_name
 from orders.models import Order
 from tests.accounts.helpers import PASSWORD, access
@@ -165,6 +166,22 @@ def test_a_new_password_keeps_this_session_and_ends_all_others(
     assert ApiKey.objects.get().revoked_at is None
     [notice] = sent()
     assert "the password was changed" in notice.body
+
+
+def test_a_new_password_is_not_replaced_by_one_that_was_requested_with_the_old_one(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_before_the_owner_chooses_another(form: PasswordForm) -> str:
+        user = User.objects.get(pk=alice.pk)
+        user.set_password(NEW)
+        user.save()
+        return str(form.cleaned_data["old_password"])
+
+    browser = signed_in(alice)
+    monkeypatch.setattr(PasswordForm, "clean_old_password", check_before_the_owner_chooses_another)
+    given = {"old_password": PASSWORD, "new_password1": NEW + "!", "new_password2": NEW + "!"}
+    assert "changed at the same moment" in browser.post(f"{ACCOUNT}/password", given).content.decode()
+    assert User.objects.get(pk=alice.pk).check_password(NEW)
 
 
 def test_a_new_password_revokes_the_keys_if_requested(alice: User, make_key: Callable[..., str]) -> None:
