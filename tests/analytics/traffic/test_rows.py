@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analytics.ingest import decode
+from analytics.ingest import decode, duplicates
 from analytics.ingest.checks import Columns
 from analytics.traffic.ingest_row import TRAFFIC
 from fonproxy.api.errors import FieldError, InvalidInput, TooLarge
@@ -133,6 +133,13 @@ def test_logs_given_twice_are_refused_with_a_reason(form: bytes) -> None:
 def test_logs_as_a_name_or_value_inside_of_a_row_are_no_second_list() -> None:
     rows = body(SOUND | {"domain": "logs", "\u00e9": {"logs": [{}]}}, SOUND | {"worker": '{"logs"'})
     assert parse(rows)["count"] == [12, 12]
+
+
+def test_a_second_list_is_not_searched_for_among_too_many_values() -> None:
+    values = b'["ab"' + b',"ab"' * duplicates.MAX_VALUES + b"]"
+    with pytest.raises(TooLarge):
+        parse(b'{"logs":[],"more":[{},{"logs":' + values + b"}]}")
+    assert len(parse(b'{"logs":[],"more":[{},{"x":' + values + b"}]}")["count"]) == 0
 
 
 def test_an_unknown_field_of_any_type_is_ignored() -> None:
