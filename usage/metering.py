@@ -28,15 +28,36 @@ from usage import limits
 BATCHES = 500
 # (order id, day) pairs in a transaction, which keeps other writers waiting on SQLite.
 PAIRS = 500
+# How often current traffic is looked for while history is posted.
+LOOK_SECONDS = 2.0
 
 
 def post_usage(now: datetime) -> int:
-    """Brings the ledger up to date; returns the number of batches accounted for. Raises EngineError."""
-    done = 0
-    clock = advancing(now)
-    while (batches := dirty_days.unaccounted(BATCHES)).ids:
+    """Posts the batches that have arrived so far; returns the number of batches accounted for. Raises EngineError.
+
+    Imported history may take minutes. Current traffic is posted before it and every two seconds in between, because
+    cut-offs depend on it.
+    """
+    until, clock = dirty_days.newest(), advancing(now)
+    done = _post_current(until, clock)
+    while (batches := dirty_days.unaccounted(1, until, history=True)).ids:
+        looked_at = monotonic()
         for days in _portions(batches.days):
-            _post(days, next(clock), batches.history)
+            _post(days, next(clock), batches.days)
+            if monotonic() - looked_at >= LOOK_SECONDS:
+                done += _post_current(dirty_days.newest(), clock)
+                looked_at = monotonic()
+        dirty_days.mark_accounted(batches.ids)
+        done += len(batches.ids)
+    return done
+
+
+def _post_current(until: int, clock: Iterator[datetime]) -> int:
+    done = 0
+    while (batches := dirty_days.unaccounted(BATCHES, until)).ids:
+        history = dirty_days.waiting_history({order_id for order_id, _ in batches.days})
+        for days in _portions(batches.days):
+            _post(days, next(clock), history)
         dirty_days.mark_accounted(batches.ids)
         done += len(batches.ids)
     return done

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 from typing import Final, NamedTuple
+
+from django.db.models import Max, Q
 
 from analytics.models import IngestBatch
 
@@ -12,31 +14,39 @@ MAX_PAIRS: Final = 100_000
 
 
 class DirtyDays(NamedTuple):
-    """Pairs (order id, day) of some batches; ``history`` has the pairs of imported history."""
+    """Pairs (order id, day) of some batches."""
 
     ids: list[int]
     days: set[tuple[int, date]]
-    history: set[tuple[int, date]]
 
 
-def unaccounted(limit: int) -> DirtyDays:
-    """The oldest settled batches that are not accounted for, with their (order id, day) pairs.
+def newest() -> int:
+    """The number of the newest batch, to end a run although batches keep arriving."""
+    number: int = IngestBatch.objects.aggregate(newest=Max("id", default=0))["newest"]
+    return number
 
-    At least one batch; no more once there are as many pairs as a statement can take.
+
+def unaccounted(limit: int, until: int, *, history: bool = False) -> DirtyDays:
+    """The oldest settled batches, up to that number, that are not accounted for: imported history, or all others.
+
+    At least one batch; no more once there are ``MAX_PAIRS`` pairs.
     """
-    waiting = IngestBatch.objects.filter(is_accounted=False, settled_at__isnull=False).order_by("id")
-    rows: list[tuple[int, list[tuple[int, str]], str]] = []
+    is_history = Q(route=IngestBatch.Route.HISTORY)
+    waiting = IngestBatch.objects.filter(is_history if history else ~is_history, id__lte=until, is_accounted=False)
+    rows: list[tuple[int, list[tuple[int, str]]]] = []
     pairs = 0
-    for row in waiting.values_list("id", "dirty_days", "route")[:limit].iterator():
+    settled = waiting.filter(settled_at__isnull=False).order_by("id")
+    for row in settled.values_list("id", "dirty_days")[:limit].iterator():
         pairs += len(row[1])
         if rows and pairs > MAX_PAIRS:
             break
         rows.append(row)
-    return DirtyDays(
-        [number for number, _, _ in rows],
-        _days(pairs for _, pairs, _ in rows),
-        _days(pairs for _, pairs, route in rows if route == IngestBatch.Route.HISTORY),
-    )
+    return DirtyDays([number for number, _ in rows], _days(pairs for _, pairs in rows))
+
+
+def waiting_history(orders: Collection[int]) -> set[tuple[int, date]]:
+    """The pairs of these orders in batches of imported history that are not accounted for, settled or not."""
+    return _days([pair for pair in pairs if pair[0] in orders] for pairs in _waiting_history())
 
 
 def waiting_days() -> set[tuple[int, date]]:
@@ -52,8 +62,12 @@ def orders_under_way() -> set[int]:
 
 def orders_with_history() -> set[int]:
     """The orders with rows of imported history that are not accounted for."""
+    return {order_id for pairs in _waiting_history() for order_id, _ in pairs}
+
+
+def _waiting_history() -> Iterator[list[tuple[int, str]]]:
     batches = IngestBatch.objects.filter(is_accounted=False, route=IngestBatch.Route.HISTORY)
-    return {order_id for pairs in batches.values_list("dirty_days", flat=True).iterator() for order_id, _ in pairs}
+    return batches.values_list("dirty_days", flat=True).iterator()
 
 
 def _days(pairs_of_batches: Iterable[list[tuple[int, str]]]) -> set[tuple[int, date]]:

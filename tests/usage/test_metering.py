@@ -142,6 +142,54 @@ def test_other_writers_get_their_turn_between_the_orders_of_a_batch(
     assert turns == [outside, outside]
 
 
+def test_current_traffic_is_posted_before_and_between_the_orders_of_an_import(
+    alice: User, make_order: Callable[..., Order], clean_engine: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metering, "PAIRS", 1)
+    monkeypatch.setattr(metering, "LOOK_SECONDS", 0)
+    first, second, third = (make_order(alice, limit=100, started_at=START, now=START) for _ in range(3))
+    import_history([(order, START - DAY, 30) for order in (first, second)])
+    carry(third, START, 40)
+    post, posted = metering.post_days, list[int]()
+
+    def arrives_in_between(days: Any, *arguments: Any, **options: Any) -> Any:
+        posted.extend(order_id for order_id, _ in days)
+        lines = post(days, *arguments, **options)
+        if posted == [third.pk, first.pk]:
+            carry(third, START, 60)
+        return lines
+
+    monkeypatch.setattr(metering, "post_days", arrives_in_between)
+    assert metering.post_usage(NOW) == 3
+    assert posted == [third.pk, first.pk, third.pk, second.pk]
+    assert [figures(order)["balance"] for order in (first, second, third)] == [100, 100, 0]
+    assert figures(third)["published"] == "exhausted"
+
+
+def test_a_run_ends_although_traffic_keeps_arriving(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    carry(order, START, 1)
+    post = metering.post_days
+
+    def arrives_meanwhile(*arguments: Any, **options: Any) -> Any:
+        lines = post(*arguments, **options)
+        carry(order, START, 1)
+        return lines
+
+    monkeypatch.setattr(metering, "post_days", arrives_meanwhile)
+    assert [metering.post_usage(NOW) for _ in range(3)] == [1, 1, 1]
+    assert figures(order)["balance"] == 97
+
+
+def test_late_traffic_of_a_day_with_waiting_history_does_not_count_that_history(order: Order) -> None:
+    before = START - 3 * DAY
+    import_history([(order, before, 30)])
+    carry(order, before, 5)
+    carry(order, START, 7)
+    assert metering.post_usage(NOW) == 3
+    assert figures(order)["balance"] == 93
+    assert figures(order)["carried"] == {before.date(): 35, START.date(): 7}
+
+
 def test_imported_history_before_the_period_is_credited_back(order: Order) -> None:
     before = START - 3 * DAY
     carry(order, before, 30)
