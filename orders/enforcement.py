@@ -202,6 +202,8 @@ def publish_overdue(now: datetime) -> int:
     due = Order.objects.filter(suspended_at__lte=now).exclude(cut_off__state__in=[State.SUSPENDED, State.EXPIRED])
     over = Order.objects.filter(stopped_until__lte=now)
     numbers = {*due.values_list("pk", flat=True), *over.values_list("pk", flat=True)}
+    if not numbers:
+        return 0
     with transaction.atomic():
         orders = list(Order.objects.locked().filter(pk__in=numbers).order_by("pk"))
         for order in orders:

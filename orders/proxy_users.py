@@ -159,8 +159,11 @@ def stop(ends: Mapping[ProxyUser, datetime | None], due_at: Mapping[ProxyUser, d
 
 def release_over(now: datetime) -> int:
     """Releases the logins whose day or month has ended; returns their number. Their limits are checked afterwards."""
+    due = ProxyUser.objects.filter(stopped_until__lte=now)
+    if not due.exists():
+        return 0
     with transaction.atomic():
-        over = _locked(ProxyUser.objects.filter(stopped_until__lte=now))
+        over = _locked(due)
         stop(dict.fromkeys(over), {user: user.limits_due_at for user in over}, now)
     return len(over)
 

@@ -10,7 +10,8 @@ from typing import Any
 import hypothesis
 import msgspec
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
@@ -538,3 +539,10 @@ def test_the_provider_gets_one_event_for_a_login_at_its_limit(order: Order) -> N
     [event] = ProviderEvent.objects.all()
     assert (event.type, event.data["login"], event.data["id"]) == ("proxy_user.exhausted", "a", order.published_id)
     assert event.data["until"] is not None
+
+
+def test_accounts_without_anything_due_are_kept_without_a_transaction(order: Order) -> None:
+    with CaptureQueriesContext(connection) as statements:
+        assert tasks.keep_accounts()
+    assert statements.captured_queries
+    assert not [each for each in statements.captured_queries if each["sql"].startswith(("BEGIN", "SAVEPOINT"))]
