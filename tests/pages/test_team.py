@@ -46,6 +46,8 @@ def test_a_viewer_is_invited_in_three_clicks_and_has_access_until_removed(
     assert kim.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     page.reload()
+    expect(line.get_by_role("link", name="Change role")).to_be_visible()
+    assert faults(page) == []
     line.get_by_role("link", name="Remove").click()
     page.get_by_role("button", name="Remove from team").click()
     expect(page.get_by_text(f"{address} removed from the team.")).to_be_visible()

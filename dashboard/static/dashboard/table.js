@@ -89,7 +89,7 @@ export function sortableTable(body, columns, rows, by) {
 export function pager(body, page, pages, total, go, isMore = false) {
   const bar = document.createElement("nav");
   bar.className = "pager";
-  bar.ariaLabel = gettext("Pages");
+  bar.ariaLabel = gettext("Pages of this table");
   const button = (text, to) => {
     const made = document.createElement("button");
     made.type = "button";
