@@ -29,8 +29,11 @@ CSV_TYPE: Final = "text/csv; charset=utf-8"
 # Written at a time.
 LINES: Final = 1000
 DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-ENDS: Final = ("to", "end_date", "period_end")
-PERIODS: Final = ("from", "to", "start_date", "end_date", "period_start", "period_end")
+ENDS: Final = ("to", "end_date", "period_end", "max_log_request_datetime")
+PERIODS: Final = (
+    *("from", "to", "start_date", "end_date", "period_start", "period_end"),
+    *("min_log_request_datetime", "max_log_request_datetime"),
+)
 
 
 class JsonRenderer(BaseRenderer):

@@ -68,6 +68,10 @@ NAMES = {
     "from=2026-09-30T22:00:00Z&to=2026-10-31T23:00:00Z&tz=Europe/Berlin": "traffic_2026-10-01_2026-10-31.csv",
     "from=2026-10-01T00:00:00Z&to=2026-11-01T00:00:00Z&tz=Nowhere": "traffic_2026-10-01_2026-10-31.csv",
     "from=2026-10-01T99:00&to=2026-10-31T00:00:01Z": "traffic_2026-10-01_2026-10-31.csv",
+    "min_log_request_datetime=2026-11-30T23:00:00Z&tz=Europe/Berlin": "traffic_2026-12-01.csv",
+    "min_log_request_datetime=2026-11-30 10:00:00&max_log_request_datetime=2026-12-01 00:00:00": (
+        "traffic_2026-11-30_2026-11-30.csv"
+    ),
     'from="; x=y&to=\n': "traffic.csv",
 }
 
