@@ -9,6 +9,7 @@ from time import sleep
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 from django.utils import timezone
 from tqdm import tqdm
 
@@ -39,6 +40,9 @@ class Command(BaseCommand):
                 flusher.replay()
         except history.BadFile as fault:
             raise CommandError(f"Nothing was imported from {file}:\n{fault}") from None
+        except OperationalError as fault:
+            reason = f"The database is unavailable, or was busy for too long: {fault}."
+            raise CommandError(f"{reason} Run the command again; it continues where it stopped.") from None
         except OSError as fault:
             raise CommandError(f"{file} cannot be read: {fault.strerror}.") from None
         finally:

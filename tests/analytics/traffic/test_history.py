@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
@@ -19,6 +22,7 @@ from analytics.ingest import journal
 from analytics.models import IngestBatch
 from analytics.traffic import history
 from fonproxy.clickhouse.client import Client, get_client
+from fonproxy.sqlite import without_waiting
 from orders import ledger
 from orders import services as order_services
 from orders.models import CutOff, Order
@@ -192,3 +196,15 @@ def test_a_pipe_is_refused_because_it_can_be_read_only_once(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CommandError, match="not a pipe"):
         run(tmp_path / "pipe")
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL locks rows")
+def test_an_import_that_cannot_write_says_so_and_continues_when_run_again(
+    transactional_db: None, clean_engine: Client, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "old", {"ts": f"{LONG_AGO}", "user_id": 7, "order_id": 7, "count": 1})
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(CommandError, match="busy for too long"), without_waiting():
+            run(file)
+    assert "1 rows imported" in run(file)
