@@ -207,6 +207,9 @@ CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {} if REDIS_URL else {"polling_interval": 0.5}
 CELERY_TASK_IGNORE_RESULT = True
+# Celery otherwise opens a connection for each job, which reads SQLite's schema again: most of what a job costs at rest.
+# It does not notice broken connections, which PostgreSQL may have.
+CELERY_DB_REUSE_MAX = None if DATABASE_URL else 100
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
