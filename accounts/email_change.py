@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from accounts import notices
 from accounts.models import EmailChange, User
 from accounts.notices import Notice
+from accounts.selectors import locked_account
 
 LIFETIME: Final = timedelta(hours=24)
 
@@ -54,7 +55,7 @@ def find(user: User, secret: str, now: datetime) -> EmailChange | None:
 def confirm(user: User, secret: str, now: datetime) -> bool:
     """Replaces the address and notifies the old one; False when the link is invalid, expired or another user's."""
     with transaction.atomic():
-        change = find(User.objects.select_for_update().get(pk=user.pk), secret, now)
+        change = find(locked_account(user.pk), secret, now)
         if change is None:
             return False
         notices.send(Notice.NEW_ADDRESS, user)

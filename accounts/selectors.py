@@ -56,6 +56,14 @@ def own_account(user_id: int, text: str) -> int:
     return user_id
 
 
+def locked_account(user_id: int) -> User:
+    """The account, locked until the transaction ends; raises NotFound if it was erased concurrently."""
+    account = User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+    if account is None:
+        raise NotFound
+    return account
+
+
 def keys_of(user_id: int) -> QuerySet[ApiKey]:
     """The user's keys, revoked ones included, newest first."""
     return ApiKey.objects.filter(user_id=user_id).order_by("-created_at", "-pk")

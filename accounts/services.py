@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
+from rest_framework.exceptions import NotFound
 
 from accounts import notices, peppers
 from accounts.models import ApiKey, ApplicationKey, Scope, User
@@ -58,12 +59,15 @@ def issue_key(
 def rotate_key(key: ApiKey, now: datetime, *, immediately: bool = False) -> tuple[ApiKey, str]:
     """A new key with the name, scopes and expiry of this one, which works on for the grace period or ends at once.
 
-    Raises Conflict for a key that has ended, and when the user holds too many. Who may do so is the caller's affair.
+    Raises Conflict for a key that has ended, and when the user holds too many; NotFound if both were erased
+    concurrently. Who may do so is the caller's affair.
     """
     ends_at = now + timedelta(hours=settings.KEY_GRACE_HOURS)
     with transaction.atomic():
-        user = User.objects.select_for_update().get(pk=key.user_id)  # one rotation at a time
-        old = ApiKey.objects.get(pk=key.pk)
+        user = User.objects.select_for_update(no_key=True).filter(pk=key.user_id).first()  # one rotation at a time
+        old = ApiKey.objects.filter(pk=key.pk).first()
+        if user is None or old is None:
+            raise NotFound
         if not old.is_active(now):
             raise Conflict(_("This key has ended. Create a new one."))
         if immediately:

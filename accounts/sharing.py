@@ -14,7 +14,7 @@ from rest_framework.exceptions import NotFound
 
 from accounts.audit_trail import Actor, record
 from accounts.models import AuditRecord, Membership, Role, ShareLink, User
-from accounts.selectors import decode_or_404
+from accounts.selectors import decode_or_404, locked_account
 from fonproxy.api.errors import Conflict
 
 MAX_LINKS: Final = 50
@@ -31,7 +31,7 @@ def create(
     """A new link and its secret, which is not stored. Raises Conflict when the account has too many."""
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=account.pk)
+        locked_account(account.pk)
         if links_of(account, now).count() >= MAX_LINKS:
             raise Conflict(_("An account can have at most %s share links. Revoke one first.") % MAX_LINKS)
         link = ShareLink.objects.create(

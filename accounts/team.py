@@ -26,7 +26,7 @@ from accounts import notices
 from accounts.audit_trail import Actor, record
 from accounts.models import AuditRecord, Invitation, Membership, Role, User
 from accounts.notices import Notice
-from accounts.selectors import decode_or_404
+from accounts.selectors import decode_or_404, locked_account
 from fonproxy.api.errors import Conflict
 
 LIFETIME: Final = timedelta(days=7)
@@ -59,7 +59,7 @@ def invite(account: User, address: str, role: Role, by: User, now: datetime) -> 
     address = address.lower()
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
-        _lock(account.pk)
+        locked_account(account.pk)
         if by != account and not account.members.filter(person=by, role=Role.OWNER).exists():
             raise PermissionDenied
         if address == account.email.lower() or members_of(account).filter(person__email__iexact=address).exists():
@@ -115,7 +115,7 @@ def accept(secret: str, person: User, now: datetime) -> Membership | None:
         invitation = find_invitation(secret, now)
         if invitation is None:
             return None
-        account = _lock(invitation.account_id)
+        account = locked_account(invitation.account_id)
         if person == account:
             raise Conflict(_("This is your own account. Sign in as the invited person."))
         if person.has_powers or account.has_powers:
@@ -141,7 +141,7 @@ def change_role(member: Membership, role: Role, by: User, now: datetime) -> None
     Raises NotFound for a member who was removed concurrently.
     """
     with transaction.atomic():
-        _lock(member.account_id)
+        locked_account(member.account_id)
         if not Membership.objects.filter(pk=member.pk).update(role=role):
             raise NotFound
         _end_what_they_made(member, role)
@@ -155,15 +155,10 @@ def remove(member: Membership, by: User, now: datetime) -> None:
     The person's invitations and share links end too, because they could restore the access.
     """
     with transaction.atomic():
-        _lock(member.account_id)
+        locked_account(member.account_id)
         _end_what_they_made(member, None)
         _record_both("left" if by == member.person else "removed", member, by, now)
         member.delete()
-
-
-def _lock(account_id: int) -> User:
-    """Serializes changes of one team."""
-    return User.objects.select_for_update().get(pk=account_id)
 
 
 def _end_what_they_made(member: Membership, role: Role | None) -> None:

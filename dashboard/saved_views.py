@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from rest_framework.exceptions import NotFound
 
 from accounts.models import SavedView, User
-from accounts.selectors import decode_or_404
+from accounts.selectors import decode_or_404, locked_account
 from analytics.traffic import shared
 from dashboard.pages import CustomerPage
 from dashboard.sharing import readable_view
@@ -65,7 +65,7 @@ class SaveViewPage(CustomerPage):
     def _save(self, name: str, view: dict[str, str]) -> bool:
         """False if the account has too many."""
         with transaction.atomic():
-            User.objects.select_for_update().get(pk=self.customer.pk)
+            locked_account(self.customer.pk)
             others = self.customer.saved_views.exclude(name=name)
             if others.count() >= MAX_VIEWS:
                 return False

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
+from rest_framework.exceptions import NotFound
 
-from accounts import applications, factors, services
-from accounts.models import ApiKey, Application, TotpDevice, User
+from accounts import applications, email_change, factors, services, sharing, team
+from accounts.models import ApiKey, Application, Role, TotpDevice, User
 from accounts.services import issue_key, record_access, revoke_key
 from fonproxy.api.errors import Conflict
 from tests.accounts.helpers import NOW
@@ -54,6 +55,26 @@ def test_nothing_is_created_for_a_request_that_a_new_password_overtakes(alice: U
     assert factors.enrol(alice, key, code_for(key), now) is None
     assert [model.objects.count() for model in (ApiKey, Application, TotpDevice)] == [0, 0, 0]
     assert factors.enrol(current, key, code_for(key), now) is not None
+
+
+def test_a_change_that_an_erasure_overtakes_finds_no_account(alice: User, key: ApiKey) -> None:
+    """Otherwise it would be an internal error."""
+    erased = User.objects.get(pk=alice.pk)
+    User.objects.filter(pk=alice.pk).delete()
+    for change in (
+        lambda: services.rotate_key(key, NOW),
+        lambda: team.invite(erased, "new@example.com", Role.VIEWER, erased, NOW),
+        lambda: sharing.create(erased, "link", {}, SECOND, erased, NOW),
+        lambda: email_change.confirm(erased, "secret", NOW),
+    ):
+        with pytest.raises(NotFound):
+            change()
+    for refused in (
+        lambda: issue_key(user=erased, name="k", scopes=["read"], now=NOW),
+        lambda: applications.create(erased, "API", NOW),
+    ):
+        with pytest.raises(Conflict):
+            refused()
 
 
 def test_a_user_has_a_maximum_number_of_active_keys(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
