@@ -173,7 +173,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str | list | tuple):
         return _without_formulas(value if isinstance(value, str) else " ".join(map(str, value)))
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _without_formulas(text: str) -> str:

@@ -57,6 +57,7 @@ def test_csv_reads_back_as_written_and_no_cell_is_a_formula(values: list[str]) -
 
 def test_numbers_stay_numbers_and_null_is_an_empty_cell() -> None:
     assert write_csv(["a", "b", "c"], [{"a": -5, "b": None, "c": ["x", "y"]}]) == "a,b,c\r\n-5,,x y\r\n"
+    assert write_csv(["a", "b"], [{"a": True, "b": False}]) == "a,b\r\ntrue,false\r\n"  # as in JSON
 
 
 NAMES = {
