@@ -33,14 +33,15 @@ def parse(
     kind: RowSchema[Any], body: bytes, *, oldest: datetime, now: datetime, max_rows: int
 ) -> tuple[Columns, AttributionMap]:
     """The rows as columns, and their owners. Raises InvalidInput, which names bad rows, and TooLarge."""
-    if body.count(b"{") > max_rows + 1:  # possibly too many rows: count them before creating objects
+    braces = body.count(b"{")
+    if braces > max_rows + 1:  # possibly too many rows: count them before creating objects
         _sketch(body, max_rows)
     try:
         rows = kind.decode_rows(body)
     except FAULTS:
         raise _refusal(kind, _sketch(body, max_rows), oldest, now) from None
     _refuse_too_many(len(rows), max_rows)
-    if is_repeated("logs", body, len(rows)):
+    if braces > len(rows) + 1 and is_repeated("logs", body, len(rows)):
         raise InvalidInput(NOTHING_STORED, code=INVALID_ROWS, errors=[REPEATED])
     columns = columns_of(kind, rows)
     directory = AttributionMap.of(set(columns["who"]))
