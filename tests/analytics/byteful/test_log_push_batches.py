@@ -118,7 +118,7 @@ def test_every_request_has_an_id_of_its_own(sending: Client, key: str) -> None:
         {"log_protocol": "ftp"},
         {"log_status_code": 1000},
     ],
-    ids=str,
+    ids=lambda changes: next(iter(changes)),
 )
 def test_a_bad_push_is_left_to_the_view_and_the_others_are_stored(
     sending: Client, key: str, changes: dict[str, Any]
