@@ -50,7 +50,9 @@ def test_a_failing_panel_shows_an_error_and_recovers_on_retry(visit: Visit) -> N
 def test_first_steps_are_shown_until_the_first_row_arrives(visit: Visit, server: Server) -> None:
     page = visit("/dashboard", who="bob")
     expect(page.get_by_role("heading", level=1)).to_have_text("No traffic yet")
-    expect(page.locator("#sample-curl")).to_contain_text("-U bob:YOUR_PASSWORD")
+    expect(page.locator("#sample-curl")).to_contain_text("-U 'bob:YOUR_PASSWORD'")
+    page.get_by_label("Or enter it here").fill("it's")
+    expect(page.locator("#sample-curl")).to_contain_text("-U 'bob:it%27s'")
     expect(page.locator("#first-push")).to_have_count(0)
     of_staff = visit("/dashboard", who="admin")
     expect(of_staff.locator("#first-push")).to_contain_text('"proxy_user": "LOGIN"')
