@@ -56,8 +56,8 @@ test-gateway: install-dev  ## test with a real Squid, HAProxy, Dante and FreeRAD
 test-wheel: install-dev  ## build the package, install it into a new environment, run it
 	$(BIN)/python -m pytest -n 0 -m wheel tests/test_wheel.py
 
-test-image: install-dev  ## build the image on a stand-in base and run it (needs root, podman, runc, debootstrap)
-	$(BIN)/python -m pytest -n 0 -m image tests/test_image.py
+test-image: install-dev  ## build the image on a stand-in base; run it alone and by compose (needs root, podman, runc, debootstrap, docker-compose)
+	$(BIN)/python -m pytest -n 0 -m image tests/image
 
 check: install-dev wheels  ## check format, lint, types, import rules, migrations, dead code and wheels, then run the suite
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """A small server that speaks ClickHouse's native protocol and lets chDB do the work, for tests of the driver's path.
 
-    python -m tests.clickhouse_server PORT DIRECTORY [PORT_OF_A_SHARD …]
+    python -m tests.clickhouse_server [ADDRESS:]PORT DIRECTORY [PORT_OF_A_SHARD …]
 
 With the ports of all shards, its own among them, it is one server of the cluster `usage`: chDB spreads rows over the
 shards and gathers answers from them, as any ClickHouse does, by what is spoken here. Two things are missing. Without
@@ -395,12 +395,12 @@ class StandInServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, directory: Path, shards: list[int]) -> None:
+    def __init__(self, address: tuple[str, int], directory: Path, shards: list[int]) -> None:
         self.shards = shards
         config = _config(directory, shards)
         self.url = f"{directory}?max_server_memory_usage={4 * 2**30}&config-file={config}"
         self.keeper = self.connect("")  # the engine stops with its last connection
-        super().__init__(("127.0.0.1", port), ClientConnection)
+        super().__init__(address, ClientConnection)
 
     def connect(self, database: str) -> Connection:
         return Connection(f"{self.url}&database={database}" if database else self.url)
@@ -445,17 +445,18 @@ def _config(directory: Path, shards: list[int]) -> Path:
     return file
 
 
-def main(port: int, directory: Path, shards: list[int]) -> None:
+def main(address: tuple[str, int], directory: Path, shards: list[int]) -> None:
     from fonproxy.clickhouse.repair import repair
 
     directory.mkdir(parents=True, exist_ok=True)
     repair(directory)
     if keeper.config(directory):
         keeper.give_an_address()
-    with StandInServer(port, directory, shards) as server:
+    with StandInServer(address, directory, shards) as server:
         print("listening", flush=True)  # noqa: T201
         server.serve_forever()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), [int(port) for port in sys.argv[3:]])
+    host, _, port = sys.argv[1].rpartition(":")
+    main((host or "127.0.0.1", int(port)), Path(sys.argv[2]), [int(port) for port in sys.argv[3:]])

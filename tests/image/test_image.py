@@ -1,21 +1,13 @@
-"""The image, built and run by podman on a stand-in base (``make test-image``).
-
-No registry is contacted: Debian's bookworm with its Python, made by debootstrap, replaces the Dockerfile's base. It
-needs root and Debian's podman, runc, debootstrap, buildah, netavark and fuse-overlayfs. ``PODMAN_BUILD_ARGS`` holds
-further arguments of the build, such as volumes with a pip configuration and certificates of your own.
-"""
+"""The image runs as compose.yaml starts it, read-only and without privileges."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -24,8 +16,6 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.image
 
-IMAGE = "localhost/fonproxy:test"
-BASE = "localhost/fonproxy-base:test"
 NAME = "fonproxy-test"
 # For the demo's two months of traffic on a busy machine.
 START_SECONDS = 900.0
@@ -36,29 +26,6 @@ RUN = [
     # As in compose.yaml.
     *("--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges"),
 ]
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    for program in ("podman", "runc", "debootstrap"):
-        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None or os.geteuid() != 0:
-            pytest.skip(f"needs {program}, and root")
-    _make_base(BASE, tmp_path_factory.mktemp("base"))
-    build = ["podman", "build", "--format=docker", "--isolation=chroot", "--network=host", f"--tag={IMAGE}"]
-    build.append(f"--build-arg=BASE={BASE}")
-    subprocess.run([*build, *shlex.split(os.environ.get("PODMAN_BUILD_ARGS", "")), ROOT], check=True)
-    yield IMAGE
-    subprocess.run(["podman", "rmi", IMAGE], check=False)
-
-
-def _make_base(name: str, directory: Path) -> None:
-    if subprocess.run(["podman", "image", "exists", name], check=False).returncode == 0:
-        return
-    packages = "--include=python3,python3-venv,ca-certificates"
-    subprocess.run(["debootstrap", "--variant=minbase", packages, "bookworm", directory], check=True)
-    (directory / "usr/bin/python").symlink_to("python3")
-    with subprocess.Popen(["tar", "-C", directory, "-c", "."], stdout=subprocess.PIPE) as tar:
-        subprocess.run(["podman", "import", "-", name], stdin=tar.stdout, check=True)
 
 
 @pytest.fixture
