@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
@@ -52,17 +53,26 @@ def test_the_owner_is_notified_of_a_new_key(alice: User, client_for: Any, sent: 
 def test_a_loop_of_changes_sends_ten_mails_an_hour_and_hides_no_other_event(
     alice: User, bob: User, make_key: Callable[..., str], sent: Callable[[], list[Any]]
 ) -> None:
+    with suppress(ZeroDivisionError), transaction.atomic():
+        make_key(alice)
+        raise ZeroDivisionError
+    for _ in range(12):
+        make_key(alice)
+    mails = sent()
+    assert ["not mailed" in mail.body for mail in mails] == [False] * 9 + [True]
+    notices.send(Notice.NEW_ADDRESS, alice, "old@example.com")
+    make_key(bob)
+    assert [mail.to for mail in sent()] == [["old@example.com"], ["bob@example.com"]]
+
+
+@pytest.mark.skipif(bool(settings.REDIS_URL), reason="Redis has a clock of its own")
+def test_the_next_hour_has_ten_mails_again(
+    alice: User, make_key: Callable[..., str], sent: Callable[[], list[Any]]
+) -> None:
     with time_machine.travel(timezone.now()) as clock:
-        with suppress(ZeroDivisionError), transaction.atomic():
-            make_key(alice)
-            raise ZeroDivisionError
         for _ in range(12):
             make_key(alice)
-        mails = sent()
-        assert ["not mailed" in mail.body for mail in mails] == [False] * 9 + [True]
-        notices.send(Notice.NEW_ADDRESS, alice, "old@example.com")
-        make_key(bob)
-        assert [mail.to for mail in sent()] == [["old@example.com"], ["bob@example.com"]]
+        assert len(sent()) == 10
         clock.shift(timedelta(hours=1))
         make_key(alice)
         assert len(sent()) == 1

@@ -74,7 +74,7 @@ def test_a_multiplier_saved_in_one_web_process_shows_in_the_next_answer_of_the_o
 
     wait_for(count, 30)  # the first refresh
     before = count()
-    fields = {"proxy_type": "residential-giga", "pool": "default", "country": "US", "factor": "2"}
+    fields = {"proxy_type": "residential-giga", "pool": "default", "country": "US", "factor": "2", "confirmed": "yes"}
     Browser(first).post("/admin/geo/multiplier/add/", **fields)
     assert count() == 2 * before
 

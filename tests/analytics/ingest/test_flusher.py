@@ -26,6 +26,7 @@ from analytics.models import IngestBatch, InsertBlock
 from analytics.traffic.ingest_columns import to_inbox
 from fonproxy.clickhouse.client import Client, get_client
 from tests.analytics.helpers import body_of, counted, documented_row, engine_unavailable
+from tests.engines import embedded_only
 from tests.waiting import wait_for
 
 ROUTE = IngestBatch.Route
@@ -416,6 +417,7 @@ def test_replay_of_a_block_without_rows_settles_it(send: Flusher, clean_engine: 
     assert block.settled_at is not None
 
 
+@embedded_only
 @pytest.mark.django_db
 def test_a_start_sends_claimed_batches_and_logs_it(
     clean_engine: Client, worker: User, caplog: pytest.LogCaptureFixture
