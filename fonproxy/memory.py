@@ -15,9 +15,12 @@ import pyarrow as pa
 M_ARENA_MAX: Final = -8  # from malloc.h
 ARENAS: Final = 2
 MADV_DONTNEED: Final = 4  # from mman.h
-# Start and end of each mapping of a shared library that cannot be written to, and how much of it was changed before.
+# Start and end of each mapping of a shared library that cannot be written to, and how much of it was changed before: in
+# memory, and swapped out.
 _LIBRARY_PAGES: Final = re.compile(
-    r"^([0-9a-f]+)-([0-9a-f]+) r-[-x]p \S+ \S+ \d+ +/.*\.so\b.*\n(?:\w+: .*\n)*?Anonymous: +(\d+) kB$", re.MULTILINE
+    r"^([0-9a-f]+)-([0-9a-f]+) r-[-x]p \S+ \S+ \d+ +/.*\.so\b.*\n"
+    r"(?:\w+: .*\n)*?Anonymous: +(\d+) kB\n(?:\w+: .*\n)*?Swap: +(\d+) kB$",
+    re.MULTILINE,
 )
 
 
@@ -52,13 +55,13 @@ def release_library_pages() -> None:
     because they may be unmapped at any time.
     """
     advise = ctypes.CDLL(None).madvise
-    for start, end in _unchanged_library_pages():
-        advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
-
-
-def _unchanged_library_pages() -> Iterator[tuple[int, int]]:
-    """Address ranges; pages that the loader changed are left out, because the file does not have their content."""
     with suppress(OSError):  # not Linux
-        for start, end, changed in _LIBRARY_PAGES.findall(Path("/proc/self/smaps").read_text()):
-            if changed == "0":
-                yield int(start, 16), int(end, 16)
+        for start, end in unchanged_library_pages(Path("/proc/self/smaps").read_text()):
+            advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
+
+
+def unchanged_library_pages(smaps: str) -> Iterator[tuple[int, int]]:
+    """Address ranges; mappings that the loader changed are left out, because the file does not have their content."""
+    for start, end, changed, swapped in _LIBRARY_PAGES.findall(smaps):
+        if changed == swapped == "0":
+            yield int(start, 16), int(end, 16)

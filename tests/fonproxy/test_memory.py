@@ -1,10 +1,11 @@
-"""Memory of a serving process; tested in processes of their own, because none of this can be undone."""
+"""Memory of a serving process; most of it is tested in processes of their own, because it cannot be undone."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+from fonproxy.memory import unchanged_library_pages
 from tests.serving import ROOT
 
 
@@ -45,6 +46,25 @@ def test_pages_that_the_loader_changed_are_kept() -> None:
         "print(anonymous() > before * 0.8)"
     )
     assert printed(program) == "True\n"
+
+
+def test_a_mapping_is_unchanged_if_no_page_of_it_was_changed_or_swapped_out() -> None:
+    smaps = "".join(
+        f"{start:x}000-{start:x}fff {rights} 00000000 fe:00 12 {file}\nSize: 4 kB\nRss: 4 kB\n"
+        f"Anonymous: {changed} kB\nLazyFree: 0 kB\nSwap: {swapped} kB\nLocked: 0 kB\nVmFlags: rd mr mw me\n"
+        for start, (rights, file, changed, swapped) in enumerate(
+            (
+                ("r--p", "/usr/lib/libc.so.6", 0, 0),
+                ("r--p", "/usr/lib/libc.so.6", 4, 0),
+                ("r--p", "/usr/lib/libc.so.6", 0, 4),
+                ("rw-p", "/usr/lib/libc.so.6", 0, 0),
+                ("r-xp", "/usr/lib/engine.abi3.so", 0, 0),
+                ("r--p", "/var/data", 0, 0),
+            ),
+            16,
+        )
+    )
+    assert list(unchanged_library_pages(smaps)) == [(0x10000, 0x10FFF), (0x14000, 0x14FFF)]
 
 
 def printed(program: str) -> str:
