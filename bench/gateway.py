@@ -33,6 +33,7 @@ RATE: Final = 500
 SESSIONS: Final = 20_000
 SAMPLED_SECONDS: Final = 10
 ROWS: Final = 2_000
+SHARES: Final = (0.1, 0.5)
 P99_MS: Final = RatioTarget(most=20)
 PASSWORD: Final = "password-of-all"
 
@@ -142,10 +143,11 @@ def _beside_pushes(port: int, key: str, logins: int, seconds: int, bodies: Seque
     """
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         most = pool.submit(_push, port, key, bodies, seconds / ROUNDS, float("inf")).result()
-        pushing = pool.submit(_push, port, key, bodies, seconds, most / 2)
-        beside = _paced(port, key, logins, seconds)
-        half = pushing.result()
-    print(f"Beside pushes of {half * ROWS:,.0f} rows/s ({half / most:.2f} of the most): {beside}")
+        for share in SHARES:
+            pushing = pool.submit(_push, port, key, bodies, seconds, most * share)
+            beside = _paced(port, key, logins, seconds)
+            pushed = pushing.result()
+            print(f"Beside pushes of {pushed * ROWS:,.0f} rows/s ({pushed / most:.2f} of the most): {beside}")
 
 
 def _push(port: int, key: str, bodies: Sequence[bytes], seconds: float, rate: float) -> float:

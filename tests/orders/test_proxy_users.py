@@ -299,6 +299,15 @@ def test_staff_edits_are_published_and_a_stopped_login_keeps_its_stop_under_anot
     assert user("alice-3").stop_changed_at == now
 
 
+def test_a_stop_by_limits_is_published_with_the_other_states_of_the_login(own: ProxyUser) -> None:
+    before, now = number("alice-1"), timezone.now()
+    proxy_users.stop({own: now + timedelta(hours=1)}, {own: None}, now)
+    assert number("alice-1") > before
+
+
 def test_erasing_a_customer_publishes_that_the_logins_are_gone(own: ProxyUser, alice: User) -> None:
     erasure.stop_logins(alice, timezone.now())
-    assert RemovedLogin.objects.get().login == "alice-1"
+    first = RemovedLogin.objects.get()
+    assert first.login == "alice-1"
+    proxy_users.publish_removed(["alice-1"], timezone.now())  # as when an erasure that stopped halfway is repeated
+    assert RemovedLogin.objects.get().number > first.number
