@@ -19,7 +19,7 @@ from tests.serving import Server, free_port
 pytestmark = pytest.mark.torture
 KILLS = 20
 # So that shipping takes longer than the kills, with several chunks between two of them.
-CHUNK_LINES = 40
+CHUNK_LINES = 15
 # Restarting the server takes seconds already.
 SERVER_CHUNK_LINES = 150
 
