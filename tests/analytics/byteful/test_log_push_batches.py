@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,50 +10,25 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import User
 from analytics.byteful.log import push_batches
 from analytics.ingest import lists
-from analytics.ingest.flusher import flusher
 from analytics.models import IngestBatch, InsertBlock
 from fonproxy.clickhouse.client import Client
 from tests.analytics.byteful.log_pushes import TIME, body_of, request
 from tests.analytics.helpers import TABLES, counted
+from tests.analytics.pushing import accepted, environ_of
 
 MakeKey = Callable[..., str]
 pytestmark = pytest.mark.django_db(transaction=True)
 FILLED = (*TABLES, "requests")
 
 
-@pytest.fixture
-def sending(clean_engine: Client) -> Iterator[Client]:
-    """The engine, with the sending thread that a server has."""
-    flusher.start()
-    yield clean_engine
-    flusher.stop()
-
-
-@pytest.fixture
-def key(worker: User, make_key: MakeKey) -> str:
-    return make_key(worker, ("ingest",))
-
-
 def environ(key: str, *rows: dict[str, Any], **headers: str) -> dict[str, Any]:
-    content = body_of(*rows)
-    return {
-        "wsgi.input": io.BytesIO(content),
-        "CONTENT_LENGTH": str(len(content)),
-        "HTTP_X_API_KEY": key,
-        **headers,
-    }
+    return environ_of(body_of(*rows), key, **headers)
 
 
 def accept(*environs: dict[str, Any]) -> list[bool]:
-    """Returns which of them are accepted, once their rows are readable."""
-    answers = push_batches.accept(environs)
-    for answer in answers:
-        if answer is not None and answer.wait is not None:
-            answer.wait()
-    return [answer is not None for answer in answers]
+    return accepted(push_batches.accept(environs))
 
 
 def rows_in(engine: Client) -> dict[str, list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,15 +39,20 @@ rows = st.fixed_dictionaries(
 pytestmark = pytest.mark.django_db
 
 
+def all_lists(parts: Sequence[lists.Rows]) -> list[lists.Lists]:
+    found = [part for part in parts if isinstance(part, lists.Lists)]
+    assert len(found) == len(parts)
+    return found
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(batches=st.lists(st.lists(rows, min_size=1, max_size=6), min_size=1, max_size=4))
 def test_lists_hold_the_rows_and_days_that_a_table_of_the_same_body_holds(batches: list[list[dict[str, Any]]]) -> None:
     bodies = [body_of(batch) for batch in batches]
-    few, tables = [pushed_rows(body, NOW) for body in bodies], [to_inbox(body, NOW) for body in bodies]
-    stored = [journal.unpack(journal.pack(part)) for part in few]
-    assert all(isinstance(part, lists.Lists) for part in stored)
+    few, tables = all_lists([pushed_rows(body, NOW) for body in bodies]), [to_inbox(body, NOW) for body in bodies]
+    stored = all_lists([journal.unpack(journal.pack(part)) for part in few])
     assert lists.concat(stored).equals(pa.concat_tables(tables))
-    assert [lists.dirty_days_of(part) for part in few] == [columns.dirty_days_of(table) for table in tables]  # type: ignore[arg-type]
+    assert [lists.dirty_days_of(part) for part in few] == [columns.dirty_days_of(table) for table in tables]
 
 
 requests = st.fixed_dictionaries(
@@ -71,13 +77,13 @@ requests = st.fixed_dictionaries(
 @given(batches=st.lists(st.lists(requests, min_size=1, max_size=6), min_size=1, max_size=4))
 def test_lists_of_requests_hold_what_a_table_of_the_same_body_holds(batches: list[list[dict[str, Any]]]) -> None:
     bodies = [body_of(batch) for batch in batches]
-    few, tables = [pushed_requests(body, NOW) for body in bodies], [to_request_inbox(body, NOW) for body in bodies]
-    stored = [journal.unpack(journal.pack(part)) for part in few]
-    assert all(isinstance(part, lists.Lists) for part in stored)
+    few = all_lists([pushed_requests(body, NOW) for body in bodies])
+    tables = [to_request_inbox(body, NOW) for body in bodies]
+    stored = all_lists([journal.unpack(journal.pack(part)) for part in few])
     # Ids are new each time.
     assert lists.concat(stored).drop(["log_id"]).equals(pa.concat_tables(tables).drop(["log_id"]))
     assert [part.num_rows for part in few] == [table.num_rows for table in tables]
-    assert [lists.dirty_days_of(part) for part in few] == [columns.dirty_days_of(table) for table in tables]  # type: ignore[arg-type]
+    assert [lists.dirty_days_of(part) for part in few] == [columns.dirty_days_of(table) for table in tables]
 
 
 def test_lists_and_tables_in_one_block_keep_their_order() -> None:

@@ -3,60 +3,28 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from accounts.models import ApiKey, User
-from analytics.ingest.flusher import flusher
 from analytics.traffic import push_batches
 from fonproxy import instruments
 from fonproxy.clickhouse.client import Client
-from fonproxy.server.batches import Batches, Handled
-from fonproxy.wsgi import application
 from tests.analytics.helpers import body_of, counted, documented_row
-from tests.fonproxy.server.running import RunningServer
+from tests.analytics.pushing import PushServer
 
 MakeKey = Callable[..., str]
 pytestmark = pytest.mark.django_db(transaction=True)
-OWN_TO_EACH = re.compile(rb"(?m)^(Date|X-Request-Id): .*$")
-
-
-class PushServer(RunningServer):
-    """FonProxy itself; remembers which pushes were stored together with others."""
-
-    def __init__(self) -> None:
-        self.stored: list[bool] = []
-        super().__init__(application, Batches("/analytics/ingest", self._accept))
-
-    def _accept(self, environs: Sequence[Any]) -> list[Handled | None]:
-        answers = push_batches.accept(environs)
-        self.stored += [answer is not None for answer in answers]
-        return answers
-
-    def ask(self, *headers: str, target: str = "/analytics/ingest", version: str = "1.1", body: bytes = b"") -> bytes:
-        """The whole response to a push, but for what is its own."""
-        sent = body or body_of([documented_row()])
-        head = [f"POST {target} HTTP/{version}", *headers, f"Content-Length: {len(sent)}", "Connection: close", "", ""]
-        with self.connect() as client:
-            client.sendall("\r\n".join(head).encode() + sent)
-            return OWN_TO_EACH.sub(rb"\1", b"".join(iter(lambda: client.recv(2**16), b"")))
+PATH = "/analytics/ingest"
 
 
 @pytest.fixture
-def running(clean_engine: Client) -> Iterator[PushServer]:
-    flusher.start()
-    server = PushServer()
+def running(sending: Client) -> Iterator[PushServer]:
+    server = PushServer(push_batches.accept, lambda: body_of([documented_row()]), PATH)
     yield server
     server.stop()
-    flusher.stop()
-
-
-@pytest.fixture
-def key(worker: User, make_key: MakeKey) -> str:
-    return make_key(worker, ("ingest",))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +47,7 @@ def test_the_second_answer_is_the_first_byte_for_byte(
     running: PushServer, clean_engine: Client, key: str, headers: tuple[str, ...], version: str
 ) -> None:
     sent = ("Host: localhost", f"x-api-key: {key}", *headers)
-    first, second = (running.ask(*sent, target="/analytics/ingest?a=b", version=version) for _ in range(2))
+    first, second = (running.ask(*sent, target=f"{PATH}?a=b", version=version) for _ in range(2))
     assert first.startswith(b"HTTP/1.1 204 ")
     assert second == first
     assert running.stored == [True]

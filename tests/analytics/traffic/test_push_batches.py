@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -23,37 +22,18 @@ from analytics.traffic import push_batches
 from fonproxy.clickhouse.client import Client
 from fonproxy.server.batches import Handled
 from tests.analytics.helpers import TABLES, body_of, counted, documented_row, engine_unavailable, post, recently
+from tests.analytics.pushing import accepted, environ_of
 
 MakeKey = Callable[..., str]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def sending(clean_engine: Client) -> Iterator[Client]:
-    """The engine, with the sending thread that a server has."""
-    flusher.start()
-    yield clean_engine
-    flusher.stop()
-
-
-@pytest.fixture
-def key(worker: User, make_key: MakeKey) -> str:
-    return make_key(worker, ("ingest",))
-
-
 def environ(key: str | None, *rows: dict[str, Any], body: bytes | None = None, **headers: str) -> dict[str, Any]:
-    content = body_of(list(rows)) if body is None else body
-    named = {} if key is None else {"HTTP_X_API_KEY": key}
-    return {"wsgi.input": io.BytesIO(content), "CONTENT_LENGTH": str(len(content)), **named, **headers}
+    return environ_of(body_of(list(rows)) if body is None else body, key, **headers)
 
 
 def accept(*environs: dict[str, Any]) -> list[bool]:
-    """Returns which of them are accepted, once their rows are readable."""
-    answers = push_batches.accept(environs)
-    for answer in answers:
-        if answer is not None and answer.wait is not None:
-            answer.wait()
-    return [answer is not None for answer in answers]
+    return accepted(push_batches.accept(environs))
 
 
 def rows_in(engine: Client) -> dict[str, list[Any]]:
