@@ -39,7 +39,7 @@ def new_key() -> str:
 def enrol(user: User, sealed_key: str, code: str, now: datetime) -> list[str] | None:
     """Replaces the user's authenticator if the code is right for the new key; returns new recovery codes, else None.
 
-    None also after a concurrent change of the password: whoever had the session must not lock the owner out.
+    Also None after a concurrent change of the password: the holder of an old session must not lock the owner out.
     """
     device = TotpDevice(user=user, sealed_key=sealed_key)
     if not _is_new_totp(device, code, now):

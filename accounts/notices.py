@@ -49,7 +49,7 @@ def mail(subject: str, text: str, address: str) -> None:
 def send(notice: Notice, user: User, address: str | None = None, *, detail: str = "") -> None:
     """Mails the owner once the transaction is committed, at the current address or at ``address``.
 
-    ``detail`` says which key or person; it must not be a text that whoever made the change could choose.
+    ``detail`` identifies the key or person. It must not contain text chosen by the person who made the change.
     """
     to = user.email if address is None else address
     if to:

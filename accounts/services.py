@@ -60,7 +60,7 @@ def rotate_key(key: ApiKey, now: datetime, *, immediately: bool = False) -> tupl
     """A new key with the name, scopes and expiry of this one, which works on for the grace period or ends at once.
 
     Raises Conflict for a key that has ended, and when the user holds too many; NotFound if both were erased
-    concurrently. Who may do so is the caller's affair.
+    concurrently. The caller decides who may do so.
     """
     ends_at = now + timedelta(hours=settings.KEY_GRACE_HOURS)
     with transaction.atomic():

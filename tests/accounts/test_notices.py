@@ -47,7 +47,7 @@ def test_the_owner_is_notified_of_a_new_key(alice: User, client_for: Any, sent: 
     assert mail.to == ["alice@example.com"]
     assert f"your account alice: a new API key was created ({key['prefix']}…)." in mail.body
     assert key["key"] not in mail.body
-    assert key["name"] not in mail.body  # whoever creates a key chooses its name
+    assert key["name"] not in mail.body  # an attacker could have chosen it
 
 
 def test_a_loop_of_changes_sends_ten_mails_an_hour_and_hides_no_other_event(

@@ -39,7 +39,7 @@ def alice_with_password(alice: User) -> User:
 
 @pytest.mark.parametrize("address", ["198.51.100.{}", "2001:db8:0:{}::1"])
 def test_guesses_of_a_name_are_limited_over_all_addresses(alice_with_password: User, address: str) -> None:
-    """Whoever has a /48 has 65,536 networks that are counted separately."""
+    """A /48 has 65,536 networks, each counted separately."""
     statuses = [sign_in("Alice", "guess", address.format(number)) for number in range(GUESSES + 1)]
     assert statuses == [401] * GUESSES + [429]
     assert sign_in("bob", "guess", address.format(1)) == 401
