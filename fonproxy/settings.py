@@ -87,7 +87,9 @@ else:
                 # IMMEDIATE takes the write lock when a transaction begins, so that none fails halfway.
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
-                "init_command": "PRAGMA journal_mode=WAL;"
+                # Debian's SQLite overwrites all that is deleted, by default; FAST leaves out free pages. A large body
+                # in the journal has 300 of them.
+                "init_command": "PRAGMA journal_mode=WAL;PRAGMA secure_delete=FAST;"
                 f"PRAGMA synchronous={'FULL' if env.flag('FONPROXY_FSYNC', False) else 'NORMAL'};",
             },
         }

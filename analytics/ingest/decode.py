@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -52,7 +51,7 @@ def parse(
 
 def columns_of(kind: RowSchema[Any], rows: Sequence[IngestRow]) -> Columns:
     """Decoded rows as columns."""
-    columns: dict[str, Any] = {field: list(map(attrgetter(field), rows)) for field in kind.names}
+    columns = kind.columns(rows)
     columns["ts"] = pa.array(columns["ts"], TIME)  # times without a zone are UTC
     columns["who"] = list(zip(*(columns.pop(field) for field in RowOwner._fields), strict=True))
     return columns

@@ -29,10 +29,11 @@ from fonproxy.sqlite import taking_turns
 KEY: Final = re.compile(r"[\x20-\x7e]{1,128}")
 FIRST_WAIT_SECONDS: Final = 10.0
 ASYNC: Final = "respond-async"
-# Few large or compressed bodies are read at once, because their rows take many times the memory.
+# Few large or compressed bodies are read at once: their rows take many times the memory, and since one thread at a time
+# can use the interpreter, more of them would all be ready late, and the engine would be idle until then.
 SMALL_BYTES: Final = 2**18
 USUAL_RATIO: Final = 16
-LARGE_AT_ONCE: Final = 8
+LARGE_AT_ONCE: Final = 2
 # The headers of every ingest route, for the OpenAPI description.
 HEADERS: Final = (
     OpenApiParameter("Idempotency-Key", str, "header", description="Repeats within 24 hours store nothing again."),
