@@ -91,6 +91,7 @@ stack: install-dev  ## test the production processes on private PostgreSQL, Redi
 bench: install-dev  ## run every benchmark; each prints ratios measured in one run
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.small_pushes
+	$(BIN)/python -m bench.steady_pushes
 	$(BIN)/python -m bench.pushes_on_postgres
 	$(BIN)/python -m bench.push_stages
 	$(BIN)/python -m bench.reads

@@ -159,13 +159,14 @@ def run(
     taken: dict[str, list[PushBody]] = {name: [] for name in trees}
     rows = []
     with ExitStack() as stack:
-        gateways = {
-            name: stack.enter_context(_gateways(directory / name, tree, is_log)) for name, tree in trees.items()
+        ways = {
+            name: stack.enter_context(gateways(directory / name, tree, is_log=is_log))[1]
+            for name, tree in trees.items()
         }
         for number in range(rounds):
             for at_once in connections:
                 for name in trees:
-                    for way, pusher in gateways[name].items():
+                    for way, pusher in ways[name].items():
                         outcome = pusher.push(at_once, seconds)
                         taken[name] += outcome.taken
                         rows.append((f"{name}, {way}, {at_once} at once, round {number + 1}", *_figures(outcome)))
@@ -174,12 +175,12 @@ def run(
         ("pushes of ten rows", "per second", "CPU ms each", "p50 ms", "p99 ms", "lag ms", "most", "refused"), rows
     )
     for name in trees:
-        _check(directory / name, name, taken[name])
+        check(directory / name, name, taken[name])
 
 
 @contextmanager
-def _gateways(data_dir: Path, tree: Path, is_log: bool) -> Iterator[dict[str, Gateways]]:
-    """Those that wait until their rows are readable, and those that do not."""
+def gateways(data_dir: Path, tree: Path, *, is_log: bool) -> Iterator[tuple[Process, dict[str, Gateways]]]:
+    """A served product, gateways that wait until their rows are readable, and gateways that do not."""
     with Embedded(data_dir) as seeding:
         owners = seeding.run("customers.make_orders", CUSTOMERS, ORDERS)
         key = seeding.run("customers.make_ingest_key")
@@ -190,10 +191,13 @@ def _gateways(data_dir: Path, tree: Path, is_log: bool) -> Iterator[dict[str, Ga
     headers = f"x-api-key: {key}\r\n"
     journal = data_dir / "fonproxy.sqlite3"
     with serving(data_dir, tree) as process:
-        yield {
-            "readable": Gateways([process], journal, path, bodies, headers),
-            "durable": Gateways([process], journal, path, bodies, f"{headers}Prefer: respond-async\r\n"),
-        }
+        yield (
+            process,
+            {
+                "readable": Gateways([process], journal, path, bodies, headers),
+                "durable": Gateways([process], journal, path, bodies, f"{headers}Prefer: respond-async\r\n"),
+            },
+        )
         time.sleep(DRAIN_SECONDS)
 
 
@@ -208,7 +212,7 @@ def _figures(outcome: PushTotals) -> Iterator[str]:
     yield str(sum(outcome.statuses.values()) - done)
 
 
-def _check(data_dir: Path, name: str, taken: Sequence[PushBody]) -> None:
+def check(data_dir: Path, name: str, taken: Sequence[PushBody]) -> None:
     """Every target must hold exactly the rows that were answered with 204."""
     wanted = (sum(body.rows for body in taken), sum(body.requests for body in taken))
     with Embedded(data_dir) as engine:
