@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from accounts import tokens
 from accounts.models import Scope, User
 from accounts.services import issue_key
 from bench.bodies import Owner
@@ -36,3 +37,8 @@ def make_read_keys(user_id: int, count: int) -> list[str]:
     """Several keys of one customer, because each key is rate-limited."""
     user = User.objects.get(pk=user_id)
     return [issue_key(user=user, name="bench", scopes=[Scope.READ], now=timezone.now())[1] for _ in range(count)]
+
+
+def make_token(user_id: int) -> str:
+    """An access token of a new sign-in of this customer."""
+    return tokens.issue(User.objects.get(pk=user_id), timezone.now()).access

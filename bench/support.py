@@ -82,8 +82,9 @@ def served(data_dir: Path, **variables: str) -> Iterator[int]:
 
 @contextmanager
 def serving(data_dir: Path, tree: Path, **variables: str) -> Iterator[Process]:
-    """Runs ``manage.py serve`` of this checkout."""
-    command = [sys.executable, "manage.py", "serve", "--port", "0"]
+    """Runs ``manage.py serve`` of this checkout, in its own environment if it has one."""
+    own = tree / ".venv/bin/python"
+    command = [str(own) if own.exists() else sys.executable, "manage.py", "serve", "--port", "0"]
     with subprocess.Popen(
         command, cwd=tree, env=environment(data_dir, **variables), stdout=subprocess.PIPE, text=True
     ) as server:
