@@ -122,6 +122,17 @@ def test_the_queue_is_due_with_its_first_batch(send: Flusher) -> None:
     assert [each.batch.columns for each in send._queue] == [None] * 3
 
 
+@pytest.mark.parametrize(("due_seconds_ago", "waits"), [(0.5, False), (1.0, True)])
+def test_every_push_waits_once_rows_have_been_due_for_three_quarters_of_a_second(
+    send: Flusher, clock: Clock, due_seconds_ago: float, waits: bool
+) -> None:
+    send._thread = threading.Thread()  # one that keeps up
+    queue(send, (ROUTE.TRAFFIC, 1, 1))
+    send._due_at = clock.now - due_seconds_ago
+    batch = IngestBatch(route=ROUTE.TRAFFIC, rows=1, size=1)
+    assert (send.queue(batch, None, waits=False) is not None) == waits  # type: ignore[arg-type]
+
+
 # --- an engine that is unavailable, hangs or refuses
 
 
