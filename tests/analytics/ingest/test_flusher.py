@@ -259,10 +259,12 @@ def test_the_thread_can_be_stopped_and_started_again(clean_engine: Client, worke
     assert thread is not None
     assert (thread.name, thread.daemon) == ("ingest-flusher", True)
     write(running, recorded(worker))
+    assert running.is_running is True
     for _ in range(2):
         running.stop()
         assert running._thread is None
     assert not thread.is_alive()
+    assert running.is_running is False
     running.start()
     write(running, recorded(worker))
     assert counted(clean_engine, "traffic") == (2, 24)
@@ -288,6 +290,7 @@ def test_a_push_is_left_to_replay_when_the_thread_has_died(
         running._is_stopping = True
         running._condition.notify_all()
     thread.join(60)
+    assert running.is_running is False
     write(running, queued := recorded(worker))
     queued.batch.refresh_from_db()
     assert queued.batch.claimed_until <= timezone.now()
