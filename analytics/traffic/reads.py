@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from operator import add
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -69,10 +68,14 @@ MEASURES: Final[Mapping[str, Mapping[str, Metric]]] = {
 
 @dataclass(frozen=True, slots=True)
 class TrafficResult:
-    """Rows as the API returns them; ``newest`` is the account's newest bucket, ``total`` the number of websites."""
+    """Rows as the API returns them, and the measures over the whole range.
+
+    ``newest`` is the account's newest bucket, ``total`` the number of websites.
+    """
 
     rows: list[Row]
     newest: datetime | None
+    totals: Row
     total: int = 0
 
 
@@ -99,7 +102,7 @@ class TrafficReader:
             {"bucket": edge.label, **_texts(names, found.get(edge, nothing))}
             for edge in (axis.edges() if fill else found)
         ]
-        return TrafficResult(rows, newest)
+        return TrafficResult(rows, newest, _texts(names, _combined(names.values(), found.values())))
 
     def chart_before(self, report: str, interval: Interval, comparison: Comparison) -> Row:
         """``data`` and ``totals`` of the other period, a point for each of the filled chart.
@@ -116,16 +119,17 @@ class TrafficReader:
         )
         found: dict[int, list[int]] = {}
         for _, local, *metrics in values:
-            found[local] = _combined(names.values(), found.get(local), metrics)
+            found[local] = _combined(names.values(), [found[local], metrics] if local in found else [metrics])
         nothing = [0] * len(names)
+        totals = _texts(names, _combined(names.values(), found.values()))
         data = []
         for edge in TimeGrid.over(self.scope.range, interval, self.zone).edges():
             local = edge.local - int(shift.total_seconds())
             data.append({"bucket": BucketKey(0, local).label, **_texts(names, found.pop(local, nothing))})
-        return {"data": data, "totals": before.totals(report)}
+        return {"data": data, "totals": totals}
 
     def totals(self, report: str) -> Row:
-        """The report's measures over the whole range."""
+        """The measures of a ranking over the whole range, of which it shows only the largest rows."""
         names = MEASURES[report]
         nothing = [0] * len(names)
         only_errors = report == "errors"
@@ -177,7 +181,7 @@ class TrafficReader:
             }
             for domain, count, sent, received, errors in values
         ]
-        return TrafficResult(rows, newest)
+        return TrafficResult(rows, newest, self.totals("domains"))
 
     def countries(self, order: RankOrder, limit: int) -> TrafficResult:
         scope = self._within_retention(charts.chart_table(self.scope))
@@ -191,7 +195,7 @@ class TrafficReader:
             }
             for country, count, sent, received, errors in values
         ]
-        return TrafficResult(rows, newest)
+        return TrafficResult(rows, newest, self.totals("countries"))
 
     def errors(self, limit: int) -> TrafficResult:
         values, newest = _run(queries.Errors(self._within_retention(charts.WIDE), limit))
@@ -205,7 +209,7 @@ class TrafficReader:
             }
             for error, total, first, last, domains in values
         ]
-        return TrafficResult(rows, newest)
+        return TrafficResult(rows, newest, self.totals("errors"))
 
     def websites(self, order: RankOrder, page: int, limit: int) -> TrafficResult:
         """One page of websites; ``total`` counts all of them."""
@@ -223,10 +227,11 @@ class TrafficReader:
             for domain, count, sent, received, *times, _ in values
             for first, last in [visits.get(domain, times)]
         ]
+        totals = self.totals("websites")
         if values:
-            return TrafficResult(rows, newest, total=values[0][-1])
+            return TrafficResult(rows, newest, totals, total=values[0][-1])
         counted, newest = _run(queries.DomainCount(source)) if page > 1 else ([], newest)
-        return TrafficResult([], newest, total=counted[0][0] if counted else 0)
+        return TrafficResult([], newest, totals, total=counted[0][0] if counted else 0)
 
     def domain_source(self) -> DomainSource:
         """The rows by domain; for long ranges whole days come from the daily summary, if it supports the filters."""
@@ -274,12 +279,13 @@ def _texts(names: Iterable[str], values: Sequence[int]) -> Row:
     return dict(zip(names, map(str, values), strict=True))
 
 
-def _combined(measures: Iterable[Metric], known: list[int] | None, more: Sequence[int]) -> list[int]:
-    """Two points merged into one."""
-    if known is None:
-        return list(more)
-    combine = {Metric.MAX_CONCURRENCY: max}
-    return [combine.get(metric, add)(one, other) for metric, one, other in zip(measures, known, more, strict=True)]
+def _combined(measures: Iterable[Metric], points: Iterable[Sequence[int]]) -> list[int]:
+    """Points merged into one: sums, or the largest concurrency; zeros without any."""
+    columns = list(zip(*points, strict=True))
+    return [
+        (max if metric is Metric.MAX_CONCURRENCY else sum)(columns[number]) if columns else 0
+        for number, metric in enumerate(measures)
+    ]
 
 
 def _run(query: TrafficQuery) -> tuple[list[tuple[Any, ...]], datetime | None]:

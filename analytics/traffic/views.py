@@ -144,7 +144,7 @@ class TrafficViewSet(ViewSet):
     def _answer(
         self, reader: TrafficReader, answer: TrafficResult, previous: dict[str, Any] | None, **paging: int
     ) -> Response:
-        body = {"data": answer.rows, **paging, "totals": reader.totals(self.action)}
+        body = {"data": answer.rows, **paging, "totals": answer.totals}
         if previous is not None:
             body["previous"] = previous
         return Response({**body, "last_data_at": reader.stamp(answer.newest) if answer.newest else None})
