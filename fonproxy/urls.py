@@ -11,9 +11,9 @@ from fonproxy.api.docs import ReferenceView, SchemaView
 from fonproxy.metrics import MetricsView
 
 urlpatterns = [
-    # The most frequent routes first, because patterns are tried in turn.
-    path("", include("analytics.urls")),
+    # The cheapest and the most frequent routes first, because patterns are tried in turn.
     path("", include("geo.urls")),
+    path("", include("analytics.urls")),
     path("", RedirectView.as_view(pattern_name="overview"), name="home"),
     path("healthz", health.live, name="live"),
     path("readyz", health.ready, name="ready"),
