@@ -14,11 +14,15 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
 
+from fonproxy import sqlite
 from tests.isolation import data_dir
 
 template = Path(os.environ["MIGRATED_TEST_DATA"])
 shutil.copytree(template, data_dir.name, symlinks=True, dirs_exist_ok=True)
 Path(data_dir.name, "fonproxy.sqlite3").rename(Path(data_dir.name, "test.sqlite3"))
+
+# A mutant that loops forever would sleep there, and use so little CPU time that it is found only after minutes.
+sqlite.BUSY_SLEEP_SECONDS = 0.001
 
 # A failure ends the run, so shrinking the example would waste time.
 settings.register_profile(
