@@ -22,7 +22,7 @@ shutil.copytree(template, data_dir.name, symlinks=True, dirs_exist_ok=True)
 Path(data_dir.name, "fonproxy.sqlite3").rename(Path(data_dir.name, "test.sqlite3"))
 
 # A mutant that loops forever would sleep there, and use so little CPU time that it is found only after minutes.
-sqlite.BUSY_SLEEP_SECONDS = 0.001
+sqlite.BUSY_SLEEP_SECONDS = 0.001  # type: ignore[misc]  # Final for everyone else
 
 # A failure ends the run, so shrinking the example would waste time.
 settings.register_profile(

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from math import inf
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -131,6 +132,15 @@ def test_every_push_waits_once_rows_have_been_due_for_three_quarters_of_a_second
     send._due_at = clock.now - due_seconds_ago
     batch = IngestBatch(route=ROUTE.TRAFFIC, rows=1, size=1)
     assert (send.queue(batch, None, waits=False) is not None) == waits  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("waits", "seconds"), [(True, 0), (False, 0.25)])
+def test_rows_are_due_at_once_if_their_caller_waits_and_soon_otherwise(
+    send: Flusher, clock: Clock, waits: bool, seconds: float
+) -> None:
+    send._thread = threading.Thread()
+    send.queue(IngestBatch(route=ROUTE.TRAFFIC, rows=1, size=1), None, waits=waits)  # type: ignore[arg-type]
+    assert send._due_at == clock.now + seconds
 
 
 # --- an engine that is unavailable, hangs or refuses
@@ -268,6 +278,37 @@ def test_the_thread_can_be_stopped_and_started_again(clean_engine: Client, worke
     running.start()
     write(running, recorded(worker))
     assert counted(clean_engine, "traffic") == (2, 24)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_keeps_no_broken_connection_and_closes_its_own_at_the_end(
+    clean_engine: Client, worker: User, send: Flusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(module, "close_old_connections", lambda: calls.append("check"))
+    connection = SimpleNamespace(close=lambda: calls.append("close"))
+    monkeypatch.setattr("analytics.ingest.flusher.connection", connection)
+    send.start()
+    write(send, recorded(worker))
+    assert calls == ["check"]
+    send.stop()
+    assert calls == ["check", "close"]
+
+
+def test_a_caller_waits_on_while_the_engine_does_not_hang(send: Flusher) -> None:
+    waited: list[float] = []
+
+    class Finished:
+        def wait(self, seconds: float) -> bool:
+            waited.append(seconds)
+            return len(waited) == 3
+
+    mine = QueuedBatch(IngestBatch(rows=1), rows=None, finished=Finished())  # type: ignore[arg-type]
+    send._queue.append(mine)
+    send._thread = threading.current_thread()
+    send.wait_for(mine)
+    assert waited == [module.STUCK_SECONDS] * 3
+    assert list(send._queue) == [mine]
 
 
 @pytest.mark.django_db(transaction=True)
