@@ -156,7 +156,7 @@ class Domains:
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Rows ``(error, errors, first bucket, last bucket, domains)``, most errors first."""
+    """Rows ``(error, errors, first bucket, last bucket, domains, errors of all names)``, most errors first."""
 
     scope: TrafficScope
     limit: int
@@ -168,7 +168,7 @@ class Errors:
             # the domains with most errors; ties are sorted by name, so that repeated responses agree
             " arrayMap(pair -> pair.2, arraySlice(arraySort(pair -> (-toInt128(pair.1), pair.2),"
             " groupArray((errors, domain))), 1, 5)),"
-            f" {NEWEST}"
+            f" sum(total) OVER (), {NEWEST}"
             " FROM (SELECT error, domain, sum(error_count) AS errors, min(bucket) AS first, max(bucket) AS last"
             f" FROM {WIDE} WHERE {where.text} AND error != '' GROUP BY error, domain)"
             " GROUP BY error ORDER BY total DESC, error LIMIT {limit:UInt32}"

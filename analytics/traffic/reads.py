@@ -207,9 +207,9 @@ class TrafficReader:
                 "last_seen": self.stamp(last),
                 "sample_domains": domains,
             }
-            for error, total, first, last, domains in values
+            for error, total, first, last, domains, _ in values
         ]
-        return TrafficResult(rows, newest, self.totals("errors"))
+        return TrafficResult(rows, newest, _texts(MEASURES["errors"], [values[0][-1] if values else 0]))
 
     def websites(self, order: RankOrder, page: int, limit: int) -> TrafficResult:
         """One page of websites; ``total`` counts all of them."""
