@@ -134,6 +134,20 @@ def test_every_push_waits_once_rows_have_been_due_for_three_quarters_of_a_second
     assert (send.queue(batch, None, waits=False) is not None) == waits  # type: ignore[arg-type]
 
 
+def test_the_thread_rests_when_what_was_due_has_been_taken_away(send: Flusher, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float | None] = []
+
+    def wait(seconds: float | None = None) -> None:
+        rests.append(seconds)
+        send._is_stopping = True
+
+    monkeypatch.setattr(send._condition, "wait", wait)
+    monkeypatch.setattr(send._condition, "wait_for", None)
+    send._due_at = 0.0
+    assert send._next() == []
+    assert rests == [None]
+
+
 @pytest.mark.parametrize(("waits", "seconds"), [(True, 0), (False, 0.25)])
 def test_rows_are_due_at_once_if_their_caller_waits_and_soon_otherwise(
     send: Flusher, clock: Clock, waits: bool, seconds: float
