@@ -1,7 +1,7 @@
 """``make mutants``: changes the modules with the most important rules, one place at a time, and checks whether a test
 fails.
 
-python -m tests.mutation [--workers 2] [--again] [--report] [MODULE ...]
+python -m tests.mutation [--workers 4] [--again] [--report] [MODULE ...]
 
 Each worker mutates a copy of the tree. After an interruption, the next run continues where it stopped.
 """
@@ -30,7 +30,7 @@ WANTED_PERCENT: Final = 95
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="such as usage/periods.py; without any, all")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=4, help="default 4, because tests also wait")
     parser.add_argument("--again", action="store_true", help="test survivors again, after tests were added")
     parser.add_argument("--report", action="store_true", help="print the results so far and run nothing")
     options = parser.parse_args()
