@@ -333,7 +333,7 @@ def test_boundaries_before_the_end_are_renewed_even_after_the_end(born: Callable
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_an_extended_order_renews_for_the_current_period(born: Callable[..., Life], is_closed: bool) -> None:
     order = born(DAILY, expires_at=midnight(2)).order
-    renewals.renew_due(midnight(1))
+    assert renewals.renew_due(midnight(1)) == 1
     if is_closed:
         order_services.close_expired(midnight(2))
     change(order, midnight(6) + timedelta(hours=1), expires_at=midnight(30))

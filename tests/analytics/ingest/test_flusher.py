@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import timezone
 
 from accounts.models import User
@@ -240,6 +240,18 @@ def test_a_batch_that_is_being_sent_keeps_its_claim_when_its_caller_stops_waitin
     send._leave(queued)
     queued.batch.refresh_from_db()
     assert queued.batch.claimed_until > timezone.now()
+
+
+def test_a_claim_that_cannot_be_released_is_logged(
+    send: Flusher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def locked(*_: Any) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(journal, "release_batches", locked)
+    [mine] = queue(send, (ROUTE.TRAFFIC, 1, 1))
+    send._leave(mine)
+    assert caplog.messages == ["claim of a batch not released, replay waits until it expires: database is locked"]
 
 
 @pytest.mark.django_db
