@@ -87,6 +87,7 @@ def queue(send: Flusher, *batches: tuple[ROUTE, int, int]) -> list[QueuedBatch]:
     ("batches", "taken"),
     [
         ([(ROUTE.TRAFFIC, 3, 30), (ROUTE.TRAFFIC, 2, 20), (ROUTE.TRAFFIC, 1, 1)], [0, 1]),
+        ([(ROUTE.TRAFFIC, 3, 1), (ROUTE.TRAFFIC, 2, 1), (ROUTE.TRAFFIC, 1, 1)], [0, 1]),
         ([(ROUTE.TRAFFIC, 3, 30), (ROUTE.TRAFFIC, 1, 21), (ROUTE.TRAFFIC, 1, 1)], [0]),
         ([(ROUTE.TRAFFIC, 6, 60), (ROUTE.TRAFFIC, 1, 1)], [0]),
         ([(ROUTE.TRAFFIC, 1, 1), (ROUTE.EVENTS, 1, 1), (ROUTE.TRAFFIC, 1, 1)], [0, 2]),
