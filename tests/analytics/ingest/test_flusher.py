@@ -26,6 +26,7 @@ from analytics.ingest.flusher import Flusher, QueuedBatch, recover
 from analytics.models import IngestBatch, InsertBlock
 from analytics.traffic.ingest_columns import to_inbox
 from fonproxy.clickhouse.client import Client, get_client
+from fonproxy.clickhouse.errors import EngineUnavailable
 from tests.analytics.helpers import body_of, counted, documented_row, engine_unavailable
 from tests.engines import embedded_only
 from tests.waiting import wait_for
@@ -53,8 +54,8 @@ def send() -> Flusher:
     return Flusher()
 
 
-def recorded(user: User, *, claimed: bool = True, route: ROUTE = ROUTE.TRAFFIC) -> QueuedBatch:
-    rows = to_inbox(body_of([documented_row()]), timezone.now())
+def recorded(user: User, *, claimed: bool = True, route: ROUTE = ROUTE.TRAFFIC, **row: Any) -> QueuedBatch:
+    rows = to_inbox(body_of([documented_row(**row)]), timezone.now())
     batch = journal.record(journal.BatchOrigin(user.pk, route), rows, now=timezone.now(), claimed=claimed).batch
     return QueuedBatch(batch, rows)
 
@@ -108,6 +109,26 @@ def test_a_block_has_one_route_and_limited_rows_and_bytes_but_at_least_one_batch
     assert list(send._queue) == rest
     assert send._queued_rows == sum(each.batch.rows for each in rest)
     assert send._due_at == clock.now
+
+
+@pytest.mark.django_db
+def test_a_block_has_its_rows_in_the_order_in_which_replay_would_send_them(
+    send: Flusher, worker: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+
+    def insert(inbox: str, table: Any, *, token: str) -> None:
+        sent.append(table)
+        raise EngineUnavailable("It is down.")
+
+    monkeypatch.setattr(module, "get_client", lambda: SimpleNamespace(insert=insert))
+    for queued in [recorded(worker, domain="first.example"), recorded(worker, domain="second.example")][::-1]:
+        send._enqueue(queued, 0.0)
+    send._send_and_finish(send._take())
+    replayed = journal.load(InsertBlock.objects.get())
+    assert replayed is not None
+    assert replayed.table["domain"].to_pylist() == ["first.example", "second.example"]
+    assert sent[0].equals(replayed.table)
 
 
 def test_nothing_is_due_once_the_queue_is_empty(send: Flusher, clock: Clock) -> None:
