@@ -273,6 +273,16 @@ def test_only_logins_whose_limits_are_due_are_checked(order: Order) -> None:
     assert (reason("a", NOON), reason("b", NOON)) == (RefusalReason.EXHAUSTED, None)
 
 
+def test_all_due_limits_are_checked_however_many(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    for login in ("a", "b"):
+        limit(login, dayBytes=GB)
+    ProxyUser.objects.update(limits_due_at=NOON)
+    Order.objects.update(limits_due_at=NOON)
+    monkeypatch.setattr(limits, "CHUNK", 1)
+    limits.check_due(NOON)
+    assert not ProxyUser.objects.filter(limits_due_at__lte=NOON).exists()
+
+
 def test_stopped_logins_are_checked_before_the_others(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
     for login in ("a", "b"):
         limit(login, dayBytes=GB)
