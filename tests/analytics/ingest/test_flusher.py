@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
 from accounts.models import User
@@ -334,8 +334,12 @@ def test_the_thread_keeps_no_broken_connection_and_closes_its_own_at_the_end(
 ) -> None:
     calls: list[str] = []
     monkeypatch.setattr(module, "close_old_connections", lambda: calls.append("check"))
-    connection = SimpleNamespace(close=lambda: calls.append("close"))
-    monkeypatch.setattr("analytics.ingest.flusher.connection", connection)
+
+    def close() -> None:
+        calls.append("close")
+        connection.close()
+
+    monkeypatch.setattr("analytics.ingest.flusher.connection", SimpleNamespace(close=close))
     send.start()
     write(send, recorded(worker))
     assert calls == ["check"]
