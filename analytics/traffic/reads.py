@@ -117,15 +117,15 @@ class TrafficReader:
         values, _ = _run(
             charts.Chart(before._within_retention(charts.chart_table(self.scope)), grid, tuple(names.values()))
         )
-        found: dict[int, list[int]] = {}
+        points: dict[int, list[list[int]]] = {}
         for _, local, *metrics in values:
-            found[local] = _combined(names.values(), [found[local], metrics] if local in found else [metrics])
-        nothing = [0] * len(names)
-        totals = _texts(names, _combined(names.values(), found.values()))
+            points.setdefault(local, []).append(metrics)
+        totals = _texts(names, _combined(names.values(), [metrics for _, _, *metrics in values]))
         data = []
         for edge in TimeGrid.over(self.scope.range, interval, self.zone).edges():
             local = edge.local - int(shift.total_seconds())
-            data.append({"bucket": BucketKey(0, local).label, **_texts(names, found.pop(local, nothing))})
+            measures = _combined(names.values(), points.pop(local, []))
+            data.append({"bucket": BucketKey(0, local).label, **_texts(names, measures)})
         return {"data": data, "totals": totals}
 
     def totals(self, report: str) -> Row:
