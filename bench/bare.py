@@ -34,10 +34,14 @@ def _reader(scope: TrafficScope) -> TrafficReader:
 # With the parameters that a read has by default.
 QUESTIONS: Final[dict[str, Callable[[TrafficScope], TrafficQuery]]] = {
     **{report: _chart(report) for report in ("traffic", "requests", "concurrency")},
-    "domains": lambda scope: Domains(_reader(scope).domain_source(), RankOrder.BYTES, limit=30),
+    "domains": lambda scope: Domains(
+        _reader(scope).domain_source(), RankOrder.BYTES, 30, tuple(MEASURES["domains"].values())
+    ),
     "errors": lambda scope: Errors(scope, limit=50),
     # Of its two statements, the one that takes nearly all the time.
-    "websites": lambda scope: Websites(_reader(scope).domain_source(), RankOrder.COUNT, page=1, limit=25),
+    "websites": lambda scope: Websites(
+        _reader(scope).domain_source(), RankOrder.COUNT, 1, 25, tuple(MEASURES["websites"].values())
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """The rankings of FonProxy Analytics, as SQL text and bound values. Pure: nothing is executed here.
 
-The last column of every result is the account's newest bucket, as in :mod:`analytics.charts`.
+The last column of every result is the account's newest bucket, as in :mod:`analytics.charts`. Rankings that show only
+their largest rows have the totals of all rows before it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,18 @@ class RankOrder(StrEnum):
 
 DAILY: Final = "daily_host"
 LARGEST: Final = {RankOrder.BYTES: "sent + received", RankOrder.COUNT: "requests"}
+# The totals of a ranking's rows, before it is limited.
+_OVER_ALL: Final = {
+    Metric.COUNT: "sum(requests) OVER ()",
+    Metric.BYTES_TOTAL: "sum(sent + received) OVER ()",
+    Metric.BYTES_SENT: "sum(sent) OVER ()",
+    Metric.BYTES_RECEIVED: "sum(received) OVER ()",
+    Metric.ERRORS: "sum(errors) OVER ()",
+}
+
+
+def _totals(measures: tuple[Metric, ...]) -> str:
+    return f"[{', '.join(_OVER_ALL[metric] for metric in measures)}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +80,19 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Countries:
-    """Rows ``(country, requests, bytes sent, bytes received, errors)``, largest first."""
+    """Rows ``(country, requests, bytes sent, bytes received, errors, totals)``, largest first."""
 
     scope: TrafficScope
     order: RankOrder
     limit: int
+    measures: tuple[Metric, ...]
 
     def to_sql(self) -> Sql:
         where = self.scope.where()
         text = (
             "SELECT country, sum(count) AS requests, sum(bytes_sent) AS sent,"
-            " sum(bytes_received) AS received, sum(error_count),"
-            f" {NEWEST} FROM {chart_table(self.scope)} WHERE {where.text}"
+            " sum(bytes_received) AS received, sum(error_count) AS errors,"
+            f" {_totals(self.measures)}, {NEWEST} FROM {chart_table(self.scope)} WHERE {where.text}"
             f" GROUP BY country ORDER BY {LARGEST[self.order]} DESC, country LIMIT {{limit:UInt32}}"
         )
         return Sql(text, {**where.params, "limit": self.limit})
@@ -133,11 +147,12 @@ def _grouped(name: str, time: str, table: str, where: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Domains:
-    """Rows ``(domain, count, sent, received, errors)``, largest first."""
+    """Rows ``(domain, count, sent, received, errors, totals)``, largest first."""
 
     source: DomainSource
     order: RankOrder
     limit: int
+    measures: tuple[Metric, ...]
 
     @property
     def scope(self) -> TrafficScope:
@@ -147,8 +162,9 @@ class Domains:
         source = self.source.to_sql()
         text = (
             "SELECT domain, sum(count) AS requests, sum(bytes_sent) AS sent,"
-            " sum(bytes_received) AS received, sum(error_count),"
-            f" {NEWEST} FROM {source.text} GROUP BY domain ORDER BY {LARGEST[self.order]} DESC, domain"
+            " sum(bytes_received) AS received, sum(error_count) AS errors,"
+            f" {_totals(self.measures)}, {NEWEST}"
+            f" FROM {source.text} GROUP BY domain ORDER BY {LARGEST[self.order]} DESC, domain"
             " LIMIT {limit:UInt32}"
         )
         return Sql(text, {**source.params, "limit": self.limit})
@@ -178,7 +194,7 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class Websites:
-    """Rows ``(domain, requests, bytes, first bucket, last bucket, total number of domains)``, largest first.
+    """Rows ``(domain, sent, received, requests, first bucket, last bucket, number of domains, totals)``, largest first.
 
     For days of the daily summary the first and last bucket are the starts of days: see :class:`Visits`.
     """
@@ -187,6 +203,7 @@ class Websites:
     order: RankOrder
     page: int
     limit: int
+    measures: tuple[Metric, ...]
 
     @property
     def scope(self) -> TrafficScope:
@@ -197,8 +214,8 @@ class Websites:
         first, last = self.source.times
         text = (
             "SELECT domain, sum(count) AS requests, sum(bytes_sent) AS sent, sum(bytes_received) AS received,"
-            f" {first}, {last}, count() OVER () AS total,"
-            f" {NEWEST} FROM {source.text} GROUP BY domain ORDER BY {LARGEST[self.order]} DESC, domain"
+            f" {first}, {last}, count() OVER () AS total, {_totals(self.measures)}, {NEWEST}"
+            f" FROM {source.text} GROUP BY domain ORDER BY {LARGEST[self.order]} DESC, domain"
             " LIMIT {limit:UInt32} OFFSET {offset:UInt64}"
         )
         return Sql(text, {**source.params, "limit": self.limit, "offset": (self.page - 1) * self.limit})

@@ -137,6 +137,14 @@ class TrafficReader:
         question = queries.Totals(scope, tuple(names.values()), only_errors)
         return _texts(names, nothing if scope.range.is_empty else _fetch(question)[0])
 
+    def _ranked(self, report: str, query: TrafficQuery) -> tuple[list[tuple[Any, ...]], datetime | None, Row]:
+        """The rows of a ranking without its last two columns, the newest bucket, and the totals."""
+        values, newest = _run(query)
+        # Its table may keep rows for a shorter time than the one of the totals.
+        is_whole = values and query.scope == self._within_retention(charts.chart_table(self.scope))
+        totals = _texts(MEASURES[report], values[0][-1]) if is_whole else self.totals(report)
+        return [row[:-1] for row in values], newest, totals
+
     def ranking_before(self, report: str, column: str, rows: Sequence[Row], comparison: Comparison) -> Row:
         """``data`` and ``totals`` of the other period: the measures of each row's name, in the order of the rows."""
         before = self._earlier(self._shift(comparison))
@@ -169,7 +177,8 @@ class TrafficReader:
         return replace(self, scope=replace(self.scope, range=Range(floor(start, GRAIN), ceil(end, GRAIN))))
 
     def domains(self, order: RankOrder, limit: int) -> TrafficResult:
-        values, newest = _run(queries.Domains(self.domain_source(), order, limit))
+        question = queries.Domains(self.domain_source(), order, limit, tuple(MEASURES["domains"].values()))
+        values, newest, totals = self._ranked("domains", question)
         rows = [
             {
                 "domain": domain,
@@ -181,11 +190,12 @@ class TrafficReader:
             }
             for domain, count, sent, received, errors in values
         ]
-        return TrafficResult(rows, newest, self.totals("domains"))
+        return TrafficResult(rows, newest, totals)
 
     def countries(self, order: RankOrder, limit: int) -> TrafficResult:
         scope = self._within_retention(charts.chart_table(self.scope))
-        values, newest = _run(queries.Countries(scope, order, limit))
+        question = queries.Countries(scope, order, limit, tuple(MEASURES["countries"].values()))
+        values, newest, totals = self._ranked("countries", question)
         rows = [
             {
                 "country": country,
@@ -195,7 +205,7 @@ class TrafficReader:
             }
             for country, count, sent, received, errors in values
         ]
-        return TrafficResult(rows, newest, self.totals("countries"))
+        return TrafficResult(rows, newest, totals)
 
     def errors(self, limit: int) -> TrafficResult:
         values, newest = _run(queries.Errors(self._within_retention(charts.WIDE), limit))
@@ -214,7 +224,8 @@ class TrafficReader:
     def websites(self, order: RankOrder, page: int, limit: int) -> TrafficResult:
         """One page of websites; ``total`` counts all of them."""
         source = self.domain_source()
-        values, newest = _run(queries.Websites(source, order, page, limit))
+        question = queries.Websites(source, order, page, limit, tuple(MEASURES["websites"].values()))
+        values, newest, totals = self._ranked("websites", question)
         visits = self._visits(values, source) if source.days else {}
         rows = [
             {
@@ -227,7 +238,6 @@ class TrafficReader:
             for domain, count, sent, received, *times, _ in values
             for first, last in [visits.get(domain, times)]
         ]
-        totals = self.totals("websites")
         if values:
             return TrafficResult(rows, newest, totals, total=values[0][-1])
         counted, newest = _run(queries.DomainCount(source)) if page > 1 else ([], newest)
