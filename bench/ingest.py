@@ -1,8 +1,9 @@
 """Rows per second through ``POST /analytics/ingest``, beside the engine alone and beside Django's usual way.
 
 Everything runs in turn, round after round, each in processes of its own: HTTP bodies of 10,000 rows over 1 and over 4
-keep-alive connections; the same rows as ready columns straight into the engine; the same rows through a serializer and
-``bulk_create`` into PostgreSQL. Afterwards each store must hold exactly what was sent to it.
+keep-alive connections, answered when their rows are readable, or when they are durable, as the agent asks; the same
+rows as ready columns straight into the engine; the same rows through a serializer and ``bulk_create`` into PostgreSQL.
+Every time lasts until all rows are readable. Afterwards each store must hold exactly what was sent to it.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ BODIES: Final = 6
 CUSTOMERS: Final = 40
 ORDERS: Final = 100
 PAUSE_SECONDS: Final = 1.0
+ASYNC: Final = "respond-async"
 ENGINE: Final = "engine alone, 10,000 rows an insert"
 LARGE: Final = "engine alone, 100,000 rows an insert"
 HTTP: Final = {1: "HTTP, 1 connection", 4: "HTTP, 4 connections"}
+DURABLE: Final = {connections: f"{name}, durable" for connections, name in HTTP.items()}
 ORM: Final = "serializer and bulk_create, PostgreSQL"
 OF_ENGINE: Final = {1: RatioTarget(least=0.6), 4: RatioTarget(least=0.8)}
 OF_ORM: Final = RatioTarget(least=8)
@@ -46,21 +49,26 @@ class Http:
         self._headers = {"x-api-key": key, "Content-Type": "application/json"}
         self.sent: list[PushBody] = []
 
-    def send(self, connections: int, batches: int) -> float:
-        """Rows per second of these bodies, spread evenly over the connections."""
+    def send(self, connections: int, batches: int, *, durable: bool = False) -> float:
+        """Rows per second of these bodies, spread evenly over the connections.
+
+        With ``durable``, only the last response of each connection waits until its rows, and with them all before, are
+        readable.
+        """
         bodies = list(islice(cycle(self._bodies), batches))
         shares = [bodies[first::connections] for first in range(connections)]
         started = time.perf_counter()
         with ThreadPoolExecutor(connections) as threads:
-            list(threads.map(self._send, shares))
+            list(threads.map(partial(self._send, durable=durable), shares))
         seconds = time.perf_counter() - started
         self.sent += bodies
         return sum(body.rows for body in bodies) / seconds
 
-    def _send(self, bodies: Sequence[PushBody]) -> None:
+    def _send(self, bodies: Sequence[PushBody], *, durable: bool) -> None:
         with connected(self._port) as connection:
-            for body in bodies:
-                connection.request("POST", "/analytics/ingest", body.content, self._headers)
+            for number, body in enumerate(bodies, start=1):
+                prefer = {"Prefer": ASYNC} if durable and number < len(bodies) else {}
+                connection.request("POST", "/analytics/ingest", body.content, {**self._headers, **prefer})
                 answer = connection.getresponse()
                 text = answer.read()
                 if answer.status != 204:
@@ -86,6 +94,7 @@ def run(directory: Path, rounds: int, batches: int) -> None:
         http = Http(stack.enter_context(served(directory / "served")), key, bodies)
         ways: dict[str, Callable[[], float]] = {
             **{name: partial(http.send, connections, batches) for connections, name in HTTP.items()},
+            **{name: partial(http.send, connections, batches, durable=True) for connections, name in DURABLE.items()},
             **stack.enter_context(_engine(directory / "direct", bodies, batches)),
             **stack.enter_context(_orm(bodies, batches)),
         }
@@ -134,7 +143,7 @@ def _report(rates: dict[str, list[float]]) -> None:
         ("rows per second", "median", "least", "most"),
         [(name, *(f"{of(found):,.0f}" for of in (median, min, max))) for name, found in rates.items()],
     )
-    for connections, way in HTTP.items():
+    for connections, way in (*HTTP.items(), *DURABLE.items()):
         for other, target in ((ENGINE, OF_ENGINE[connections]), (ORM, OF_ORM)):
             if other in rates:
                 ratio = median([a / b for a, b in zip(rates[way], rates[other], strict=True)])
