@@ -110,10 +110,11 @@ class Series:
                 f"field IN (SELECT field FROM {source} WHERE toString(field) != '{OTHER}'"
                 f" GROUP BY field ORDER BY {events} DESC, field LIMIT {{max_groups:UInt32}})"
             )
+        # Sorted outside, because the engine would sort the arrays of percentiles before it evaluates them.
         text = (
-            f"SELECT time, if(is_large, toString(field), '') AS shown, {is_large} AS is_large, {value} AS value,"
-            f" {events} AS found, max(NOT is_large AND toString(field) != '{OTHER}')"
-            f" FROM {source} GROUP BY time, shown, is_large ORDER BY time LIMIT {{limit:UInt64}}"
+            f"SELECT * FROM (SELECT time, if(is_large, toString(field), '') AS shown, {is_large} AS is_large,"
+            f" {value} AS value, {events} AS found, max(NOT is_large AND toString(field) != '{OTHER}')"
+            f" FROM {source} GROUP BY time, shown, is_large LIMIT {{limit:UInt64}}) ORDER BY time"
         )
         return Sql(text, self._params())
 
