@@ -277,7 +277,7 @@ CELERY_BEAT_SCHEDULE = {
 # --- HTTP ----------------------------------------------------------------------------------------------------------
 # Concurrent requests: pushes of gateways, events of applications, heavy reads, and all others.
 INGEST_CONCURRENCY = env.int_("FONPROXY_INGEST_CONCURRENCY", 32, least=1, most=256)
-EVENTS_CONCURRENCY = env.int_("FONPROXY_EVENTS_CONCURRENCY", 4, least=1, most=256)
+EVENTS_CONCURRENCY = env.int_("FONPROXY_EVENTS_CONCURRENCY", 16, least=1, most=256)
 HEAVY_CONCURRENCY = env.int_("FONPROXY_HEAVY_CONCURRENCY", 4, least=1, most=256)
 # Reads of one account; see also the rates below.
 READS_AT_ONCE = env.int_("FONPROXY_READS_AT_ONCE", 4, least=1, most=256)

@@ -104,7 +104,7 @@ RULES: Final = (
         _POST,
         re.compile(r"/1/events?/?"),
         threads=settings.EVENTS_CONCURRENCY,
-        per_caller=2,
+        per_caller=8,
         wait_seconds=5,
         body_bytes=settings.INGEST_MAX_BYTES,
         buffer_bytes=256 * MIB,

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from fonproxy.server.callers import Caller
-from fonproxy.server.lanes import PER_ADDRESS, WAITING_OF_CALLER, Lane, Lanes, Rules
+from fonproxy.server.lanes import PER_ADDRESS, RULES, WAITING_OF_CALLER, Lane, Lanes, Rules
 from fonproxy.server.refusals import RequestRefused
 
 ANY = re.compile(".*")
@@ -103,6 +103,15 @@ def test_a_caller_at_its_limit_is_refused_after_a_while_and_another_is_served() 
             with pytest.raises(RequestRefused) as refused:
                 await ask(lane, "busy")
             assert (refused.value.status, refused.value.wait) == (429, 1)
+            assert await ask(lane, "other") == "answer"
+
+    asyncio.run(scenario())
+
+
+def test_eight_servers_of_one_api_push_events_at_once_and_leave_threads_to_another() -> None:
+    async def scenario() -> None:
+        lane = Lane(next(rules for rules in RULES if rules.name == "events"))
+        async with working(lane, *["one"] * 8):
             assert await ask(lane, "other") == "answer"
 
     asyncio.run(scenario())
