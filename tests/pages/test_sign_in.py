@@ -35,6 +35,7 @@ def test_errors_beside_fields_are_marked(visit: Visit) -> None:
 def test_signing_out_ends_the_session(visit: Visit, server: Server) -> None:
     page = visit("/sign-in", who=None)
     sign_in(page, "carol", server)
+    page.wait_for_load_state("networkidle")  # a panel that loads when the session ends gets a 401
     page.get_by_role("button", name="Account menu of carol").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(re.compile("/sign-in"))
