@@ -194,7 +194,7 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class Websites:
-    """Rows ``(domain, sent, received, requests, first bucket, last bucket, number of domains, totals)``, largest first.
+    """Rows ``(domain, requests, sent, received, first bucket, last bucket, number of domains, totals)``, largest first.
 
     For days of the daily summary the first and last bucket are the starts of days: see :class:`Visits`.
     """
